@@ -1,0 +1,92 @@
+"""One HTTP answer, bounded in size and depth while it is read."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from aiohttp import StreamReader
+from yarl import URL
+
+MAX_BODY: Final = 64 * 2**20
+"""Bytes of an answer's body, counted after decompression."""
+
+INLINE_JSON: Final = 256 * 2**10
+"""Bytes up to which JSON is parsed on the event loop: about a millisecond's worth."""
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One HTTP answer, of any status.
+
+    `content_type` is in lower case without parameters. `elapsed_ms` runs from the request that got
+    this answer (after redirects) to the last byte. `location` is an absolute URL, set for a
+    redirect that wasn't followed. All but `elapsed_ms` is the server's word: hostile text.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+    headers: Mapping[str, str]
+    elapsed_ms: float
+    location: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    async def json(self) -> Any:
+        """The body as JSON; a large one is parsed off the event loop.
+
+        Raises `ValueError` where it isn't JSON in UTF-8, or is nested too deep.
+        """
+        if len(self.body) <= INLINE_JSON:
+            return orjson.loads(self.body)
+        return await asyncio.to_thread(orjson.loads, self.body)
+
+
+class TooLarge(Exception):
+    """A body passed its limit; `limit` is in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+async def read_body(content: StreamReader, limit: int) -> bytes:
+    """All of `content`. Raises `TooLarge` as soon as it is over `limit` bytes."""
+    body = await content.readany()
+    if content.at_eof() and len(body) <= limit:
+        return body
+    chunks, size = [body], len(body)
+    while size <= limit and not content.at_eof():
+        chunk = await content.readany()
+        chunks.append(chunk)
+        size += len(chunk)
+    if size > limit:
+        raise TooLarge(limit)
+    return b"".join(chunks)
+
+
+def redirect_of(url: URL, status: int, headers: Mapping[str, str]) -> str | None:
+    """Where an answer from `url` redirects to, absolute where that can be told."""
+    if status not in _REDIRECTS:
+        return None
+    text = headers.get("Location")
+    if not text:
+        return None
+    try:
+        return str(url.join(URL(text)))
+    except ValueError:
+        return text
+
+
+def shown_origin(location: str) -> str:
+    """A server's redirect as a message may show it: short, without path or credentials."""
+    try:
+        return str(URL(location).origin())[:100]
+    except ValueError:
+        return "elsewhere"

@@ -1,0 +1,296 @@
+"""How to talk HTTP to one OpenCode server, and to no other.
+
+`Connections` owns the one HTTP session; `Connection` is one server's view of it: its base URL, its
+credentials, its limits. A server is hostile until proven otherwise, so what it sends is bounded in
+time, size and depth, redirects stay on its origin, and no cookie is kept. Every failure comes out
+as `RequestFailed`; `asyncio.CancelledError` passes through.
+"""
+
+import asyncio
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any, Final, Self
+
+import aiohttp
+import orjson
+from multidict import CIMultiDict
+from yarl import URL
+
+from codewalk.errors import StorageError
+from codewalk.health.status import Reason
+from codewalk.opencode.answer import (
+    MAX_BODY,
+    Answer,
+    TooLarge,
+    read_body,
+    redirect_of,
+    shown_origin,
+)
+from codewalk.opencode.failures import FOREIGN, RequestFailed, refused, translate
+from codewalk.opencode.resolver import Resolver
+from codewalk.secret import Secret
+from codewalk.servers.profile import DEFAULT_USERNAME
+
+__all__ = ["MAX_BODY", "Answer", "Connection", "Connections", "RequestFailed"]
+
+MAX_REDIRECTS: Final = 3
+
+_KEEP_ALIVE: Final = 30.0
+_DNS_TTL: Final = 30
+# `asyncio.timeout` bounds the whole of a request, redirects and body included.
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": "CodeWalk",
+}
+
+
+class Connections:
+    """All outgoing HTTP: one session, no cookies, no proxy or netrc from the environment."""
+
+    def __init__(
+        self, *, resolver: Resolver | None = None, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
+        self._resolver = resolver
+        self._ssl_context = ssl_context
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._resolver = self._resolver or Resolver()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                resolver=self._resolver,
+                ttl_dns_cache=_DNS_TTL,
+                keepalive_timeout=_KEEP_ALIVE,
+                ssl=True if self._ssl_context is None else self._ssl_context,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_HEADERS,
+            timeout=_NO_TIMEOUT,
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def connect(
+        self, url: str, username: str | None = None, password: Secret | None = None
+    ) -> "Connection":
+        """The connection to the server at `url` (normalised). Nothing is sent yet.
+
+        With neither a user name nor a password no credentials are sent at all.
+        """
+        if self._session is None or self._resolver is None:
+            raise RuntimeError("Connections is used before `async with`")
+        return Connection(
+            session=self._session,
+            resolver=self._resolver,
+            url=url,
+            username=username,
+            password=password,
+        )
+
+
+class Connection:
+    """One server: its base URL with prefix, its credentials, and nobody else's.
+
+    Made by `Connections.connect`. Paths start with a slash and are sent as they stand below the
+    base URL: percent-encode what comes from elsewhere. `timeout` is in seconds for the whole call.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: aiohttp.ClientSession,
+        resolver: Resolver,
+        url: str,
+        username: str | None = None,
+        password: Secret | None = None,
+    ) -> None:
+        self.url = url
+        self.has_credentials = username is not None or password is not None
+        self._session = session
+        self._resolver = resolver
+        self._base = _plain_zone(url)
+        base = URL(self._base, encoded=True)
+        self._origin = _origin_of(base)
+        self._host = base.raw_host or ""
+        self._place = url.partition("://")[2].partition("/")[0]
+        self._username = username
+        self._password = password
+        self._headers: CIMultiDict[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Connection({self.url!r})"
+
+    async def get(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        limit: int = MAX_BODY,
+    ) -> Answer:
+        """The answer to a GET, whatever its status; redirects are followed on the same origin.
+
+        Raises `RequestFailed` where no whole answer came within `timeout` and `limit` (bytes).
+        """
+        return await self._request("GET", path, params, None, timeout, limit)
+
+    async def get_json(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        limit: int = MAX_BODY,
+    ) -> Any:
+        """The JSON of a 2xx answer. Raises `RequestFailed` for anything else."""
+        answer = await self._request("GET", path, params, None, timeout, limit)
+        return await self._json(path, answer)
+
+    async def post_json(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        limit: int = MAX_BODY,
+    ) -> Any:
+        """Sends `body` as JSON; the JSON of a 2xx answer, None where it is empty.
+
+        It is sent once: a POST isn't repeated and follows no redirect. Raises `RequestFailed`.
+        """
+        data = orjson.dumps({} if body is None else body)
+        answer = await self._request("POST", path, params, data, timeout, limit)
+        return await self._json(path, answer)
+
+    def failure(self, path: str, answer: Answer) -> RequestFailed | None:
+        """What an answer's status means; None for 2xx."""
+        if answer.ok:
+            return None
+        if answer.location:
+            place = shown_origin(answer.location)
+            detail = f"{self._place} redirects to {place}; CodeWalk doesn't follow it there."
+            return RequestFailed(Reason.NOT_OPENCODE, detail, status=answer.status)
+        return refused(
+            answer.status,
+            path=path,
+            place=self._place,
+            sent=self.has_credentials,
+            json=answer.content_type == "application/json",
+        )
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        timeout: float,
+        limit: int,
+    ) -> Answer:
+        headers = self._headers or self._make_headers()
+        if data is not None:
+            headers = CIMultiDict(headers, **{"Content-Type": "application/json"})
+        url = URL(self._base + path, encoded=True)
+        if params:
+            url = url.with_query(params)
+        try:
+            async with asyncio.timeout(timeout):
+                for _ in range(MAX_REDIRECTS):
+                    answer = await self._send(method, url, headers, data, limit)
+                    if answer.location is None or method != "GET":
+                        return answer
+                    target = self._target(answer.location)
+                    if target is None:
+                        return answer
+                    url = target
+                return await self._send(method, url, headers, data, limit)
+        except TooLarge as exc:
+            raise RequestFailed(
+                Reason.NOT_OPENCODE, f"{self._place} sent more than {exc.limit:,} bytes."
+            ) from exc
+        except FOREIGN as exc:
+            if self._session.closed:
+                raise
+            raise translate(
+                exc,
+                place=self._place,
+                timeout=timeout,
+                resolving=self._resolver.is_resolving(self._host),
+            ) from exc
+
+    async def _send(
+        self, method: str, url: URL, headers: CIMultiDict[str], data: bytes | None, limit: int
+    ) -> Answer:
+        started = perf_counter()
+        response = await self._session.request(
+            method, url, headers=headers, data=data, allow_redirects=False
+        )
+        try:
+            body = await read_body(response.content, limit)
+        finally:
+            # Back to the pool after the last byte, else closed.
+            response.release()
+        status, received = response.status, response.headers
+        return Answer(
+            status=status,
+            content_type=received.get("Content-Type", "").partition(";")[0].strip().lower(),
+            body=body,
+            headers=received,
+            elapsed_ms=(perf_counter() - started) * 1000,
+            location=redirect_of(url, status, received),
+        )
+
+    def _target(self, location: str) -> URL | None:
+        """Where a redirect leads, if that is on this server's origin."""
+        try:
+            target = URL(location).with_user(None)
+            return target if _origin_of(target) == self._origin else None
+        except ValueError:
+            return None
+
+    def _make_headers(self) -> CIMultiDict[str]:
+        headers: CIMultiDict[str] = CIMultiDict()
+        if self.has_credentials:
+            try:
+                password = self._password.reveal() if self._password else ""
+            except StorageError as exc:
+                # There is a password, but not for us: to this server it is as if there were none.
+                raise RequestFailed(Reason.AUTH_REQUIRED, exc.message) from exc
+            # RFC 7617; OpenCode decodes it as UTF-8.
+            pair = f"{self._username or DEFAULT_USERNAME}:{password}".encode()
+            headers["Authorization"] = "Basic " + b64encode(pair).decode("ascii")
+        self._headers = headers
+        return headers
+
+    async def _json(self, path: str, answer: Answer) -> Any:
+        failure = self.failure(path, answer)
+        if failure:
+            raise failure
+        if not answer.body and answer.status != 200:
+            return None
+        try:
+            return await answer.json()
+        except ValueError as exc:
+            what = "a web page" if answer.content_type == "text/html" else "no readable JSON"
+            detail = f"{self._place} answered {path} with {what}; is it an OpenCode server?"
+            raise RequestFailed(Reason.NOT_OPENCODE, detail, status=answer.status) from exc
+
+
+def _origin_of(url: URL) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.raw_host, url.port
+
+
+def _plain_zone(url: str) -> str:
+    """In a URL an IPv6 zone is written `%25eth0` (RFC 6874); the system wants `%eth0`."""
+    head, bracket, tail = url.partition("]")
+    return head.replace("%25", "%") + bracket + tail if "://[" in head else url

@@ -1,0 +1,127 @@
+"""What can go wrong with a request, in CodeWalk's words.
+
+The one place where errors of aiohttp, OpenSSL and the operating system become `RequestFailed`.
+"""
+
+import errno
+import ssl
+from typing import Final
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from codewalk.errors import ServerUnreachable
+from codewalk.health.status import Reason
+
+FOREIGN: Final[tuple[type[Exception], ...]] = (
+    aiohttp.ClientError,
+    HttpProcessingError,
+    OSError,  # TimeoutError and ssl.SSLError too
+    RuntimeError,  # uvloop's connect, and a stream whose connection went away between two reads
+    ValueError,  # a header or URL that can't be read
+)
+"""What may come out of aiohttp for a request to a hostile server."""
+
+_TLS: Final = (
+    aiohttp.ClientSSLError,
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.ServerFingerprintMismatch,
+    ssl.SSLError,
+)
+_NOT_HTTP: Final = (
+    aiohttp.ClientResponseError,
+    aiohttp.InvalidURL,
+    HttpProcessingError,
+    ValueError,
+)
+
+
+class RequestFailed(ServerUnreachable):
+    """A server didn't give what was asked of it.
+
+    `reason` is never `ok`, `unchecked`, `incompatible` or `offline`; `detail`, the message, is one
+    sentence for a person; `status` is the HTTP status, where one came.
+    """
+
+    def __init__(self, reason: Reason, detail: str, *, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.status = status
+
+
+def translate(exc: Exception, *, place: str, timeout: float, resolving: bool) -> RequestFailed:
+    """The failure that `exc` means for the server at `place` (its host and port).
+
+    `timeout` is the budget in seconds; `resolving` tells that its name was being looked up.
+    """
+    match exc:
+        case TimeoutError() if resolving:
+            return RequestFailed(Reason.DNS, f"The name of {place} wasn't resolved in time.")
+        case TimeoutError():
+            return RequestFailed(Reason.TIMEOUT, f"{place} didn't answer within {timeout:g} s.")
+        case aiohttp.ClientConnectorDNSError():
+            return RequestFailed(Reason.DNS, f"The name of {place} can't be resolved.")
+        case _ if isinstance(exc, _TLS):
+            return RequestFailed(Reason.TLS, _tls_detail(exc, place))
+        case aiohttp.ClientConnectorError():
+            return _connect_failed(exc, place)
+        case aiohttp.ClientPayloadError():
+            return _broken_body(exc, place)
+        case _ if isinstance(exc, _NOT_HTTP):
+            return RequestFailed(
+                Reason.NOT_OPENCODE, f"What answers at {place} doesn't speak HTTP properly."
+            )
+        case _:
+            return RequestFailed(
+                Reason.UNREACHABLE, f"{place} closed the connection without an answer."
+            )
+
+
+def _connect_failed(exc: aiohttp.ClientConnectorError, place: str) -> RequestFailed:
+    cause = exc.os_error
+    # Several addresses that failed in several ways come as one text without a number.
+    refused = cause.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(cause)
+    if refused:
+        return RequestFailed(Reason.REFUSED, f"Nothing listens at {place} (connection refused).")
+    if cause.errno == errno.ETIMEDOUT:
+        return RequestFailed(Reason.TIMEOUT, f"{place} didn't take the connection in time.")
+    if cause.errno in (errno.EMFILE, errno.ENFILE):
+        return RequestFailed(
+            Reason.UNREACHABLE, "CodeWalk has too many connections open (see `ulimit -n`)."
+        )
+    why = f" ({cause.strerror})" if cause.errno and cause.strerror else ""
+    return RequestFailed(Reason.UNREACHABLE, f"{place} can't be reached{why}.")
+
+
+def _broken_body(exc: aiohttp.ClientPayloadError, place: str) -> RequestFailed:
+    if isinstance(exc.__cause__, HttpProcessingError) and "ncod" in str(exc.__cause__):
+        return RequestFailed(Reason.NOT_OPENCODE, f"{place} sent an answer that can't be decoded.")
+    return RequestFailed(Reason.UNREACHABLE, f"{place} broke off in the middle of its answer.")
+
+
+def _tls_detail(exc: Exception, place: str) -> str:
+    cause = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None) or exc
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"The TLS certificate of {place} isn't trusted: {cause.verify_message}."
+    if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+        return f"{place} doesn't speak TLS; try http:// instead of https://."
+    return f"No TLS connection to {place} could be made."
+
+
+def refused(status: int, *, path: str, place: str, sent: bool, json: bool) -> RequestFailed:
+    """The failure that an HTTP status other than 2xx means.
+
+    `sent` tells whether credentials went along, `json` whether the answer is JSON, as OpenCode's
+    own refusals are.
+    """
+    if status in (401, 403) and sent:
+        detail = f"{place} refused the user name or password."
+        return RequestFailed(Reason.AUTH_REJECTED, detail, status=status)
+    if status in (401, 403):
+        detail = f"{place} asks for a user name and password."
+        return RequestFailed(Reason.AUTH_REQUIRED, detail, status=status)
+    detail = f"{place} answered {path} with status {status}."
+    if status >= 500 or (json and status >= 400):
+        return RequestFailed(Reason.SERVER_ERROR, detail, status=status)
+    return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)
