@@ -1,19 +1,16 @@
 """One HTTP answer, bounded in size and depth while it is read."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from aiohttp import StreamReader
 from yarl import URL
 
+from codewalk.opencode.decoding import decode
+
 MAX_BODY: Final = 64 * 2**20
 """Bytes of an answer's body, counted after decompression."""
-
-INLINE_JSON: Final = 256 * 2**10
-"""Bytes up to which JSON is parsed on the event loop: about a millisecond's worth."""
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -41,11 +38,9 @@ class Answer:
     async def json(self) -> Any:
         """The body as JSON; a large one is parsed off the event loop.
 
-        Raises `ValueError` where it isn't JSON in UTF-8, or is nested too deep.
+        Raises `ValueError` where it isn't JSON in UTF-8, is nested too deep or has too many values.
         """
-        if len(self.body) <= INLINE_JSON:
-            return orjson.loads(self.body)
-        return await asyncio.to_thread(orjson.loads, self.body)
+        return await decode(self.body)
 
 
 class TooLarge(Exception):

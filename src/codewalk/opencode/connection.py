@@ -18,7 +18,7 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from codewalk.errors import StorageError
+from codewalk.errors import RequestFailed, StorageError
 from codewalk.health.status import Reason
 from codewalk.opencode.answer import (
     MAX_BODY,
@@ -28,7 +28,7 @@ from codewalk.opencode.answer import (
     redirect_of,
     shown_origin,
 )
-from codewalk.opencode.failures import FOREIGN, RequestFailed, refused, translate
+from codewalk.opencode.failures import FOREIGN, refused, translate
 from codewalk.opencode.resolver import Resolver
 from codewalk.secret import Secret
 from codewalk.servers.profile import DEFAULT_USERNAME
@@ -153,7 +153,7 @@ class Connection:
     ) -> Any:
         """The JSON of a 2xx answer. Raises `RequestFailed` for anything else."""
         answer = await self._request("GET", path, params, None, timeout, limit)
-        return await self._json(path, answer)
+        return await self.read_json(path, answer)
 
     async def post_json(
         self,
@@ -170,7 +170,7 @@ class Connection:
         """
         data = orjson.dumps({} if body is None else body)
         answer = await self._request("POST", path, params, data, timeout, limit)
-        return await self._json(path, answer)
+        return await self.read_json(path, answer)
 
     def failure(self, path: str, answer: Answer) -> RequestFailed | None:
         """What an answer's status means; None for 2xx."""
@@ -272,7 +272,8 @@ class Connection:
         self._headers = headers
         return headers
 
-    async def _json(self, path: str, answer: Answer) -> Any:
+    async def read_json(self, path: str, answer: Answer) -> Any:
+        """The JSON of a 2xx answer that `path` got. Raises `RequestFailed` for anything else."""
         failure = self.failure(path, answer)
         if failure:
             raise failure

@@ -10,7 +10,7 @@ from typing import Final
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from codewalk.errors import ServerUnreachable
+from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
 
 FOREIGN: Final[tuple[type[Exception], ...]] = (
@@ -34,20 +34,6 @@ _NOT_HTTP: Final = (
     HttpProcessingError,
     ValueError,
 )
-
-
-class RequestFailed(ServerUnreachable):
-    """A server didn't give what was asked of it.
-
-    `reason` is never `ok`, `unchecked`, `incompatible` or `offline`; `detail`, the message, is one
-    sentence for a person; `status` is the HTTP status, where one came.
-    """
-
-    def __init__(self, reason: Reason, detail: str, *, status: int | None = None) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-        self.status = status
 
 
 def translate(exc: Exception, *, place: str, timeout: float, resolving: bool) -> RequestFailed:
