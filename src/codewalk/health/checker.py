@@ -1,0 +1,136 @@
+"""The check that the list, the Test button and the command line share."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Self
+
+from codewalk.errors import StorageError
+from codewalk.health.network import has_route, is_loopback
+from codewalk.health.probe import BUDGET, probe
+from codewalk.health.status import TRANSPORT, CheckResult, Reason
+from codewalk.servers.profile import ServerProfile
+
+if TYPE_CHECKING:
+    from codewalk.opencode.connection import Connection
+
+REUSE: Final = 0.75
+"""Seconds for which a result answers further requests for a check."""
+
+REMEMBER: Final = 300.0
+"""Seconds until a server known by `/path` alone is asked for `/global/health` again."""
+
+Connect = Callable[[ServerProfile], Awaitable["Connection"]]
+
+log = logging.getLogger(__name__)
+
+
+class _Known:
+    """What is remembered of one server between checks."""
+
+    __slots__ = ("at", "by_path_until", "budget", "profile", "result", "task")
+
+    def __init__(self, profile: ServerProfile) -> None:
+        self.profile = profile
+        self.task: asyncio.Task[CheckResult] | None = None
+        self.budget = BUDGET
+        self.result: CheckResult | None = None
+        self.at = 0.0
+        self.by_path_until = 0.0
+
+
+class Checker:
+    """Checks servers; concurrent checks of one server are one check.
+
+    An async context manager that owns the running checks. `connect` gives the connection to a
+    server; `route` tells whether this machine has a way to a URL; `clock` counts seconds.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        route: Callable[[str], bool] = has_route,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._connect = connect
+        self._route = route
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for known in self._known.values():
+            if known.task:
+                known.task.cancel()
+        # Not told of the block's own error, which it would wrap in a group.
+        await self._group.__aexit__(None, None, None)
+
+    async def check(
+        self, profile: ServerProfile, *, budget: float = BUDGET, fresh: bool = False
+    ) -> CheckResult:
+        """The result of a check made now, under way, or, unless `fresh`, just finished."""
+        known = self._of(profile)
+        if known.result and not fresh and self._clock() - known.at < REUSE:
+            return known.result
+        task = self.begin(profile, budget=budget)
+        # Not awaited itself: others may be waiting for the same check, and a waiter that is
+        # cancelled must not take it from them, nor the check's own end cancel a waiter.
+        await asyncio.wait((task,))
+        if task.cancelled():
+            return CheckResult(reason=Reason.UNCHECKED, detail="The server was changed meanwhile.")
+        return task.result()
+
+    def begin(self, profile: ServerProfile, *, budget: float = BUDGET) -> asyncio.Task[CheckResult]:
+        """The check under way for this server, or a new one. Its task never fails."""
+        known = self._of(profile)
+        if known.task and known.budget >= budget:
+            return known.task
+        task = self._group.create_task(self._run(known, budget), name=f"check {profile.id}")
+        known.task, known.budget = task, budget
+        return task
+
+    def forget(self, server_id: str) -> None:
+        """Drops what is remembered of a server, and its check under way."""
+        if (known := self._known.pop(server_id, None)) and known.task:
+            known.task.cancel()
+
+    def _of(self, profile: ServerProfile) -> _Known:
+        known = self._known.get(profile.id)
+        if known is None or known.profile is not profile and known.profile != profile:
+            known = self._known[profile.id] = _Known(profile)
+        return known
+
+    async def _run(self, known: _Known, budget: float) -> CheckResult:
+        try:
+            result = await self._result(known, budget)
+        finally:
+            if known.task is asyncio.current_task():
+                known.task = None
+        known.result, known.at = result, self._clock()
+        if not result.by_path:
+            known.by_path_until = 0.0
+        elif known.at >= known.by_path_until:
+            known.by_path_until = known.at + REMEMBER
+        return result
+
+    async def _result(self, known: _Known, budget: float) -> CheckResult:
+        profile = known.profile
+        try:
+            connection = await self._connect(profile)
+            path_first = self._clock() < known.by_path_until
+            result = await probe(connection, budget=budget, path_first=path_first)
+        except StorageError as exc:
+            return CheckResult(reason=Reason.AUTH_REQUIRED, detail=exc.message)
+        except Exception:  # noqa: BLE001 - whatever a server provokes, the others are still checked
+            log.exception("The check of server %s broke", profile.id)
+            return CheckResult(reason=Reason.NOT_OPENCODE, detail="Its answer can't be understood.")
+        lost = result.reason in TRANSPORT and not is_loopback(profile.url)
+        if lost and not self._route(profile.url):
+            return CheckResult(reason=Reason.OFFLINE, detail="This machine has no network.")
+        return result

@@ -1,0 +1,167 @@
+"""One check of one server.
+
+The releases differ (see docs/opencode.md for the table): `/global/health` is JSON from 1.1 on, but
+404, an error, a web page or silence before, where `/path` tells. Status 200 proves nothing, since
+current releases answer unknown paths with a web page: only the JSON's shape counts.
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from codewalk.errors import RequestFailed
+from codewalk.health.status import TRANSPORT, CheckResult, Reason
+
+if TYPE_CHECKING:
+    from codewalk.opencode.answer import Answer
+    from codewalk.opencode.connection import Connection
+
+BUDGET: Final = 3.0
+"""Seconds for a whole check, retries and fallback included."""
+
+FALLBACK_AFTER: Final = 0.3
+"""Seconds without an answer from `/global/health` until `/path` is asked beside it."""
+
+RETRY_AFTER: Final = (0.1, 0.2)
+"""Seconds before each retry of a request that failed below HTTP."""
+
+LIMIT: Final = 64 * 1024
+"""Bytes that a health answer may have."""
+
+HEALTH: Final = "/global/health"
+PATH: Final = "/path"
+_SECOND_MAJOR: Final = ("/api/health", "/api/info")
+
+
+class _Question:
+    """A request and its retries; `failures` tells how it fares while it is under way."""
+
+    def __init__(self, connection: "Connection", path: str) -> None:
+        self.connection = connection
+        self.path = path
+        self.failures = 0
+
+    async def ask(self) -> CheckResult:
+        for pause in (*RETRY_AFTER, None):
+            try:
+                answer = await self.connection.get(self.path, timeout=BUDGET, limit=LIMIT)
+                body = await self.connection.read_json(self.path, answer)
+                return _judge(self.path, answer, body)
+            except RequestFailed as failure:
+                result = CheckResult(reason=failure.reason, detail=failure.detail)
+                if pause is None or not _may_pass(failure.reason):
+                    return result
+            self.failures += 1
+            await asyncio.sleep(pause)
+        raise AssertionError("the last attempt returns")
+
+
+async def probe(
+    connection: "Connection", *, budget: float = BUDGET, path_first: bool = False
+) -> CheckResult:
+    """Checks one server within `budget` seconds. Never raises for what the server does.
+
+    `path_first` is for a server whose last result had `by_path`.
+    """
+    try:
+        async with asyncio.timeout(budget):
+            if path_first:
+                result = await _Question(connection, PATH).ask()
+                if result.ok:
+                    return result
+            result = await _health_then_path(connection)
+            if result.reason is Reason.NOT_OPENCODE:
+                return await _second_major(connection) or result
+            return result
+    except TimeoutError:
+        return CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {budget:g} s.")
+
+
+async def _health_then_path(connection: "Connection") -> CheckResult:
+    question = _Question(connection, HEALTH)
+    async with asyncio.TaskGroup() as group:
+        health = group.create_task(question.ask(), name="probe health")
+        await asyncio.wait((health,), timeout=FALLBACK_AFTER)
+        if not health.done() and question.failures:
+            await health  # it is being retried: asking another path would only double that
+        if health.done() and _settles(health.result()):
+            return health.result()
+        path = group.create_task(_Question(connection, PATH).ask(), name="probe path")
+        result = await _either(health, path)
+        health.cancel()
+        path.cancel()
+        return result
+
+
+async def _either(
+    health: asyncio.Task[CheckResult], path: asyncio.Task[CheckResult]
+) -> CheckResult:
+    """The first of both that settles it, else what `/path` said."""
+    pending = {task for task in (health, path) if not task.done()}
+    while pending:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if health in done and _settles(health.result()):
+            return health.result()
+        if path in done and path.result().ok:
+            # While the other is only slow, this isn't a release without it.
+            return path.result() if health.done() else replace(path.result(), by_path=False)
+    if health.result().reason is Reason.SERVER_ERROR and path.result().reason not in TRANSPORT:
+        return health.result()
+    return path.result()
+
+
+def _settles(result: CheckResult) -> bool:
+    """Whether `/global/health` alone decides: not where an older release may just not have it."""
+    return result.reason not in (Reason.NOT_OPENCODE, Reason.SERVER_ERROR)
+
+
+def _may_pass(reason: Reason) -> bool:
+    return reason in TRANSPORT and reason not in (Reason.TIMEOUT, Reason.TLS)
+
+
+async def _second_major(connection: "Connection") -> CheckResult | None:
+    """Whether this is OpenCode 2, whose health is elsewhere and whose calls are others."""
+    for path in _SECOND_MAJOR:
+        try:
+            answer = await connection.get(path, timeout=BUDGET, limit=LIMIT)
+            body = await connection.read_json(path, answer)
+        except RequestFailed:
+            continue
+        if isinstance(body, dict) and ("version" in body or "healthy" in body):
+            return _incompatible(_version(body) or "2")
+    return None
+
+
+def _judge(path: str, answer: "Answer", body: Any) -> CheckResult:
+    if not isinstance(body, dict):
+        return _not_opencode("It answers JSON, but not what an OpenCode server says.")
+    if path == PATH:
+        if not isinstance(body.get("directory"), str):
+            return _not_opencode("It answers JSON, but not what an OpenCode server says.")
+        return CheckResult(reason=Reason.OK, latency_ms=answer.elapsed_ms, by_path=True)
+    healthy, version = body.get("healthy"), _version(body)
+    if version and version.partition(".")[0].isdigit() and int(version.partition(".")[0]) >= 2:
+        return _incompatible(version)
+    if healthy is True:
+        return CheckResult(reason=Reason.OK, version=version, latency_ms=answer.elapsed_ms)
+    if healthy is False:
+        detail = "The server says of itself that it isn't healthy."
+        return CheckResult(reason=Reason.SERVER_ERROR, detail=detail, version=version)
+    return _not_opencode("It answers JSON, but not what an OpenCode server says.")
+
+
+def _version(body: dict[str, Any]) -> str | None:
+    version = body.get("version")
+    return version[:50] if isinstance(version, str) and version.isprintable() else None
+
+
+def _not_opencode(detail: str) -> CheckResult:
+    return CheckResult(reason=Reason.NOT_OPENCODE, detail=detail)
+
+
+def _incompatible(version: str) -> CheckResult:
+    return CheckResult(
+        reason=Reason.INCOMPATIBLE,
+        detail=f"OpenCode {version[:50]} speaks another language; CodeWalk talks to 1.x.",
+        version=version if version[:1].isdigit() and "." in version else None,
+    )

@@ -1,0 +1,195 @@
+"""The composition root: opens everything in order, closes it in reverse."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from codewalk.app import App, Parts
+from codewalk.connecting import Connector
+from codewalk.errors import CodeWalkError, StorageError
+from codewalk.events import Announcer, Event, Kind
+from codewalk.generation import Generation
+from codewalk.health.checker import Checker
+from codewalk.health.monitor import Monitor
+from codewalk.health.status import State
+from codewalk.servers import roster as rules
+from codewalk.servers.registry import Registry
+from codewalk.servers.roster import Roster
+from codewalk.settings import Settings
+from codewalk.storage.database import open_database
+from codewalk.storage.health import HealthStore
+from codewalk.storage.legacy import LegacyImport, read_legacy
+from codewalk.storage.roster import RosterStore
+from codewalk.storage.secrets import Vault
+from codewalk.storage.state import StateStore
+
+FOLLOW_EVERY: Final = 0.4
+"""Seconds between two looks for what other processes changed; a second is promised."""
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_app(settings: Settings | None = None, *, watch: bool = False) -> AsyncIterator[App]:
+    """An open CodeWalk: its store migrated, its servers loaded.
+
+    With `watch` it lives as the running app does: the default server becomes active, all servers
+    are checked all the time, and what other processes change is followed. Without, it does only
+    what it is asked, as a command does.
+
+    Raises `StorageError`.
+    """
+    settings = settings or Settings.from_environment()
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings))
+        vault = Vault(settings)
+        connector = await stack.enter_async_context(Connector(vault))
+        checker = await stack.enter_async_context(Checker(connector.connect))
+        announcer = Announcer()
+        monitor = Monitor(checker, HealthStore(database), changed=_announce(announcer), watch=watch)
+        reactions = _Reactions(
+            announcer=announcer, connector=connector, generation=Generation(), monitor=monitor
+        )
+        registry = Registry(RosterStore(database, vault), changed=reactions.follow)
+        await registry.load()
+        await _import_legacy(registry, settings)
+        if watch:
+            await registry.change(rules.start)
+        await stack.enter_async_context(monitor)
+        reactions.follow(Roster(), registry.roster)
+        app = App(
+            Parts(
+                settings=settings,
+                registry=registry,
+                monitor=monitor,
+                connector=connector,
+                state=StateStore(database),
+                announcer=announcer,
+                generation=reactions.generation,
+            )
+        )
+        if watch:
+            await stack.enter_async_context(_background(_follow(registry), _refresh_sessions(app)))
+        yield app
+
+
+class _Reactions:
+    """What follows from a changed roster, wherever it was changed."""
+
+    def __init__(
+        self,
+        *,
+        announcer: Announcer,
+        connector: Connector,
+        generation: Generation,
+        monitor: Monitor,
+    ) -> None:
+        self.generation = generation
+        self._announcer = announcer
+        self._connector = connector
+        self._monitor = monitor
+
+    def follow(self, old: Roster, new: Roster) -> None:
+        """Ends the older generation's work first, so that nothing of it can still be shown."""
+        self.generation.advance(new.generation)
+        current = {profile.id: profile for profile in new.profiles}
+        for profile in old.profiles:
+            if current.get(profile.id) is not profile:
+                self._connector.forget(profile.id)
+        self._monitor.reconcile(new.profiles, new.active_id)
+        if (old.profiles, old.default_id) != (new.profiles, new.default_id):
+            self._announcer.announce(Event(kind=Kind.SERVERS))
+        if (old.active_id, old.generation) != (new.active_id, new.generation):
+            self._announcer.announce(
+                Event(kind=Kind.ACTIVE, server_id=new.active_id, generation=new.generation)
+            )
+
+
+def _announce(announcer: Announcer) -> Callable[[str], None]:
+    return lambda server_id: announcer.announce(Event(kind=Kind.HEALTH, server_id=server_id))
+
+
+async def _import_legacy(registry: Registry, settings: Settings) -> None:
+    """Takes over the Flutter app's servers into an empty store, once."""
+    if registry.roster.profiles or registry.roster.legacy_imported:
+        return
+    found = await asyncio.to_thread(read_legacy, settings, datetime.now(UTC))
+    if found is None:
+        return
+    for warning in found.warnings:
+        log.warning("Migration from %s: %s", found.source, warning)
+    if not found.profiles:
+        log.warning("Migration from %s: nothing taken over", found.source)
+        return
+    roster = await registry.change(lambda roster: _with_legacy(roster, found))
+    log.info(
+        "Migration from %s: took over %d of %d servers",
+        found.source,
+        len(roster.profiles),
+        len(found.profiles),
+    )
+
+
+def _with_legacy(roster: Roster, found: LegacyImport) -> Roster:
+    if roster.profiles or roster.legacy_imported:
+        return roster  # another process was first
+    for profile in found.profiles:
+        roster = rules.add(roster, profile)
+    if found.active_id:
+        roster = rules.switch(roster, found.active_id)
+    return rules.imported(rules.set_default(roster, found.default_id))
+
+
+@asynccontextmanager
+async def _background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs jobs until the block ends; one that breaks ends the block, and so is seen."""
+    group = asyncio.TaskGroup()
+    await group.__aenter__()
+    tasks = [group.create_task(job, name=job.__name__) for job in jobs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        # Not told of the block's own error, which it would wrap in a group.
+        await group.__aexit__(None, None, None)
+
+
+async def _follow(registry: Registry) -> None:
+    """Takes over, within a second, what other processes change."""
+    trouble = False
+    while True:
+        await asyncio.sleep(FOLLOW_EVERY)
+        try:
+            await registry.refresh()
+        except StorageError as exc:
+            if not trouble:
+                log.warning("The store can't be read: %s", exc.message)
+            trouble = True
+        else:
+            trouble = False
+
+
+async def _refresh_sessions(app: App) -> None:
+    """Fetches the active server's sessions when it becomes active and when it becomes healthy."""
+    with app.announcer.listen() as events:
+        await _fetch(app)
+        while True:
+            event = await events.get()
+            active = app.active()
+            if active is None:
+                continue
+            switched = event.kind in (Kind.ACTIVE, Kind.LOST)
+            news = event.kind is Kind.HEALTH and event.server_id == active.id
+            if switched or (news and active.health.state is State.HEALTHY):
+                await _fetch(app)
+
+
+async def _fetch(app: App) -> None:
+    try:
+        await app.sessions()
+    except CodeWalkError as exc:
+        log.debug("Sessions not fetched: %s", exc.message)

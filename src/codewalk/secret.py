@@ -1,0 +1,45 @@
+"""A text that never shows itself."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+
+class Secret:
+    """Holds a password or token; every rendering of it is `***`.
+
+    A type rather than a logging filter: a filter has to recognise the text in each place where it
+    could leak, a type leaks in none. Only `reveal()` gives the text.
+
+    >>> str(Secret("hunter2")), repr([Secret("hunter2")]), f"{Secret('x'):>5}"
+    ('***', '[***]', '***')
+    """
+
+    __slots__ = ("_reveal",)
+
+    def __init__(self, text: str) -> None:
+        self._reveal: Callable[[], str] = lambda: text
+
+    @classmethod
+    def sealed(cls, unseal: Callable[[], str]) -> "Secret":
+        """A secret kept encrypted until it is needed; `unseal` decrypts it, and may raise."""
+        secret = cls.__new__(cls)
+        secret._reveal = unseal
+        return secret
+
+    def reveal(self) -> str:
+        """The text itself.
+
+        Raises what `unseal` raises: `StorageError` for one stored under another key.
+        """
+        return self._reveal()
+
+    def __str__(self) -> str:
+        return "***"
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        return "***"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret can't be pickled or copied out of the process")

@@ -1,0 +1,90 @@
+"""From what a person entered to a profile, checked in full before anything is asked or kept."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from codewalk.errors import InvalidInput
+from codewalk.secret import Secret
+from codewalk.servers.profile import (
+    DEFAULT_USERNAME,
+    ServerProfile,
+    check_credentials,
+    clean_label,
+    parse_url,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """What to change of a profile: None leaves a field as it is.
+
+    An empty `label` removes the label. `no_auth` drops the credentials, and goes with neither a
+    user name nor a password.
+    """
+
+    url: str | None = None
+    label: str | None = None
+    username: str | None = None
+    password: Secret | None = None
+    no_auth: bool = False
+
+
+def new_profile(
+    url: str,
+    *,
+    label: str | None = None,
+    username: str | None = None,
+    password: Secret | None = None,
+    now: datetime,
+) -> ServerProfile:
+    """A profile with an id of its own. Credentials in the URL count where none are given beside it.
+
+    Raises `InvalidURL`, `InvalidValue` (the label), `InvalidCredentials`.
+    """
+    parsed = parse_url(url)
+    username = username or parsed.username
+    password = password or parsed.password
+    profile = ServerProfile(
+        id=str(uuid4()),
+        url=parsed.url,
+        label=clean_label(label),
+        basic_auth_enabled=bool(username or password),
+        basic_auth_username=username or DEFAULT_USERNAME,
+        basic_auth_password=password,
+        created_at=now,
+        updated_at=now,
+    )
+    check_credentials(profile.basic_auth_username, password)
+    return profile
+
+
+def fields_of(change: Change) -> dict[str, Any]:
+    """The profile fields that a change sets, validated.
+
+    Raises `InvalidURL`, `InvalidValue` (the label), `InvalidCredentials`, and `InvalidInput` for
+    `no_auth` beside credentials.
+    """
+    fields: dict[str, Any] = {}
+    username, password = change.username, change.password
+    if change.url is not None:
+        parsed = parse_url(change.url)
+        fields["url"] = parsed.url
+        username, password = username or parsed.username, password or parsed.password
+    if change.label is not None:
+        fields["label"] = clean_label(change.label)
+    if change.no_auth and (username or password):
+        raise InvalidInput("Removing the credentials and setting them doesn't go together.")
+    if change.no_auth:
+        fields |= {
+            "basic_auth_enabled": False,
+            "basic_auth_username": DEFAULT_USERNAME,
+            "basic_auth_password": None,
+        }
+    elif username or password:
+        check_credentials(username or DEFAULT_USERNAME, password)
+        fields["basic_auth_enabled"] = True
+        fields |= {"basic_auth_username": username} if username else {}
+        fields |= {"basic_auth_password": password} if password else {}
+    return fields

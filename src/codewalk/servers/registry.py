@@ -1,0 +1,69 @@
+"""The servers in force, shared with every other process on the same store."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from codewalk.servers.roster import Roster
+
+Decide = Callable[[Roster], Roster]
+Changed = Callable[[Roster, Roster], None]
+
+
+class RosterKeeper(Protocol):
+    """Where the roster is kept."""
+
+    async def load(self) -> Roster: ...
+    async def revision(self) -> int: ...
+    async def update(self, known: Roster, decide: Decide) -> Roster: ...
+
+
+class Registry:
+    """The roster as last seen, and the one way to change it.
+
+    `changed(old, new)` is called on the event loop for each change, made here or elsewhere; it must
+    not raise.
+    """
+
+    def __init__(self, keeper: RosterKeeper, *, changed: Changed) -> None:
+        self._keeper = keeper
+        self._changed = changed
+        self._lock = asyncio.Lock()
+        self.roster = Roster()
+
+    async def load(self) -> None:
+        """Reads the roster. Raises `StorageError`."""
+        self.roster = await self._keeper.load()
+
+    async def change(self, decide: Decide) -> Roster:
+        """Applies a rule of `codewalk.servers.roster` to what the store holds at that moment.
+
+        Returns the roster once it is on disk. Raises what `decide` raises, and `StorageError`.
+        """
+        async with self._lock:
+            return self._adopt(await self._keeper.update(self.roster, decide))
+
+    async def refresh(self) -> None:
+        """Takes over what other processes changed. Raises `StorageError`."""
+        async with self._lock:
+            if await self._keeper.revision() != self.roster.revision:
+                self._adopt(await self._keeper.load())
+
+    def _adopt(self, roster: Roster) -> Roster:
+        old = self.roster
+        self.roster = _with_known_profiles(old, roster)
+        if self.roster != old:
+            self._changed(old, self.roster)
+        return self.roster
+
+
+def _with_known_profiles(old: Roster, new: Roster) -> Roster:
+    """`new` with the old objects for unchanged profiles.
+
+    Two sealed passwords can't be compared without opening them, so a profile read again would look
+    edited; `updated_at` tells what really was.
+    """
+    known = {(p.id, p.url, p.updated_at): p for p in old.profiles}
+    profiles = tuple(known.get((p.id, p.url, p.updated_at), p) for p in new.profiles)
+    return replace(new, profiles=profiles)

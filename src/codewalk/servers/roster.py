@@ -1,0 +1,212 @@
+"""The set of servers as one value, and the rules that change it.
+
+Pure: every rule takes a roster and returns another, so that a change is decided in one place, inside
+the store's transaction, from what is really there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from codewalk.errors import (
+    AmbiguousReference,
+    DuplicateServer,
+    InvalidURL,
+    ServerManaged,
+    ServerNotFound,
+)
+from codewalk.health.status import State
+from codewalk.servers.profile import ServerProfile, parse_url
+
+PREVIOUS = "-"
+"""The reference that means the previously active server, as in `cd -`."""
+
+StateOf = Callable[[str], State]
+"""The health state of the server with this id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Roster:
+    """All servers in list order, and which one is what.
+
+    `generation` counts the switches, `revision` the changes of any kind; both only grow.
+    `legacy_imported` tells that the Flutter app's servers were taken over once.
+    """
+
+    profiles: tuple[ServerProfile, ...] = ()
+    active_id: str | None = None
+    default_id: str | None = None
+    previous_id: str | None = None
+    generation: int = 0
+    revision: int = 0
+    legacy_imported: bool = False
+
+    def get(self, server_id: str | None) -> ServerProfile | None:
+        return next((p for p in self.profiles if p.id == server_id), None)
+
+    def require(self, server_id: str) -> ServerProfile:
+        """The profile with this id. Raises `ServerNotFound`."""
+        profile = self.get(server_id)
+        if profile is None:
+            raise ServerNotFound(f"No server has the id {server_id!r}.", value=server_id)
+        return profile
+
+    @property
+    def active(self) -> ServerProfile | None:
+        return self.get(self.active_id)
+
+    @property
+    def managed(self) -> ServerProfile | None:
+        return next((p for p in self.profiles if p.managed), None)
+
+
+def find(roster: Roster, reference: str) -> ServerProfile:
+    """The server that `reference` names: an id, a label (any case), a URL, a unique id prefix, or
+    `-` for the previously active one.
+
+    Raises `ServerNotFound` or `AmbiguousReference`.
+    """
+    text = reference.strip()
+    if text == PREVIOUS:
+        if previous := roster.get(roster.previous_id):
+            return previous
+        raise ServerNotFound("There is no previously active server.", value=reference)
+    folded = text.casefold()
+    for matches in (
+        [p for p in roster.profiles if p.id == text.lower()],
+        [p for p in roster.profiles if p.label and p.label.casefold() == folded],
+        _by_url(roster, text),
+        [p for p in roster.profiles if folded and p.id.startswith(folded)],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            names = ", ".join(f"{p.name} ({p.id[:8]})" for p in matches[:5])
+            raise AmbiguousReference(
+                f"{reference!r} fits {len(matches)} servers: {names}. Use more of the id.",
+                value=reference,
+            )
+    raise ServerNotFound(
+        f"No server is called {reference!r}; `codewalk server list` shows all.", value=reference
+    )
+
+
+def add(
+    roster: Roster, profile: ServerProfile, *, activate: bool = False, default: bool = False
+) -> Roster:
+    """With `profile` at the end of the list; the first one added becomes active.
+
+    Raises `DuplicateServer`.
+    """
+    _refuse_duplicate(roster, profile)
+    grown = replace(roster, profiles=(*roster.profiles, profile))
+    if activate or grown.active is None:
+        grown = switch(grown, profile.id)
+    return set_default(grown, profile.id) if default else grown
+
+
+def edit(roster: Roster, server_id: str, now: datetime, **changes: Any) -> Roster:
+    """With the named fields of one profile changed. Raises `DuplicateServer`, `ServerNotFound`."""
+    old = roster.require(server_id)
+    new = replace(old, **changes)
+    if new == old:
+        return roster
+    new = replace(new, updated_at=now)
+    _refuse_duplicate(roster, new)
+    return replace(roster, profiles=tuple(new if p.id == server_id else p for p in roster.profiles))
+
+
+def remove(roster: Roster, server_id: str, state_of: StateOf) -> Roster:
+    """Without this server. When it was active, the fallback rule picks the next one."""
+    roster.require(server_id)
+    left = replace(
+        roster,
+        profiles=tuple(p for p in roster.profiles if p.id != server_id),
+        default_id=None if roster.default_id == server_id else roster.default_id,
+        previous_id=None if roster.previous_id == server_id else roster.previous_id,
+    )
+    if roster.active_id != server_id:
+        return left
+    successor = fallback(left, state_of)
+    return replace(
+        left,
+        active_id=successor,
+        previous_id=None if left.previous_id == successor else left.previous_id,
+        generation=roster.generation + 1,
+    )
+
+
+def fallback(roster: Roster, state_of: StateOf) -> str | None:
+    """Which server follows when the active one goes: the default if it isn't unhealthy, else the
+    first healthy one in list order, else the first unknown, else the first, else none."""
+    if roster.default_id and state_of(roster.default_id) is not State.UNHEALTHY:
+        return roster.default_id
+    order = (State.HEALTHY, State.UNKNOWN, State.UNHEALTHY)
+    ranked = sorted(roster.profiles, key=lambda p: order.index(state_of(p.id)))
+    return ranked[0].id if ranked else None
+
+
+def switch(roster: Roster, server_id: str) -> Roster:
+    """With this server active, under a new generation. The same one again changes nothing."""
+    roster.require(server_id)
+    if roster.active_id == server_id:
+        return roster
+    return replace(
+        roster,
+        active_id=server_id,
+        previous_id=roster.active_id,
+        generation=roster.generation + 1,
+    )
+
+
+def start(roster: Roster) -> Roster:
+    """As the app starts: the default is active; without one the last active, else the first."""
+    chosen = roster.get(roster.default_id) or roster.active
+    if chosen is None and roster.profiles:
+        chosen = roster.profiles[0]
+    return switch(roster, chosen.id) if chosen else replace(roster, active_id=None)
+
+
+def set_default(roster: Roster, server_id: str | None) -> Roster:
+    """With this server as the default, or with none."""
+    if server_id is not None:
+        roster.require(server_id)
+    return replace(roster, default_id=server_id)
+
+
+def imported(roster: Roster) -> Roster:
+    """With the Flutter app's servers taken over, so that it never happens again."""
+    return replace(roster, legacy_imported=True)
+
+
+def refuse_managed(profile: ServerProfile, action: str) -> None:
+    """Raises `ServerManaged` where CodeWalk itself keeps the profile."""
+    if profile.managed:
+        raise ServerManaged(
+            f"{profile.name!r} is the local server that CodeWalk manages; it can't be {action}. "
+            "`codewalk up --no-local` runs without it.",
+            value=profile.id,
+        )
+
+
+def _by_url(roster: Roster, text: str) -> list[ServerProfile]:
+    try:
+        url = parse_url(text).url
+    except InvalidURL:
+        return []
+    return [p for p in roster.profiles if p.url == url]
+
+
+def _refuse_duplicate(roster: Roster, profile: ServerProfile) -> None:
+    for other in roster.profiles:
+        if other.id == profile.id:
+            continue
+        if other.url == profile.url:
+            raise DuplicateServer(
+                f"{profile.url} is already kept as {other.name!r}.", value=profile.url
+            )
+        if profile.label and other.label and other.label.casefold() == profile.label.casefold():
+            raise DuplicateServer(
+                f"The label {profile.label!r} already names {other.url}.", value=profile.label
+            )

@@ -1,0 +1,86 @@
+"""What the environment says, and the folders that follow from it."""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from codewalk.errors import StorageError
+from codewalk.secret import Secret
+
+DIRECTORY_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """One CodeWalk's surroundings. `INTERFACE.md` lists the variables; empty ones count as unset."""
+
+    data_dir: Path
+    database_url: Secret | None = None
+    secret_key: Secret | None = None
+    token: Secret | None = None
+    legacy_preferences: Path | None = None
+    opencode: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        env = {k: v for k, v in (environment or os.environ).items() if v}
+        return cls(
+            data_dir=Path(env.get("CODEWALK_DATA_DIR") or _default_data_dir()).expanduser(),
+            database_url=_secret(env.get("CODEWALK_DATABASE_URL")),
+            secret_key=_secret(env.get("CODEWALK_SECRET_KEY")),
+            token=_secret(env.get("CODEWALK_TOKEN")),
+            legacy_preferences=_path(env.get("CODEWALK_LEGACY_PREFERENCES")),
+            opencode=env.get("CODEWALK_OPENCODE"),
+        )
+
+    @property
+    def database_file(self) -> Path:
+        """Where the SQLite store is, unless `database_url` names another store."""
+        return self.data_dir / "codewalk.db"
+
+    def make_data_dir(self) -> None:
+        """Makes the data folder, for its owner alone. Raises `StorageError`."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
+            if stat.S_IMODE(self.data_dir.stat().st_mode) != DIRECTORY_MODE:
+                self.data_dir.chmod(DIRECTORY_MODE)
+        except OSError as exc:
+            raise StorageError(
+                f"The data folder {self.data_dir} can't be made or made private: {exc.strerror}. "
+                "Set CODEWALK_DATA_DIR to a folder of your own.",
+                value=str(self.data_dir),
+            ) from exc
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a small file that only its owner can read, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _secret(text: str | None) -> Secret | None:
+    return Secret(text) if text else None
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _default_data_dir() -> str:
+    # Imported here: a set CODEWALK_DATA_DIR has no need of it, and start-up time is felt.
+    from platformdirs import user_data_dir
+
+    return user_data_dir("codewalk", appauthor=False)

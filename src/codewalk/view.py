@@ -1,0 +1,57 @@
+"""A server as the outside sees it: its profile, its health, and whether it is active or default."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from codewalk.health.status import HealthStatus, rfc3339
+from codewalk.servers.profile import ServerProfile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """The answer of the use cases that are about servers."""
+
+    profile: ServerProfile
+    health: HealthStatus
+    active: bool
+    default: bool
+
+    @property
+    def id(self) -> str:
+        return self.profile.id
+
+    @property
+    def name(self) -> str:
+        return self.profile.name
+
+    def to_json(self) -> dict[str, Any]:
+        """The server JSON of `INTERFACE.md`; a password is only ever told of, never told."""
+        profile = self.profile
+        return {
+            "id": profile.id,
+            "url": profile.url,
+            "label": profile.label,
+            "name": profile.name,
+            "basic_auth": {
+                "enabled": profile.basic_auth_enabled,
+                "username": profile.basic_auth_username,
+                "has_password": profile.basic_auth_password is not None,
+            },
+            "managed": profile.managed,
+            "active": self.active,
+            "default": self.default,
+            "created_at": rfc3339(profile.created_at),
+            "updated_at": rfc3339(profile.updated_at),
+            "health": self.health.to_json(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removed:
+    """What a removal left: the id that is gone, and the id that is active now."""
+
+    removed: str
+    active: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"removed": self.removed, "active": self.active}

@@ -1,0 +1,1 @@
+"""What belongs to one server: its sessions, models and kept state."""

@@ -1,0 +1,142 @@
+"""The sessions of one server, fetched or as last fetched."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from codewalk.errors import RequestFailed
+from codewalk.health.status import Reason, rfc3339
+from codewalk.workspace.scope import Name, Scope
+
+if TYPE_CHECKING:
+    from codewalk.opencode.connection import Connection
+
+MAX_TITLE: Final = 10_000
+MAX_SESSIONS: Final = 100_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """One session. Its title is whatever a server sent: text, never markup."""
+
+    id: str
+    title: str
+    directory: str
+    created_at: datetime | None
+    updated_at: datetime | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "title": self.title,
+            "directory": self.directory,
+            "created_at": rfc3339(self.created_at),
+            "updated_at": rfc3339(self.updated_at),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionList:
+    """The sessions of `directory`, or of the server's own project where it is None, newest first.
+
+    `fetched_at` is when the server was asked, None where it never was.
+    """
+
+    server_id: str
+    directory: str | None
+    source: Literal["live", "cache"]
+    fetched_at: datetime | None
+    sessions: tuple[Session, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "server_id": self.server_id,
+            "directory": self.directory,
+            "source": self.source,
+            "fetched_at": rfc3339(self.fetched_at),
+            "sessions": [session.to_json() for session in self.sessions],
+        }
+
+
+async def fetch_sessions(
+    scope: Scope, connection: "Connection", directory: str | None = None
+) -> SessionList:
+    """Asks the server, and keeps the answer in its scope.
+
+    Raises `RequestFailed` where the server can't be reached or doesn't answer a list.
+    """
+    params = {} if directory is None else {"directory": directory}
+    body = await connection.get_json("/session", params=params)
+    if not isinstance(body, list):
+        raise RequestFailed(Reason.NOT_OPENCODE, "Its session list isn't a list.")
+    sessions = _newest_first(filter(None, map(_parse, body[:MAX_SESSIONS])))
+    rows = [[s.id, s.title, s.directory, _ms(s.created_at), _ms(s.updated_at)] for s in sessions]
+    await scope.put({Name.CACHED_SESSIONS: rows}, directory or "")
+    return SessionList(
+        server_id=scope.server_id,
+        directory=directory,
+        source="live",
+        fetched_at=datetime.now(UTC),
+        sessions=sessions,
+    )
+
+
+async def cached_sessions(scope: Scope, directory: str | None = None) -> SessionList:
+    """The list as last fetched; empty where it never was. Asks no server."""
+    kept = await scope.get(Name.CACHED_SESSIONS, directory or "")
+    return SessionList(
+        server_id=scope.server_id,
+        directory=directory,
+        source="cache",
+        fetched_at=kept.updated_at if kept else None,
+        sessions=tuple(map(_restore, kept.value)) if kept else (),
+    )
+
+
+def _parse(item: Any) -> Session | None:
+    """A session of the server's answer; None for what isn't one."""
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+        return None
+    times = item.get("time")
+    times = times if isinstance(times, dict) else {}
+    created = _moment(times.get("created"))
+    return Session(
+        id=item["id"],
+        title=_text(item.get("title")),
+        directory=_text(item.get("directory")),
+        created_at=created,
+        updated_at=_moment(times.get("updated")) or created,
+    )
+
+
+def _restore(row: list[Any]) -> Session:
+    session_id, title, directory, created, updated = row
+    return Session(
+        id=session_id,
+        title=title,
+        directory=directory,
+        created_at=_moment(created),
+        updated_at=_moment(updated),
+    )
+
+
+def _newest_first(sessions: Iterable[Session]) -> tuple[Session, ...]:
+    return tuple(sorted(sessions, key=lambda s: _ms(s.updated_at) or 0, reverse=True))
+
+
+def _text(value: Any) -> str:
+    return value[:MAX_TITLE] if isinstance(value, str) else ""
+
+
+def _moment(milliseconds: Any) -> datetime | None:
+    if not isinstance(milliseconds, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)
