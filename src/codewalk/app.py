@@ -212,7 +212,10 @@ class App:
             return await list_models(self.scope(profile.id), connection)
 
     async def use_model(self, ref: str) -> ModelList:
-        """Selects a `PROVIDER/MODEL` for the active server. Raises `InvalidValue`, as `sessions`."""
+        """Selects a `PROVIDER/MODEL` for the active server.
+
+        Raises `InvalidValue` for one that it doesn't offer, and as `sessions`.
+        """
         profile = self._active()
         async with self._asking(profile) as connection:
             return await use_model(self.scope(profile.id), connection, ref)

@@ -16,20 +16,14 @@ class Secret:
 
     __slots__ = ("_reveal",)
 
-    def __init__(self, text: str) -> None:
-        self._reveal: Callable[[], str] = lambda: text
-
-    @classmethod
-    def sealed(cls, unseal: Callable[[], str]) -> "Secret":
-        """A secret kept encrypted until it is needed; `unseal` decrypts it, and may raise."""
-        secret = cls.__new__(cls)
-        secret._reveal = unseal
-        return secret
+    def __init__(self, text: str | Callable[[], str]) -> None:
+        """`text` itself, or what gives it when it is needed: a stored one stays encrypted."""
+        self._reveal = text if callable(text) else lambda: text
 
     def reveal(self) -> str:
         """The text itself.
 
-        Raises what `unseal` raises: `StorageError` for one stored under another key.
+        Raises `StorageError` for one that was stored under another key.
         """
         return self._reveal()
 

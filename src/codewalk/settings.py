@@ -16,7 +16,7 @@ FILE_MODE: Final = 0o600
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """One CodeWalk's surroundings. `INTERFACE.md` lists the variables; empty ones count as unset."""
+    """One CodeWalk's surroundings, from the variables that the README lists."""
 
     data_dir: Path
     database_url: Secret | None = None

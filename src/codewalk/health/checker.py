@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class _Known:
     """What is remembered of one server between checks."""
 
-    __slots__ = ("at", "by_path_until", "budget", "profile", "result", "task")
+    __slots__ = ("at", "budget", "by_path_until", "profile", "result", "task")
 
     def __init__(self, profile: ServerProfile) -> None:
         self.profile = profile
@@ -102,7 +102,7 @@ class Checker:
 
     def _of(self, profile: ServerProfile) -> _Known:
         known = self._known.get(profile.id)
-        if known is None or known.profile is not profile and known.profile != profile:
+        if known is None or (known.profile is not profile and known.profile != profile):
             known = self._known[profile.id] = _Known(profile)
         return known
 
@@ -127,7 +127,7 @@ class Checker:
             result = await probe(connection, budget=budget, path_first=path_first)
         except StorageError as exc:
             return CheckResult(reason=Reason.AUTH_REQUIRED, detail=exc.message)
-        except Exception:  # noqa: BLE001 - whatever a server provokes, the others are still checked
+        except Exception:  # whatever a server provokes, the others are still checked
             log.exception("The check of server %s broke", profile.id)
             return CheckResult(reason=Reason.NOT_OPENCODE, detail="Its answer can't be understood.")
         lost = result.reason in TRANSPORT and not is_loopback(profile.url)

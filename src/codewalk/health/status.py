@@ -13,7 +13,7 @@ RECHECK_AFTER: Final = 0.5
 """Seconds until a suspect server is checked again."""
 
 STALE_AFTER: Final = timedelta(minutes=3)
-"""A stored status older than this says nothing about now. Three times the longest check interval."""
+"""A stored status older than this says nothing about now: three times the longest interval."""
 
 
 class State(StrEnum):

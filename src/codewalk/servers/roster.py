@@ -1,7 +1,7 @@
 """The set of servers as one value, and the rules that change it.
 
-Pure: every rule takes a roster and returns another, so that a change is decided in one place, inside
-the store's transaction, from what is really there.
+Pure: every rule takes a roster and returns another, so that a change is decided in one place,
+inside the store's transaction, from what is really there.
 """
 
 from collections.abc import Callable

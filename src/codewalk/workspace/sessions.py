@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from codewalk.errors import RequestFailed
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
 MAX_TITLE: Final = 10_000
-MAX_SESSIONS: Final = 100_000
+MAX_SESSIONS: Final = 10_000
+"""Sessions asked for and kept; current releases send 100 unless they are asked for more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +68,7 @@ async def fetch_sessions(
 
     Raises `RequestFailed` where the server can't be reached or doesn't answer a list.
     """
-    params = {} if directory is None else {"directory": directory}
-    body = await connection.get_json("/session", params=params)
+    body = await _ask(connection, {} if directory is None else {"directory": directory})
     if not isinstance(body, list):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its session list isn't a list.")
     sessions = _newest_first(filter(None, map(_parse, body[:MAX_SESSIONS])))
@@ -80,6 +81,16 @@ async def fetch_sessions(
         fetched_at=datetime.now(UTC),
         sessions=sessions,
     )
+
+
+async def _ask(connection: "Connection", params: dict[str, str]) -> Any:
+    try:
+        return await connection.get_json("/session", params=params | {"limit": str(MAX_SESSIONS)})
+    except RequestFailed as exc:
+        if exc.status != HTTPStatus.BAD_REQUEST:
+            raise
+    # A release that doesn't know `limit` may refuse it, and sends all.
+    return await connection.get_json("/session", params=params)
 
 
 async def cached_sessions(scope: Scope, directory: str | None = None) -> SessionList:
