@@ -38,59 +38,79 @@ def platform_packages() -> list[str]:
     return names
 
 
-def installed_programs(modules: Path, package: str, version: str) -> Iterator[Path]:
-    """Programs of exactly this release that npm has put below `modules`."""
-    for name in platform_packages():
-        # npm puts a release below its own package where another one has the place at the top.
-        for folder in (modules / package / "node_modules" / name, modules / name):
-            manifest = folder / "package.json"
-            if manifest.is_file() and json.loads(manifest.read_text())["version"] == version:
-                yield folder / "bin" / "opencode"
+def installed(modules: Path, package: str, version: str, name: str) -> Path | None:
+    """The program of exactly this release that npm has put below `modules`."""
+    # npm puts a release below its own package where another one has the place at the top.
+    for folder in (modules / package / "node_modules" / name, modules / name):
+        manifest = folder / "package.json"
+        if manifest.is_file() and json.loads(manifest.read_text())["version"] == version:
+            return folder / "bin" / "opencode"
+    return None
 
 
-def fetched_programs(modules: Path, version: str) -> Iterator[Path]:
-    """Programs fetched now, by exact version: the lock was made on another platform."""
-    for name in platform_packages():
-        prefix = modules / ".opencode" / version
-        prefix.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-save", "--no-package-lock", "--ignore-scripts"]
-        command += ["--loglevel=error", "--prefix", str(prefix), f"{name}@{version}"]
-        if subprocess.run(command, check=False).returncode == 0:
-            yield prefix / "node_modules" / name / "bin" / "opencode"
+def fetched(modules: Path, version: str, name: str) -> Path | None:
+    """The program fetched now, by exact version: npm passed the package over.
+
+    It does so for an optional package that it couldn't get, without saying so.
+    """
+    prefix = modules / ".opencode" / f"{name}-{version}"
+    prefix.mkdir(parents=True, exist_ok=True)
+    command = ["npm", "install", "--no-save", "--no-package-lock", "--ignore-scripts"]
+    command += ["--loglevel=silent", "--prefix", str(prefix), f"{name}@{version}"]
+    if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode != 0:
+        return None
+    return prefix / "node_modules" / name / "bin" / "opencode"
 
 
-def runs(program: Path, version: str) -> bool:
-    """Whether the program starts here and says that it is this release."""
+def trouble(program: Path, version: str) -> str | None:
+    """Why the program doesn't start here as this release; None where it does."""
     program.chmod(0o755)
     with tempfile.TemporaryDirectory() as home:
         # Its first start writes into the home folder: not into the user's.
         places = {f"XDG_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA", "STATE")}
-        environment = os.environ | places | {"HOME": home}
         try:
             done = subprocess.run(
                 [program, "--version"],
-                env=environment,
+                env=os.environ | places | {"HOME": home},
                 capture_output=True,
                 text=True,
                 timeout=60,
                 check=False,
             )
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-    return done.returncode == 0 and version in done.stdout
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+    if done.returncode == 0 and version in done.stdout:
+        return None
+    return f"exit status {done.returncode}: {(done.stderr or done.stdout).strip()}"
+
+
+def candidates(modules: Path, package: str, version: str) -> Iterator[tuple[str, Path]]:
+    """Packages and programs to try; what npm installed, or else what can be fetched."""
+    names = platform_packages()
+    here = [(name, installed(modules, package, version, name)) for name in names]
+    yield from ((name, program) for name, program in here if program)
+    if not any(program for _, program in here):
+        for name in names:
+            if program := fetched(modules, version, name):
+                yield name, program
+
+
+def working_program(modules: Path, package: str, version: str) -> Path:
+    """The first program of this release that starts; ends the script where none does."""
+    report = []
+    for name, program in candidates(modules, package, version):
+        reason = trouble(program, version)
+        if reason is None:
+            return program
+        report.append(f"  {name}: {reason}")
+    report = report or [f"  npm could get none of {', '.join(platform_packages())}"]
+    sys.exit("\n".join([f"error: no program of OpenCode {version} starts here:", *report]))
 
 
 def link(modules: Path, package: str, command: str) -> None:
     """Makes `.bin/command` start the release that `package` pins."""
     version = json.loads((modules / package / "package.json").read_text())["version"]
-
-    def candidates() -> Iterator[Path]:
-        yield from installed_programs(modules, package, version)
-        yield from fetched_programs(modules, version)
-
-    program = next((found for found in candidates() if runs(found, version)), None)
-    if program is None:
-        sys.exit(f"error: no program of OpenCode {version} runs on this machine")
+    program = working_program(modules, package, version)
     target = modules / ".bin" / command
     target.parent.mkdir(exist_ok=True)
     target.unlink(missing_ok=True)
