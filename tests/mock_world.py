@@ -1,0 +1,157 @@
+"""What a mock OpenCode server knows: its sessions, models, projects and events."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from aiohttp import web
+
+from tests.mock_behaviours import Behaviour, json_reply
+
+NOW = 1_795_395_853_000
+"""The mock's clock starts here, in epoch milliseconds, and goes on by one with each session."""
+
+PROVIDERS = {
+    "providers": [
+        {
+            "id": "anthropic",
+            "name": "Anthropic",
+            "models": {
+                "claude-sonnet": {"id": "claude-sonnet", "name": "Claude Sonnet"},
+                "claude-haiku": {"id": "claude-haiku", "name": "Claude Haiku"},
+            },
+        },
+        {"id": "local", "name": "Local", "models": {"tiny": {"id": "tiny", "name": "Tiny"}}},
+    ],
+    "default": {"anthropic": "claude-sonnet", "local": "tiny"},
+}
+
+
+@dataclass(frozen=True)
+class _End:
+    """Ends an event stream."""
+
+
+class World:
+    """The state behind one mock server; tests change it as they like."""
+
+    def __init__(self, *, version: str, directory: str = "/srv/project") -> None:
+        self.version = version
+        self.directory = directory
+        self.sessions: list[dict[str, Any]] = []
+        self.statuses: dict[str, dict[str, Any]] = {}
+        self.providers: dict[str, Any] = PROVIDERS
+        self.config: dict[str, Any] = {"$schema": "https://opencode.ai/config.json"}
+        self.subscribed = asyncio.Event()
+        self._numbers = count(1)
+        self._streams: list[asyncio.Queue[dict[str, Any] | _End]] = []
+
+    def add_session(
+        self, title: str, *, directory: str | None = None, updated: int | None = None
+    ) -> dict[str, Any]:
+        """A session as `GET /session` lists it; the last one added is the newest."""
+        number = next(self._numbers)
+        moment = NOW + number if updated is None else updated
+        session = {
+            "id": f"ses_{number:026d}",
+            "slug": f"mock-{number}",
+            "projectID": "global",
+            "directory": directory or self.directory,
+            "title": title,
+            "version": self.version,
+            "time": {"created": moment, "updated": moment},
+        }
+        self.sessions.append(session)
+        return session
+
+    def emit(self, kind: str, properties: dict[str, Any], *, directory: str = "global") -> None:
+        """Sends an event to every subscriber of `/global/event`."""
+        payload = {"id": f"evt_{next(self._numbers)}", "type": kind, "properties": properties}
+        for stream in self._streams:
+            stream.put_nowait({"directory": directory, "payload": payload})
+
+    def end_streams(self) -> None:
+        """Ends every event stream, as a server does that stops."""
+        for stream in self._streams:
+            stream.put_nowait(_End())
+
+    def handler(self, method: str, path: str) -> Behaviour | None:
+        """What a current release does at `path`, None where it has no such path."""
+        known: dict[tuple[str, str], Behaviour] = {
+            ("GET", "/global/health"): json_reply({"healthy": True, "version": self.version}),
+            ("GET", "/path"): self._path,
+            ("GET", "/config"): json_reply(self.config),
+            ("GET", "/config/providers"): json_reply(self.providers),
+            ("GET", "/project"): json_reply([self._project()]),
+            ("GET", "/project/current"): json_reply(self._project()),
+            ("GET", "/session"): self._list_sessions,
+            ("POST", "/session"): self._create_session,
+            ("GET", "/session/status"): self._list_statuses,
+            ("GET", "/global/event"): self._stream_events,
+        }
+        return known.get((method, path))
+
+    def _project(self) -> dict[str, Any]:
+        times = {"created": NOW, "updated": NOW}
+        return {"id": "global", "worktree": self.directory, "time": times, "sandboxes": []}
+
+    async def _path(self, request: web.Request) -> web.StreamResponse:
+        directory = self._directory(request)
+        value = {
+            "home": "/home/mock",
+            "state": "/home/mock/.local/state/opencode",
+            "config": "/home/mock/.config/opencode",
+            "worktree": directory,
+            "directory": directory,
+        }
+        return web.json_response(value)
+
+    async def _list_sessions(self, request: web.Request) -> web.StreamResponse:
+        _refuse_undeclared(request, {"directory", "roots", "start", "search", "limit"})
+        found = sorted(self.sessions, key=lambda s: int(s["time"]["updated"]), reverse=True)
+        if "directory" in request.query:
+            found = [s for s in found if s["directory"] == request.query["directory"]]
+        if "search" in request.query:
+            text = request.query["search"].lower()
+            found = [s for s in found if text in str(s["title"]).lower()]
+        if "start" in request.query:
+            found = [s for s in found if s["time"]["updated"] >= int(request.query["start"])]
+        return web.json_response(found[: int(request.query.get("limit", "100"))])
+
+    async def _create_session(self, request: web.Request) -> web.StreamResponse:
+        _refuse_undeclared(request, {"directory"})
+        body = json.loads(await request.read() or b"{}")
+        title = str(body.get("title", "New session"))
+        return web.json_response(self.add_session(title, directory=self._directory(request)))
+
+    async def _list_statuses(self, request: web.Request) -> web.StreamResponse:
+        here = {s["id"] for s in self.sessions if s["directory"] == self._directory(request)}
+        return web.json_response({key: s for key, s in self.statuses.items() if key in here})
+
+    async def _stream_events(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        stream: asyncio.Queue[dict[str, Any] | _End] = asyncio.Queue()
+        connected = {"id": "evt_0", "type": "server.connected", "properties": {}}
+        stream.put_nowait({"payload": connected})
+        self._streams.append(stream)
+        self.subscribed.set()
+        try:
+            while not isinstance(event := await stream.get(), _End):
+                await response.write(f"data: {json.dumps(event)}\n\n".encode())
+        finally:
+            self._streams.remove(stream)
+        return response
+
+    def _directory(self, request: web.Request) -> str:
+        # The query wins over the header, the header over the server's own.
+        named = request.query.get("directory") or request.headers.get("x-opencode-directory")
+        return named or self.directory
+
+
+def _refuse_undeclared(request: web.Request, declared: set[str]) -> None:
+    undeclared = set(request.query) - declared
+    if undeclared:
+        raise web.HTTPBadRequest(text=f"undeclared: {sorted(undeclared)}")
