@@ -61,6 +61,7 @@ class App:
     """
 
     def __init__(self, parts: Parts) -> None:
+        self.parts = parts
         self.settings = parts.settings
         self.announcer = parts.announcer
         self.generation = parts.generation

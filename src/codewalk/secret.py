@@ -17,8 +17,12 @@ class Secret:
     __slots__ = ("_reveal",)
 
     def __init__(self, text: str | Callable[[], str]) -> None:
-        """`text` itself, or what gives it when it is needed: a stored one stays encrypted."""
         self._reveal = text if callable(text) else lambda: text
+
+    @classmethod
+    def sealed(cls, unseal: Callable[[], str]) -> "Secret":
+        """A secret that stays encrypted until `unseal` is needed, which may raise."""
+        return cls(unseal)
 
     def reveal(self) -> str:
         """The text itself.

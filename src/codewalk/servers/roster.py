@@ -17,6 +17,7 @@ from codewalk.errors import (
     ServerNotFound,
 )
 from codewalk.health.status import State
+from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile, parse_url
 
 PREVIOUS = "-"
@@ -178,6 +179,19 @@ def set_default(roster: Roster, server_id: str | None) -> Roster:
 def imported(roster: Roster) -> Roster:
     """With the Flutter app's servers taken over, so that it never happens again."""
     return replace(roster, legacy_imported=True)
+
+
+def put_managed(
+    roster: Roster, url: str, password: Secret, new: ServerProfile, now: datetime
+) -> Roster:
+    """With the managed local server at this URL: the one that is kept, else `new`.
+
+    Keeping its profile, and so its id, keeps what belongs to it over restarts. Raises
+    `DuplicateServer`.
+    """
+    if kept := roster.managed:
+        return edit(roster, kept.id, now, url=url, basic_auth_password=password)
+    return add(roster, new)
 
 
 def refuse_managed(profile: ServerProfile, action: str) -> None:
