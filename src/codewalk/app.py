@@ -62,6 +62,8 @@ class App:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.local_news: str | None = None
+        """What a user should know of the managed local server: a sentence, None while it runs."""
         self.settings = parts.settings
         self.announcer = parts.announcer
         self.generation = parts.generation

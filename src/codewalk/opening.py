@@ -72,7 +72,9 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
             )
         )
         if watch:
-            await stack.enter_async_context(_background(_follow(registry), _refresh_sessions(app)))
+            await stack.enter_async_context(
+                _background(follow_store=_follow(registry), refresh_sessions=_refresh_sessions(app))
+            )
         yield app
 
 
@@ -144,11 +146,11 @@ def _with_legacy(roster: Roster, found: LegacyImport) -> Roster:
 
 
 @asynccontextmanager
-async def _background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def _background(**jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Runs jobs until the block ends; one that breaks ends the block, and so is seen."""
     group = asyncio.TaskGroup()
     await group.__aenter__()
-    tasks = [group.create_task(job, name=job.__name__) for job in jobs]
+    tasks = [group.create_task(job, name=name) for name, job in jobs.items()]
     try:
         yield
     finally:

@@ -1,0 +1,87 @@
+"""The managed local server as one of the servers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from codewalk.app import App
+from codewalk.errors import DuplicateServer
+from codewalk.events import Event, Kind
+from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.opencode.local import LocalServer, LocalStatus, Phase
+from codewalk.secret import Secret
+from codewalk.servers import roster as rules
+from codewalk.servers.draft import new_profile
+from codewalk.servers.profile import ServerProfile
+
+LABEL: Final = "Local"
+STARTING: Final = "The local OpenCode server is starting."
+STOPPED: Final = "The local OpenCode server runs while `codewalk up` does."
+
+
+@asynccontextmanager
+async def local_server(app: App, executable: Path) -> AsyncIterator[None]:
+    """Runs a local OpenCode server while the block does, and keeps its profile true.
+
+    It shows as a server with `managed: true`. Its profile stays in the store when the server has
+    stopped, so that its state is there again at the next start, under another URL and password.
+    """
+    on_change = partial(_follow, app)
+    async with LocalServer(executable, app.settings.data_dir, on_change=on_change):
+        yield
+
+
+async def _follow(app: App, local: LocalStatus) -> None:
+    app.local_news = _news(local)
+    match local.phase:
+        case Phase.RUNNING if local.url and local.password:
+            await _put(app, local.url, local.password)
+        case Phase.FAILED:
+            _hold(app, HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED))
+        case Phase.STARTING | Phase.STOPPED:
+            _hold(app, HealthStatus())
+    app.announcer.announce(Event(kind=Kind.SERVERS))
+
+
+def _news(local: LocalStatus) -> str | None:
+    match local.phase:
+        case Phase.STARTING:
+            return STARTING
+        case Phase.STOPPED:
+            return STOPPED
+        case _:
+            return local.detail
+
+
+def _hold(app: App, status: HealthStatus) -> None:
+    """Shows what is known of a server that can't be asked now, instead of checking its old URL."""
+    if kept := app.parts.registry.roster.managed:
+        now = datetime.now(UTC)
+        app.parts.monitor.hold(
+            kept.id, replace(status, detail=app.local_news, checked_at=now, since=now)
+        )
+
+
+async def _put(app: App, url: str, password: Secret) -> None:
+    now = datetime.now(UTC)
+    new = replace(new_profile(url, password=password, now=now), managed=True)
+    put = partial(rules.put_managed, url=url, password=password, now=now)
+    try:
+        roster = await app.parts.registry.change(
+            lambda roster: put(roster, new=_named(roster, new))
+        )
+    except DuplicateServer as exc:
+        app.local_news = f"The local OpenCode server can't be shown: {exc.message}"
+        return
+    if roster.managed:
+        app.parts.monitor.release(roster.managed.id)
+
+
+def _named(roster: rules.Roster, profile: ServerProfile) -> ServerProfile:
+    """With the label `Local`, unless the user has given that to another."""
+    taken = any((p.label or "").casefold() == LABEL.casefold() for p in roster.profiles)
+    return profile if taken else replace(profile, label=LABEL)
