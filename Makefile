@@ -48,16 +48,32 @@ run: setup-run ## set up what is missing, then start CodeWalk (ARGS="--port 4091
 
 # ---------------------------------------------------------------- check
 
+# The stages in this order, each under its name; make says which one failed.
 .PHONY: test
-test: setup-test ## set up what is missing, then run every check and test (ARGS="-k url")
+test: setup-test format lint types layers pytest ## set up what is missing, then run every check and test (ARGS="-k url")
+
+.PHONY: format
+format: $(DEV_STAMP) ## check the code's format
 	@echo "== format"
-	@$(BIN)/ruff format --check --quiet . || { echo "error: make fmt puts this right" >&2; exit 1; }
+	@$(BIN)/ruff format --check --quiet . || { echo "error: 'make fmt' puts this right" >&2; exit 1; }
+
+.PHONY: lint
+lint: $(DEV_STAMP) ## check lint rules
 	@echo "== lint"
 	@$(BIN)/ruff check --quiet .
+
+.PHONY: types
+types: $(DEV_STAMP) ## check types
 	@echo "== types"
 	@$(BIN)/mypy
+
+.PHONY: layers
+layers: $(DEV_STAMP) ## check that imports follow the layers
 	@echo "== layers"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: pytest
+pytest: setup-test ## run the tests alone (ARGS="-k url")
 	@echo "== tests"
 	@$(BIN)/pytest $(ARGS)
 
@@ -66,18 +82,7 @@ fmt: $(DEV_STAMP) ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-.PHONY: lint
-lint: $(DEV_STAMP) ## check format and lint rules
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-
-.PHONY: types
-types: $(DEV_STAMP) ## check types
-	@$(BIN)/mypy
-
-.PHONY: layers
-layers: $(DEV_STAMP) ## check that imports follow the layers
-	@$(BIN)/lint-imports
+# ---------------------------------------------------------------- measure
 
 .PHONY: bench
 bench: setup-test ## measure speed beside nginx, blackbox_exporter and Node
