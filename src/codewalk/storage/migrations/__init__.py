@@ -1,0 +1,1 @@
+"""The schema's history. `codewalk.storage.migrate` runs it when the store is opened."""

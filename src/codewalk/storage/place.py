@@ -1,0 +1,179 @@
+"""Where the store is: which database, what to call it, and what its errors mean to a person."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from codewalk.errors import StorageError
+from codewalk.settings import Settings
+
+_KINDS: Final = "Use sqlite:///path/to/file or postgresql://user:password@host/database."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SqliteFile:
+    """A store in one file, with SQLite's `-wal` and `-shm` beside it."""
+
+    path: Path
+
+    @property
+    def wal(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    @property
+    def shm(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-shm")
+
+    def foreign(self) -> tuple[type[Exception], ...]:
+        """What reading or writing this store raises when it fails."""
+        return (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError)
+
+    def fault(self, error: Exception) -> StorageError:
+        """`error` as a sentence for a person that names the file."""
+        origin = error.orig if isinstance(error, DBAPIError) else error
+        name = str(getattr(origin, "sqlite_errorname", ""))
+        return StorageError(f"{self._problem(name, origin)}", value=str(self.path))
+
+    def damaged(self) -> StorageError:
+        return StorageError(
+            f"The store {self.path} is damaged or no CodeWalk store; it was left as it is. "
+            "Put a copy back, or move it away to start with an empty one.",
+            value=str(self.path),
+        )
+
+    def newer(self, version: str) -> StorageError:
+        return _newer(str(self.path), version)
+
+    def _problem(self, name: str, origin: object) -> str:
+        if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+            return self.damaged().message
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return f"The store {self.path} is busy: another program holds it for writing."
+        if name.startswith("SQLITE_FULL"):
+            return f"The store {self.path} can't grow: the disk is full."
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+            return f"The store {self.path} can't be opened for writing; check who owns it."
+        if isinstance(origin, OSError):
+            return f"The store {self.path} can't be opened: {origin.strerror or origin}."
+        return f"The store {self.path} failed: {origin}."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostgresDatabase:
+    """A store in PostgreSQL. `dsn` may hold a password, so it is kept out of every rendering."""
+
+    dsn: str = field(repr=False)
+    name: str
+
+    def foreign(self) -> tuple[type[Exception], ...]:
+        """What reading or writing this store raises when it fails."""
+        # Imported here: with SQLite, nobody pays for this driver.
+        import asyncpg
+
+        return (
+            SQLAlchemyError,
+            OSError,
+            UnicodeError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        )
+
+    def fault(self, error: Exception) -> StorageError:
+        """`error` as a sentence for a person that names host and database, no password."""
+        origin = error.orig if isinstance(error, DBAPIError) else error
+        state = str(getattr(origin, "sqlstate", None) or "")
+        cause = getattr(origin, "__cause__", None) or origin
+        if state.startswith("28"):
+            problem = "refused the user name or password"
+        elif state == "3D000":
+            problem = "isn't there; make it with `createdb`"
+        elif state == "42501":
+            problem = "doesn't let this user make or change tables"
+        elif state == "53100":
+            problem = "can't grow: the disk is full"
+        elif isinstance(cause, TimeoutError):
+            problem = "didn't answer in time"
+        elif isinstance(cause, OSError) or state.startswith(("08", "57P")):
+            problem = f"can't be reached: {_first_line(cause)}"
+        else:
+            problem = f"failed: {_first_line(cause)}"
+        return StorageError(f"The store, {self.name}, {problem}.", value=self.name)
+
+    def newer(self, version: str) -> StorageError:
+        return _newer(self.name, version)
+
+
+Place = SqliteFile | PostgresDatabase
+
+
+def locate(settings: Settings) -> Place:
+    """Which store `settings` names. Raises `StorageError`; its text never repeats the URL."""
+    if settings.database_url is None:
+        return SqliteFile(path=settings.database_file)
+    try:
+        url = make_url(settings.database_url.reveal())
+    except (SQLAlchemyError, ValueError):
+        # Without the cause: it may quote a part of the URL that holds the password.
+        raise StorageError(f"CODEWALK_DATABASE_URL is no database URL. {_KINDS}") from None
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(url)
+    if backend in ("postgresql", "postgres"):
+        return _postgres(url)
+    raise StorageError(f"CODEWALK_DATABASE_URL names {backend!r}, which isn't supported. {_KINDS}")
+
+
+@contextmanager
+def translating(place: Place) -> Iterator[None]:
+    """Turns what the driver raises inside into `StorageError`, once and here."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as exc:
+        if isinstance(exc, place.foreign()):
+            raise place.fault(exc) from exc
+        raise
+
+
+def _sqlite(url: URL) -> SqliteFile:
+    path = url.database or ""
+    if path in ("", ":memory:") or path.startswith("file:"):
+        raise StorageError(
+            "CODEWALK_DATABASE_URL names no SQLite file; "
+            "use sqlite:///path/to/file, or leave it unset for the one in the data folder."
+        )
+    return SqliteFile(path=Path(path).expanduser().absolute())
+
+
+def _postgres(url: URL) -> PostgresDatabase:
+    host = url.host or url.query.get("host") or "localhost"
+    where = host if isinstance(host, str) else ",".join(host)
+    port = f":{url.port}" if url.port else ""
+    plain = url.set(drivername="postgresql")
+    return PostgresDatabase(
+        # The driver reads the URL itself, so that everything libpq knows (sslmode, several hosts,
+        # a socket's folder) means the same here.
+        dsn=plain.render_as_string(hide_password=False),
+        name=f"the PostgreSQL database {url.database or url.username!r} at {where}{port}",
+    )
+
+
+def _newer(name: str, version: str) -> StorageError:
+    return StorageError(
+        f"A newer CodeWalk made the store, {name} (its schema is {version!r}); it was left as it "
+        "is. Get that CodeWalk, or set CODEWALK_DATA_DIR to another folder.",
+        value=name,
+    )
+
+
+def _first_line(error: object) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")

@@ -1,0 +1,179 @@
+"""The roster in the store: read whole, changed by writing the difference."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from codewalk.errors import DuplicateServer
+from codewalk.secret import Secret
+from codewalk.servers.profile import ServerProfile
+from codewalk.servers.roster import Roster
+from codewalk.storage import tables
+from codewalk.storage.changes import Changes, changes, profile_row
+from codewalk.storage.database import Database, land
+from codewalk.storage.secrets import Vault
+from codewalk.storage.tables import from_micros, pointers, servers
+
+Decide = Callable[[Roster], Roster]
+"""A pure rule: from the roster as it really is to the one that is wanted. May raise to refuse."""
+
+_REVISION: Final = select(pointers.c.value).where(pointers.c.key == tables.REVISION)
+# SQLite knows no row locks and leaves this out: its write transaction is the lock.
+_LOCK: Final = _REVISION.with_for_update()
+_POINTERS: Final = select(pointers.c.key, pointers.c.value)
+_SERVERS: Final = select(servers).order_by(servers.c.position, servers.c.id)
+_NEXT_POSITION: Final = select(func.coalesce(func.max(servers.c.position) + 1, 0))
+_DELETE: Final = delete(servers).where(servers.c.id == bindparam("row_id"))
+_UPDATE: Final = update(servers).where(servers.c.id == bindparam("row_id"))
+_POINT: Final = update(pointers).where(pointers.c.key == bindparam("row_key"))
+
+
+class RosterStore:
+    """Keeps the roster. Several processes may change one store at once."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    async def load(self) -> Roster:
+        """The roster as it is now. Passwords stay encrypted until they are revealed, which needs
+        the vault unlocked. Raises `StorageError`."""
+        async with self._database.read() as connection:
+            return await self._read(connection)
+
+    async def revision(self) -> int:
+        """The revision alone: one row, cheap enough to ask for several times a second."""
+        async with self._database.read() as connection:
+            return int(await connection.scalar(_REVISION) or 0)
+
+    async def update(self, known: Roster, decide: Decide) -> Roster:
+        """Changes the roster in one transaction, from what is really there; returns the new one.
+
+        `known` is the caller's roster as it came from here: it saves the reading when nobody else
+        changed anything. `decide` gets the current roster, and may be called twice. What it raises
+        passes through, with nothing changed; a roster equal to the current one isn't written.
+        Once begun, a write lands: cancellation waits for it.
+
+        Raises `StorageError`, and `DuplicateServer` where `decide` let two servers be the same.
+        """
+        updated = await land(self._attempt(known, decide))
+        if updated is None:
+            # Not inside the transaction: a keyring may take seconds, and others would wait.
+            await self._vault.unlock()
+            updated = await land(self._attempt(known, decide))
+        if updated is None:
+            raise RuntimeError("an unlocked vault has locked itself")
+        return updated
+
+    async def _attempt(self, known: Roster, decide: Decide) -> Roster | None:
+        """One transaction; None, with nothing written, where it needs the vault unlocked first."""
+        async with self._database.write() as connection:
+            revision = int(await connection.scalar(_LOCK) or 0)
+            current = known if revision == known.revision else await self._read(connection)
+            wanted = decide(current)
+            if wanted is current or wanted == current:
+                return current
+            wanted = replace(wanted, revision=current.revision + 1)
+            difference = changes(current, wanted)
+            if difference.to_seal and not self._vault.unlocked:
+                return None
+            sealed = {
+                server_id: self._vault.seal(password, server_id)
+                for server_id, password in difference.to_seal.items()
+            }
+            try:
+                await _write(connection, difference, sealed, wanted)
+            except IntegrityError as exc:
+                raise DuplicateServer("Another server has this URL or label.") from exc
+        return self._with_sealed(wanted, sealed)
+
+    async def _read(self, connection: AsyncConnection) -> Roster:
+        values: dict[str, str | None] = {
+            row.key: row.value for row in await connection.execute(_POINTERS)
+        }
+        rows = (await connection.execute(_SERVERS)).all()
+        return Roster(
+            profiles=tuple(self._profile(row) for row in rows),
+            active_id=values.get(tables.ACTIVE),
+            default_id=values.get(tables.DEFAULT),
+            previous_id=values.get(tables.PREVIOUS),
+            generation=int(values.get(tables.GENERATION) or 0),
+            revision=int(values.get(tables.REVISION) or 0),
+            legacy_imported=values.get(tables.LEGACY_IMPORTED) is not None,
+        )
+
+    def _profile(self, row: Any) -> ServerProfile:
+        sealed: str | None = row.basic_auth_password
+        return ServerProfile(
+            id=row.id,
+            url=row.url,
+            label=row.label,
+            basic_auth_enabled=row.basic_auth_enabled,
+            basic_auth_username=row.basic_auth_username,
+            basic_auth_password=None if sealed is None else self._secret(sealed, row.id),
+            managed=row.managed,
+            created_at=from_micros(row.created_at),
+            updated_at=from_micros(row.updated_at),
+        )
+
+    def _secret(self, sealed: str, server_id: str) -> Secret:
+        return Secret(lambda: self._vault.open(sealed, server_id))
+
+    def _with_sealed(self, roster: Roster, sealed: Mapping[str, str]) -> Roster:
+        """The plain text that came in isn't held any longer than the write took."""
+        if not sealed:
+            return roster
+        return replace(
+            roster,
+            profiles=tuple(
+                replace(p, basic_auth_password=self._secret(sealed[p.id], p.id))
+                if p.id in sealed
+                else p
+                for p in roster.profiles
+            ),
+        )
+
+
+async def _write(
+    connection: AsyncConnection, difference: Changes, sealed: Mapping[str, str], wanted: Roster
+) -> None:
+    # Removed first: what comes after may have a removed one's URL or label.
+    if difference.removed:
+        await connection.execute(_DELETE, [{"row_id": i} for i in difference.removed])
+    await _write_changed(connection, difference, sealed)
+    if difference.inserted:
+        position = await connection.scalar(_NEXT_POSITION) or 0
+        await connection.execute(
+            insert(servers),
+            [
+                profile_row(p) | {"position": n, "basic_auth_password": sealed.get(p.id)}
+                for n, p in enumerate(difference.inserted, position)
+            ],
+        )
+    if difference.reordered:
+        await connection.execute(
+            _UPDATE, [{"row_id": p.id, "position": n} for n, p in enumerate(wanted.profiles)]
+        )
+    await connection.execute(
+        _POINT, [{"row_key": key, "value": value} for key, value in difference.pointers.items()]
+    )
+
+
+async def _write_changed(
+    connection: AsyncConnection, difference: Changes, sealed: Mapping[str, str]
+) -> None:
+    kept, renewed = [], []
+    for profile in difference.changed:
+        row = profile_row(profile)
+        row["row_id"] = row.pop("id")
+        if profile.id in difference.resealed:
+            renewed.append(row | {"basic_auth_password": sealed.get(profile.id)})
+        else:
+            kept.append(row)
+    for rows in (kept, renewed):
+        if rows:
+            await connection.execute(_UPDATE, rows)

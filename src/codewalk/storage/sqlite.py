@@ -1,0 +1,107 @@
+"""How a SQLite store is looked at before it is opened, kept private, and set up to be used.
+
+Nothing here opens the file in any other way than through SQLite: on POSIX, closing any descriptor
+of a file drops the process's locks on it, SQLite's too.
+"""
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from codewalk.settings import FILE_MODE
+from codewalk.storage.place import SqliteFile
+from codewalk.storage.tables import SCHEMA_VERSION
+
+BUSY_SECONDS: Final = 5.0
+"""How long a connection waits for another process's write to end."""
+
+CHECKED_BYTES: Final = 4 * 2**20
+"""Up to this size the whole file is checked for damage at each start: a few milliseconds."""
+
+CONNECTION_SETUP: Final = """
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON;
+"""
+"""Every connection's own settings; the first one stays with the file and is free when it is set."""
+
+
+def make_ready(place: SqliteFile) -> None:
+    """Makes the file where there is none, private, with the current schema. Blocks.
+
+    Raises `StorageError` for a newer schema or a damaged file, which is left untouched, and what
+    `place.foreign()` names.
+    """
+    _create(place.path)
+    version = peek(place)
+    for path in (place.path, place.wal, place.shm):
+        make_private(path)
+    if version != SCHEMA_VERSION:
+        # Imported here: Alembic costs more time than everything else that a command does.
+        from codewalk.storage.migrate import migrate_sqlite
+
+        migrate_sqlite(place, version)
+
+
+def peek(place: SqliteFile) -> str | None:
+    """The schema's version, or None for an empty file, without a byte written.
+
+    Raises `StorageError` for a file that isn't whole or isn't CodeWalk's.
+    """
+    if place.path.with_name(f"{place.path.name}-journal").exists():
+        # A first start was cut short. SQLite rolls that back when it opens the file for writing.
+        return None
+    # A plain read-only connection makes -wal and -shm and leaves them behind. Where no process has
+    # the store open there is no -wal, and an immutable one reads without them.
+    live = place.wal.exists()
+    try:
+        return _read_version(place, "mode=ro" if live else "immutable=1")
+    except sqlite3.DatabaseError as exc:
+        if not live and place.wal.exists():
+            # Another process opened it at this moment and wrote below the immutable reader.
+            return peek(place)
+        if _is_damage(exc):
+            raise place.damaged() from exc
+        raise place.fault(exc) from exc
+
+
+def make_private(path: Path) -> None:
+    """Takes everybody else's rights to an existing file away."""
+    with suppress(FileNotFoundError):
+        if path.stat().st_mode & 0o077:
+            path.chmod(FILE_MODE)
+
+
+def _create(path: Path) -> None:
+    # Made before SQLite would make it, with the right mode from its first moment; -wal and -shm
+    # take theirs from it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+
+
+def _read_version(place: SqliteFile, mode: str) -> str | None:
+    uri = f"file:{quote(str(place.path))}?{mode}"
+    with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+        names = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master")}
+        if not names:
+            return None
+        if place.path.stat().st_size <= CHECKED_BYTES:
+            _check(connection)
+        if "alembic_version" not in names:
+            raise sqlite3.DatabaseError("not a CodeWalk store")
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(row[0]) if row else None
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    name = str(getattr(error, "sqlite_errorname", ""))
+    return not name or name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"))

@@ -1,0 +1,136 @@
+"""What is kept for each server under its keys.
+
+Every statement names the server too, so that a wrong key can't reach another server's value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    LargeBinary,
+    String,
+    TextClause,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+)
+
+from codewalk.storage.database import Database
+from codewalk.storage.tables import from_micros, server_state, to_micros
+
+_C: Final = server_state.c
+
+# The select is empty where the server is gone. PostgreSQL has to be told to keep it from going
+# between that look and the insert; SQLite's write transaction does that anyway.
+_PUT: Final = """
+    INSERT INTO server_state (key, server_id, value, updated_at)
+    SELECT :key, servers.id, :value, :updated_at FROM servers WHERE servers.id = :server_id {lock}
+    ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
+    WHERE server_state.server_id = excluded.server_id
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StateEntry:
+    """One kept value."""
+
+    key: str
+    server_id: str
+    value: bytes
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StateSize:
+    """One kept value without itself: `bytes` is its length."""
+
+    key: str
+    server_id: str
+    bytes: int
+    updated_at: datetime
+
+
+Sizes = list[StateSize]
+
+
+class StateStore:
+    """Keeps bytes by key, for servers that exist. All methods raise `StorageError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._put = _put_statement(lock="" if database.is_sqlite else "FOR KEY SHARE")
+
+    async def get(self, server_id: str, key: str) -> StateEntry | None:
+        """The value under `key`, if it is this server's."""
+        query = select(_C.value, _C.updated_at).where(_C.key == key, _C.server_id == server_id)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        return StateEntry(
+            key=key,
+            server_id=server_id,
+            value=bytes(row.value),
+            updated_at=from_micros(row.updated_at),
+        )
+
+    async def put(self, server_id: str, values: Mapping[str, bytes], now: datetime) -> bool:
+        """Keeps values by key, all or none; none, and False, where the server is gone.
+
+        A key that is another server's counts as gone too.
+        """
+        fixed = {"server_id": server_id, "updated_at": to_micros(now)}
+        async with self._database.write() as connection:
+            for key, value in values.items():
+                row = {**fixed, "key": key, "value": value}
+                if not (await connection.execute(self._put, row)).rowcount:
+                    await connection.rollback()
+                    return False
+        return True
+
+    async def delete(self, server_id: str, key: str) -> None:
+        """Forgets one value of this server."""
+        async with self._database.write() as connection:
+            await connection.execute(
+                delete(server_state).where(_C.key == key, _C.server_id == server_id)
+            )
+
+    async def list(self, server_id: str | None) -> Sizes:
+        """What is kept for one server, or for all with None, in order of the keys."""
+        query = select(_C.key, _C.server_id, func.length(_C.value).label("size"), _C.updated_at)
+        if server_id is not None:
+            query = query.where(_C.server_id == server_id)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        sizes = [
+            StateSize(
+                key=row.key,
+                server_id=row.server_id,
+                bytes=row.size,
+                updated_at=from_micros(row.updated_at),
+            )
+            for row in rows
+        ]
+        # Sorted here: a PostgreSQL's collation would order them its own way.
+        return sorted(sizes, key=lambda size: size.key)
+
+    async def clear(self, server_id: str) -> int:
+        """Forgets everything kept for this server; how many values that were."""
+        async with self._database.write() as connection:
+            result = await connection.execute(delete(server_state).where(_C.server_id == server_id))
+            return result.rowcount
+
+
+def _put_statement(lock: str) -> TextClause:
+    # With types: PostgreSQL can't guess those of a select's parameters.
+    return text(_PUT.format(lock=lock)).bindparams(
+        bindparam("key", type_=String),
+        bindparam("server_id", type_=String),
+        bindparam("value", type_=LargeBinary),
+        bindparam("updated_at", type_=BigInteger),
+    )
