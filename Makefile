@@ -150,14 +150,18 @@ $(REAL_STAMP): | $(VENV_STAMP)
 COMPILE := .tools/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock" $(LOCK_ARGS)
 
+COMPLETE_LOCK := $(BIN)/python scripts/complete_lock.py
+NPM_LOCKS := package-lock.json tests/real/package-lock.json
+
 .PHONY: lock
 lock: $(VENV_STAMP) ## pin what pyproject.toml and package.json ask for (LOCK_ARGS=--upgrade)
 	@$(COMPILE) --no-annotate requirements/uv.in -o requirements/uv.txt
 	@$(COMPILE) pyproject.toml --group build -o requirements/run.txt
 	@$(COMPILE) pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(COMPLETE_LOCK) forget $(NPM_LOCKS)
 	@npm install --package-lock-only --loglevel=error
 	@cd tests/real && npm install --package-lock-only --loglevel=error
-	@$(BIN)/python scripts/complete_lock.py package-lock.json tests/real/package-lock.json
+	@$(COMPLETE_LOCK) add $(NPM_LOCKS)
 
 .PHONY: wheel
 wheel: $(RUN_STAMP) ## build the wheel into dist/
