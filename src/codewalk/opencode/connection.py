@@ -177,8 +177,9 @@ class Connection:
         if answer.ok:
             return None
         if answer.location:
-            place = shown_origin(answer.location)
-            detail = f"{self._place} redirects to {place}; CodeWalk doesn't follow it there."
+            detail = f"{self._place} redirects to {shown_origin(answer.location)}, not to itself."
+            if self._target(answer.location):
+                detail = f"{self._place} redirects without end."
             return RequestFailed(Reason.NOT_OPENCODE, detail, status=answer.status)
         return refused(
             answer.status,

@@ -31,6 +31,8 @@ _TLS: Final = (
 _NOT_HTTP: Final = (
     aiohttp.ClientResponseError,
     aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+    aiohttp.RedirectClientError,
     HttpProcessingError,
     ValueError,
 )
@@ -88,9 +90,11 @@ def _broken_body(exc: aiohttp.ClientPayloadError, place: str) -> RequestFailed:
 
 def _tls_detail(exc: Exception, place: str) -> str:
     cause = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None) or exc
+    # OpenSSL's errors have these two; those that an event loop raises itself don't.
+    why = getattr(cause, "verify_message", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"The TLS certificate of {place} isn't trusted: {cause.verify_message}."
-    if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+        return f"The TLS certificate of {place} isn't trusted{f': {why}' if why else ''}."
+    if getattr(cause, "reason", None) == "WRONG_VERSION_NUMBER":
         return f"{place} doesn't speak TLS; try http:// instead of https://."
     return f"No TLS connection to {place} could be made."
 

@@ -247,7 +247,8 @@ class LocalServer:
             with suppress(ProcessLookupError):
                 guard.process.kill()
             await guard.process.wait()
-        await asyncio.to_thread(self._record.unlink, missing_ok=True)
+        # Nothing is left now, unless the guard itself was killed before the server's children.
+        await asyncio.to_thread(end_stale, self._record)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
