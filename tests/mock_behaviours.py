@@ -148,7 +148,7 @@ async def _begin(request: web.Request) -> web.StreamResponse:
 
 
 def _transport(request: web.Request) -> asyncio.Transport:
-    assert isinstance(request.transport, asyncio.Transport)
+    assert request.transport is not None
     return request.transport
 
 

@@ -1,0 +1,20 @@
+"""The HTTP side of these tests."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from codewalk.opencode.connection import Connections
+from tests.mock_opencode import MockOpenCode
+
+
+@pytest.fixture
+async def connections() -> AsyncIterator[Connections]:
+    async with Connections() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[MockOpenCode]:
+    async with MockOpenCode() as running:
+        yield running

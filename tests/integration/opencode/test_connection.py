@@ -1,0 +1,276 @@
+"""One server's connection: its base URL, its credentials, and nobody else's."""
+
+import asyncio
+import base64
+
+import pytest
+
+from codewalk.errors import StorageError
+from codewalk.health.status import Reason
+from codewalk.opencode.connection import Connections, RequestFailed
+from codewalk.secret import Secret
+from tests.mock_behaviours import Behaviour, close, json_reply, page, redirect, reply, reset
+from tests.mock_opencode import MockOpenCode, Release
+
+CREDENTIALS = [
+    ("opencode", "secret"),
+    ("opencode", "with:colons::"),
+    ("üser", "pässwörd 🔑"),
+    ("opencode", " blanks "),
+    ("opencode", "x" * 1024),
+]
+
+
+def basic(username: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+async def test_an_answer_of_any_status_comes_whole(
+    connections: Connections, server: MockOpenCode
+) -> None:
+    server.script("/odd", reply(b"tea", status=418, content_type="Text/Plain; charset=utf-8"))
+    answer = await connections.connect(server.url).get("/odd")
+    assert (answer.status, answer.body, answer.content_type) == (418, b"tea", "text/plain")
+    assert not answer.ok
+    assert answer.elapsed_ms > 0
+
+
+@pytest.mark.parametrize(("username", "password"), CREDENTIALS)
+async def test_basic_auth_carries_any_user_name_and_password(
+    connections: Connections, username: str, password: str
+) -> None:
+    async with MockOpenCode(username=username, password=password) as server:
+        connection = connections.connect(server.url, username, Secret(password))
+        assert await connection.get_json("/global/health") == {
+            "healthy": True,
+            "version": "1.18.33",
+        }
+
+
+async def test_a_password_alone_goes_with_opencode_s_own_user_name(
+    connections: Connections,
+) -> None:
+    async with MockOpenCode(password="secret") as server:
+        await connections.connect(server.url, password=Secret("secret")).get_json("/path")
+
+
+async def test_each_server_gets_its_own_credentials_and_no_other_s(
+    connections: Connections,
+) -> None:
+    async with (
+        MockOpenCode(password="a") as one,
+        MockOpenCode(password="b") as two,
+        MockOpenCode() as third,
+    ):
+        pairs = [(one, Secret("a")), (two, Secret("b")), (third, None)]
+        linked = [connections.connect(s.url, "opencode" if p else None, p) for s, p in pairs]
+        await asyncio.gather(*(c.get_json("/path") for c in linked for _ in range(5)))
+        sent = [{r.headers.get("Authorization") for r in s.requests} for s, _ in pairs]
+    assert sent == [{basic("opencode", "a")}, {basic("opencode", "b")}, {None}]
+
+
+async def test_a_password_that_can_t_be_decrypted_is_told_and_nothing_is_sent(
+    connections: Connections, server: MockOpenCode
+) -> None:
+    def unseal() -> str:
+        raise StorageError("The password was stored under another key.")
+
+    connection = connections.connect(server.url, "opencode", Secret.sealed(unseal))
+    with pytest.raises(RequestFailed, match="another key") as caught:
+        await connection.get("/path")
+    assert caught.value.reason is Reason.AUTH_REQUIRED
+    assert server.requests == []
+
+
+async def test_no_password_shows_in_a_connection_or_its_failures(connections: Connections) -> None:
+    async with MockOpenCode(password="right") as server:
+        connection = connections.connect(server.url, "opencode", Secret("hunter2"))
+        with pytest.raises(RequestFailed) as caught:
+            await connection.get_json("/path")
+    shown = f"{connection!r} {connection} {caught.value!r} {caught.value}"
+    assert "hunter2" not in shown
+    assert basic("opencode", "hunter2") not in shown
+
+
+@pytest.mark.parametrize("prefix", ["", "/opencode", "/a%20b/c%2Fd", "/%C3%BC"])
+async def test_a_path_prefix_is_kept_as_it_stands(
+    connections: Connections, server: MockOpenCode, prefix: str
+) -> None:
+    server.script("*", json_reply({}))
+    await connections.connect(server.url + prefix).get_json("/session/ses_%2F/message")
+    assert [seen.raw_path for seen in server.requests] == [f"{prefix}/session/ses_%2F/message"]
+
+
+async def test_parameters_arrive_as_they_were(
+    connections: Connections, server: MockOpenCode
+) -> None:
+    directory = "/home/me/a b/ü&x=1+2%20#?"
+    server.world.add_session("here", directory=directory)
+    server.world.add_session("elsewhere")
+    connection = connections.connect(server.url)
+    found = await connection.get_json("/session", params={"directory": directory, "limit": "5"})
+    assert [session["title"] for session in found] == ["here"]
+
+
+async def test_a_post_is_sent_as_json_and_comes_back_as_json(
+    connections: Connections, server: MockOpenCode
+) -> None:
+    connection = connections.connect(server.url)
+    created = await connection.post_json("/session", {"title": "Ünï"}, params={"directory": "/p"})
+    assert (created["title"], created["directory"]) == ("Ünï", "/p")
+    assert server.requests[0].headers["Content-Type"] == "application/json"
+
+
+async def test_a_post_without_an_answer_s_body_is_none(
+    connections: Connections, server: MockOpenCode
+) -> None:
+    server.script("/session/x/prompt_async", reply(status=204))
+    assert await connections.connect(server.url).post_json("/session/x/prompt_async", {}) is None
+
+
+@pytest.mark.parametrize("behaviour", [reset(), close()], ids=["reset", "close"])
+async def test_a_post_is_never_repeated(
+    connections: Connections, server: MockOpenCode, behaviour: Behaviour
+) -> None:
+    server.script("/session", behaviour)
+    with pytest.raises(RequestFailed):
+        await connections.connect(server.url).post_json("/session", {"title": "once"})
+    assert server.count("/session") == 1
+
+
+async def test_a_connection_closed_while_idle_costs_the_next_request_nothing(
+    connections: Connections, server: MockOpenCode
+) -> None:
+    connection = connections.connect(server.url)
+    await connection.get_json("/path")
+    await server.stop()
+    await server.start()
+    await connection.get_json("/path")
+
+
+async def test_no_cookie_is_kept(connections: Connections, server: MockOpenCode) -> None:
+    cookie = {"Set-Cookie": "track=1; Path=/"}
+    server.script("/path", reply(b"{}", headers=cookie))
+    connection = connections.connect(server.url)
+    await connection.get_json("/path")
+    await connection.get_json("/path")
+    assert [seen.headers.get("Cookie") for seen in server.requests] == [None, None]
+
+
+async def test_a_cancelled_request_ends_at_the_server_too(
+    connections: Connections, server: MockOpenCode
+) -> None:
+    gate = server.hold("/session")
+    connection = connections.connect(server.url)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(connection.get_json("/session"), name="request")
+        await gate.arrived.wait()
+        task.cancel()
+    assert task.cancelled()
+    await gate.abandoned.wait()
+
+
+async def test_one_slow_server_costs_another_nothing(connections: Connections) -> None:
+    async with MockOpenCode() as slow, MockOpenCode() as quick, asyncio.TaskGroup() as group:
+        gate = slow.hold("/path")
+        task = group.create_task(connections.connect(slow.url).get_json("/path"), name="slow")
+        await gate.arrived.wait()
+        assert await connections.connect(quick.url).get_json("/path")
+        assert not task.done()
+        gate.release()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_on_the_same_origin_are_followed_with_the_credentials(
+    connections: Connections, status: int
+) -> None:
+    async with MockOpenCode(password="secret", prefix="/oc") as server:
+        server.script("/old", redirect("/oc/new", status=status))
+        server.script("/new", redirect(f"{server.url}/path"))
+        connection = connections.connect(server.url, "opencode", Secret("secret"))
+        answer = await connection.get("/old")
+        assert (answer.status, answer.location) == (200, None)
+        assert [seen.path for seen in server.requests] == ["/old", "/new", "/path"]
+
+
+async def test_credentials_in_a_redirect_are_ignored(connections: Connections) -> None:
+    async with MockOpenCode(password="secret") as server:
+        server.script("/old", redirect(f"http://evil:pw@127.0.0.1:{server.port}/path"))
+        await connections.connect(server.url, "opencode", Secret("secret")).get_json("/old")
+        sent = {seen.headers["Authorization"] for seen in server.requests}
+        assert sent == {basic("opencode", "secret")}
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://{other}/path",
+        "//{other}/path",
+        "http://user:pw@{other}/path",
+        "http://localhost:{port}/path",
+        "https://127.0.0.1:{port}/path",
+        "HTTP://{other}/path?next=http://127.0.0.1:{port}/",
+        "ftp://127.0.0.1:{port}/",
+        "http://[bad",
+        "http://127.0.0.1:99999999/",
+        "javascript:alert(1)",
+    ],
+)
+async def test_no_redirect_leads_to_another_origin(connections: Connections, location: str) -> None:
+    async with MockOpenCode(password="secret") as server, MockOpenCode() as other:
+        place = location.format(other=f"127.0.0.1:{other.port}", port=server.port)
+        server.script("/path", redirect(place))
+        connection = connections.connect(server.url, "opencode", Secret("secret"))
+        answer = await connection.get("/path")
+        assert answer.status == 302
+        with pytest.raises(RequestFailed, match="redirects to") as caught:
+            await connection.get_json("/path")
+        assert caught.value.reason is Reason.NOT_OPENCODE
+        assert "pw" not in caught.value.detail
+        assert other.requests == []
+        assert server.count("/path") == 2
+
+
+async def test_a_post_follows_no_redirect(connections: Connections, server: MockOpenCode) -> None:
+    server.script("/session", redirect("/elsewhere", status=307))
+    with pytest.raises(RequestFailed):
+        await connections.connect(server.url).post_json("/session", {})
+    assert server.count("/elsewhere") == 0
+
+
+async def test_redirects_end(connections: Connections, server: MockOpenCode) -> None:
+    server.script("/loop", redirect("/loop"))
+    with pytest.raises(RequestFailed, match="without end"):
+        await connections.connect(server.url).get_json("/loop")
+    assert server.count("/loop") == 4
+
+
+@pytest.mark.parametrize("release", list(Release))
+async def test_each_release_answers_health_in_its_own_way(
+    connections: Connections, release: Release
+) -> None:
+    async with MockOpenCode(release=release) as server:
+        answer = await connections.connect(server.url).get("/global/health")
+    expected = {
+        Release.CURRENT: (200, "application/json"),
+        Release.OLD: (404, "text/plain"),
+        Release.NEXT: (200, "text/html"),
+    }
+    assert (answer.status, answer.content_type) == expected[release]
+
+
+async def test_a_web_page_is_named_as_what_it_is(
+    connections: Connections, server: MockOpenCode
+) -> None:
+    server.script("/path", page())
+    with pytest.raises(RequestFailed, match="a web page"):
+        await connections.connect(server.url).get_json("/path")
+
+
+async def test_connections_closed_under_a_request_are_the_program_s_fault() -> None:
+    async with Connections() as connections:
+        connection = connections.connect("http://127.0.0.1:4096")
+    with pytest.raises(RuntimeError):
+        await connection.get("/path")
+    with pytest.raises(RuntimeError, match="before"):
+        Connections().connect("http://127.0.0.1:4096")

@@ -1,0 +1,265 @@
+"""Each way in which a server can fail, told apart from the others."""
+
+import asyncio
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from codewalk.health.status import Reason
+from codewalk.opencode.connection import Connections, RequestFailed
+from codewalk.opencode.resolver import Resolver
+from codewalk.secret import Secret
+from tests.mock_behaviours import (
+    Behaviour,
+    close,
+    close_amid,
+    deep_json,
+    json_reply,
+    never,
+    page,
+    raw,
+    redirect,
+    reply,
+    reset,
+)
+from tests.mock_opencode import MockOpenCode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A server that does `behaviour`, and what a request to it fails with."""
+
+    name: str
+    reason: Reason
+    behaviour: Behaviour
+    password: str | None = None
+    sent: str | None = None
+
+
+CASES: Final = [
+    Case(name="never answers", reason=Reason.TIMEOUT, behaviour=never()),
+    Case(name="resets", reason=Reason.UNREACHABLE, behaviour=reset()),
+    Case(name="closes", reason=Reason.UNREACHABLE, behaviour=close()),
+    Case(name="closes amid", reason=Reason.UNREACHABLE, behaviour=close_amid()),
+    Case(
+        name="cuts a chunked body",
+        reason=Reason.UNREACHABLE,
+        behaviour=raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"a"'),
+    ),
+    Case(name="wants a password", reason=Reason.AUTH_REQUIRED, behaviour=page(), password="x"),
+    Case(
+        name="refuses a password",
+        reason=Reason.AUTH_REJECTED,
+        behaviour=page(),
+        password="x",
+        sent="y",
+    ),
+    Case(name="forbids", reason=Reason.AUTH_REQUIRED, behaviour=page(status=403)),
+    Case(name="a page", reason=Reason.NOT_OPENCODE, behaviour=page()),
+    Case(name="empty", reason=Reason.NOT_OPENCODE, behaviour=reply()),
+    Case(name="cut JSON", reason=Reason.NOT_OPENCODE, behaviour=reply(b'{"healthy": tr')),
+    Case(name="too deep", reason=Reason.NOT_OPENCODE, behaviour=deep_json()),
+    Case(name="not UTF-8", reason=Reason.NOT_OPENCODE, behaviour=reply(b'{"a": "\xff"}')),
+    Case(name="404 page", reason=Reason.NOT_OPENCODE, behaviour=page(status=404)),
+    Case(name="304", reason=Reason.NOT_OPENCODE, behaviour=reply(status=304)),
+    Case(name="redirects", reason=Reason.NOT_OPENCODE, behaviour=redirect("http://x.invalid/")),
+    Case(name="not HTTP", reason=Reason.NOT_OPENCODE, behaviour=raw(b"SSH-2.0-OpenSSH\r\n")),
+    Case(name="TLS alert", reason=Reason.NOT_OPENCODE, behaviour=raw(b"\x15\x03\x01\0\2\2\x46")),
+    Case(
+        name="huge header",
+        reason=Reason.NOT_OPENCODE,
+        behaviour=raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n"),
+    ),
+    Case(
+        name="bad gzip",
+        reason=Reason.NOT_OPENCODE,
+        behaviour=reply(b"not gzip at all", headers={"Content-Encoding": "gzip"}),
+    ),
+    Case(
+        name="unknown encoding",
+        reason=Reason.NOT_OPENCODE,
+        behaviour=reply(b"\x0b\x02\x80{}\x03", headers={"Content-Encoding": "br"}),
+    ),
+    Case(name="500", reason=Reason.SERVER_ERROR, behaviour=json_reply({}, status=500)),
+    Case(name="502 page", reason=Reason.SERVER_ERROR, behaviour=page(status=502)),
+    Case(name="404 JSON", reason=Reason.SERVER_ERROR, behaviour=json_reply({}, status=404)),
+]
+
+BELOW_HTTP: Final = {Reason.REFUSED, Reason.DNS, Reason.TLS}
+"""Reasons with a test of their own below."""
+
+NOT_A_REQUEST_S: Final = {Reason.OK, Reason.UNCHECKED, Reason.INCOMPATIBLE, Reason.OFFLINE}
+"""Reasons that only a check or the monitor can find."""
+
+
+def test_every_reason_is_covered() -> None:
+    covered = {case.reason for case in CASES} | BELOW_HTTP | NOT_A_REQUEST_S
+    assert covered == set(Reason)
+
+
+async def check(case: Case, connections: Connections) -> None:
+    async with MockOpenCode(password=case.password) as server:
+        server.script("/path", case.behaviour)
+        username = "opencode" if case.sent else None
+        password = Secret(case.sent) if case.sent else None
+        connection = connections.connect(server.url, username, password)
+        timeout = 0.2 if case.reason is Reason.TIMEOUT else 10.0
+        with pytest.raises(RequestFailed) as caught:
+            await connection.get_json("/path", timeout=timeout)
+    assert caught.value.reason is case.reason, caught.value.detail
+    assert f"127.0.0.1:{server.port}" in caught.value.detail
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_a_server_that(case: Case, connections: Connections) -> None:
+    await check(case, connections)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop isn't made for Windows")
+def test_uvloop_s_errors_mean_the_same() -> None:
+    import uvloop
+
+    async def check_all() -> None:
+        async with Connections() as connections:
+            for case in CASES:
+                await check(case, connections)
+            for url in ("http://127.0.0.1:1", "http://localhost:1"):
+                assert (await reason_of(connections, url)).reason is Reason.REFUSED
+            async with MockOpenCode() as server:
+                failure = await reason_of(connections, server.url.replace("http:", "https:"))
+            assert failure.reason is Reason.TLS
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(check_all())
+
+
+async def reason_of(connections: Connections, url: str, timeout: float = 10.0) -> RequestFailed:
+    with pytest.raises(RequestFailed) as caught:
+        await connections.connect(url).get("/path", timeout=timeout)
+    return caught.value
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_nothing_listens(connections: Connections, host: str) -> None:
+    async with MockOpenCode() as server:
+        pass
+    failure = await reason_of(connections, f"http://{host}:{server.port}")
+    assert failure.reason is Reason.REFUSED
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    def lookup(*_: object) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async with Connections(resolver=Resolver(lookup=lookup)) as connections:
+        failure = await reason_of(connections, "http://devbox:4096")
+    assert failure.reason is Reason.DNS
+    assert "devbox" in failure.detail
+
+
+@contextmanager
+def stuck_lookup() -> Iterator[Callable[..., list[Any]]]:
+    release = threading.Event()
+
+    def lookup(*_: object) -> list[Any]:
+        release.wait(30)
+        return []
+
+    try:
+        yield lookup
+    finally:
+        release.set()
+
+
+async def test_a_name_that_takes_too_long() -> None:
+    with stuck_lookup() as lookup:
+        async with Connections(resolver=Resolver(lookup=lookup)) as connections:
+            failure = await reason_of(connections, "http://devbox:4096", timeout=0.1)
+    assert failure.reason is Reason.DNS
+
+
+async def test_tls_where_none_is_spoken(connections: Connections, server: MockOpenCode) -> None:
+    failure = await reason_of(connections, server.url.replace("http://", "https://"))
+    assert failure.reason is Reason.TLS
+    assert "http://" in failure.detail
+
+
+def certificate(folder: Path, *, host: str, days: int) -> Path:
+    """A self-signed certificate for `host` that ends in so many days, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CodeWalk test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(host))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+def tls(file: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "trusted", "problem"),
+    [
+        ("127.0.0.1", 30, False, "self-signed certificate"),
+        ("127.0.0.1", -1, True, "expired"),
+        ("127.0.0.2", 30, True, "mismatch"),
+    ],
+)
+async def test_a_certificate_that_isn_t_good(
+    tmp_path: Path, host: str, days: int, trusted: bool, problem: str
+) -> None:
+    file = certificate(tmp_path, host=host, days=days)
+    trust = ssl.create_default_context(cafile=str(file) if trusted else None)
+    async with (
+        MockOpenCode(ssl_context=tls(file)) as server,
+        Connections(ssl_context=trust) as connections,
+    ):
+        failure = await reason_of(connections, server.url)
+    assert failure.reason is Reason.TLS
+    assert problem in failure.detail
+    assert server.requests == []
+
+
+async def test_a_good_certificate_is_taken(tmp_path: Path) -> None:
+    file = certificate(tmp_path, host="127.0.0.1", days=30)
+    trust = ssl.create_default_context(cafile=str(file))
+    async with (
+        MockOpenCode(ssl_context=tls(file)) as server,
+        Connections(ssl_context=trust) as connections,
+    ):
+        assert await connections.connect(server.url).get_json("/path")
