@@ -1,0 +1,231 @@
+"""Nothing of one server appears under another, and nothing meant for one reaches another."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+import codewalk
+from codewalk.app import App
+from codewalk.errors import NoActiveServer, ServerUnreachable, Superseded
+from codewalk.events import Event, Kind
+from codewalk.secret import Secret
+from codewalk.settings import Settings
+from tests.mock_opencode import MockOpenCode
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[App]:
+    async with codewalk.open(settings) as app:
+        yield app
+
+
+@pytest.fixture
+async def alpha() -> AsyncIterator[MockOpenCode]:
+    async with MockOpenCode(password="of alpha") as server:
+        server.world.add_session("Alpha's work", directory="/work")
+        yield server
+
+
+@pytest.fixture
+async def beta() -> AsyncIterator[MockOpenCode]:
+    async with MockOpenCode(password="of beta") as server:
+        server.world.add_session("Beta's work", directory="/work")
+        yield server
+
+
+@pytest.fixture
+async def both(app: App, alpha: MockOpenCode, beta: MockOpenCode) -> App:
+    await app.add_server(alpha.url, label="alpha", password=Secret("of alpha"))
+    await app.add_server(beta.url, label="beta", password=Secret("of beta"))
+    return app
+
+
+async def titles(app: App, *, cached: bool = False, directory: str | None = None) -> list[str]:
+    shown = await app.sessions(directory, cached=cached)
+    return [session.title for session in shown.sessions]
+
+
+async def test_session_list_follows_the_active_server(both: App) -> None:
+    assert await titles(both) == ["Alpha's work"]
+    await both.switch_to("beta")
+    assert await titles(both) == ["Beta's work"]
+
+
+async def test_cached_list_is_the_active_servers_own(both: App) -> None:
+    await both.sessions()
+    await both.switch_to("beta")
+    assert await titles(both, cached=True) == []
+    await both.sessions()
+    await both.switch_to("alpha")
+    assert await titles(both, cached=True) == ["Alpha's work"]
+
+
+async def test_cache_is_kept_by_directory(both: App) -> None:
+    await both.sessions("/work")
+    assert await titles(both, cached=True, directory="/work") == ["Alpha's work"]
+    assert await titles(both, cached=True, directory="/other") == []
+
+
+async def test_list_on_its_way_is_never_shown_after_a_switch(
+    both: App, alpha: MockOpenCode
+) -> None:
+    """Raced: alpha's answer was due at the moment beta became active."""
+    gate = alpha.hold("/session")
+    async with asyncio.TaskGroup() as group:
+        shown = group.create_task(_outcome(both))
+        await gate.arrived.wait()
+        await both.switch_to("beta")
+        gate.release()
+    assert isinstance(shown.result(), Superseded)
+    assert await titles(both, cached=True) == []
+    await both.switch_to("alpha")
+    assert await titles(both, cached=True) == []
+
+
+async def test_work_of_the_older_generation_ends_at_the_switch_not_with_its_answer(
+    both: App, alpha: MockOpenCode
+) -> None:
+    gate = alpha.hold("/session")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_outcome(both))
+        await gate.arrived.wait()
+        await both.switch_to("beta")
+        await gate.abandoned.wait()
+
+
+async def test_switching_to_the_active_server_interrupts_nothing(
+    both: App, alpha: MockOpenCode
+) -> None:
+    gate = alpha.hold("/session")
+    async with asyncio.TaskGroup() as group:
+        shown = group.create_task(titles(both))
+        await gate.arrived.wait()
+        await both.switch_to("alpha")
+        gate.release()
+    assert shown.result() == ["Alpha's work"]
+
+
+async def test_rapid_switching_shows_only_the_server_that_is_active(both: App) -> None:
+    for _ in range(10):
+        for name in ("alpha", "beta"):
+            async with asyncio.TaskGroup() as group:
+                shown = group.create_task(_outcome(both))
+                await both.switch_to(name)
+            outcome = shown.result()
+            if not isinstance(outcome, Superseded):
+                assert outcome == [f"{name.title()}'s work"]
+
+
+async def test_credentials_go_to_their_own_server_alone(
+    both: App, alpha: MockOpenCode, beta: MockOpenCode
+) -> None:
+    await both.sessions()
+    await both.switch_to("beta")
+    await both.sessions()
+    await both.check("alpha")
+    for server in (alpha, beta):
+        assert len({seen.headers.get("Authorization") for seen in server.requests}) == 1
+    assert alpha.requests[0].headers["Authorization"] != beta.requests[0].headers["Authorization"]
+
+
+async def test_model_selection_is_kept_per_server(both: App) -> None:
+    await both.use_model("anthropic/claude-haiku")
+    await both.switch_to("beta")
+    assert (await both.models()).selected is None
+    await both.use_model("local/tiny")
+    await both.switch_to("alpha")
+    assert (await both.models()).selected == "anthropic/claude-haiku"
+
+
+async def test_everything_kept_for_a_server_goes_with_it(both: App) -> None:
+    await both.sessions()
+    await both.use_model("local/tiny")
+    alpha_id = both.server("alpha").id
+    assert {kept.key.partition("::")[0] for kept in await both.kept_state("alpha")} == {
+        "cached_sessions",
+        "selected_model",
+        "selected_provider",
+    }
+    await both.remove_server("alpha")
+    assert [kept for kept in await both.kept_state() if kept.server_id == alpha_id] == []
+
+
+async def test_cleared_state_leaves_the_server_and_the_others(both: App) -> None:
+    await both.sessions()
+    await both.switch_to("beta")
+    await both.sessions()
+    assert await both.clear_state("alpha") == 1
+    assert [kept.server_id for kept in await both.kept_state()] == [both.server("beta").id]
+    assert len(both.servers()) == 2
+
+
+async def test_failed_list_leaves_the_cached_one(both: App, alpha: MockOpenCode) -> None:
+    await both.sessions()
+    await alpha.stop()
+    with pytest.raises(ServerUnreachable, match="alpha"):
+        await both.sessions()
+    assert await titles(both, cached=True) == ["Alpha's work"]
+
+
+async def test_no_server_no_sessions(app: App) -> None:
+    with pytest.raises(NoActiveServer):
+        await app.sessions()
+
+
+async def test_switch_by_another_process_is_followed_within_a_second(
+    settings: Settings, both: App, alpha: MockOpenCode
+) -> None:
+    async with codewalk.open(settings, watch=True) as running, asyncio.timeout(10):
+        gate = alpha.hold("/session")
+        with running.announcer.listen() as events:
+            async with asyncio.TaskGroup() as group:
+                shown = group.create_task(_outcome(running))
+                await gate.arrived.wait()
+                started = asyncio.get_running_loop().time()
+                await both.switch_to("beta")
+                switched = await _next(events, Kind.ACTIVE)
+                assert asyncio.get_running_loop().time() - started < 1
+        assert switched.server_id == both.server("beta").id
+        assert isinstance(shown.result(), Superseded)
+
+
+async def test_server_added_by_another_process_is_seen_and_checked(
+    settings: Settings, app: App, alpha: MockOpenCode
+) -> None:
+    async with codewalk.open(settings, watch=True) as running, asyncio.timeout(10):
+        with running.announcer.listen() as events:
+            added = await app.add_server(alpha.url, password=Secret("of alpha"), check=False)
+            await _next(events, Kind.SERVERS)
+            while running.server(added.id).health.version is None:
+                await _next(events, Kind.HEALTH)
+            fetched = await _next(events, Kind.SESSIONS)
+    assert fetched.server_id == added.id
+
+
+async def test_killed_server_turns_unhealthy_without_being_asked_for(
+    settings: Settings, alpha: MockOpenCode
+) -> None:
+    """A failed request of the user's is a signal: the check doesn't wait for its turn."""
+    async with codewalk.open(settings, watch=True) as running, asyncio.timeout(10):
+        added = await running.add_server(alpha.url, password=Secret("of alpha"))
+        await alpha.stop()
+        with running.announcer.listen() as events:
+            with pytest.raises(ServerUnreachable):
+                await running.sessions()
+            event = await _next(events, Kind.HEALTH)
+        assert event.server_id == added.id
+        assert running.server(added.id).health.reason == "refused"
+
+
+async def _outcome(app: App) -> list[str] | Superseded:
+    try:
+        return await titles(app)
+    except Superseded as exc:
+        return exc
+
+
+async def _next(events: asyncio.Queue[Event], kind: Kind) -> Event:
+    while (event := await events.get()).kind is not kind:
+        pass
+    return event
