@@ -185,7 +185,7 @@ class LocalServer:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=environment,
-            cwd=_home(),
+            cwd=await asyncio.to_thread(_home),
             start_new_session=True,
         )
         return _Guard.of(process)

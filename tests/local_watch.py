@@ -1,0 +1,60 @@
+"""Helpers for tests of the managed local server."""
+
+import asyncio
+import os
+import sys
+
+import psutil
+
+from codewalk.opencode.local import LocalStatus, Phase
+
+
+class Watch:
+    """A callback for `LocalServer` that keeps each status and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.statuses: list[LocalStatus] = []
+        self._changed = asyncio.Condition()
+
+    async def __call__(self, status: LocalStatus) -> None:
+        async with self._changed:
+            self.statuses.append(status)
+            self._changed.notify_all()
+
+    async def until(self, phase: Phase, times: int = 1) -> LocalStatus:
+        """The status that announced `phase` for the `times`-th time. Raises `TimeoutError`."""
+
+        def found() -> list[LocalStatus]:
+            return [status for status in self.statuses if status.phase is phase]
+
+        async with asyncio.timeout(60), self._changed:
+            await self._changed.wait_for(lambda: len(found()) >= times)
+        return found()[times - 1]
+
+
+async def gone(pid: int) -> None:
+    """Waits until the process has ended, reaped or not. Raises `TimeoutError`."""
+    if sys.platform != "linux":
+        await asyncio.to_thread(_wait, pid)
+        return
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(10):
+            await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _wait(pid: int) -> None:
+    try:
+        psutil.Process(pid).wait(timeout=10)
+    except psutil.NoSuchProcess:
+        pass
+    except psutil.TimeoutExpired as exc:
+        raise TimeoutError(f"process {pid} is still there") from exc
