@@ -1,0 +1,270 @@
+"""Stand-ins at the seams of the core: servers, stores, and a roster that others change too."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import aiohttp
+import orjson
+
+from codewalk.errors import RequestFailed, StorageError
+from codewalk.health.status import HealthStatus, Reason
+from codewalk.opencode.answer import Answer
+from codewalk.opencode.connection import Connection
+from codewalk.opencode.resolver import Resolver
+from codewalk.secret import Secret
+from codewalk.servers.profile import ServerProfile
+from codewalk.servers.registry import Decide
+from codewalk.servers.roster import Roster
+from tests.fake_time import elapsed
+
+EPOCH = datetime(2026, 2, 9, 20, 51, 50, 489_000, tzinfo=UTC)
+"""When a fake clock starts."""
+
+
+def utc_now() -> datetime:
+    """The wall clock that goes with the running loop's."""
+    return EPOCH + timedelta(seconds=elapsed())
+
+
+def profile(number: int = 1, **fields: Any) -> ServerProfile:
+    """A server, made up: the same number gives the same one."""
+    made = ServerProfile(
+        id=f"00000000-0000-4000-8000-{number:012d}",
+        url=f"http://server{number}:4096",
+        created_at=EPOCH,
+        updated_at=EPOCH,
+    )
+    return replace(made, **fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What a `FakeConnection` answers, `after` seconds; with neither answer nor failure, nothing.
+
+    `gate` holds it back until it is set.
+    """
+
+    answer: Answer | None = None
+    failure: RequestFailed | None = None
+    after: float = 0.0
+    gate: asyncio.Event | None = None
+
+
+def raw(body: bytes, content_type: str, status: int = 200, *, location: str | None = None) -> Reply:
+    answer = Answer(
+        status=status,
+        content_type=content_type,
+        body=body,
+        headers={"Content-Type": content_type},
+        elapsed_ms=1.5,
+        location=location,
+    )
+    return Reply(answer=answer)
+
+
+def says(body: Any, status: int = 200) -> Reply:
+    """JSON."""
+    return raw(orjson.dumps(body), "application/json", status)
+
+
+def page(status: int = 200) -> Reply:
+    """The web app, which current releases answer to any unknown path."""
+    return raw(b"<!doctype html><title>OpenCode</title>", "text/html", status)
+
+
+def text(status: int) -> Reply:
+    return raw(b"404 Not Found", "text/plain", status)
+
+
+def fails(reason: Reason) -> Reply:
+    return Reply(failure=RequestFailed(reason, f"It failed: {reason}."))
+
+
+def silence() -> Reply:
+    return Reply()
+
+
+HEALTHY = says({"healthy": True, "version": "1.18.33"})
+PATH = says({"home": "/h", "state": "/s", "config": "/c", "worktree": "/w", "directory": "/w"})
+
+
+class FakeConnection(Connection):
+    """A connection that answers from a script instead of a socket.
+
+    Everything above the request itself is the real thing: statuses and bodies are judged by
+    `Connection`. `asked` holds each path with the loop's time.
+    """
+
+    def __init__(
+        self,
+        script: Mapping[str, Reply | list[Reply]] | None = None,
+        *,
+        url: str = "http://fake:4096",
+        password: Secret | None = None,
+    ) -> None:
+        super().__init__(
+            # Neither is used, as `_request` is replaced below.
+            session=cast("aiohttp.ClientSession", None),
+            resolver=cast("Resolver", None),
+            url=url,
+            password=password,
+        )
+        self.script = dict(script or {})
+        self.asked: list[tuple[str, float]] = []
+        self.params: list[Mapping[str, str] | None] = []
+        self.under_way = 0
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.asked]
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        timeout: float,
+        limit: int,
+    ) -> Answer:
+        self.asked.append((path, elapsed()))
+        self.params.append(params)
+        self.under_way += 1
+        try:
+            async with asyncio.timeout(timeout):
+                return await _deliver(self._next(path), limit)
+        except TimeoutError as exc:
+            raise RequestFailed(Reason.TIMEOUT, f"No answer within {timeout:g} s.") from exc
+        finally:
+            self.under_way -= 1
+
+    def _next(self, path: str) -> Reply:
+        reply = self.script.get(path, page())
+        if isinstance(reply, list):
+            # The last one stays.
+            return reply.pop(0) if len(reply) > 1 else reply[0]
+        return reply
+
+
+async def _deliver(reply: Reply, limit: int) -> Answer:
+    if reply.gate:
+        await reply.gate.wait()
+    await asyncio.sleep(reply.after)
+    if reply.failure:
+        raise RequestFailed(reply.failure.reason, reply.failure.detail)
+    if reply.answer is None:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("silence ended")
+    if len(reply.answer.body) > limit:
+        raise RequestFailed(Reason.NOT_OPENCODE, f"It sent more than {limit:,} bytes.")
+    return reply.answer
+
+
+@dataclass
+class Network:
+    """The connections to several servers; one without a script of its own is healthy."""
+
+    connections: dict[str, FakeConnection] = field(default_factory=dict)
+    made: list[str] = field(default_factory=list)
+
+    def of(self, server: ServerProfile) -> FakeConnection:
+        if server.id not in self.connections:
+            self.connections[server.id] = FakeConnection(
+                {"/global/health": HEALTHY, "/path": PATH}, url=server.url
+            )
+        return self.connections[server.id]
+
+    def script(self, server: ServerProfile, **replies: Reply | list[Reply]) -> FakeConnection:
+        """`health` and `path` as this server answers them from now on."""
+        paths = {"health": "/global/health", "path": "/path"}
+        connection = self.of(server)
+        connection.script |= {paths[name]: reply for name, reply in replies.items()}
+        return connection
+
+    def down(self, server: ServerProfile, reason: Reason = Reason.REFUSED) -> FakeConnection:
+        return self.script(server, health=fails(reason), path=fails(reason))
+
+    def up(self, server: ServerProfile) -> FakeConnection:
+        return self.script(server, health=HEALTHY, path=PATH)
+
+    async def connect(self, server: ServerProfile) -> Connection:
+        self.made.append(server.id)
+        return self.of(server)
+
+
+class FakeStatusStore:
+    """Statuses in memory; `broken` makes it fail as a full disk does."""
+
+    def __init__(self, statuses: Mapping[str, HealthStatus] | None = None) -> None:
+        self.statuses = dict(statuses or {})
+        self.batches: list[tuple[float, dict[str, HealthStatus]]] = []
+        self.broken = False
+        self.gate: asyncio.Event | None = None
+
+    async def load(self) -> dict[str, HealthStatus]:
+        return dict(self.statuses)
+
+    async def save(self, statuses: Mapping[str, HealthStatus]) -> None:
+        if self.gate:
+            await self.gate.wait()
+        if self.broken:
+            raise StorageError("The disk is full.")
+        self.batches.append((elapsed(), dict(statuses)))
+        self.statuses.update(statuses)
+
+
+class FakeRosterKeeper:
+    """A roster in memory that other processes may change too."""
+
+    def __init__(self, roster: Roster | None = None) -> None:
+        self.stored = roster or Roster()
+        self.loads = 0
+        self.before_update: Callable[[], Awaitable[None]] | None = None
+
+    async def load(self) -> Roster:
+        self.loads += 1
+        return self.stored
+
+    async def revision(self) -> int:
+        return self.stored.revision
+
+    async def update(self, known: Roster, decide: Decide) -> Roster:
+        if self.before_update:
+            await self.before_update()
+        current = known if known.revision == self.stored.revision else self.stored
+        decided = decide(current)
+        if decided != current:
+            self.stored = replace(decided, revision=current.revision + 1)
+            return self.stored
+        return current
+
+    def change_elsewhere(self, decide: Decide) -> None:
+        """What another process does to the same store."""
+        self.stored = replace(decide(self.stored), revision=self.stored.revision + 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptEntry:
+    value: bytes
+    updated_at: datetime
+
+
+class FakeStateKeeper:
+    """State in memory, by server and key; `gone` are servers that were removed."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], KeptEntry] = {}
+        self.gone: set[str] = set()
+
+    async def get(self, server_id: str, key: str) -> KeptEntry | None:
+        return self.kept.get((server_id, key))
+
+    async def put(self, server_id: str, values: Mapping[str, bytes], now: datetime) -> bool:
+        if server_id in self.gone:
+            return False
+        for key, value in values.items():
+            self.kept[server_id, key] = KeptEntry(value=value, updated_at=now)
+        return True
