@@ -1,0 +1,107 @@
+"""The first start takes over the Flutter app's servers, once."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import codewalk
+from codewalk.settings import Settings
+
+SINGLE = {
+    "flutter.server_host": "devbox",
+    "flutter.server_port": 4097,
+    "flutter.basic_auth_enabled": True,
+    "flutter.basic_auth_username": "me",
+    "flutter.basic_auth_password": "pass:word",
+}
+SEVERAL = {
+    "flutter.server_profiles": [
+        {"id": "first", "url": "http://one:4096", "label": "One", "createdAt": 1_700_000_000_000},
+        {"id": "second", "url": "http://two:4096", "label": "Two"},
+        {"id": "broken", "url": "ftp://three"},
+    ],
+    "flutter.active_server_id": "first",
+    "flutter.default_server_id": "second",
+}
+
+
+def write(settings: Settings, preferences: Any) -> Path:
+    place = settings.legacy_preferences
+    assert place
+    place.write_text(preferences if isinstance(preferences, str) else json.dumps(preferences))
+    return place
+
+
+async def test_single_server_becomes_primary_active_and_default(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "codewalk")
+    place = write(settings, SINGLE)
+    before = place.read_bytes(), place.stat().st_mtime_ns
+    async with codewalk.open(settings) as app:
+        (server,) = app.servers()
+    assert (server.name, server.profile.url) == ("Primary server", "http://devbox:4097")
+    assert (server.active, server.default) == (True, True)
+    assert server.profile.basic_auth_username == "me"
+    assert (place.read_bytes(), place.stat().st_mtime_ns) == before
+    assert f"Migration from {place}: took over 1 of 1 servers" in caplog.messages
+    assert "pass:word" not in caplog.text
+
+
+async def test_several_servers_are_taken_over_without_the_broken_one(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "codewalk")
+    place = write(settings, SEVERAL)
+    async with codewalk.open(settings) as app:
+        names = [(server.name, server.active, server.default) for server in app.servers()]
+    assert names == [("One", True, False), ("Two", False, True)]
+    assert any("ftp://three" in message for message in caplog.messages)
+    assert f"Migration from {place}: took over 2 of 2 servers" in caplog.messages
+
+
+async def test_removed_server_does_not_come_back(settings: Settings) -> None:
+    write(settings, SINGLE)
+    async with codewalk.open(settings) as app:
+        await app.remove_server("Primary server")
+    async with codewalk.open(settings) as app:
+        assert app.servers() == []
+
+
+async def test_store_with_servers_takes_over_nothing(settings: Settings) -> None:
+    async with codewalk.open(settings) as app:
+        await app.add_server("mine", check=False)
+    write(settings, SINGLE)
+    async with codewalk.open(settings) as app:
+        assert [server.name for server in app.servers()] == ["mine"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"text"', "\x00", json.dumps({"flutter.x": 1})])
+async def test_unusable_file_is_no_failed_start(
+    settings: Settings, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = write(settings, content)
+    async with codewalk.open(settings) as app:
+        assert app.servers() == []
+    assert f"Migration from {place}: nothing taken over" in caplog.messages
+
+
+async def test_repaired_file_is_taken_over_at_the_next_start(settings: Settings) -> None:
+    write(settings, "{")
+    async with codewalk.open(settings):
+        pass
+    write(settings, SINGLE)
+    async with codewalk.open(settings) as app:
+        assert len(app.servers()) == 1
+
+
+async def test_no_file_is_no_news(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "codewalk")
+    missing = replace(settings, legacy_preferences=settings.data_dir / "none.json")
+    async with codewalk.open(missing):
+        pass
+    assert [message for message in caplog.messages if "Migration" in message] == []
