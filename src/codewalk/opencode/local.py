@@ -138,13 +138,16 @@ class LocalServer:
         left = await asyncio.to_thread(end_stale, self._record)
         if left:
             _log.warning("ended a local OpenCode server left behind by an earlier run")
-        delay = self._timing.first_delay
+        delay, told = self._timing.first_delay, ""
         while True:
             began = monotonic()
             detail = await self._run()
             if monotonic() - began >= self._timing.steady:
-                delay = self._timing.first_delay
-            _log.warning("%s Next try in %g s.", detail, delay)
+                delay, told = self._timing.first_delay, ""
+            if detail != told:
+                # Once for a trouble that stays, not every half minute.
+                _log.warning("%s It is tried again.", detail)
+                told = detail
             await self._announce(LocalStatus(phase=Phase.FAILED, detail=detail, retry_in=delay))
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._timing.last_delay)
