@@ -80,14 +80,10 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     Several processes may do so at once. Raises `StorageError`: a damaged file or a newer schema is
     left untouched.
     """
-    await asyncio.to_thread(settings.make_data_dir)
-    place = locate(settings)
-    engine = sqlite_engine(place) if isinstance(place, SqliteFile) else postgres_engine(place)
+    place, engine = await asyncio.to_thread(_prepare, settings)
     try:
-        with translating(place):
-            if isinstance(place, SqliteFile):
-                await asyncio.to_thread(make_ready, place)
-            else:
+        if isinstance(place, PostgresDatabase):
+            with translating(place):
                 await _make_ready(place, engine)
         yield Database(place, engine)
     finally:
@@ -114,7 +110,18 @@ async def land(work: Coroutine[Any, Any, T]) -> T:
     raise cancelled
 
 
-def sqlite_engine(place: SqliteFile) -> AsyncEngine:
+def _prepare(settings: Settings) -> tuple[Place, AsyncEngine]:
+    """Everything that touches files, in a thread."""
+    settings.make_data_dir()
+    place = locate(settings)
+    if isinstance(place, PostgresDatabase):
+        return place, _postgres_engine(place)
+    with translating(place):
+        make_ready(place)
+    return place, _sqlite_engine(place)
+
+
+def _sqlite_engine(place: SqliteFile) -> AsyncEngine:
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(place.path)),
         # The driver's own transaction handling begins too late and too weakly; see `_begin`.
@@ -130,7 +137,7 @@ def sqlite_engine(place: SqliteFile) -> AsyncEngine:
     return engine
 
 
-def postgres_engine(place: PostgresDatabase) -> AsyncEngine:
+def _postgres_engine(place: PostgresDatabase) -> AsyncEngine:
     async def connect(*_arguments: object, **_options: object) -> Any:
         # Imported here: with SQLite, nobody pays for this driver.
         import asyncpg
@@ -155,9 +162,9 @@ async def _make_ready(place: PostgresDatabase, engine: AsyncEngine) -> None:
             found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
     if found != SCHEMA_VERSION:
         # Imported here: Alembic costs more time than everything else that a command does.
-        from codewalk.storage.migrate import migrate_postgres
+        from codewalk.storage.migrate import load_migrations, migrate_postgres
 
-        await asyncio.to_thread(migrate_postgres, place)
+        await migrate_postgres(place, engine, await asyncio.to_thread(load_migrations))
 
 
 def _begin(connection: Connection) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import AddressValueError, IPv6Address
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from codewalk.errors import CodeWalkError, InvalidCredentials, InvalidValue
@@ -26,7 +25,8 @@ DEFAULT_PORT: Final = 4096
 PRIMARY: Final = "Primary server"
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_EXPLICIT_PORT: Final = re.compile(r":[0-9]*$")
+_PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*://)?([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_EXPLICIT_PORT: Final = re.compile(r":[^\]]*$")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -230,13 +230,11 @@ def _url(host: str, port: int | None) -> str:
     """
     with suppress(AddressValueError):
         host = f"[{IPv6Address(host)}]"
-    text = host if "://" in host else f"http://{host}"
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return text  # refused, with the reason, where the profile is made
-    if _EXPLICIT_PORT.search(parts.netloc.rpartition("@")[2].rpartition("]")[2]):
-        return text
-    if port is None and parts.scheme == "https":
-        return text
-    return parts._replace(netloc=f"{parts.netloc}:{port or DEFAULT_PORT}").geturl()
+    # Taken apart by hand: the library's parser would tidy up what has to be refused.
+    parts = _PARTS.fullmatch(host)
+    scheme, place, rest = parts.groups("") if parts else ("", host, "")
+    scheme = scheme.lower() or "http://"
+    has_port = _EXPLICIT_PORT.search(place.rpartition("@")[2])
+    if has_port or (port is None and scheme == "https://"):
+        return f"{scheme}{place}{rest}"
+    return f"{scheme}{place}:{port or DEFAULT_PORT}{rest}"

@@ -1,19 +1,20 @@
 """Brings a store's schema up to date. Imports Alembic, so only those that need it import this."""
 
-import asyncio
+from dataclasses import dataclass
 from typing import Final
 
-from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
 from filelock import FileLock, Timeout
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import URL, Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import NullPool
 
 from codewalk.errors import StorageError
 from codewalk.settings import FILE_MODE
-from codewalk.storage.database import postgres_engine
 from codewalk.storage.place import Place, PostgresDatabase, SqliteFile
 from codewalk.storage.sqlite import BUSY_SECONDS, peek
 
@@ -23,19 +24,57 @@ _ADVISORY_LOCK: Final = 0x636F6465_77616C6B
 """Any number will do, as long as every CodeWalk takes the same one: `codewalk` in ASCII."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Migrations:
+    """The migrations that this CodeWalk knows, oldest first, read from its package."""
+
+    directory: ScriptDirectory
+    scripts: tuple[Script, ...]
+
+    def refuse_newer(self, place: Place, version: str | None) -> None:
+        """Raises `StorageError` for a version that isn't among them."""
+        if version is not None and version not in {script.revision for script in self.scripts}:
+            raise place.newer(version)
+
+    def run(self, connection: Connection) -> None:
+        """Runs those that are missing, in the connection's transaction: all land, or none.
+
+        Not through Alembic's own command: that reads files, and PostgreSQL's driver runs on the
+        event loop.
+        """
+        context = MigrationContext.configure(connection, opts={"transactional_ddl": True})
+        done = context.get_current_revision()
+        versions = [script.revision for script in self.scripts]
+        start = versions.index(done) + 1 if done else 0
+        with Operations.context(context):
+            for script in self.scripts[start:]:
+                script.module.upgrade()
+                context.stamp(self.directory, script.revision)
+
+
+def load_migrations() -> Migrations:
+    """Reads the migrations. Blocks."""
+    config = Config()
+    config.set_main_option("script_location", "codewalk.storage:migrations")
+    config.set_main_option("path_separator", "os")
+    directory = ScriptDirectory.from_config(config)
+    newest_first = directory.walk_revisions()
+    return Migrations(directory=directory, scripts=tuple(reversed(list(newest_first))))
+
+
 def migrate_sqlite(place: SqliteFile, version: str | None) -> None:
     """Migrates the file, one process at a time. Blocks.
 
     `version` is what the file was seen to have. Raises `StorageError`.
     """
-    config = _config()
-    _refuse_newer(place, config, version)
+    migrations = load_migrations()
+    migrations.refuse_newer(place, version)
     lock = FileLock(f"{place.path}.lock", mode=FILE_MODE, timeout=_LOCK_SECONDS)
     try:
         with lock:
             # Another process may have done it, or something newer, while this one waited.
-            _refuse_newer(place, config, peek(place))
-            _upgrade_sqlite(place, config)
+            migrations.refuse_newer(place, peek(place))
+            _run_on_sqlite(place, migrations)
     except Timeout as exc:
         raise StorageError(
             f"Another CodeWalk has been changing the store {place.path} for {_LOCK_SECONDS:.0f} s.",
@@ -43,18 +82,22 @@ def migrate_sqlite(place: SqliteFile, version: str | None) -> None:
         ) from exc
 
 
-def migrate_postgres(place: PostgresDatabase) -> None:
-    """Migrates the database, one process at a time. Blocks. Raises `StorageError`."""
-    # A loop of this thread's own: the driver is asynchronous only, Alembic reads files.
-    asyncio.run(_migrate_postgres(place))
+async def migrate_postgres(
+    place: PostgresDatabase, engine: AsyncEngine, migrations: Migrations
+) -> None:
+    """Migrates the database, one process at a time. Raises `StorageError`."""
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
+        )
+        version = await connection.run_sync(
+            lambda sync: MigrationContext.configure(sync).get_current_revision()
+        )
+        migrations.refuse_newer(place, version)
+        await connection.run_sync(migrations.run)
 
 
-def script_directory() -> ScriptDirectory:
-    """The migrations that this CodeWalk knows."""
-    return ScriptDirectory.from_config(_config())
-
-
-def _upgrade_sqlite(place: SqliteFile, config: Config) -> None:
+def _run_on_sqlite(place: SqliteFile, migrations: Migrations) -> None:
     engine = create_engine(
         URL.create("sqlite", database=str(place.path)),
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
@@ -66,45 +109,7 @@ def _upgrade_sqlite(place: SqliteFile, config: Config) -> None:
     event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA journal_mode = WAL").close())
     event.listen(engine, "begin", _begin_immediate)
     with engine.begin() as connection:
-        _upgrade(connection, config)
-
-
-async def _migrate_postgres(place: PostgresDatabase) -> None:
-    config = _config()
-    engine = postgres_engine(place)
-    try:
-        async with engine.begin() as connection:
-            await connection.execute(
-                text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
-            )
-            found: str | None = None
-            if await connection.scalar(text("SELECT to_regclass('alembic_version')::text")):
-                found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-            _refuse_newer(place, config, found)
-            await connection.run_sync(_upgrade, config)
-    finally:
-        await engine.dispose()
-
-
-def _upgrade(connection: Connection, config: Config) -> None:
-    # In one transaction with everything that the migrations do: all of it lands, or nothing.
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _refuse_newer(place: Place, config: Config, version: str | None) -> None:
-    if version is None:
-        return
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if version not in known:
-        raise place.newer(version)
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "codewalk.storage:migrations")
-    config.set_main_option("path_separator", "os")
-    return config
+        migrations.run(connection)
 
 
 def _begin_immediate(connection: Connection) -> None:

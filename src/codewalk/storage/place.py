@@ -1,5 +1,6 @@
 """Where the store is: which database, what to call it, and what its errors mean to a person."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from codewalk.errors import StorageError
 from codewalk.settings import Settings
 
+_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _KINDS: Final = "Use sqlite:///path/to/file or postgresql://user:password@host/database."
 
 
@@ -158,6 +160,9 @@ def _postgres(url: URL) -> PostgresDatabase:
     where = host if isinstance(host, str) else ",".join(host)
     port = f":{url.port}" if url.port else ""
     plain = url.set(drivername="postgresql")
+    if where in _THIS_MACHINE and "sslmode" not in url.query and "PGSSLMODE" not in os.environ:
+        # Nobody listens in between, and the driver would look for certificates at every connect.
+        plain = plain.update_query_dict({"sslmode": "disable"})
     return PostgresDatabase(
         # The driver reads the URL itself, so that everything libpq knows (sslmode, several hosts,
         # a socket's folder) means the same here.

@@ -1,1 +1,1 @@
-"""The schema's history. `codewalk.storage.migrate` runs it when the store is opened."""
+"""The schema's history, as Alembic's migrations. `codewalk.storage.migrate` runs them."""

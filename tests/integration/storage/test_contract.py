@@ -1,0 +1,374 @@
+"""What every store keeps to, on SQLite and PostgreSQL alike."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pytest
+
+from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
+from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.secret import Secret
+from codewalk.servers.profile import ServerProfile
+from codewalk.servers.roster import Roster, add, edit, imported, remove, set_default, switch
+from codewalk.settings import Settings
+from codewalk.storage.database import open_database
+from tests.integration.storage.conftest import Stores
+from tests.integration.storage.workers import profile, unknown
+
+NOW = datetime(2026, 2, 9, 20, 51, 50, 489123, tzinfo=UTC)
+TRICKY = "pä:ss wörd\t☃ '\";--\x7f𝔘"
+
+
+def shown(roster: Roster) -> tuple[Roster, list[str | None]]:
+    """A roster without its secrets, and those: two sealed ones can't be compared."""
+    secrets = [p.basic_auth_password for p in roster.profiles]
+    passwords = [None if secret is None else secret.reveal() for secret in secrets]
+    bare = tuple(replace(p, basic_auth_password=None) for p in roster.profiles)
+    return replace(roster, profiles=bare), passwords
+
+
+async def test_a_new_store_is_empty(stores: Stores) -> None:
+    assert await stores.roster.load() == Roster()
+    assert await stores.roster.revision() == 0
+    assert await stores.health.load() == {}
+    assert await stores.state.list(None) == []
+
+
+async def test_a_roster_comes_back_as_it_was(stores: Stores) -> None:
+    first = profile(
+        "http://[::1]:4096/a%20b",
+        label="Straße ☃",
+        basic_auth_enabled=True,
+        basic_auth_username="usér",
+        basic_auth_password=Secret(TRICKY),
+        created_at=NOW,
+        updated_at=NOW + timedelta(microseconds=1),
+    )
+    second = profile("https://xn--bcher-kva.example", managed=True)
+
+    def decide(roster: Roster) -> Roster:
+        roster = add(add(roster, first), second, activate=True, default=True)
+        return imported(roster)
+
+    written = await stores.roster.update(Roster(), decide)
+    read = await stores.roster.load()
+
+    assert written.revision == 1
+    assert shown(read) == shown(written)
+    assert read.profiles[0].basic_auth_password is not None
+    assert read.profiles[0].basic_auth_password.reveal() == TRICKY
+    assert (read.active_id, read.default_id, read.previous_id) == (second.id, second.id, first.id)
+    assert read.legacy_imported
+    assert await stores.roster.revision() == 1
+
+
+async def test_what_changes_nothing_is_not_written(stores: Stores) -> None:
+    roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
+
+    same = await stores.roster.update(roster, replace)
+
+    assert same is roster
+    assert await stores.roster.revision() == 1
+
+
+async def test_a_refused_change_leaves_everything_as_it_was(stores: Stores) -> None:
+    roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a", label="A")))
+
+    with pytest.raises(DuplicateServer):
+        await stores.roster.update(roster, lambda r: add(r, profile("http://a")))
+    with pytest.raises(ServerNotFound):
+        await stores.roster.update(
+            roster, lambda r: remove(add(r, profile("http://b")), "gone", unknown)
+        )
+
+    assert await stores.roster.load() == roster
+
+
+async def test_the_database_itself_holds_that_no_two_servers_are_the_same(stores: Stores) -> None:
+    roster = await stores.roster.update(
+        Roster(), lambda r: add(r, profile("http://a", label="Straße"))
+    )
+    for twin in (profile("http://a"), profile("http://b", label="STRASSE")):
+        with pytest.raises(DuplicateServer):
+            await stores.roster.update(
+                roster,
+                lambda r, twin=twin: replace(r, profiles=(*r.profiles, twin)),  # type: ignore[misc]
+            )
+    assert await stores.roster.load() == roster
+
+
+async def test_a_removed_servers_url_and_label_are_free_in_the_same_change(stores: Stores) -> None:
+    old, new = profile("http://a", label="A"), profile("http://a", label="a")
+    roster = await stores.roster.update(Roster(), lambda r: add(r, old))
+
+    await stores.roster.update(roster, lambda r: add(remove(r, old.id, unknown), new))
+
+    assert [p.id for p in (await stores.roster.load()).profiles] == [new.id]
+
+
+async def test_a_change_is_decided_on_what_is_really_there(stores: Stores, other: Stores) -> None:
+    stale = await stores.roster.load()
+    await other.roster.update(stale, lambda r: add(r, profile("http://theirs")))
+
+    roster = await stores.roster.update(stale, lambda r: add(r, profile("http://ours")))
+
+    assert [p.url for p in roster.profiles] == ["http://theirs", "http://ours"]
+    assert roster.revision == 2
+    assert shown(await other.roster.load()) == shown(roster)
+
+
+async def test_another_change_shows_in_the_revision(stores: Stores, other: Stores) -> None:
+    roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
+    assert await other.roster.revision() == roster.revision == 1
+
+    server = roster.profiles[0].id
+    await other.roster.update(roster, lambda r: edit(r, server, NOW, label="Box"))
+
+    assert await stores.roster.revision() == 2
+    assert (await stores.roster.load()).profiles[0].label == "Box"
+
+
+async def test_many_changes_at_once_all_land(stores: Stores, other: Stores) -> None:
+    known = await stores.roster.load()
+    both = (stores.roster, other.roster)
+    await asyncio.gather(
+        *(
+            both[n % 2].update(known, partial(add, profile=profile(f"http://s{n}")))
+            for n in range(20)
+        )
+    )
+    roster = await stores.roster.load()
+    assert {p.url for p in roster.profiles} == {f"http://s{n}" for n in range(20)}
+    assert roster.revision == 20
+
+
+async def test_an_edit_keeps_the_sealed_password_and_replaces_it_when_told(stores: Stores) -> None:
+    server = profile("http://a", basic_auth_password=Secret("first"))
+    roster = await stores.roster.update(Roster(), lambda r: add(r, server))
+
+    roster = await stores.roster.update(roster, lambda r: edit(r, server.id, NOW, label="A"))
+    assert shown(await stores.roster.load())[1] == ["first"]
+
+    await stores.roster.update(
+        roster, lambda r: edit(r, server.id, NOW, basic_auth_password=Secret("second"))
+    )
+    assert shown(await stores.roster.load())[1] == ["second"]
+
+    roster = await stores.roster.load()
+    await stores.roster.update(roster, lambda r: edit(r, server.id, NOW, basic_auth_password=None))
+    assert shown(await stores.roster.load())[1] == [None]
+
+
+async def test_any_sequence_of_changes_reads_back_as_it_was_written(stores: Stores) -> None:
+    chance = random.Random(11)
+    roster = await stores.roster.load()
+    for number in range(60):
+        roster = await stores.roster.update(roster, _some_change(chance, number))
+        assert shown(await stores.roster.load()) == shown(roster)
+    assert len(roster.profiles) > 3
+
+
+def _some_change(chance: random.Random, number: int) -> Callable[[Roster], Roster]:
+    new = profile(f"http://s{number}", basic_auth_password=Secret(f"pw{number}"))
+
+    def decide(roster: Roster) -> Roster:
+        kept: list[ServerProfile] = list(roster.profiles)
+        match chance.randrange(6) if kept else 0:
+            case 0 | 1:
+                return add(roster, new, activate=chance.random() < 0.5)
+            case 2:
+                return remove(roster, chance.choice(kept).id, unknown)
+            case 3:
+                return edit(roster, chance.choice(kept).id, NOW, label=f"L{number}")
+            case 4:
+                chance.shuffle(kept)
+                kept.insert(chance.randrange(len(kept) + 1), new)
+                return replace(roster, profiles=tuple(kept[1:]), active_id=None)
+            case _:
+                chosen = chance.choice(kept).id
+                return set_default(switch(roster, chosen), chosen)
+
+    return decide
+
+
+async def test_health_comes_back_as_it_was(stores: Stores) -> None:
+    roster = await stores.roster.update(
+        Roster(), lambda r: add(add(r, profile("http://a")), profile("http://b"))
+    )
+    first, second = (p.id for p in roster.profiles)
+    statuses = {
+        first: HealthStatus(
+            state=State.UNHEALTHY,
+            reason=Reason.REFUSED,
+            detail="Nichts hört zu: ☃ \"'--",
+            version="1.18.33",
+            latency_ms=3.14159,
+            checked_at=NOW,
+            since=NOW - timedelta(days=400),
+            failures=7,
+        ),
+        second: HealthStatus(),
+    }
+    await stores.health.save(statuses)
+    assert await stores.health.load() == statuses
+
+    healthy = HealthStatus(state=State.HEALTHY, reason=Reason.OK, checked_at=NOW, since=NOW)
+    await stores.health.save({first: healthy, "gone": healthy})
+    assert await stores.health.load() == {first: healthy, second: HealthStatus()}
+
+    await stores.health.save({})
+
+
+async def test_hostile_text_in_health_is_kept_as_far_as_it_is_text(stores: Stores) -> None:
+    roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
+    server = roster.profiles[0].id
+
+    await stores.health.save({server: HealthStatus(detail="a\0b\ud800c", version="\x1b[31m")})
+
+    kept = (await stores.health.load())[server]
+    assert (kept.detail, kept.version) == ("a�b?c", "\x1b[31m")
+
+
+async def test_state_is_kept_for_each_server(stores: Stores) -> None:
+    roster = await stores.roster.update(
+        Roster(), lambda r: add(add(r, profile("http://a")), profile("http://b"))
+    )
+    a, b = (p.id for p in roster.profiles)
+    blob = bytes(range(256)) * 1000
+
+    assert await stores.state.put(a, {f"Z::{a}": b"", f"k::{a}::/p": blob}, NOW)
+    assert await stores.state.put(b, {f"k::{b}": b"old"}, NOW)
+    assert await stores.state.put(b, {f"k::{b}": b"new"}, NOW + timedelta(seconds=1))
+
+    entry = await stores.state.get(a, f"k::{a}::/p")
+    assert entry is not None
+    assert (entry.value, entry.updated_at, entry.server_id) == (blob, NOW, a)
+    assert [(s.key, s.bytes) for s in await stores.state.list(a)] == [
+        (f"Z::{a}", 0),
+        (f"k::{a}::/p", len(blob)),
+    ]
+    everything = await stores.state.list(None)
+    assert [s.key for s in everything] == sorted(s.key for s in everything)
+    assert len(everything) == 3
+
+    await stores.state.delete(b, f"k::{b}")
+    assert await stores.state.get(b, f"k::{b}") is None
+    assert await stores.state.clear(a) == 2
+    assert await stores.state.clear(a) == 0
+    assert await stores.state.list(None) == []
+
+
+async def test_no_key_reaches_another_servers_state(stores: Stores) -> None:
+    roster = await stores.roster.update(
+        Roster(), lambda r: add(add(r, profile("http://a")), profile("http://b"))
+    )
+    a, b = (p.id for p in roster.profiles)
+    await stores.state.put(a, {"key": b"of a"}, NOW)
+
+    assert await stores.state.get(b, "key") is None
+    assert not await stores.state.put(b, {"fine": b"1", "key": b"of b"}, NOW)
+    await stores.state.delete(b, "key")
+    assert await stores.state.clear(b) == 0
+
+    entry = await stores.state.get(a, "key")
+    assert entry is not None
+    assert entry.value == b"of a"
+
+
+async def test_state_for_a_server_that_is_gone_is_not_kept(stores: Stores) -> None:
+    assert not await stores.state.put("gone", {"one": b"1", "two": b"2"}, NOW)
+    assert await stores.state.list(None) == []
+
+
+async def test_a_removed_server_takes_everything_of_it_along(stores: Stores) -> None:
+    roster = await stores.roster.update(
+        Roster(), lambda r: add(add(r, profile("http://a")), profile("http://b"))
+    )
+    a, b = (p.id for p in roster.profiles)
+    for server in (a, b):
+        await stores.state.put(server, {f"k::{server}": b"v"}, NOW)
+    await stores.health.save({a: HealthStatus(), b: HealthStatus()})
+
+    await stores.roster.update(roster, lambda r: remove(r, a, unknown))
+
+    assert [s.server_id for s in await stores.state.list(None)] == [b]
+    assert set(await stores.health.load()) == {b}
+    # What was on its way for the removed one has nowhere to land.
+    assert not await stores.state.put(a, {f"late::{a}": b"v"}, NOW)
+    await stores.health.save({a: HealthStatus(), b: HealthStatus()})
+    assert set(await stores.health.load()) == {b}
+
+
+async def test_a_cancelled_change_lands_and_the_cancellation_goes_on(stores: Stores) -> None:
+    begun = asyncio.Event()
+
+    def decide(roster: Roster) -> Roster:
+        begun.set()
+        return add(roster, profile("http://a"))
+
+    async with asyncio.TaskGroup() as group:
+        change = group.create_task(stores.roster.update(Roster(), decide))
+        await begun.wait()
+        change.cancel()
+
+    assert change.cancelled()
+    assert [p.url for p in (await stores.roster.load()).profiles] == ["http://a"]
+
+
+async def test_a_cancelled_read_leaves_the_store_usable(stores: Stores) -> None:
+    for _ in range(30):
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(stores.roster.load())
+            group.create_task(stores.roster.revision())
+            await asyncio.sleep(0)
+            reading.cancel()
+    await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
+    assert await stores.roster.revision() == 1
+
+
+async def test_a_wrong_key_is_told_and_the_rest_of_the_roster_still_works(
+    stores: Stores, settings: Settings
+) -> None:
+    server = profile("http://a", basic_auth_password=Secret("pw"))
+    await stores.roster.update(Roster(), lambda r: add(r, server))
+
+    wrong = replace(settings, secret_key=Secret("another key"))
+    async with open_database(wrong) as database:
+        there = Stores.on(database, wrong)
+        await there.vault.unlock()
+        roster = await there.roster.load()
+        roster = await there.roster.update(roster, lambda r: edit(r, server.id, NOW, label="A"))
+        password = roster.profiles[0].basic_auth_password
+        assert password is not None
+        with pytest.raises(StorageError, match=r"another key.*CODEWALK_SECRET_KEY"):
+            password.reveal()
+
+    assert shown(await stores.roster.load())[1] == ["pw"]
+
+
+async def test_a_vault_that_is_locked_is_unlocked_for_a_new_password(stores: Stores) -> None:
+    plain = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
+    with pytest.raises(RuntimeError, match="locked"):
+        stores.vault.seal(Secret("pw"), "server")
+
+    await stores.roster.update(
+        plain, lambda r: add(r, profile("http://b", basic_auth_password=Secret("pw")))
+    )
+    assert shown(await stores.roster.load())[1] == [None, "pw"]
+
+
+async def test_a_thousand_servers_are_kept_in_order(stores: Stores) -> None:
+    many = tuple(profile(f"http://s{n}") for n in range(1000))
+    roster = await stores.roster.update(Roster(), lambda r: replace(r, profiles=many))
+    middle = many[500].id
+
+    roster = await stores.roster.update(roster, lambda r: remove(r, middle, unknown))
+    roster = await stores.roster.update(roster, lambda r: add(r, profile("http://last")))
+    await stores.health.save({p.id: HealthStatus() for p in many})
+
+    assert await stores.roster.load() == roster
+    assert len(await stores.health.load()) == 999

@@ -1,0 +1,251 @@
+"""The SQLite store as files: who may read them, what is in them, and what isn't touched."""
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from codewalk.errors import StorageError
+from codewalk.secret import Secret
+from codewalk.servers.roster import Roster, add
+from codewalk.settings import Settings
+from codewalk.storage.database import open_database
+from codewalk.storage.tables import SCHEMA_VERSION
+from tests.integration.storage.conftest import Stores
+from tests.integration.storage.workers import profile
+
+PASSWORD = "correct horse ☃ battery staple"
+
+unprivileged = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.name != "posix", reason="Windows has no such modes"
+)
+
+
+@pytest.fixture
+async def made(sqlite_settings: Settings) -> Settings:
+    """A store with one server, closed."""
+    async with open_database(sqlite_settings) as database:
+        await Stores.on(database, sqlite_settings).roster.update(
+            Roster(), lambda r: add(r, profile("http://a", basic_auth_password=Secret(PASSWORD)))
+        )
+    return sqlite_settings
+
+
+async def refusal(settings: Settings) -> str:
+    """The message with which the store refuses to open."""
+    with pytest.raises(StorageError) as refused:
+        async with open_database(settings):
+            pass
+    return refused.value.message
+
+
+def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {p.name: stat.S_IMODE(p.stat().st_mode) for p in folder.iterdir()}
+
+
+@unprivileged
+async def test_only_the_owner_may_read_anything(sqlite_settings: Settings) -> None:
+    umask = os.umask(0)
+    try:
+        settings = replace(sqlite_settings, secret_key=None)
+        async with open_database(settings) as database:
+            server = profile("http://a", basic_auth_password=Secret("pw"))
+            await Stores.on(database, settings).roster.update(Roster(), lambda r: add(r, server))
+            found = modes(settings.data_dir)
+    finally:
+        os.umask(umask)
+    assert {"codewalk.db", "codewalk.db-wal", "codewalk.db-shm", "secret.key"} <= set(found)
+    assert set(found.values()) == {0o600}
+    assert stat.S_IMODE(settings.data_dir.stat().st_mode) == 0o700
+
+
+@unprivileged
+async def test_a_store_that_others_could_read_is_made_private(made: Settings) -> None:
+    made.data_dir.chmod(0o755)
+    made.database_file.chmod(0o644)
+    async with open_database(made):
+        assert modes(made.data_dir)["codewalk.db"] == 0o600
+    assert stat.S_IMODE(made.data_dir.stat().st_mode) == 0o700
+
+
+async def test_a_password_is_plain_in_no_file(sqlite_settings: Settings) -> None:
+    settings = replace(sqlite_settings, secret_key=None)
+    async with open_database(settings) as database:
+        server = profile("http://a", basic_auth_password=Secret(PASSWORD))
+        await Stores.on(database, settings).roster.update(Roster(), lambda r: add(r, server))
+        opened = everything(settings.data_dir)
+    for data, _ in (*opened.values(), *everything(settings.data_dir).values()):
+        assert PASSWORD.encode() not in data
+        assert b"battery staple" not in data
+
+
+async def test_the_store_writes_ahead_and_to_the_disk(made: Settings) -> None:
+    async with open_database(made) as database, database.write() as connection:
+        found = [
+            (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        ]
+    assert found == ["wal", 2, 1, 5000]
+
+
+async def test_a_closed_store_is_one_file(made: Settings) -> None:
+    assert not [p.name for p in made.data_dir.iterdir() if p.name.endswith(("-wal", "-shm"))]
+
+
+async def test_a_newer_schema_is_refused_and_left_untouched(made: Settings) -> None:
+    with closing(sqlite3.connect(made.database_file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0099'")
+    before = everything(made.data_dir)
+
+    message = await refusal(made)
+
+    assert str(made.database_file) in message
+    assert "newer" in message
+    assert "0099" in message
+    assert everything(made.data_dir) == before
+
+
+async def test_a_newer_schema_that_another_process_has_open_is_refused_too(made: Settings) -> None:
+    with closing(sqlite3.connect(made.database_file)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0099'")
+        connection.commit()
+        before = made.database_file.read_bytes()
+        assert "0099" in await refusal(made)
+        assert made.database_file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda _: b"no database at all, " * 300, id="something else"),
+        pytest.param(lambda data: data[:20], id="cut off in the header"),
+        pytest.param(lambda data: data[: len(data) // 2], id="cut off in the middle"),
+        pytest.param(lambda data: data[:4096] + b"\x5a" * 8192 + data[12288:], id="overwritten"),
+        pytest.param(lambda data: b"\0" * len(data), id="zeros"),
+    ],
+)
+async def test_a_damaged_file_is_refused_and_left_untouched(made: Settings, damage: object) -> None:
+    assert callable(damage)
+    made.database_file.write_bytes(damage(made.database_file.read_bytes()))
+    before = everything(made.data_dir)
+
+    message = await refusal(made)
+
+    assert str(made.database_file) in message
+    assert "damaged" in message
+    assert everything(made.data_dir) == before
+
+
+async def test_another_programs_database_is_refused_and_left_untouched(
+    sqlite_settings: Settings,
+) -> None:
+    sqlite_settings.data_dir.mkdir()
+    with closing(sqlite3.connect(sqlite_settings.database_file)) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    sqlite_settings.database_file.chmod(0o600)
+    before = everything(sqlite_settings.data_dir)
+
+    assert "no CodeWalk store" in await refusal(sqlite_settings)
+    assert everything(sqlite_settings.data_dir) == before
+
+
+async def test_an_empty_file_is_a_new_store(sqlite_settings: Settings) -> None:
+    sqlite_settings.data_dir.mkdir()
+    sqlite_settings.database_file.touch()
+    async with open_database(sqlite_settings) as database:
+        assert await Stores.on(database, sqlite_settings).roster.load() == Roster()
+
+
+async def test_damage_that_shows_later_is_told_when_it_is_met(made: Settings) -> None:
+    async with open_database(made) as database:
+        stores = Stores.on(database, made)
+        # Past the first page, which is read already, and not through SQLite.
+        with made.database_file.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\x5a" * (made.database_file.stat().st_size - 4096))
+        with pytest.raises(StorageError, match="damaged") as refused:
+            await stores.roster.load()
+    assert refused.value.value == str(made.database_file)
+
+
+async def test_a_folder_in_the_files_place_is_told(sqlite_settings: Settings) -> None:
+    sqlite_settings.data_dir.mkdir()
+    sqlite_settings.database_file.mkdir()
+    assert str(sqlite_settings.database_file) in await refusal(sqlite_settings)
+
+
+async def test_a_file_in_the_folders_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("not a folder")
+    assert str(tmp_path / "data") in await refusal(Settings(data_dir=tmp_path / "data"))
+
+
+async def test_a_store_that_somebody_holds_is_busy_not_stuck(made: Settings) -> None:
+    async with open_database(made) as database:
+        stores = Stores.on(database, made)
+        with closing(sqlite3.connect(made.database_file, isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            # Reading goes on beside it.
+            roster = await stores.roster.load()
+            with pytest.raises(StorageError, match="busy"):
+                await stores.roster.update(roster, lambda r: add(r, profile("http://b")))
+            holder.execute("ROLLBACK")
+        await stores.roster.update(roster, lambda r: add(r, profile("http://b")))
+
+
+async def test_a_sqlite_file_can_lie_elsewhere(sqlite_settings: Settings, tmp_path: Path) -> None:
+    place = tmp_path / "odd #name%20?" / "my store.db"
+    place.parent.mkdir()
+    url = f"sqlite:///{str(place).replace('%', '%25').replace('#', '%23').replace('?', '%3F')}"
+    settings = replace(sqlite_settings, database_url=Secret(url))
+    async with open_database(settings) as database:
+        assert database.name.startswith(str(tmp_path))
+        await Stores.on(database, settings).roster.update(
+            Roster(), lambda r: add(r, profile("http://a"))
+        )
+    assert not settings.database_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("sqlite://", "names no SQLite file"),
+        ("sqlite:///:memory:", "names no SQLite file"),
+        ("mysql://me:hunter2@db/x", "'mysql', which isn't supported"),
+        ("me:hunter2@db/x", "is no database URL"),
+        ("postgresql://me:hunter2@db:no-port/x", "is no database URL"),
+    ],
+)
+async def test_a_url_that_names_no_store_is_refused_without_its_password(
+    sqlite_settings: Settings, url: str, problem: str
+) -> None:
+    message = await refusal(replace(sqlite_settings, database_url=Secret(url)))
+    assert problem in message
+    assert "hunter2" not in message
+
+
+async def test_a_restored_copy_that_is_no_longer_write_ahead_opens(
+    made: Settings, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    with closing(sqlite3.connect(made.database_file)) as connection:
+        connection.execute("VACUUM INTO ?", [str(copy)])
+    copy.replace(made.database_file)
+    async with open_database(made) as database:
+        assert len((await Stores.on(database, made).roster.load()).profiles) == 1
+        async with database.read() as connection:
+            mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar()
+    assert mode == "wal"
+
+
+async def test_the_version_of_the_schema_is_in_the_file(made: Settings) -> None:
+    with closing(sqlite3.connect(made.database_file)) as connection:
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    assert found == [(SCHEMA_VERSION,)]

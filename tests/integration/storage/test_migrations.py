@@ -1,0 +1,99 @@
+"""The migrations make what the tables say, and a store that doesn't need them never loads them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect
+from sqlalchemy.engine import Connection
+
+from codewalk.errors import StorageError
+from codewalk.settings import Settings
+from codewalk.storage.database import Database, open_database
+from codewalk.storage.migrate import load_migrations
+from codewalk.storage.tables import METADATA, SCHEMA_VERSION
+from tests.integration.storage.conftest import Stores
+from tests.integration.storage.workers import ROOT
+
+
+async def test_the_migrations_make_the_tables(stores: Stores) -> None:
+    def differences(connection: Connection) -> object:
+        return compare_metadata(MigrationContext.configure(connection), METADATA)
+
+    async with stores.database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+def test_the_newest_migration_is_the_schemas_version() -> None:
+    migrations = load_migrations()
+    assert migrations.scripts[-1].revision == SCHEMA_VERSION
+    assert migrations.directory.get_heads() == [SCHEMA_VERSION]
+
+
+async def test_a_newer_schema_is_refused(settings: Settings) -> None:
+    async with open_database(settings) as database, database.write() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0099'")
+    with pytest.raises(StorageError, match=r"newer.*0099"):
+        async with open_database(settings):
+            pass
+
+
+async def test_a_migration_that_fails_leaves_nothing(settings: Settings) -> None:
+    async with open_database(settings) as database:
+        # As if there were no schema yet but for the last table, over which it then stumbles.
+        await _execute(
+            database,
+            "DELETE FROM alembic_version",
+            "DROP TABLE server_health",
+            "DROP TABLE pointers",
+            "ALTER TABLE servers RENAME TO former",
+        )
+        with pytest.raises(StorageError, match="already exists"):
+            async with open_database(settings):
+                pass
+        async with database.read() as connection:
+            names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    assert set(names) == {"alembic_version", "former", "server_state"}
+
+
+async def _execute(database: Database, *statements: str) -> None:
+    async with database.write() as connection:
+        for statement in statements:
+            await connection.exec_driver_sql(statement)
+
+
+def test_a_store_that_is_up_to_date_loads_nothing_heavy(tmp_path: Path) -> None:
+    script = """
+import asyncio, sys
+from codewalk.settings import Settings
+from codewalk.storage.database import Database, open_database
+from codewalk.storage.health import HealthStore
+from codewalk.storage.roster import RosterStore
+from codewalk.storage.secrets import Vault
+
+async def main():
+    settings = Settings.from_environment()
+    async with open_database(settings) as database:
+        await RosterStore(database, Vault(settings)).load()
+        await HealthStore(database).load()
+
+asyncio.run(main())
+heavy = {"alembic", "asyncpg", "cryptography", "filelock", "keyring", "aiohttp"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}", "CODEWALK_DATA_DIR": f"{tmp_path / 'data'}"}
+    loaded = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert loaded == ["['alembic', 'filelock']", "[]"]
