@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import StreamReader
-from yarl import URL
 
 from codewalk.opencode.decoding import decode
 
 MAX_BODY: Final = 64 * 2**20
 """Bytes of an answer's body, counted after decompression."""
-
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,24 +61,3 @@ async def read_body(content: StreamReader, limit: int) -> bytes:
     if size > limit:
         raise TooLarge(limit)
     return b"".join(chunks)
-
-
-def redirect_of(url: URL, status: int, headers: Mapping[str, str]) -> str | None:
-    """Where an answer from `url` redirects to, absolute where that can be told."""
-    if status not in _REDIRECTS:
-        return None
-    text = headers.get("Location")
-    if not text:
-        return None
-    try:
-        return str(url.join(URL(text)))
-    except ValueError:
-        return text
-
-
-def shown_origin(location: str) -> str:
-    """A server's redirect as a message may show it: short, without path or credentials."""
-    try:
-        return str(URL(location).origin())[:100]
-    except ValueError:
-        return "elsewhere"

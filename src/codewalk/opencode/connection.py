@@ -20,14 +20,8 @@ from yarl import URL
 
 from codewalk.errors import RequestFailed, StorageError
 from codewalk.health.status import Reason
-from codewalk.opencode.answer import (
-    MAX_BODY,
-    Answer,
-    TooLarge,
-    read_body,
-    redirect_of,
-    shown_origin,
-)
+from codewalk.opencode.address import origin_of, plain_zone, redirect_of, shown_origin
+from codewalk.opencode.answer import MAX_BODY, Answer, TooLarge, read_body
 from codewalk.opencode.failures import FOREIGN, refused, translate
 from codewalk.opencode.resolver import Resolver
 from codewalk.secret import Secret
@@ -121,9 +115,9 @@ class Connection:
         self.has_credentials = username is not None or password is not None
         self._session = session
         self._resolver = resolver
-        self._base = _plain_zone(url)
+        self._base = plain_zone(url)
         base = URL(self._base, encoded=True)
-        self._origin = _origin_of(base)
+        self._origin = origin_of(base)
         self._host = base.raw_host or ""
         self._place = url.partition("://")[2].partition("/")[0]
         self._username = username
@@ -268,7 +262,7 @@ class Connection:
         """Where a redirect leads, if that is on this server's origin."""
         try:
             target = URL(location).with_user(None)
-            return target if _origin_of(target) == self._origin else None
+            return target if origin_of(target) == self._origin else None
         except ValueError:
             return None
 
@@ -299,13 +293,3 @@ class Connection:
             what = "a web page" if answer.content_type == "text/html" else "no readable JSON"
             detail = f"{self._place} answered {path} with {what}; is it an OpenCode server?"
             raise RequestFailed(Reason.NOT_OPENCODE, detail, status=answer.status) from exc
-
-
-def _origin_of(url: URL) -> tuple[str, str | None, int | None]:
-    return url.scheme, url.raw_host, url.port
-
-
-def _plain_zone(url: str) -> str:
-    """In a URL an IPv6 zone is written `%25eth0` (RFC 6874); the system wants `%eth0`."""
-    head, bracket, tail = url.partition("]")
-    return head.replace("%25", "%") + bracket + tail if "://[" in head else url
