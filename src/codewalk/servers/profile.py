@@ -20,11 +20,13 @@ MAX_CREDENTIAL: Final = 1024
 _EXAMPLE: Final = "expected something like http://devbox:4096 or https://host/opencode"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HALF_SCHEME: Final = re.compile(r"https?:(?!//)(?!\d+(?:/|$))", re.IGNORECASE)
 _BARE_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?=[^\d/]|/)(?!.*[@:])")
 _NUMERIC: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})?")
 _HOST_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CREDENTIAL_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
@@ -80,7 +82,7 @@ def parse_url(text: str) -> ParsedURL:
     url = f"{parts.scheme}://{authority}{_path(parts.path)}"
     if len(url) > MAX_URL:
         raise _too_long(shown)
-    username, password = _userinfo(parts)
+    username, password = _userinfo(parts, shown)
     return ParsedURL(url=url, username=username, password=password)
 
 
@@ -93,8 +95,11 @@ def origin(url: str) -> str:
 def clean_label(text: str | None) -> str | None:
     """A label as it is kept: trimmed, and None where nothing is left. Raises `InvalidValue`."""
     label = (text or "").strip()
-    if _CONTROL.search(label):
-        raise InvalidValue("The label has a control character; use plain text.", value=label)
+    if _CONTROL.search(label) or not _encodable(label):
+        raise InvalidValue(
+            "The label has a control character or half a character; use plain text.",
+            value=label.encode(errors="replace").decode(),
+        )
     if len(label) > MAX_LABEL:
         raise InvalidValue(
             f"The label has {len(label)} characters; at most {MAX_LABEL} are allowed.", value=label
@@ -116,7 +121,7 @@ def check_credentials(username: str, password: Secret | None) -> None:
         )
     secret = password.reveal() if password else ""
     for what, text in (("user name", username), ("password", secret)):
-        if _CONTROL.search(text) or not _encodable(text):
+        if _CREDENTIAL_CONTROL.search(text) or not _encodable(text):
             raise InvalidCredentials(f"The {what} has a control character or half a character.")
         if len(text) > MAX_CREDENTIAL:
             raise InvalidCredentials(f"The {what} is over {MAX_CREDENTIAL:,} characters long.")
@@ -142,6 +147,14 @@ def _invalid(shown: str, problem: str) -> InvalidURL:
     return InvalidURL(f"{shown!r} {problem}; {_EXAMPLE}.", value=shown)
 
 
+def _named(part: str, shown: str) -> str:
+    """A part of what was typed, for a message that may repeat it.
+
+    A password with a bare slash in it ends up where the host or port is looked for.
+    """
+    return f", {part!r}" if part in shown else ""
+
+
 def _too_long(shown: str) -> InvalidURL:
     return _invalid(shown, f"is over {MAX_URL:,} characters long")
 
@@ -161,16 +174,16 @@ def _refuse_characters(text: str, shown: str) -> None:
 
 def _split(text: str, shown: str) -> SplitResult:
     if not _SCHEME.match(text):
-        bare = _BARE_SCHEME.match(text)
-        if bare and bare[1].lower() in _DEFAULT_PORTS:
-            raise _invalid(shown, f"lacks the two slashes after {bare.group()!r}")
-        if bare:
+        if half := _HALF_SCHEME.match(text):
+            raise _invalid(shown, f"lacks the two slashes after {half.group()!r}")
+        if bare := _BARE_SCHEME.match(text):
             raise _invalid(shown, f"has the scheme {bare[1]!r}, not http or https")
         text = f"http://{text.removeprefix('//')}"
     try:
         parts = urlsplit(text)
-    except ValueError as exc:
-        raise _invalid(shown, "has a host that can't be read") from exc
+    except ValueError:
+        # Without its cause, here and below: that would repeat what was typed, password and all.
+        raise _invalid(shown, "has a host that can't be read") from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise _invalid(shown, f"has the scheme {parts.scheme!r}, not http or https")
     if "?" in text or "#" in text:
@@ -187,9 +200,9 @@ def _host(parts: SplitResult, shown: str) -> str:
     name = place.partition(":")[0]
     if not name:
         raise _invalid(shown, "has no host")
-    if _NUMERIC.fullmatch(name):
-        return _ipv4(name, shown)
-    return _host_name(unquote(name), shown)
+    host = _host_name(name, shown)
+    # Only now: escapes and digits of other scripts have become plain ones.
+    return _ipv4(host, shown) if _NUMERIC.fullmatch(host) else host
 
 
 def _ipv6(place: str, shown: str) -> str:
@@ -202,25 +215,25 @@ def _ipv6(place: str, shown: str) -> str:
         raise _invalid(shown, "has a bad IPv6 zone")
     try:
         plain = str(IPv6Address(address))
-    except AddressValueError as exc:
-        raise _invalid(shown, f"has a bad IPv6 address, {address!r}") from exc
+    except AddressValueError:
+        raise _invalid(shown, f"has a bad IPv6 address{_named(address, shown)}") from None
     return f"[{plain}%25{zone}]" if zone else f"[{plain}]"
 
 
 def _ipv4(name: str, shown: str) -> str:
     try:
-        return str(IPv4Address(name.removesuffix(".")))
-    except AddressValueError as exc:
-        raise _invalid(shown, f"has a bad IPv4 address, {name!r}") from exc
+        return str(IPv4Address(name))
+    except AddressValueError:
+        raise _invalid(shown, f"has a bad IPv4 address{_named(name, shown)}") from None
 
 
 def _host_name(name: str, shown: str) -> str:
-    lowered = name.lower()
+    lowered = unquote(name).lower()
     if not lowered.isascii():
         lowered = _punycode(lowered, shown)
     bare = lowered.removesuffix(".")
     if len(bare) > 253 or not all(_HOST_NAME.fullmatch(part) for part in bare.split(".")):
-        raise _invalid(shown, f"has a bad host name, {name!r}")
+        raise _invalid(shown, f"has a bad host name{_named(name, shown)}")
     return bare
 
 
@@ -231,7 +244,8 @@ def _punycode(name: str, shown: str) -> str:
     try:
         return idna.encode(name, uts46=True).decode("ascii").lower()
     except idna.IDNAError as exc:
-        raise _invalid(shown, f"has a bad international host name ({exc})") from exc
+        why = f" ({exc})" if name in shown.lower() else ""
+        raise _invalid(shown, f"has a bad international host name{why}") from None
 
 
 def _port(parts: SplitResult, shown: str) -> int | None:
@@ -240,7 +254,7 @@ def _port(parts: SplitResult, shown: str) -> int | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise _invalid(shown, f"has a bad port, {text!r}: it is a number from 1 to 65535")
+        raise _invalid(shown, f"has a bad port{_named(text, shown)}: it is from 1 to 65535")
     return int(text)
 
 
@@ -259,9 +273,12 @@ def _path(path: str) -> str:
     return "".join(f"/{segment}" for segment in kept)
 
 
-def _userinfo(parts: SplitResult) -> tuple[str | None, Secret | None]:
+def _userinfo(parts: SplitResult, shown: str) -> tuple[str | None, Secret | None]:
     info, mark, _ = parts.netloc.rpartition("@")
     if not mark or not info.strip(":"):
         return None, None
-    username, colon, password = info.partition(":")
-    return unquote(username) or None, Secret(unquote(password)) if colon and password else None
+    try:
+        username, _, password = (unquote(part, errors="strict") for part in info.partition(":"))
+    except UnicodeDecodeError:
+        raise _invalid(shown, "has a user name or password that isn't UTF-8") from None
+    return username or None, Secret(password) if password else None

@@ -1,0 +1,159 @@
+"""What holds for whatever a person types as a server's URL, label or credentials."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import quote, urlsplit
+
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL, InvalidValue
+from codewalk.secret import Secret
+from codewalk.servers.draft import new_profile
+from codewalk.servers.profile import (
+    MAX_LABEL,
+    MAX_URL,
+    ParsedURL,
+    check_credentials,
+    clean_label,
+    origin,
+    parse_url,
+)
+from tests.fakes import EPOCH
+
+ANYTHING = st.text() | st.text("htps:/@.?#[]%-_2eE0 \\1١Ⅷ．é\u200d\ud800")
+
+HOSTS = st.one_of(
+    st.from_regex(r"[A-Za-z0-9_.%-]{1,20}", fullmatch=True),
+    st.text(st.characters(categories=["L", "N", "M", "Pd"]), min_size=1, max_size=12),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(lambda address: f"[{address.exploded.upper()}]"),
+    st.from_regex(r"\[fe80::[0-9a-f]{1,4}%(25)?[a-z0-9]{1,8}\]", fullmatch=True),
+    st.sampled_from(["1", "１", "0x7f.1", "127.0.0.%30", "xn--a", "a.", "ß", "K", "⓪", "İ", "。"]),
+)
+PORTS = st.just("") | st.integers(0, 70_000).map(lambda port: f":{port}") | st.just(":")
+SEGMENTS = st.sampled_from(
+    ["", ".", "..", "%2e", "%2E.", "a", "b%2Fc", "é", "%", "%zz", "a b", "@"]
+)
+PATHS = st.lists(SEGMENTS, max_size=6).map(lambda parts: "".join(f"/{part}" for part in parts))
+SCHEMES = st.sampled_from(["", "http://", "https://", "HTTP://", "//", "ftp://", "http:"])
+USERS = st.just("") | st.from_regex(r"[a-z%A-F0-9:@]{0,8}@", fullmatch=True)
+TYPED = st.builds(lambda *parts: "".join(parts), SCHEMES, USERS, HOSTS, PORTS, PATHS)
+
+
+def parsed(text: str) -> ParsedURL:
+    """What `text` is as a server's URL; an example that is refused doesn't count."""
+    try:
+        return parse_url(text)
+    except InvalidURL:
+        assume(False)
+        raise
+
+
+@given(ANYTHING | TYPED)
+@example("http://127.0.0.%30%31")
+@example("１")
+def test_any_text_is_a_url_or_refused_as_one(text: str) -> None:
+    try:
+        parse_url(text)
+    except InvalidURL as refused:
+        assert refused.message.endswith(".")
+        assert len(refused.message) < 3 * MAX_URL
+
+
+@given(TYPED)
+@example("http://[fe80::1%2525]")
+@example("http://h/%252e/%2%65/..%2f")
+def test_normalising_twice_changes_nothing(text: str) -> None:
+    url = parsed(text).url
+    again = parse_url(url)
+    assert again == ParsedURL(url=url)
+
+
+@given(TYPED)
+def test_what_is_kept_is_well_formed(text: str) -> None:
+    url = parsed(text).url
+    assert re.fullmatch(r"https?://[!-~]+", url)
+    assert len(url) <= MAX_URL
+    parts = urlsplit(url)
+    assert parts.netloc == parts.netloc.lower() or "%25" in parts.netloc
+    assert not (parts.query or parts.fragment or parts.username or parts.password)
+    assert "@" not in parts.netloc
+    assert not url.endswith("/")
+    assert not {".", ".."} & set(parts.path.split("/"))
+    assert origin(url) + parts.path == url
+    assert_host(parts.hostname or "")
+
+
+def assert_host(host: str) -> None:
+    if ":" in host:
+        IPv6Address(host.partition("%")[0])
+    elif re.search(r"(^|\.)([0-9]+|0x[0-9a-f]*)$", host):
+        IPv4Address(host)
+    else:
+        assert re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", host)
+
+
+@given(TYPED)
+def test_no_port_is_made_up_and_none_is_lost(text: str) -> None:
+    parts = urlsplit(parsed(text).url)
+    authority = re.sub(r"^([a-zA-Z]+:)?//", "", text.strip()).partition("/")[0]
+    typed = authority.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
+    default = {"http": 80, "https": 443}[parts.scheme]
+    expected = int(typed) if typed and int(typed) != default else None
+    assert parts.port == expected
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=30), st.text())
+def test_percent_encoded_credentials_come_through_whatever_they_are(user: str, secret: str) -> None:
+    assume(all(not "\ud800" <= char <= "\udfff" for char in secret))
+    text = f"https://{quote(user, safe='')}:{quote(secret, safe='')}@devbox/x"
+    assume(len(text) < MAX_URL)
+    found = parse_url(text)
+    assert found.url == "https://devbox/x"
+    assert found.username == user
+    assert (found.password.reveal() if found.password else "") == secret
+
+
+@given(
+    st.from_regex(r"q7Zx[!-~é]{0,10}q7Zx", fullmatch=True),
+    st.sampled_from(["http://user:{}@{}", "https://:{}@{}", "user:{}@{}", "ftp://u:{}@{}"]),
+    ANYTHING | HOSTS | TYPED,
+)
+def test_a_password_is_in_no_error(secret: str, form: str, rest: str) -> None:
+    assume("q7Zx" not in rest)
+    try:
+        new_profile(form.format(secret, rest), now=EPOCH)
+    except InvalidInput as refused:
+        cause = "" if refused.__suppress_context__ else repr(refused.__context__)
+        told = f"{refused} {refused!r} {refused.value} {refused.__cause__!r} {cause}"
+        assert "q7Zx" not in told
+
+
+@given(ANYTHING | st.text(min_size=90, max_size=110))
+def test_a_label_is_kept_trimmed_or_refused(text: str) -> None:
+    try:
+        label = clean_label(text)
+    except InvalidValue as refused:
+        refused.message.encode()
+        (refused.value or "").encode()
+        return
+    assert clean_label(label) == label
+    assert label is None or 0 < len(label) <= MAX_LABEL
+    assert (label or "") == text.strip()
+    (label or "").encode()
+
+
+@given(st.text(max_size=1100), st.text(max_size=1100))
+def test_credentials_are_refused_exactly_where_basic_authentication_cannot_carry_them(
+    user: str, secret: str
+) -> None:
+    fits = all(re.fullmatch(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,1024}", t) for t in (user, secret))
+    try:
+        check_credentials(user, Secret(secret))
+    except InvalidCredentials:
+        assert not (fits and user and ":" not in user)
+    else:
+        assert fits
+        assert user
+        assert ":" not in user
