@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from codewalk.connecting import Connector
-from codewalk.errors import (
-    NoActiveServer,
-    RequestFailed,
-    ServerUnhealthy,
-    ServerUnreachable,
-)
+from codewalk.errors import NoActiveServer, RequestFailed, ServerUnhealthy, ServerUnreachable
 from codewalk.events import Announcer, Event, Kind
 from codewalk.generation import Generation
 from codewalk.health.monitor import Monitor
@@ -168,6 +163,12 @@ class App:
         return await self._try_out(
             new_profile(url, username=username, password=password, now=_now())
         )
+
+    async def test_change(self, ref: str, change: Change) -> HealthStatus:
+        """The same check for a kept server as it would be after `change`; raises `InvalidInput`."""
+        old = self._find(ref)
+        roster = rules.edit(self._registry.roster, old.id, _now(), **fields_of(change))
+        return await self._try_out(roster.require(old.id))
 
     # Switching
 
