@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Final, Self
 
 from codewalk.opencode.stale import MARKER, end_stale, write_record
@@ -119,15 +118,11 @@ class LocalServer:
         self._supervisor = self._tasks.create_task(self._supervise(), name="local server")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._supervisor is not None:
             self._supervisor.cancel()
-        await self._tasks.__aexit__(kind, exc, traceback)
+        # Not told of the block's own error, which it would wrap in a group.
+        await self._tasks.__aexit__(None, None, None)
         await self._announce(LocalStatus(phase=Phase.STOPPED))
 
     async def _announce(self, status: LocalStatus) -> None:
