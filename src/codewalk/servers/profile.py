@@ -73,7 +73,7 @@ def parse_url(text: str) -> ParsedURL:
     Raises `InvalidURL`, whose message never repeats a password.
     """
     text = text.strip()
-    shown = _without_userinfo(text)
+    shown = without_userinfo(text)
     _refuse_characters(text, shown)
     parts = _split(text, shown)
     host = _host(parts, shown)
@@ -135,7 +135,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _without_userinfo(text: str) -> str:
+def without_userinfo(text: str) -> str:
     """The text as an error may repeat it."""
     head, mark, tail = text.rpartition("@")
     scheme = _SCHEME.match(head)

@@ -18,7 +18,7 @@ from codewalk.errors import (
 )
 from codewalk.health.status import State
 from codewalk.secret import Secret
-from codewalk.servers.profile import ServerProfile, parse_url
+from codewalk.servers.profile import ServerProfile, parse_url, without_userinfo
 
 PREVIOUS = "-"
 """The reference that means the previously active server, as in `cd -`."""
@@ -72,7 +72,8 @@ def find(roster: Roster, reference: str) -> ServerProfile:
     if text == PREVIOUS:
         if previous := roster.get(roster.previous_id):
             return previous
-        raise ServerNotFound("There is no previously active server.", value=reference)
+        raise ServerNotFound("There is no previously active server.", value=text)
+    shown = without_userinfo(text)
     folded = text.casefold()
     for matches in (
         [p for p in roster.profiles if p.id == text.lower()],
@@ -85,11 +86,11 @@ def find(roster: Roster, reference: str) -> ServerProfile:
         if matches:
             names = ", ".join(f"{p.name} ({p.id[:8]})" for p in matches[:5])
             raise AmbiguousReference(
-                f"{reference!r} fits {len(matches)} servers: {names}. Use more of the id.",
-                value=reference,
+                f"{shown!r} fits {len(matches)} servers: {names}. Use more of the id.",
+                value=shown,
             )
     raise ServerNotFound(
-        f"No server is called {reference!r}; `codewalk server list` shows all.", value=reference
+        f"No server is called {shown!r}; `codewalk server list` shows all.", value=shown
     )
 
 

@@ -55,10 +55,11 @@ def parsed(text: str) -> ParsedURL:
 @example("１")
 def test_any_text_is_a_url_or_refused_as_one(text: str) -> None:
     try:
-        parse_url(text)
+        message = parse_url(text).url + "."
     except InvalidURL as refused:
-        assert refused.message.endswith(".")
-        assert len(refused.message) < 3 * MAX_URL
+        message = refused.message
+    assert message.endswith(".")
+    assert len(message) < 3 * MAX_URL
 
 
 @given(TYPED)
@@ -77,8 +78,7 @@ def test_what_is_kept_is_well_formed(text: str) -> None:
     assert len(url) <= MAX_URL
     parts = urlsplit(url)
     assert parts.netloc == parts.netloc.lower() or "%25" in parts.netloc
-    assert not (parts.query or parts.fragment or parts.username or parts.password)
-    assert "@" not in parts.netloc
+    assert (parts.query, parts.fragment, parts.username) == ("", "", None)
     assert not url.endswith("/")
     assert not {".", ".."} & set(parts.path.split("/"))
     assert origin(url) + parts.path == url

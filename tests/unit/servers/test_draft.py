@@ -1,0 +1,127 @@
+"""From what a person entered to a profile."""
+
+from dataclasses import asdict, replace
+from uuid import UUID
+
+import pytest
+
+from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL, InvalidValue
+from codewalk.secret import Secret
+from codewalk.servers.draft import Change, fields_of, new_profile
+from tests.fakes import EPOCH, profile
+
+
+def test_a_new_profile_is_normalised_and_has_an_id_of_its_own() -> None:
+    first = new_profile(" DevBox:4096/ ", label=" Dev box ", now=EPOCH)
+    second = new_profile("devbox:4096", now=EPOCH)
+    assert (first.url, first.label) == ("http://devbox:4096", "Dev box")
+    assert (first.created_at, first.updated_at) == (EPOCH, EPOCH)
+    assert UUID(first.id) != UUID(second.id)
+    assert second.label is None
+
+
+def test_without_credentials_none_are_used() -> None:
+    made = new_profile("devbox", now=EPOCH)
+    assert not made.basic_auth_enabled
+    assert made.basic_auth_password is None
+    assert not made.managed
+
+
+def test_a_password_alone_goes_with_opencodes_own_user_name() -> None:
+    made = new_profile("devbox", password=Secret("pä:ss"), now=EPOCH)
+    assert made.basic_auth_enabled
+    assert made.basic_auth_username == "opencode"
+    assert made.basic_auth_password
+    assert made.basic_auth_password.reveal() == "pä:ss"
+
+
+def test_credentials_beside_the_url_win_over_those_in_it() -> None:
+    made = new_profile("http://in:url@h", username="beside", password=Secret("it"), now=EPOCH)
+    assert made.basic_auth_username == "beside"
+    assert made.basic_auth_password
+    assert made.basic_auth_password.reveal() == "it"
+    mixed = new_profile("http://in:url@h", username="beside", now=EPOCH)
+    assert mixed.basic_auth_username == "beside"
+    assert mixed.basic_auth_password
+    assert mixed.basic_auth_password.reveal() == "url"
+
+
+def test_a_profile_shows_no_password() -> None:
+    made = new_profile("http://user:s3cr3t@h", now=EPOCH)
+    assert "s3cr3t" not in repr(made)
+    with pytest.raises(TypeError):
+        asdict(made)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"url": "ftp://h"}, InvalidURL),
+        ({"url": "h", "label": "a\nb"}, InvalidValue),
+        ({"url": "h", "username": "a:b"}, InvalidCredentials),
+        ({"url": "http://a%3Ab:c@h"}, InvalidCredentials),
+        ({"url": "h", "password": Secret("\0")}, InvalidCredentials),
+        ({"url": "http://u:%00@h"}, InvalidCredentials),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(fields: dict[str, str], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        new_profile(**fields, now=EPOCH)  # type: ignore[arg-type] # each case names its own
+
+
+@pytest.mark.parametrize(
+    ("change", "fields"),
+    [
+        (Change(), {}),
+        (Change(url="DEVBOX/"), {"url": "http://devbox"}),
+        (Change(label="  New "), {"label": "New"}),
+        (Change(label=""), {"label": None}),
+        (Change(username="me"), {"basic_auth_enabled": True, "basic_auth_username": "me"}),
+        (
+            Change(no_auth=True),
+            {
+                "basic_auth_enabled": False,
+                "basic_auth_username": "opencode",
+                "basic_auth_password": None,
+            },
+        ),
+    ],
+)
+def test_a_change_sets_what_it_names_and_nothing_else(
+    change: Change, fields: dict[str, object]
+) -> None:
+    assert fields_of(change) == fields
+
+
+def test_a_new_password_turns_authentication_on_and_keeps_the_user_name() -> None:
+    secret = Secret("new")
+    fields = fields_of(Change(password=secret))
+    assert fields == {"basic_auth_enabled": True, "basic_auth_password": secret}
+    assert replace(profile(basic_auth_username="me"), **fields).basic_auth_username == "me"
+
+
+def test_credentials_in_a_changed_url_are_taken_over() -> None:
+    fields = fields_of(Change(url="https://me:s3cr3t@h"))
+    assert fields.pop("basic_auth_password").reveal() == "s3cr3t"
+    assert fields == {
+        "url": "https://h",
+        "basic_auth_enabled": True,
+        "basic_auth_username": "me",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (Change(url="h?x"), InvalidURL),
+        (Change(label="x" * 101), InvalidValue),
+        (Change(username="a:b"), InvalidCredentials),
+        (Change(password=Secret("\n")), InvalidCredentials),
+        (Change(no_auth=True, username="me"), InvalidInput),
+        (Change(no_auth=True, password=Secret("x")), InvalidInput),
+        (Change(no_auth=True, url="http://me:x@h"), InvalidInput),
+    ],
+)
+def test_a_change_that_cannot_be_kept_is_refused(change: Change, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        fields_of(change)

@@ -1,0 +1,178 @@
+"""The roster in force, and its changes by this and other processes."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from codewalk.errors import DuplicateServer, StorageError
+from codewalk.secret import Secret
+from codewalk.servers import roster as rules
+from codewalk.servers.registry import Registry
+from codewalk.servers.roster import Roster
+from tests.fake_time import fake_time
+from tests.fakes import EPOCH, FakeRosterKeeper, profile
+
+A, B, C = profile(1), profile(2), profile(3)
+
+
+class Seen:
+    """What the registry told of its changes."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[Roster, Roster]] = []
+
+    def __call__(self, old: Roster, new: Roster) -> None:
+        self.changes.append((old, new))
+
+
+async def opened(keeper: FakeRosterKeeper) -> tuple[Registry, Seen]:
+    seen = Seen()
+    registry = Registry(keeper, changed=seen)
+    await registry.load()
+    return registry, seen
+
+
+@fake_time
+async def test_what_was_kept_is_there_after_a_load_and_is_no_change() -> None:
+    kept = rules.add(Roster(), A)
+    registry, seen = await opened(FakeRosterKeeper(kept))
+    assert registry.roster == kept
+    assert seen.changes == []
+
+
+@fake_time
+async def test_a_change_is_kept_told_and_returned() -> None:
+    keeper = FakeRosterKeeper()
+    registry, seen = await opened(keeper)
+    after = await registry.change(lambda roster: rules.add(roster, A))
+    assert after == registry.roster == keeper.stored
+    assert seen.changes == [(Roster(), after)]
+
+
+@fake_time
+async def test_a_refused_change_changes_and_tells_nothing() -> None:
+    registry, seen = await opened(FakeRosterKeeper(rules.add(Roster(), A)))
+    before = registry.roster
+    with pytest.raises(DuplicateServer):
+        await registry.change(lambda roster: rules.add(roster, profile(9, url=A.url)))
+    assert registry.roster is before
+    assert seen.changes == []
+
+
+@fake_time
+async def test_a_change_that_changes_nothing_is_not_told() -> None:
+    registry, seen = await opened(FakeRosterKeeper(rules.add(Roster(), A)))
+    await registry.change(lambda roster: rules.switch(roster, A.id))
+    assert seen.changes == []
+
+
+@fake_time
+async def test_a_change_is_decided_on_what_is_really_kept() -> None:
+    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    registry, _ = await opened(keeper)
+    keeper.change_elsewhere(lambda roster: rules.add(roster, B))
+    with pytest.raises(DuplicateServer):
+        await registry.change(lambda roster: rules.add(roster, profile(9, url=B.url)))
+    after = await registry.change(lambda roster: rules.add(roster, C))
+    assert after.profiles == (A, B, C)
+
+
+@fake_time
+async def test_changes_at_once_all_land_one_after_the_other() -> None:
+    keeper = FakeRosterKeeper()
+    registry, seen = await opened(keeper)
+    keeper.before_update = lambda: asyncio.sleep(0.01)
+    async with asyncio.TaskGroup() as group:
+        for server in (A, B, C):
+            change = registry.change(lambda roster, server=server: rules.add(roster, server))  # type: ignore[misc] # mypy can't type a default of a lambda
+            group.create_task(change, name=server.name)
+    assert set(registry.roster.profiles) == {A, B, C}
+    olds, news = zip(*seen.changes, strict=True)
+    assert olds == (Roster(), *news[:-1])
+
+
+@fake_time
+async def test_a_failing_store_leaves_what_is_known() -> None:
+    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    registry, seen = await opened(keeper)
+
+    async def fails() -> None:
+        raise StorageError("The disk is full.")
+
+    keeper.before_update = fails
+    with pytest.raises(StorageError):
+        await registry.change(lambda roster: rules.add(roster, B))
+    assert registry.roster.profiles == (A,)
+    keeper.before_update = None
+    await registry.change(lambda roster: rules.add(roster, B))
+    assert seen.changes[-1][1].profiles == (A, B)
+
+
+@fake_time
+async def test_another_process_change_is_taken_over_at_the_next_refresh() -> None:
+    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    registry, seen = await opened(keeper)
+    keeper.change_elsewhere(lambda roster: rules.add(roster, B, activate=True))
+    await registry.refresh()
+    assert registry.roster.active is B
+    assert [new.generation for _, new in seen.changes] == [2]
+
+
+@fake_time
+async def test_a_refresh_reads_no_servers_where_nothing_changed() -> None:
+    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    registry, seen = await opened(keeper)
+    loads = keeper.loads
+    await registry.refresh()
+    assert keeper.loads == loads
+    assert seen.changes == []
+
+
+@fake_time
+async def test_a_refresh_waits_for_a_change_under_way() -> None:
+    # The race: a refresh that reads between a change's commit and its return would take the older
+    # roster over the newer one.
+    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    registry, seen = await opened(keeper)
+    gate = asyncio.Event()
+
+    async def wait() -> None:
+        await gate.wait()
+
+    keeper.before_update = wait
+    async with asyncio.TaskGroup() as group:
+        group.create_task(registry.change(lambda roster: rules.add(roster, B)), name="change")
+        await asyncio.sleep(0)
+        group.create_task(registry.refresh(), name="refresh")
+        await asyncio.sleep(1)
+        gate.set()
+    assert registry.roster.profiles == (A, B)
+    assert [new.revision for _, new in seen.changes] == [1]
+
+
+@fake_time
+async def test_a_server_that_did_not_change_stays_the_same_object_when_it_is_read_again() -> None:
+    # Read again, its password is another object; it would look edited, and be checked anew.
+    known = replace(A, basic_auth_password=Secret("one"))
+    keeper = FakeRosterKeeper(rules.add(Roster(), known))
+    registry, _ = await opened(keeper)
+    read_again = replace(known, basic_auth_password=Secret("one"))
+    keeper.change_elsewhere(
+        lambda roster: rules.add(replace(roster, profiles=(read_again,)), B, activate=True)
+    )
+    await registry.refresh()
+    assert registry.roster.profiles[0] is known
+    assert registry.roster.active is B
+
+
+@fake_time
+async def test_a_server_that_was_edited_elsewhere_is_the_new_one() -> None:
+    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    registry, seen = await opened(keeper)
+    later = EPOCH + timedelta(seconds=1)
+    keeper.change_elsewhere(lambda roster: rules.edit(roster, A.id, later, label="New"))
+    await registry.refresh()
+    assert registry.roster.require(A.id).label == "New"
+    assert len(seen.changes) == 1

@@ -1,0 +1,276 @@
+"""Active, default, fallback and references, by example."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from codewalk.errors import (
+    AmbiguousReference,
+    DuplicateServer,
+    ServerManaged,
+    ServerNotFound,
+)
+from codewalk.health.status import State
+from codewalk.secret import Secret
+from codewalk.servers.roster import (
+    Roster,
+    StateOf,
+    add,
+    edit,
+    fallback,
+    find,
+    put_managed,
+    refuse_managed,
+    remove,
+    set_default,
+    start,
+    switch,
+)
+from tests.fakes import EPOCH, profile
+
+A, B, C = (
+    profile(number, label=label) for number, label in ((1, "Able"), (2, "Baker"), (3, "Çöl"))
+)
+LATER = EPOCH + timedelta(hours=1)
+
+
+def roster(active: int | None = 0, default: int | None = None) -> Roster:
+    ids = (A.id, B.id, C.id)
+    return Roster(
+        profiles=(A, B, C),
+        active_id=None if active is None else ids[active],
+        default_id=None if default is None else ids[default],
+        generation=5,
+        revision=9,
+    )
+
+
+def states(a: str, b: str, c: str) -> StateOf:
+    known = {A.id: State(a), B.id: State(b), C.id: State(c)}
+    return known.__getitem__
+
+
+def everyone(state: State) -> StateOf:
+    return lambda _: state
+
+
+def test_the_first_server_added_becomes_active() -> None:
+    first = add(Roster(), A)
+    assert (first.active_id, first.previous_id, first.default_id) == (A.id, None, None)
+    assert first.generation == 1
+
+
+def test_a_further_server_goes_to_the_end_and_leaves_the_active_one() -> None:
+    second = add(add(Roster(), B), A)
+    assert second.profiles == (B, A)
+    assert second.active_id == B.id
+    assert second.generation == 1
+
+
+def test_a_server_may_be_added_as_active_and_default() -> None:
+    second = add(add(Roster(), A), B, activate=True, default=True)
+    assert (second.active_id, second.default_id, second.previous_id) == (B.id, B.id, A.id)
+
+
+@pytest.mark.parametrize("label", ["able", "ABLE"])
+def test_a_label_is_unique_in_any_case(label: str) -> None:
+    with pytest.raises(DuplicateServer) as refused:
+        add(roster(), profile(4, label=label))
+    assert refused.value.value == label
+
+
+def test_a_label_is_unique_in_any_case_in_any_script() -> None:
+    with pytest.raises(DuplicateServer):
+        add(add(Roster(), profile(8, label="Straße")), profile(9, label="STRASSE"))
+
+
+def test_a_url_is_unique() -> None:
+    with pytest.raises(DuplicateServer) as refused:
+        add(roster(), profile(4, url=A.url))
+    assert refused.value.value == A.url
+    assert "Able" in refused.value.message
+
+
+def test_an_edit_may_not_take_anothers_url_or_label() -> None:
+    with pytest.raises(DuplicateServer):
+        edit(roster(), B.id, LATER, url=A.url)
+    with pytest.raises(DuplicateServer):
+        edit(roster(), B.id, LATER, label="ABLE")
+
+
+def test_an_edit_changes_what_is_named_and_when_it_was() -> None:
+    edited = edit(roster(), B.id, LATER, label="BAKER")
+    assert edited.profiles == (A, replace(B, label="BAKER", updated_at=LATER), C)
+    assert replace(edited, profiles=()) == replace(roster(), profiles=())
+
+
+def test_an_edit_that_changes_nothing_is_none() -> None:
+    before = roster()
+    assert edit(before, B.id, LATER, label="Baker", url=B.url) is before
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda r: edit(r, "nobody", LATER, label="x"),
+        lambda r: remove(r, "nobody", everyone(State.HEALTHY)),
+        lambda r: switch(r, "nobody"),
+        lambda r: set_default(r, "nobody"),
+    ],
+)
+def test_a_rule_refuses_a_server_that_is_not_there(rule: Callable[[Roster], Roster]) -> None:
+    with pytest.raises(ServerNotFound):
+        rule(roster())
+
+
+def test_a_switch_is_a_new_generation_and_remembers_the_previous_one() -> None:
+    switched = switch(roster(active=0), C.id)
+    assert (switched.active_id, switched.previous_id, switched.generation) == (C.id, A.id, 6)
+
+
+def test_a_switch_to_the_active_server_changes_nothing() -> None:
+    before = roster(active=0)
+    assert switch(before, A.id) is before
+
+
+def test_two_switches_back_and_forth_end_where_they_began() -> None:
+    there = switch(roster(active=0), B.id)
+    back = switch(there, find(there, "-").id)
+    assert (back.active_id, back.previous_id, back.generation) == (A.id, B.id, 7)
+
+
+@pytest.mark.parametrize(
+    ("default", "health", "successor"),
+    [
+        # The active one, A, is removed.
+        (2, ("healthy", "healthy", "healthy"), C),
+        (2, ("healthy", "healthy", "unknown"), C),
+        (2, ("healthy", "healthy", "unhealthy"), B),
+        (None, ("healthy", "unhealthy", "healthy"), C),
+        (None, ("healthy", "healthy", "healthy"), B),
+        (None, ("healthy", "unhealthy", "unknown"), C),
+        (None, ("healthy", "unknown", "unknown"), B),
+        (None, ("healthy", "unknown", "healthy"), C),
+        (None, ("healthy", "unhealthy", "unhealthy"), B),
+        (2, ("healthy", "unhealthy", "unhealthy"), B),
+        (0, ("healthy", "unhealthy", "healthy"), C),
+    ],
+)
+def test_when_the_active_server_goes_the_fallback_rule_picks_the_next(
+    default: int | None, health: tuple[str, str, str], successor: object
+) -> None:
+    left = remove(roster(active=0, default=default), A.id, states(*health))
+    assert left.active == successor
+    assert left.generation == 6
+    assert left.profiles == (B, C)
+
+
+def test_when_the_last_server_goes_none_is_active() -> None:
+    left = remove(set_default(add(Roster(), A), A.id), A.id, everyone(State.HEALTHY))
+    assert (left.profiles, left.active_id, left.default_id) == ((), None, None)
+    assert left.generation == 2
+    assert fallback(left, everyone(State.HEALTHY)) is None
+
+
+def test_removing_another_server_leaves_the_active_one_and_the_generation() -> None:
+    left = remove(roster(active=0, default=1), B.id, everyone(State.UNHEALTHY))
+    assert (left.active_id, left.default_id, left.generation) == (A.id, None, 5)
+
+
+def test_a_removed_server_is_no_longer_the_previous_one() -> None:
+    left = remove(switch(roster(active=0), B.id), A.id, everyone(State.HEALTHY))
+    assert left.previous_id is None
+    with pytest.raises(ServerNotFound, match="previously"):
+        find(left, "-")
+
+
+def test_the_server_that_takes_over_is_not_its_own_previous_one() -> None:
+    switched = switch(roster(active=1), A.id)
+    left = remove(switched, A.id, everyone(State.HEALTHY))
+    assert (left.active_id, left.previous_id) == (B.id, None)
+
+
+@pytest.mark.parametrize(
+    ("active", "default", "expected"),
+    [(0, 2, C), (1, None, B), (None, None, A), (None, 1, B), (2, 2, C)],
+)
+def test_on_start_the_default_is_active_else_the_last_one_else_the_first(
+    active: int | None, default: int | None, expected: object
+) -> None:
+    before = roster(active=active, default=default)
+    started = start(before)
+    assert started.active == expected
+    assert (started.generation > before.generation) == (started.active_id != before.active_id)
+
+
+def test_on_start_without_servers_none_is_active() -> None:
+    assert start(Roster()) == Roster()
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        (A.id, A),
+        (A.id.upper(), A),
+        ("Baker", B),
+        ("  bAKER ", B),
+        ("çÖL", C),
+        ("http://server2:4096", B),
+        ("HTTP://Server2:4096/", B),
+        ("server2:4096", B),
+        ("user:password@server2:4096", B),
+        ("-", C),
+    ],
+)
+def test_a_server_is_found_by_id_label_url_or_as_the_previous_one(
+    reference: str, expected: object
+) -> None:
+    assert find(replace(roster(), previous_id=C.id), reference) == expected
+
+
+def test_a_server_is_found_by_the_start_of_its_id_where_only_one_has_it() -> None:
+    other = replace(profile(4), id="018F6F0E-0000-4000-8000-000000000000".lower())
+    both = add(roster(), other)
+    assert find(both, "018f") == other
+    assert find(both, "018F6F") == other
+    with pytest.raises(AmbiguousReference) as refused:
+        find(both, "0")
+    assert "4 servers" in refused.value.message
+    assert refused.value.code == "ambiguous_reference"
+
+
+def test_a_label_wins_over_the_start_of_an_id() -> None:
+    named = profile(4, label="0000")
+    assert find(add(roster(), named), "0000") == named
+
+
+@pytest.mark.parametrize("reference", ["", "  ", "nobody", "http://server9", "ftp://x", "-", "\0"])
+def test_a_server_that_is_not_there_is_not_found(reference: str) -> None:
+    with pytest.raises(ServerNotFound):
+        find(roster(), reference)
+
+
+def test_a_url_that_is_not_there_is_named_without_its_password() -> None:
+    with pytest.raises(ServerNotFound) as refused:
+        find(roster(), "http://user:s3cr3t@server9")
+    assert "s3cr3t" not in f"{refused.value} {refused.value.value}"
+
+
+def test_the_managed_server_keeps_its_id_when_its_url_changes() -> None:
+    local = profile(7, managed=True, label="Local", basic_auth_enabled=True)
+    kept = put_managed(Roster(), local.url, Secret("one"), local, EPOCH)
+    secret = Secret("two")
+    moved = put_managed(kept, "http://127.0.0.1:5555", secret, profile(8), LATER)
+    assert [p.id for p in moved.profiles] == [local.id]
+    assert moved.managed
+    assert moved.managed.url == "http://127.0.0.1:5555"
+    assert moved.managed.basic_auth_password is secret
+    assert moved.active_id == local.id
+
+
+def test_only_the_managed_server_is_protected() -> None:
+    refuse_managed(A, "edited")
+    with pytest.raises(ServerManaged, match="removed"):
+        refuse_managed(replace(A, managed=True), "removed")
