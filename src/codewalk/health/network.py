@@ -19,23 +19,25 @@ def is_loopback(url: str) -> bool:
 
 
 def has_route(url: str) -> bool:
-    """Whether the system knows a way to this server's address, or to anywhere for a name.
-
-    Connecting a UDP socket asks the routing table and sends nothing.
-    """
-    host = urlsplit(url).hostname or ""
+    """Whether the system knows a way to this server's address, or to anywhere for a name."""
+    address, _, zone = (urlsplit(url).hostname or "").partition("%")
     try:
-        ip_address(host.partition("%")[0])
+        ip_address(address)
     except ValueError:
-        return any(_routed(address) for address in _ANYWHERE)
-    return _routed(host)
+        return any(_routed(anywhere) for anywhere in _ANYWHERE)
+    # In a URL a zone is written `%25eth0` (RFC 6874).
+    return _routed(address, zone.removeprefix("25"))
 
 
-def _routed(address: str) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+def _routed(address: str, zone: str = "") -> bool:
+    """Whether the routing table has a way; connecting a UDP socket asks it and sends nothing."""
+    six = ":" in address
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, 9))
+        # The zone goes in as a number: as a name, a wrong one would be looked up in the DNS.
+        scope = socket.if_nametoindex(zone) if zone else 0
+        with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.setblocking(False)
+            probe.connect((address, 9, 0, scope) if six else (address, 9))
     except OSError:
         return False
     return True

@@ -90,13 +90,14 @@ class HealthStatus:
         """This status, or `unknown` where nobody has looked for `STALE_AFTER`."""
         if self.checked_at is None or now - self.checked_at <= STALE_AFTER:
             return self
+        old = replace(self, reason=Reason.UNCHECKED, latency_ms=None, failures=0)
+        if self.state is State.UNKNOWN:
+            return old
         return replace(
-            self,
+            old,
             state=State.UNKNOWN,
-            reason=Reason.UNCHECKED,
             detail=f"Not checked lately; was {self.state} when last seen.",
-            latency_ms=None,
-            failures=0,
+            since=self.checked_at + STALE_AFTER,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -1,0 +1,223 @@
+"""The health of one server as a pure state machine."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codewalk.health.status import (
+    STALE_AFTER,
+    TRANSPORT,
+    CheckResult,
+    HealthStatus,
+    Reason,
+    State,
+    advance,
+    rfc3339,
+)
+from tests.fakes import EPOCH
+
+OK = CheckResult(reason=Reason.OK, version="1.18.33", latency_ms=3.14)
+DEFINITE = frozenset(Reason) - TRANSPORT - {Reason.OK, Reason.OFFLINE, Reason.UNCHECKED}
+
+RESULTS = st.builds(
+    CheckResult,
+    reason=st.sampled_from(Reason),
+    detail=st.none() | st.just("It says so."),
+    version=st.none() | st.just("1.18.33"),
+    latency_ms=st.none() | st.floats(0, 3000),
+)
+STEPS = st.lists(st.tuples(RESULTS, st.timedeltas(timedelta(0), timedelta(minutes=2))), max_size=12)
+
+
+def failed(reason: Reason) -> CheckResult:
+    return CheckResult(reason=reason, detail=f"It failed: {reason}.")
+
+
+def after(*results: CheckResult, start: HealthStatus | None = None) -> HealthStatus:
+    """The status after checks a second apart."""
+    status = start or HealthStatus()
+    for number, result in enumerate(results):
+        status = advance(status, result, EPOCH + timedelta(seconds=number))
+    return status
+
+
+def test_a_server_that_was_never_checked_is_unknown() -> None:
+    status = HealthStatus()
+    assert (status.state, status.reason, status.since) == (State.UNKNOWN, Reason.UNCHECKED, None)
+
+
+def test_one_success_makes_healthy() -> None:
+    status = after(OK)
+    assert (status.state, status.reason, status.detail) == (State.HEALTHY, Reason.OK, None)
+    assert (status.version, status.latency_ms) == ("1.18.33", 3.14)
+    assert (status.checked_at, status.since, status.failures) == (EPOCH, EPOCH, 0)
+
+
+@pytest.mark.parametrize("reason", sorted(Reason))
+def test_one_success_heals_from_everything(reason: Reason) -> None:
+    status = after(failed(reason), failed(reason), OK)
+    assert (status.state, status.reason, status.failures) == (State.HEALTHY, Reason.OK, 0)
+
+
+@pytest.mark.parametrize("reason", sorted(TRANSPORT))
+def test_a_transport_failure_makes_a_healthy_server_suspect_and_no_more(reason: Reason) -> None:
+    status = after(OK, failed(reason))
+    assert status.suspect
+    assert (status.state, status.reason, status.detail) == (State.HEALTHY, Reason.OK, None)
+    assert status.since == EPOCH
+    assert status.checked_at == EPOCH + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("first", sorted(TRANSPORT))
+@pytest.mark.parametrize("second", sorted(TRANSPORT))
+def test_the_second_transport_failure_in_a_row_makes_unhealthy(
+    first: Reason, second: Reason
+) -> None:
+    status = after(OK, failed(first), failed(second))
+    assert (status.state, status.reason) == (State.UNHEALTHY, second)
+    assert status.detail == f"It failed: {second}."
+    assert (status.since, status.failures) == (EPOCH + timedelta(seconds=2), 2)
+    assert not status.suspect
+
+
+def test_a_success_between_two_transport_failures_forgives_the_first() -> None:
+    status = after(OK, failed(Reason.TIMEOUT), OK, failed(Reason.TIMEOUT))
+    assert status.suspect
+
+
+@pytest.mark.parametrize("reason", sorted(DEFINITE))
+def test_a_definite_answer_counts_at_once(reason: Reason) -> None:
+    assert after(OK, failed(reason)).state is State.UNHEALTHY
+    assert after(OK, failed(reason)).reason is reason
+
+
+@pytest.mark.parametrize("reason", sorted(DEFINITE | TRANSPORT))
+def test_a_server_that_was_not_healthy_gets_no_second_chance(reason: Reason) -> None:
+    assert after(failed(reason)).state is State.UNHEALTHY
+    assert after(failed(Reason.OFFLINE), failed(reason)).state is State.UNHEALTHY
+
+
+@pytest.mark.parametrize("reason", [Reason.OFFLINE, Reason.UNCHECKED])
+@pytest.mark.parametrize("before", [OK, failed(Reason.REFUSED), failed(Reason.OFFLINE)])
+def test_without_a_network_nothing_is_known(reason: Reason, before: CheckResult) -> None:
+    status = after(before, failed(reason))
+    assert (status.state, status.reason) == (State.UNKNOWN, reason)
+
+
+def test_the_version_last_seen_stays_when_a_server_goes_down() -> None:
+    status = after(OK, failed(Reason.REFUSED), failed(Reason.REFUSED))
+    assert (status.version, status.latency_ms) == ("1.18.33", None)
+
+
+@given(STEPS)
+def test_since_changes_with_the_state_and_never_without(
+    steps: list[tuple[CheckResult, timedelta]],
+) -> None:
+    status, now = HealthStatus(), EPOCH
+    for result, pause in steps:
+        now += pause
+        before, status = status, advance(status, result, now)
+        if before.since is None or status.state is not before.state:
+            assert status.since == now
+        else:
+            assert status.since == before.since
+
+
+@given(STEPS, RESULTS)
+def test_whatever_came_before_each_step_keeps_the_promises(
+    steps: list[tuple[CheckResult, timedelta]], last: CheckResult
+) -> None:
+    status, now = HealthStatus(), EPOCH
+    for result, pause in [*steps, (last, timedelta(seconds=1))]:
+        now += pause
+        before, status = status, advance(status, result, now)
+        assert status.checked_at == now
+        assert status.failures == (0 if result.ok else before.failures + 1)
+        assert (status.state is State.HEALTHY) == (
+            result.ok
+            or (result.reason in TRANSPORT and before.state is State.HEALTHY and not before.suspect)
+        )
+        # Red says why; green and grey never carry a failure's reason.
+        if status.state is State.UNHEALTHY:
+            assert status.reason is result.reason
+        if status.state is State.HEALTHY:
+            assert status.reason is Reason.OK
+        if status.state is State.UNKNOWN:
+            assert status.reason in (Reason.OFFLINE, Reason.UNCHECKED)
+
+
+@given(STEPS)
+def test_three_minutes_without_a_look_make_any_status_unknown(
+    steps: list[tuple[CheckResult, timedelta]],
+) -> None:
+    status, now = HealthStatus(), EPOCH
+    for result, pause in steps:
+        now += pause
+        status = advance(status, result, now)
+    assert status.as_of(now + STALE_AFTER) is status
+    old = status.as_of(now + STALE_AFTER + timedelta(microseconds=1))
+    assert (old.state, old.reason) == (State.UNKNOWN, Reason.UNCHECKED)
+    assert not old.suspect
+    assert old.latency_ms is None
+    assert (old.version, old.checked_at) == (status.version, status.checked_at)
+    assert old.as_of(now + timedelta(days=1)).state is State.UNKNOWN
+
+
+def test_an_old_status_says_what_it_was_and_since_when_it_is_unknown() -> None:
+    status = after(OK)
+    old = status.as_of(EPOCH + timedelta(hours=1))
+    assert old.detail == "Not checked lately; was healthy when last seen."
+    assert old.since == EPOCH + STALE_AFTER
+    assert old.as_of(EPOCH + timedelta(hours=2)) == old
+
+
+def test_a_status_that_was_unknown_before_it_grew_old_stays_so_since_then() -> None:
+    status = after(failed(Reason.OFFLINE))
+    assert status.as_of(EPOCH + timedelta(hours=1)).since == EPOCH
+
+
+def test_json_has_the_names_and_units_of_the_interface() -> None:
+    assert after(OK).to_json() == {
+        "state": "healthy",
+        "reason": "ok",
+        "detail": None,
+        "version": "1.18.33",
+        "latency_ms": 3.1,
+        "checked_at": "2026-02-09T20:51:50.489Z",
+        "since": "2026-02-09T20:51:50.489Z",
+    }
+    assert set(HealthStatus().to_json().values()) == {"unknown", "unchecked", None}
+
+
+def test_the_interface_knows_these_states_and_reasons() -> None:
+    assert {*State} == {"healthy", "unknown", "unhealthy"}
+    assert {*Reason} == {
+        "ok",
+        "unchecked",
+        "refused",
+        "timeout",
+        "dns",
+        "tls",
+        "unreachable",
+        "auth_required",
+        "auth_rejected",
+        "not_opencode",
+        "server_error",
+        "incompatible",
+        "offline",
+    }
+
+
+def test_a_time_is_utc_with_milliseconds() -> None:
+    tokyo = timezone(timedelta(hours=9))
+    assert rfc3339(datetime(2026, 2, 10, 5, 51, 50, 489_999, tokyo)) == "2026-02-09T20:51:50.489Z"
+    assert rfc3339(datetime(2026, 1, 1, tzinfo=UTC)) == "2026-01-01T00:00:00.000Z"
+    assert rfc3339(None) is None
+
+
+def test_a_status_is_a_value() -> None:
+    assert replace(after(OK)) == after(OK)
+    assert hash(after(OK)) == hash(after(OK))
