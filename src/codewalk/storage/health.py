@@ -68,8 +68,7 @@ class HealthStore:
 
     async def load(self) -> dict[str, HealthStatus]:
         """The last status of each server that has one, by server id. Raises `StorageError`."""
-        async with self._database.read() as connection:
-            rows = (await connection.execute(select(server_health))).all()
+        rows = await self._database.read(lambda c: c.execute(select(server_health)).all())
         return {row.server_id: status for row in rows if (status := _status(row))}
 
     async def save(self, statuses: Mapping[str, HealthStatus]) -> None:
@@ -77,8 +76,7 @@ class HealthStore:
         if not statuses:
             return
         rows = json.dumps([_row(server_id, status) for server_id, status in statuses.items()])
-        async with self._database.write() as connection:
-            await connection.execute(self._upsert, {"rows": rows})
+        await self._database.write(lambda c: c.execute(self._upsert, {"rows": rows}))
 
 
 def _row(server_id: str, status: HealthStatus) -> list[str | float | int | None]:

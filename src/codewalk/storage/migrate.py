@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from codewalk.errors import StorageError
 from codewalk.settings import FILE_MODE
-from codewalk.storage.place import Place, PostgresDatabase, SqliteFile
+from codewalk.storage.place import Place, PostgresPlace, SqliteFile
 from codewalk.storage.sqlite import BUSY_SECONDS, peek
 
 _LOCK_SECONDS: Final = 30.0
@@ -83,7 +83,7 @@ def migrate_sqlite(place: SqliteFile, version: str | None) -> None:
 
 
 async def migrate_postgres(
-    place: PostgresDatabase, engine: AsyncEngine, migrations: Migrations
+    place: PostgresPlace, engine: AsyncEngine, migrations: Migrations
 ) -> None:
     """Migrates the database, one process at a time. Raises `StorageError`."""
     async with engine.begin() as connection:

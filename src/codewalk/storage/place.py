@@ -67,7 +67,7 @@ class SqliteFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PostgresDatabase:
+class PostgresPlace:
     """A store in PostgreSQL. `dsn` may hold a password, so it is kept out of every rendering."""
 
     dsn: str = field(repr=False)
@@ -112,7 +112,7 @@ class PostgresDatabase:
         return _newer(self.name, version)
 
 
-Place = SqliteFile | PostgresDatabase
+Place = SqliteFile | PostgresPlace
 
 
 def locate(settings: Settings) -> Place:
@@ -155,7 +155,7 @@ def _sqlite(url: URL) -> SqliteFile:
     return SqliteFile(path=Path(path).expanduser().absolute())
 
 
-def _postgres(url: URL) -> PostgresDatabase:
+def _postgres(url: URL) -> PostgresPlace:
     host = url.host or url.query.get("host") or "localhost"
     where = host if isinstance(host, str) else ",".join(host)
     port = f":{url.port}" if url.port else ""
@@ -163,7 +163,7 @@ def _postgres(url: URL) -> PostgresDatabase:
     if where in _THIS_MACHINE and "sslmode" not in url.query and "PGSSLMODE" not in os.environ:
         # Nobody listens in between, and the driver would look for certificates at every connect.
         plain = plain.update_query_dict({"sslmode": "disable"})
-    return PostgresDatabase(
+    return PostgresPlace(
         # The driver reads the URL itself, so that everything libpq knows (sslmode, several hosts,
         # a socket's folder) means the same here.
         dsn=plain.render_as_string(hide_password=False),

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from codewalk.errors import DuplicateServer
 from codewalk.secret import Secret
@@ -42,60 +43,58 @@ class RosterStore:
     async def load(self) -> Roster:
         """The roster as it is now. Passwords stay encrypted until they are revealed, which needs
         the vault unlocked. Raises `StorageError`."""
-        async with self._database.read() as connection:
-            return await self._read(connection)
+        return await self._database.read(self._read)
 
     async def revision(self) -> int:
         """The revision alone: one row, cheap enough to ask for several times a second."""
-        async with self._database.read() as connection:
-            return int(await connection.scalar(_REVISION) or 0)
+        return await self._database.read(lambda c: int(c.scalar(_REVISION) or 0))
 
     async def update(self, known: Roster, decide: Decide) -> Roster:
         """Changes the roster in one transaction, from what is really there; returns the new one.
 
         `known` is the caller's roster as it came from here: it saves the reading when nobody else
-        changed anything. `decide` gets the current roster, and may be called twice. What it raises
-        passes through, with nothing changed; a roster equal to the current one isn't written.
-        Once begun, a write lands: cancellation waits for it.
+        changed anything. `decide` gets the current roster, may be called twice, and in another
+        thread. What it raises passes through, with nothing changed; a roster equal to the current
+        one isn't written. Once begun, a write lands: cancellation waits for it.
 
         Raises `StorageError`, and `DuplicateServer` where `decide` let two servers be the same.
         """
-        updated = await land(self._attempt(known, decide))
+        attempt = partial(self._attempt, known, decide)
+        updated = await land(self._database.write(attempt))
         if updated is None:
             # Not inside the transaction: a keyring may take seconds, and others would wait.
             await self._vault.unlock()
-            updated = await land(self._attempt(known, decide))
+            updated = await land(self._database.write(attempt))
         if updated is None:
             raise RuntimeError("an unlocked vault has locked itself")
         return updated
 
-    async def _attempt(self, known: Roster, decide: Decide) -> Roster | None:
+    def _attempt(self, known: Roster, decide: Decide, connection: Connection) -> Roster | None:
         """One transaction; None, with nothing written, where it needs the vault unlocked first."""
-        async with self._database.write() as connection:
-            revision = int(await connection.scalar(_LOCK) or 0)
-            current = known if revision == known.revision else await self._read(connection)
-            wanted = decide(current)
-            if wanted is current or wanted == current:
-                return current
-            wanted = replace(wanted, revision=current.revision + 1)
-            difference = changes(current, wanted)
-            if difference.to_seal and not self._vault.unlocked:
-                return None
-            sealed = {
-                server_id: self._vault.seal(password, server_id)
-                for server_id, password in difference.to_seal.items()
-            }
-            try:
-                await _write(connection, difference, sealed, wanted)
-            except IntegrityError as exc:
-                raise DuplicateServer("Another server has this URL or label.") from exc
+        revision = int(connection.scalar(_LOCK) or 0)
+        current = known if revision == known.revision else self._read(connection)
+        wanted = decide(current)
+        if wanted is current or wanted == current:
+            return current
+        wanted = replace(wanted, revision=current.revision + 1)
+        difference = changes(current, wanted)
+        if difference.to_seal and not self._vault.unlocked:
+            return None
+        sealed = {
+            server_id: self._vault.seal(password, server_id)
+            for server_id, password in difference.to_seal.items()
+        }
+        try:
+            _write(connection, difference, sealed, wanted)
+        except IntegrityError as exc:
+            raise DuplicateServer("Another server has this URL or label.") from exc
         return self._with_sealed(wanted, sealed)
 
-    async def _read(self, connection: AsyncConnection) -> Roster:
+    def _read(self, connection: Connection) -> Roster:
         values: dict[str, str | None] = {
-            row.key: row.value for row in await connection.execute(_POINTERS)
+            row.key: row.value for row in connection.execute(_POINTERS)
         }
-        rows = (await connection.execute(_SERVERS)).all()
+        rows = connection.execute(_SERVERS).all()
         return Roster(
             profiles=tuple(self._profile(row) for row in rows),
             active_id=values.get(tables.ACTIVE),
@@ -138,16 +137,16 @@ class RosterStore:
         )
 
 
-async def _write(
-    connection: AsyncConnection, difference: Changes, sealed: Mapping[str, str], wanted: Roster
+def _write(
+    connection: Connection, difference: Changes, sealed: Mapping[str, str], wanted: Roster
 ) -> None:
     # Removed first: what comes after may have a removed one's URL or label.
     if difference.removed:
-        await connection.execute(_DELETE, [{"row_id": i} for i in difference.removed])
-    await _write_changed(connection, difference, sealed)
+        connection.execute(_DELETE, [{"row_id": i} for i in difference.removed])
+    _write_changed(connection, difference, sealed)
     if difference.inserted:
-        position = await connection.scalar(_NEXT_POSITION) or 0
-        await connection.execute(
+        position = connection.scalar(_NEXT_POSITION) or 0
+        connection.execute(
             insert(servers),
             [
                 profile_row(p) | {"position": n, "basic_auth_password": sealed.get(p.id)}
@@ -155,17 +154,15 @@ async def _write(
             ],
         )
     if difference.reordered:
-        await connection.execute(
+        connection.execute(
             _UPDATE, [{"row_id": p.id, "position": n} for n, p in enumerate(wanted.profiles)]
         )
-    await connection.execute(
+    connection.execute(
         _POINT, [{"row_key": key, "value": value} for key, value in difference.pointers.items()]
     )
 
 
-async def _write_changed(
-    connection: AsyncConnection, difference: Changes, sealed: Mapping[str, str]
-) -> None:
+def _write_changed(connection: Connection, difference: Changes, sealed: Mapping[str, str]) -> None:
     kept, renewed = [], []
     for profile in difference.changed:
         row = profile_row(profile)
@@ -176,4 +173,4 @@ async def _write_changed(
             kept.append(row)
     for rows in (kept, renewed):
         if rows:
-            await connection.execute(_UPDATE, rows)
+            connection.execute(_UPDATE, rows)

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from codewalk.settings import FILE_MODE
-from codewalk.storage.place import SqliteFile
+from codewalk.storage.place import SqliteFile, translating
 from codewalk.storage.tables import SCHEMA_VERSION
 
 BUSY_SECONDS: Final = 5.0
@@ -32,18 +32,18 @@ CONNECTION_SETUP: Final = """
 def make_ready(place: SqliteFile) -> None:
     """Makes the file where there is none, private, with the current schema. Blocks.
 
-    Raises `StorageError` for a newer schema or a damaged file, which is left untouched, and what
-    `place.foreign()` names.
+    Raises `StorageError`: a newer schema or a damaged file is left untouched.
     """
-    _create(place.path)
-    version = peek(place)
-    for path in (place.path, place.wal, place.shm):
-        make_private(path)
-    if version != SCHEMA_VERSION:
-        # Imported here: Alembic costs more time than everything else that a command does.
-        from codewalk.storage.migrate import migrate_sqlite
+    with translating(place):
+        _create(place.path)
+        version = peek(place)
+        for path in (place.path, place.wal, place.shm):
+            make_private(path)
+        if version != SCHEMA_VERSION:
+            # Imported here: Alembic costs more time than everything else that a command does.
+            from codewalk.storage.migrate import migrate_sqlite
 
-        migrate_sqlite(place, version)
+            migrate_sqlite(place, version)
 
 
 def peek(place: SqliteFile) -> str | None:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.engine import Connection
 
 from codewalk.storage.database import Database
 from codewalk.storage.tables import from_micros, server_state, to_micros
@@ -68,8 +69,7 @@ class StateStore:
     async def get(self, server_id: str, key: str) -> StateEntry | None:
         """The value under `key`, if it is this server's."""
         query = select(_C.value, _C.updated_at).where(_C.key == key, _C.server_id == server_id)
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).one_or_none()
+        row = await self._database.read(lambda c: c.execute(query).one_or_none())
         if row is None:
             return None
         return StateEntry(
@@ -85,28 +85,28 @@ class StateStore:
         A key that is another server's counts as gone too.
         """
         fixed = {"server_id": server_id, "updated_at": to_micros(now)}
-        async with self._database.write() as connection:
-            for key, value in values.items():
-                row = {**fixed, "key": key, "value": value}
-                if not (await connection.execute(self._put, row)).rowcount:
-                    await connection.rollback()
+        rows = [{**fixed, "key": key, "value": value} for key, value in values.items()]
+
+        def put(connection: Connection) -> bool:
+            for row in rows:
+                if not connection.execute(self._put, row).rowcount:
+                    connection.rollback()
                     return False
-        return True
+            return True
+
+        return await self._database.write(put)
 
     async def delete(self, server_id: str, key: str) -> None:
         """Forgets one value of this server."""
-        async with self._database.write() as connection:
-            await connection.execute(
-                delete(server_state).where(_C.key == key, _C.server_id == server_id)
-            )
+        statement = delete(server_state).where(_C.key == key, _C.server_id == server_id)
+        await self._database.write(lambda c: c.execute(statement))
 
     async def list(self, server_id: str | None) -> Sizes:
         """What is kept for one server, or for all with None, in order of the keys."""
         query = select(_C.key, _C.server_id, func.length(_C.value).label("size"), _C.updated_at)
         if server_id is not None:
             query = query.where(_C.server_id == server_id)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.read(lambda c: c.execute(query).all())
         sizes = [
             StateSize(
                 key=row.key,
@@ -121,9 +121,8 @@ class StateStore:
 
     async def clear(self, server_id: str) -> int:
         """Forgets everything kept for this server; how many values that were."""
-        async with self._database.write() as connection:
-            result = await connection.execute(delete(server_state).where(_C.server_id == server_id))
-            return result.rowcount
+        statement = delete(server_state).where(_C.server_id == server_id)
+        return await self._database.write(lambda c: c.execute(statement).rowcount)
 
 
 def _put_statement(lock: str) -> TextClause:

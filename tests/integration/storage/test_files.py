@@ -88,11 +88,11 @@ async def test_a_password_is_plain_in_no_file(sqlite_settings: Settings) -> None
 
 
 async def test_the_store_writes_ahead_and_to_the_disk(made: Settings) -> None:
-    async with open_database(made) as database, database.write() as connection:
-        found = [
-            (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-        ]
+    names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+    async with open_database(made) as database:
+        found = await database.write(
+            lambda c: [c.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+        )
     assert found == ["wal", 2, 1, 5000]
 
 
@@ -240,8 +240,7 @@ async def test_a_restored_copy_that_is_no_longer_write_ahead_opens(
     copy.replace(made.database_file)
     async with open_database(made) as database:
         assert len((await Stores.on(database, made).roster.load()).profiles) == 1
-        async with database.read() as connection:
-            mode = (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar()
+        mode = await database.read(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar())
     assert mode == "wal"
 
 

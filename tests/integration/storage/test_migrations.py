@@ -23,8 +23,7 @@ async def test_the_migrations_make_the_tables(stores: Stores) -> None:
     def differences(connection: Connection) -> object:
         return compare_metadata(MigrationContext.configure(connection), METADATA)
 
-    async with stores.database.read() as connection:
-        assert await connection.run_sync(differences) == []
+    assert await stores.database.read(differences) == []
 
 
 def test_the_newest_migration_is_the_schemas_version() -> None:
@@ -34,8 +33,8 @@ def test_the_newest_migration_is_the_schemas_version() -> None:
 
 
 async def test_a_newer_schema_is_refused(settings: Settings) -> None:
-    async with open_database(settings) as database, database.write() as connection:
-        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0099'")
+    async with open_database(settings) as database:
+        await _execute(database, "UPDATE alembic_version SET version_num = '0099'")
     with pytest.raises(StorageError, match=r"newer.*0099"):
         async with open_database(settings):
             pass
@@ -54,15 +53,16 @@ async def test_a_migration_that_fails_leaves_nothing(settings: Settings) -> None
         with pytest.raises(StorageError, match="already exists"):
             async with open_database(settings):
                 pass
-        async with database.read() as connection:
-            names = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        names = await database.read(lambda c: inspect(c).get_table_names())
     assert set(names) == {"alembic_version", "former", "server_state"}
 
 
 async def _execute(database: Database, *statements: str) -> None:
-    async with database.write() as connection:
+    def execute(connection: Connection) -> None:
         for statement in statements:
-            await connection.exec_driver_sql(statement)
+            connection.exec_driver_sql(statement)
+
+    await database.write(execute)
 
 
 def test_a_store_that_is_up_to_date_loads_nothing_heavy(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ async def main():
         await HealthStore(database).load()
 
 asyncio.run(main())
-heavy = {"alembic", "asyncpg", "cryptography", "filelock", "keyring", "aiohttp"}
+heavy = {"alembic", "asyncpg", "sqlalchemy.orm", "cryptography", "filelock", "keyring", "aiohttp"}
 print(sorted(heavy & set(sys.modules)))
 """
     environment = {"PYTHONPATH": f"{ROOT / 'src'}", "CODEWALK_DATA_DIR": f"{tmp_path / 'data'}"}
@@ -96,4 +96,4 @@ print(sorted(heavy & set(sys.modules)))
         ).stdout.strip()
         for _ in range(2)
     ]
-    assert loaded == ["['alembic', 'filelock']", "[]"]
+    assert loaded == ["['alembic', 'filelock', 'sqlalchemy.orm']", "[]"]

@@ -68,9 +68,10 @@ async def test_connections_that_the_server_closed_are_replaced(
     async with open_database(settings) as database, open_database(settings) as other:
         stores = Stores.on(database, settings)
         assert await stores.roster.revision() == 0
-        async with other.write() as connection:
-            await connection.exec_driver_sql(
+        await other.write(
+            lambda c: c.exec_driver_sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
+        )
         assert await stores.roster.revision() == 0

@@ -1,0 +1,86 @@
+"""An open PostgreSQL store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from codewalk.storage.place import PostgresPlace, translating
+from codewalk.storage.tables import SCHEMA_VERSION
+
+T = TypeVar("T")
+
+_CONNECT_SECONDS: Final = 10.0
+_COMMAND_SECONDS: Final = 30.0
+
+
+class PostgresDatabase:
+    """Runs work on a PostgreSQL database, on the event loop."""
+
+    is_sqlite: Final = False
+
+    def __init__(self, place: PostgresPlace, engine: AsyncEngine) -> None:
+        self._place = place
+        # Several selects of one read see one moment, as they do in SQLite.
+        self._reader = engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        self._writer = engine
+
+    @property
+    def name(self) -> str:
+        return self._place.name
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        with translating(self._place):
+            async with self._reader.connect() as connection:
+                return await connection.run_sync(work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        with translating(self._place):
+            async with self._writer.begin() as connection:
+                return await connection.run_sync(work)
+
+
+@asynccontextmanager
+async def open_postgres(place: PostgresPlace) -> AsyncIterator[PostgresDatabase]:
+    """Opens the database and migrates it where that is due. Raises `StorageError`."""
+    engine = _engine(place)
+    try:
+        with translating(place):
+            await _make_ready(place, engine)
+        yield PostgresDatabase(place, engine)
+    finally:
+        await engine.dispose()
+
+
+def _engine(place: PostgresPlace) -> AsyncEngine:
+    async def connect(*_arguments: object, **_options: object) -> Any:
+        return await asyncpg.connect(
+            place.dsn, timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS
+        )
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        # A PostgreSQL that was restarted costs one round trip, not one failed call.
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+
+
+async def _make_ready(place: PostgresPlace, engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        found = None
+        if await connection.scalar(text("SELECT to_regclass('alembic_version')::text")):
+            found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if found != SCHEMA_VERSION:
+        # Imported here: only a store that has to be changed needs Alembic.
+        from codewalk.storage.migrate import load_migrations, migrate_postgres
+
+        await migrate_postgres(place, engine, await asyncio.to_thread(load_migrations))

@@ -1,0 +1,105 @@
+"""An open SQLite store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.pool import QueuePool
+
+from codewalk.storage.place import SqliteFile, translating
+from codewalk.storage.sqlite import BUSY_SECONDS, CONNECTION_SETUP
+
+T = TypeVar("T")
+
+THREADS: Final = 4
+"""Readers beside the one writer; each has a connection to itself."""
+
+_BEGIN: Final = "codewalk_begin"
+"""The execution option that says how a transaction begins."""
+
+
+class SqliteDatabase:
+    """Runs work on a SQLite file in its own threads."""
+
+    is_sqlite: Final = True
+
+    def __init__(self, place: SqliteFile, engine: Engine, threads: ThreadPoolExecutor) -> None:
+        self._place = place
+        self._reader = engine
+        self._writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._threads = threads
+        # SQLite has one writer. Waiting here is fair and quick; its own waiting is a sleep loop,
+        # left to other processes.
+        self._turn = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        return str(self._place.path)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return await self._run(self._read, work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        async with self._turn:
+            return await self._run(self._write, work)
+
+    async def _run(self, how: Callable[[Callable[[Connection], T]], T], work: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, how, work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with translating(self._place), self._reader.connect() as connection:
+            return work(connection)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        with translating(self._place), self._writer.begin() as connection:
+            return work(connection)
+
+
+@asynccontextmanager
+async def open_sqlite(place: SqliteFile) -> AsyncIterator[SqliteDatabase]:
+    """Opens a file that `codewalk.storage.sqlite.make_ready` has seen to.
+
+    At the end it waits for the work that is under way, a cancelled caller's too.
+    """
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="codewalk store")
+    engine = await asyncio.to_thread(_engine, place)
+    try:
+        yield SqliteDatabase(place, engine, threads)
+    finally:
+        await asyncio.to_thread(_close, engine, threads)
+
+
+def _engine(place: SqliteFile) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(place.path)),
+        connect_args={
+            "timeout": BUSY_SECONDS,
+            # The driver's own transaction handling begins too late and too weakly; see `_begin`.
+            "isolation_level": None,
+            # A connection serves one piece of work at a time, but not always in the same thread.
+            "check_same_thread": False,
+        },
+        poolclass=QueuePool,
+        pool_size=THREADS,
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _close(engine: Engine, threads: ThreadPoolExecutor) -> None:
+    threads.shutdown()
+    engine.dispose()
+
+
+def _set_up(connection: Any, _record: object) -> None:
+    connection.executescript(CONNECTION_SETUP)
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
