@@ -1,0 +1,5 @@
+"""`python -m codewalk` is `codewalk`."""
+
+from codewalk.cli.main import main
+
+main()

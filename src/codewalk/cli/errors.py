@@ -1,0 +1,93 @@
+"""From an error to what is said of it and to the exit status: here and nowhere else.
+
+0 done, 1 refused or failed, 2 wrong usage, 130 stopped by Ctrl-C.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import typer
+
+from codewalk.cli.journal import write_traceback
+from codewalk.cli.output import note
+from codewalk.errors import CodeWalkError
+
+FAILED: Final = 1
+MISUSED: Final = 2
+INTERRUPTED: Final = 130
+
+
+class UsageMistake(CodeWalkError):
+    """The command can't be given like this; the message says how it can."""
+
+    code: ClassVar[str] = "usage"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Verdict:
+    status: int
+    code: str = ""
+    message: str = ""
+
+
+def report(error: BaseException, *, as_json: bool) -> int:
+    """Says on stderr what went wrong, in a line or as JSON; returns the exit status."""
+    verdict = _judge(_cause(error))
+    if verdict.message and as_json:
+        # Only ASCII: it is safe on any terminal, and half a character in an argument is no trouble.
+        error_json = {"error": {"code": verdict.code, "message": verdict.message}}
+        print(json.dumps(error_json), file=sys.stderr, flush=True)
+    elif verdict.message:
+        note(f"error: {verdict.message}")
+    return verdict.status
+
+
+def _judge(error: BaseException) -> _Verdict:
+    match error:
+        case UsageMistake():
+            return _Verdict(status=MISUSED, code=error.code, message=error.message)
+        case CodeWalkError():
+            return _Verdict(status=FAILED, code=error.code, message=error.message)
+        case typer.TyperException():
+            return _Verdict(status=MISUSED, code=UsageMistake.code, message=_usage(error))
+        case KeyboardInterrupt():
+            return _Verdict(status=INTERRUPTED)
+        case BrokenPipeError():
+            return _Verdict(status=FAILED)
+        case typer.Abort() | EOFError():
+            return _Verdict(status=FAILED, code="aborted", message="Stopped without an answer.")
+        case _:
+            return _Verdict(status=FAILED, code="internal", message=_unexpected(error))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What to tell of a group: an error made for a person, else its first one."""
+    leaves = list(_leaves(error))
+    told = (leaf for leaf in leaves if isinstance(leaf, CodeWalkError))
+    return next(told, leaves[0])
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _usage(error: typer.TyperException) -> str:
+    message = " ".join(error.format_message().split()).replace("?.", "?")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "codewalk"
+    end = "" if message.endswith((".", "?", "!")) else "."
+    return f"{message}{end} `{command} --help` shows how."
+
+
+def _unexpected(error: BaseException) -> str:
+    name = type(error).__name__
+    path = write_traceback(error)
+    where = f"; {path} has the details" if path else ""
+    return f"CodeWalk failed in a way it shouldn't ({name}){where}."

@@ -1,0 +1,200 @@
+"""The checks of `codewalk doctor`. None makes anything that isn't there."""
+
+import asyncio
+import os
+import platform
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from codewalk import __version__
+from codewalk.cli.browser import can_open
+from codewalk.cli.instance import find_running
+from codewalk.cli.journal import start_journal
+from codewalk.cli.output import is_terminal
+from codewalk.cli.running import spinning
+from codewalk.errors import CodeWalkError
+from codewalk.opencode.local import HOW_TO_GET, find_executable
+from codewalk.opening import open_app
+from codewalk.settings import DIRECTORY_MODE, FILE_MODE, Settings
+from codewalk.storage.keyrings import SystemKeyring
+from codewalk.storage.tables import SCHEMA_VERSION
+from codewalk.token import token_file
+
+_VERSION_SECONDS: Final = 15.0
+"""How long `opencode --version` may take; its first start unpacks itself."""
+
+_NOT_YET: Final = "not made yet; the first command that needs it does"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One thing looked at; `detail` is for a person."""
+
+    name: str
+    ok: bool
+    detail: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine(*, as_json: bool) -> list[Check]:
+    """Looks at everything."""
+    settings = Settings.from_environment()
+    start_journal(settings, tell=not as_json)
+    return asyncio.run(_examine(settings))
+
+
+async def _examine(settings: Settings) -> list[Check]:
+    async with spinning("looking"):
+        return [
+            _python(),
+            _folder(settings),
+            *await _store(settings),
+            await asyncio.to_thread(_key, settings),
+            await asyncio.to_thread(_opencode, settings),
+            await asyncio.to_thread(_running, settings),
+            _token(settings),
+            _terminal(),
+            _browser(),
+        ]
+
+
+def _python() -> Check:
+    detail = (
+        f"CodeWalk {__version__} on Python {platform.python_version()}, "
+        f"SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}"
+    )
+    return Check(name="python", ok=sys.version_info >= (3, 11), detail=detail)
+
+
+def _folder(settings: Settings) -> Check:
+    path = settings.data_dir
+    if not path.exists():
+        return Check(name="data folder", ok=True, detail=f"{path}: {_NOT_YET}")
+    open_to_others = [
+        *_wrong_modes((path,), DIRECTORY_MODE),
+        *_wrong_modes(_files(path), FILE_MODE),
+    ]
+    if open_to_others:
+        names = ", ".join(open_to_others[:5])
+        detail = f"{path}: others may read {names}; take it away with `chmod go= …`"
+        return Check(name="data folder", ok=False, detail=detail)
+    if not os.access(path, os.W_OK | os.X_OK):
+        detail = f"{path}: can't be written to; check who owns it"
+        return Check(name="data folder", ok=False, detail=detail)
+    return Check(name="data folder", ok=True, detail=f"{path}: private")
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.is_file()]
+    except OSError:
+        return []
+
+
+def _wrong_modes(paths: Iterable[Path], mode: int) -> list[str]:
+    if os.name != "posix":
+        return []  # elsewhere the folder's place in the user's profile is what protects it
+    return [
+        f"{path.name} ({stat.S_IMODE(path.stat().st_mode):04o})"
+        for path in paths
+        if stat.S_IMODE(path.stat().st_mode) & ~mode
+    ]
+
+
+async def _store(settings: Settings) -> list[Check]:
+    kind = "SQLite" if settings.database_url is None else "the one of CODEWALK_DATABASE_URL"
+    if settings.database_url is None and not settings.database_file.exists():
+        return [
+            Check(name="store", ok=True, detail=f"{kind}, {settings.database_file}: {_NOT_YET}")
+        ]
+    try:
+        async with open_app(settings) as app:
+            servers = app.servers()
+            sealed = [server for server in servers if server.profile.basic_auth_password]
+            readable = 0
+            for server in sealed:
+                # The key is found with the first connection; a wrong one shows with its password.
+                await app.parts.connector.connect(server.profile)
+                readable += 1
+    except CodeWalkError as exc:
+        return [Check(name="store", ok=False, detail=exc.message)]
+    where = settings.database_file if settings.database_url is None else ""
+    detail = (
+        f"{kind} {where}, schema {SCHEMA_VERSION}, {len(servers)} servers, {readable} passwords"
+    )
+    return [Check(name="store", ok=True, detail=detail)]
+
+
+def _key(settings: Settings) -> Check:
+    name = "secret key"
+    if settings.secret_key is not None:
+        return Check(name=name, ok=True, detail="from CODEWALK_SECRET_KEY")
+    path = settings.data_dir / "secret.key"
+    if path.exists():
+        return Check(name=name, ok=True, detail=f"in {path}")
+    if SystemKeyring().get(str(settings.data_dir.resolve())) is not None:
+        return Check(name=name, ok=True, detail="in this system's keyring")
+    return Check(name=name, ok=True, detail="not made yet; the first stored password does")
+
+
+def _opencode(settings: Settings) -> Check:
+    executable = find_executable(settings)
+    if executable is None and settings.opencode:
+        detail = f"CODEWALK_OPENCODE names {settings.opencode!r}, which can't be run"
+        return Check(name="opencode", ok=False, detail=detail)
+    if executable is None:
+        return Check(name="opencode", ok=True, detail=HOW_TO_GET)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("CODEWALK_")}
+    try:
+        found = subprocess.run(
+            [executable, "--version"],
+            capture_output=True,
+            check=True,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            timeout=_VERSION_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError) as exc:
+        detail = f"{executable} doesn't tell its version ({type(exc).__name__})"
+        return Check(name="opencode", ok=False, detail=detail)
+    return Check(name="opencode", ok=True, detail=f"{found.stdout.strip()[:50]} at {executable}")
+
+
+def _running(settings: Settings) -> Check:
+    try:
+        running = find_running(settings)
+    except CodeWalkError as exc:
+        return Check(name="app", ok=False, detail=exc.message)
+    detail = f"runs at {running.url} (pid {running.pid})" if running else "doesn't run"
+    return Check(name="app", ok=True, detail=detail)
+
+
+def _token(settings: Settings) -> Check:
+    path = token_file(settings)
+    if settings.token is not None:
+        detail = "from CODEWALK_TOKEN"
+    else:
+        detail = f"in {path}" if path.exists() else "not made yet; the first `codewalk up` does"
+    return Check(name="token", ok=True, detail=detail)
+
+
+def _terminal() -> Check:
+    colour = "without colour (NO_COLOR)" if os.environ.get("NO_COLOR") else "with colour"
+    detail = f"yes, {colour}" if is_terminal(sys.stdout) else "no: output is plain text"
+    return Check(name="terminal", ok=True, detail=f"{detail}, {sys.stdout.encoding}")
+
+
+def _browser() -> Check:
+    shown = can_open(os.environ, sys.platform)
+    detail = "can be opened" if shown else "none here; open the address that `up` prints elsewhere"
+    return Check(name="browser", ok=True, detail=detail)

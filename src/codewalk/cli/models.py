@@ -1,0 +1,52 @@
+"""`codewalk model`: the models of the active server."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from codewalk.cli.options import Group, Json, Make
+from codewalk.cli.output import answer, note
+from codewalk.cli.people import model_table
+from codewalk.cli.running import run
+
+if TYPE_CHECKING:
+    from codewalk.app import App
+    from codewalk.workspace.models import ModelList
+
+_ASKING = "asking the active server"
+
+
+def command(make: Make) -> Any:
+    """The group, ready to be run."""
+    group = Group(make, "Show and select the active server's models.")
+    group.add("list", _list, example="codewalk model list")
+    group.add("use", _use, example="codewalk model use anthropic/claude-sonnet-4-5")
+    return group.command()
+
+
+def _list(as_json: Json = False) -> None:
+    """Show the models that the active server's connected providers offer."""
+
+    async def work(app: "App") -> "ModelList":
+        return await app.models()
+
+    found = run(work, doing=_ASKING, as_json=as_json)
+    if as_json or found.models:
+        answer(found.to_json(), as_json=as_json, people=lambda: model_table(found))
+    else:
+        note("No provider is connected on this server; `opencode auth login` there connects one.")
+
+
+def _use(
+    model: Annotated[
+        str, typer.Argument(metavar="PROVIDER/MODEL", help="As `codewalk model list` names it.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Select a model for the active server; it is kept for that server alone."""
+
+    async def work(app: "App") -> "ModelList":
+        return await app.use_model(model)
+
+    found = run(work, doing=_ASKING, as_json=as_json)
+    answer(found.to_json(), as_json=as_json, people=f"Selected {found.selected}.")

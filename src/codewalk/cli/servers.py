@@ -1,0 +1,167 @@
+"""`codewalk server`: which servers there are, and how they are."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from codewalk.cli import editing
+from codewalk.cli.completion import complete_server
+from codewalk.cli.errors import FAILED, UsageMistake
+from codewalk.cli.options import Group, Json, Make, Ref
+from codewalk.cli.output import answer, is_terminal, note
+from codewalk.cli.people import LEGEND, server_card, server_line, server_table
+from codewalk.cli.running import run
+from codewalk.health.status import State
+
+if TYPE_CHECKING:
+    from codewalk.app import App
+    from codewalk.view import Server
+
+AT_ONCE: Final = 500
+"""Checks that `server check` has under way at most: each may hold an open file."""
+
+
+def command(make: Make) -> Any:
+    """The group, ready to be run."""
+    group = Group(make, "Add, show, check and switch servers.")
+    group.add("list", _list, example="codewalk server list --json")
+    group.add("show", _show, example="codewalk server show devbox")
+    editing.add_commands(group)
+    group.add("default", _default, example="codewalk server default devbox")
+    group.add("use", _use, example="codewalk server use devbox")
+    group.add("check", _check, example="codewalk server check devbox cloud --timeout 1")
+    return group.command()
+
+
+def _list(as_json: Json = False) -> None:
+    """Show all servers, with their health as last seen."""
+
+    async def work(app: "App") -> "list[Server]":
+        return app.servers()
+
+    _print_all(run(work, as_json=as_json), as_json=as_json)
+
+
+def _show(ref: Ref, as_json: Json = False) -> None:
+    """Show one server."""
+
+    async def work(app: "App") -> "Server":
+        return app.server(ref)
+
+    server = run(work, as_json=as_json)
+    answer(server.to_json(), as_json=as_json, people=lambda: server_card(server))
+
+
+def _default(
+    ref: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="REF", autocompletion=complete_server, help="The server to begin with."
+        ),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Have no default.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Set the server that is active after a start."""
+    if (ref is None) is not clear:
+        raise UsageMistake("Name a server or give `--clear`, one of both.")
+
+    async def work(app: "App") -> "Server | None":
+        if ref is not None:
+            return await app.set_default(ref)
+        await app.clear_default()
+        return None
+
+    server = run(work, as_json=as_json)
+    if server is None:
+        answer({"default": None}, as_json=as_json, people="No server is the default now.")
+    else:
+        line = f"Default now: {server_line(server)}"
+        answer(server.to_json(), as_json=as_json, people=line)
+
+
+def _use(
+    ref: Annotated[
+        str,
+        typer.Argument(
+            metavar="REF",
+            autocompletion=complete_server,
+            help="The server, or - for the one that was active before.",
+        ),
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Switch even where it is unhealthy.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Switch to a server: it becomes the active one."""
+
+    async def work(app: "App") -> "Server":
+        return await app.switch_to(ref, force=force)
+
+    server = run(work, doing="checking the server", as_json=as_json)
+    line = f"Active now: {server_line(server)}"
+    answer(server.to_json(), as_json=as_json, people=line)
+
+
+def _check(
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="REF", autocompletion=complete_server, help="The servers; all without any."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="S",
+            min=0.1,
+            max=60,
+            help="Seconds for each check, 3 unless told.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check servers now, all at once; fails where any isn't healthy."""
+
+    async def work(app: "App") -> "list[Server]":
+        return await _check_all(app, refs, timeout)
+
+    servers = run(work, doing="checking servers", as_json=as_json)
+    _print_all(servers, as_json=as_json)
+    if any(server.health.state is not State.HEALTHY for server in servers):
+        raise typer.Exit(FAILED)
+
+
+async def _check_all(
+    app: "App", refs: Sequence[str] | None, timeout: float | None
+) -> "list[Server]":
+    import asyncio
+
+    chosen = [app.server(ref) for ref in refs] if refs else app.servers()
+    budget = {} if timeout is None else {"budget": timeout}
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def check(server_id: str) -> "Server":
+        async with slots:
+            return await app.check(server_id, **budget)
+
+    # Named twice, a server is checked and shown once.
+    ids = dict.fromkeys(server.id for server in chosen)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(check(i), name=f"check {i}") for i in ids]
+    return [task.result() for task in tasks]
+
+
+def _print_all(servers: "Sequence[Server]", *, as_json: bool) -> None:
+    import sys
+
+    document = [server.to_json() for server in servers]
+    if not (as_json or servers):
+        note("There are no servers yet; add one with `codewalk server add URL`.")
+        return
+    answer(document, as_json=as_json, people=lambda: server_table(servers))
+    if not as_json and is_terminal(sys.stdout):
+        note(LEGEND)

@@ -1,0 +1,57 @@
+"""`codewalk session`: the active server's sessions."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from codewalk.cli.options import Group, Json, Make
+from codewalk.cli.output import answer, note
+from codewalk.cli.people import ago, session_table
+from codewalk.cli.running import run
+
+if TYPE_CHECKING:
+    from codewalk.app import App
+    from codewalk.workspace.sessions import SessionList
+
+
+def command(make: Make) -> Any:
+    """The group, ready to be run."""
+    group = Group(make, "Show the active server's sessions.")
+    group.add("list", _list, example="codewalk session list --directory /home/me/project")
+    return group.command()
+
+
+def _list(
+    directory: Annotated[
+        str | None,
+        typer.Option(
+            "--directory",
+            metavar="D",
+            help="A directory on the server; its own project's without.",
+        ),
+    ] = None,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="As last fetched; asks no server.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the active server's sessions, newest first."""
+
+    async def work(app: "App") -> "SessionList":
+        return await app.sessions(directory, cached=cached)
+
+    found = run(work, doing="asking the active server", as_json=as_json)
+    if as_json or found.sessions:
+        answer(found.to_json(), as_json=as_json, people=lambda: session_table(found))
+    if not as_json:
+        note(_summary(found))
+
+
+def _summary(found: "SessionList") -> str:
+    from datetime import UTC, datetime
+
+    count = len(found.sessions)
+    sessions = f"{count} session{'' if count == 1 else 's'}" if count else "No sessions"
+    if found.source == "live":
+        return f"{sessions}."
+    return f"{sessions}, as fetched: {ago(found.fetched_at, datetime.now(UTC))}."

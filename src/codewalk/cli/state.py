@@ -1,0 +1,68 @@
+"""`codewalk state`: what is kept for each server."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from codewalk.cli.completion import complete_server
+from codewalk.cli.options import Group, Json, Make, Ref
+from codewalk.cli.output import answer, note
+from codewalk.cli.people import state_table
+from codewalk.cli.running import run
+from codewalk.health.status import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codewalk.app import App
+    from codewalk.storage.state import StateSize
+
+
+def command(make: Make) -> Any:
+    """The group, ready to be run."""
+    group = Group(make, "Show and forget what is kept for servers.")
+    group.add("list", _list, example="codewalk state list --server devbox")
+    group.add("clear", _clear, example="codewalk state clear devbox")
+    return group.command()
+
+
+def _list(
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server", metavar="REF", autocompletion=complete_server, help="Only this one's."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the keys kept for each server."""
+
+    async def work(app: "App") -> "Sequence[StateSize]":
+        return await app.kept_state(server)
+
+    entries = run(work, as_json=as_json)
+    if as_json or entries:
+        document = [_to_json(entry) for entry in entries]
+        answer(document, as_json=as_json, people=lambda: state_table(entries))
+    else:
+        note("Nothing is kept.")
+
+
+def _clear(ref: Ref, as_json: Json = False) -> None:
+    """Forget all state kept for a server, not the server."""
+
+    async def work(app: "App") -> int:
+        return await app.clear_state(ref)
+
+    count = run(work, as_json=as_json)
+    keys = "1 key" if count == 1 else f"{count} keys"
+    answer({"cleared": count}, as_json=as_json, people=f"Forgot {keys}.")
+
+
+def _to_json(entry: "StateSize") -> dict[str, Any]:
+    return {
+        "key": entry.key,
+        "server_id": entry.server_id,
+        "bytes": entry.bytes,
+        "updated_at": rfc3339(entry.updated_at),
+    }

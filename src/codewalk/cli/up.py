@@ -1,0 +1,96 @@
+"""`codewalk up`: the app, until it is told to stop."""
+
+import os
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from codewalk.cli.errors import UsageMistake
+from codewalk.cli.options import Make, make_command
+from codewalk.cli.output import note
+
+if TYPE_CHECKING:
+    from codewalk.cli.listening import Address
+
+DEFAULT_PORT: Final = 4090
+
+
+def command(make: Make) -> Any:
+    """The command, ready to be run."""
+    return make_command(make, "up", _up, example="codewalk up --port 4091 --no-browser")
+
+
+def _up(
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            metavar="H",
+            help="The address to listen on. Any but this machine's own needs CODEWALK_TOKEN set.",
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option("--port", metavar="P", min=0, max=65_535, help="The port; 0 is any free one."),
+    ] = DEFAULT_PORT,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Open no browser when it is ready.")
+    ] = False,
+    no_local: Annotated[
+        bool, typer.Option("--no-local", help="Start no OpenCode server on this machine.")
+    ] = False,
+) -> None:
+    """Start the app, and with it an OpenCode server on this machine. Ctrl-C stops both."""
+    # Imported here: they bring the core and the web server, which no other command needs.
+    from codewalk.cli.browser import can_open, open_browser
+    from codewalk.cli.instance import single_instance
+    from codewalk.cli.journal import start_journal
+    from codewalk.cli.listening import find_address, listen
+    from codewalk.cli.living import Living, live
+    from codewalk.settings import Settings
+    from codewalk.token import load_token
+
+    settings = Settings.from_environment()
+    start_journal(settings, tell=True)
+
+    address = find_address(host, port)
+    _check_exposure(address, has_token=settings.token is not None)
+    with single_instance(settings) as instance:
+        token = load_token(settings)
+        sock, address = listen(address)
+        with closing(sock):
+            url = address.url_with(token)
+            instance.tell(address.url)
+
+            def ready() -> None:
+                print(f"CodeWalk is ready at {url}", flush=True)
+                if not no_browser and can_open(os.environ, sys.platform):
+                    open_browser(url)
+
+            live(
+                Living(
+                    settings=settings,
+                    sock=sock,
+                    hosts=address.hosts(),
+                    token=token,
+                    local=not no_local,
+                    ready=ready,
+                )
+            )
+
+
+def _check_exposure(address: "Address", *, has_token: bool) -> None:
+    """Off loopback, the token is the user's own, and they are told what that means."""
+    if address.is_loopback:
+        return
+    if not has_token:
+        raise UsageMistake(
+            f"{address.host} can be reached by others; set CODEWALK_TOKEN to a long secret text "
+            "of your own first."
+        )
+    note(
+        "warning: the connection is plain HTTP: on its way, others can read it, the token too. "
+        "Put a TLS proxy or an SSH tunnel before it."
+    )
