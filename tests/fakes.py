@@ -87,6 +87,10 @@ def silence() -> Reply:
     return Reply()
 
 
+def slowly(seconds: float, reply: Reply) -> Reply:
+    return replace(reply, after=seconds)
+
+
 HEALTHY = says({"healthy": True, "version": "1.18.33"})
 PATH = says({"home": "/h", "state": "/s", "config": "/c", "worktree": "/w", "directory": "/w"})
 

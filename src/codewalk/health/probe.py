@@ -25,6 +25,9 @@ FALLBACK_AFTER: Final = 0.3
 RETRY_AFTER: Final = (0.1, 0.2)
 """Seconds before each retry of a request that failed below HTTP."""
 
+_PATIENCE: Final = 3600.0
+"""Seconds for one request; the budget of the check, whatever it is, ends it sooner."""
+
 LIMIT: Final = 64 * 1024
 """Bytes that a health answer may have."""
 
@@ -44,7 +47,7 @@ class _Question:
     async def ask(self) -> CheckResult:
         for pause in (*RETRY_AFTER, None):
             try:
-                answer = await self.connection.get(self.path, timeout=BUDGET, limit=LIMIT)
+                answer = await self.connection.get(self.path, timeout=_PATIENCE, limit=LIMIT)
                 body = await self.connection.read_json(self.path, answer)
                 return _judge(self.path, answer, body)
             except RequestFailed as failure:
@@ -123,12 +126,14 @@ async def _second_major(connection: "Connection") -> CheckResult | None:
     """Whether this is OpenCode 2, whose health is elsewhere and whose calls are others."""
     for path in _SECOND_MAJOR:
         try:
-            answer = await connection.get(path, timeout=BUDGET, limit=LIMIT)
+            answer = await connection.get(path, timeout=_PATIENCE, limit=LIMIT)
             body = await connection.read_json(path, answer)
         except RequestFailed:
             continue
-        if isinstance(body, dict) and ("version" in body or "healthy" in body):
-            return _incompatible(_version(body) or "2")
+        # Others have a JSON `/api/health` with a version too, Grafana for one.
+        version = _version(body) if isinstance(body, dict) else None
+        if isinstance(body, dict) and (body.get("healthy") is True or _major(version) == 2):
+            return _incompatible(version or "2")
     return None
 
 
@@ -140,7 +145,7 @@ def _judge(path: str, answer: "Answer", body: Any) -> CheckResult:
             return _not_opencode("It answers JSON, but not what an OpenCode server says.")
         return CheckResult(reason=Reason.OK, latency_ms=answer.elapsed_ms, by_path=True)
     healthy, version = body.get("healthy"), _version(body)
-    if version and version.partition(".")[0].isdigit() and int(version.partition(".")[0]) >= 2:
+    if version and _major(version) >= 2:
         return _incompatible(version)
     if healthy is True:
         return CheckResult(reason=Reason.OK, version=version, latency_ms=answer.elapsed_ms)
@@ -153,6 +158,12 @@ def _judge(path: str, answer: "Answer", body: Any) -> CheckResult:
 def _version(body: dict[str, Any]) -> str | None:
     version = body.get("version")
     return version[:50] if isinstance(version, str) and version.isprintable() else None
+
+
+def _major(version: str | None) -> int:
+    """The first number of a version, 0 where it has none."""
+    first = (version or "").partition(".")[0]
+    return int(first) if first.isdecimal() else 0
 
 
 def _not_opencode(detail: str) -> CheckResult:

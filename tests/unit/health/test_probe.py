@@ -1,0 +1,194 @@
+"""One check of one server: every release and every reason."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from codewalk.errors import RequestFailed
+from codewalk.health.probe import probe
+from codewalk.health.status import CheckResult, Reason
+from codewalk.secret import Secret
+from tests.fake_time import elapsed, fake_time
+from tests.fakes import (
+    HEALTHY,
+    PATH,
+    FakeConnection,
+    Reply,
+    page,
+    raw,
+    says,
+    silence,
+    slowly,
+    text,
+)
+
+BASE = "/global/health"
+BROKEN = says({"name": "UnknownError", "data": {"message": "fetch failed"}}, 500)
+
+RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
+    # The table of docs/opencode.md, row by row.
+    "1.0.0": (
+        {BASE: text(404), "/path": PATH},
+        CheckResult(reason=Reason.OK, latency_ms=1.5, by_path=True),
+    ),
+    "1.0.0 offline": (
+        {BASE: BROKEN, "/path": BROKEN},
+        CheckResult(reason=Reason.SERVER_ERROR),
+    ),
+    "1.0.61 with an error": (
+        {BASE: BROKEN, "/path": PATH},
+        CheckResult(reason=Reason.OK, latency_ms=1.5, by_path=True),
+    ),
+    "1.0.61 hanging": (
+        {BASE: silence(), "/path": PATH},
+        CheckResult(reason=Reason.OK, latency_ms=1.5),
+    ),
+    "1.0.61 with the web app": (
+        {BASE: page(), "/path": PATH},
+        CheckResult(reason=Reason.OK, latency_ms=1.5, by_path=True),
+    ),
+    "1.0.185 slow": (
+        {BASE: slowly(4.5, BROKEN), "/path": PATH},
+        CheckResult(reason=Reason.OK, latency_ms=1.5),
+    ),
+    "1.18.33": (
+        {BASE: HEALTHY, "/path": PATH},
+        CheckResult(reason=Reason.OK, latency_ms=1.5, version="1.18.33"),
+    ),
+    "1.18.33 just started": (
+        {BASE: slowly(0.45, HEALTHY), "/path": slowly(0.5, PATH)},
+        CheckResult(reason=Reason.OK, latency_ms=1.5, version="1.18.33"),
+    ),
+    "2.x with /api/health": (
+        {"/api/health": says({"healthy": True, "version": "2.0.1"})},
+        CheckResult(reason=Reason.INCOMPATIBLE, version="2.0.1"),
+    ),
+    "2.x with /api/info": (
+        {"/api/health": page(), "/api/info": says({"version": "2.3.0"})},
+        CheckResult(reason=Reason.INCOMPATIBLE, version="2.3.0"),
+    ),
+    "2.x with the old path": (
+        {BASE: says({"healthy": True, "version": "2.0.0-beta.1"})},
+        CheckResult(reason=Reason.INCOMPATIBLE, version="2.0.0-beta.1"),
+    ),
+    "2.x that doesn't say which": (
+        {"/api/health": says({"healthy": True})},
+        CheckResult(reason=Reason.INCOMPATIBLE),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "expected"), RELEASES.values(), ids=RELEASES)
+@fake_time
+async def test_each_release_is_known_for_what_it_is(
+    script: dict[str, Reply], expected: CheckResult
+) -> None:
+    result = await probe(FakeConnection(script))
+    assert result.reason is expected.reason
+    assert (result.version, result.by_path) == (expected.version, expected.by_path)
+    assert result.latency_ms == expected.latency_ms
+    assert (result.detail is None) == result.ok
+    assert elapsed() < 1
+
+
+NOT_OPENCODE = {
+    "a web page": page(),
+    "a web page that says 404": page(404),
+    "a JSON list": says([]),
+    "a JSON text": says("healthy"),
+    "JSON of another kind": says({"status": "ok"}),
+    "health that is a word": says({"healthy": "true"}),
+    "health that is a number": says({"healthy": 1}),
+    "health that is null": says({"healthy": None}),
+    "JSON that ends early": raw(b'{"healthy": tr', "application/json"),
+    "JSON that isn't UTF-8": raw(b'{"healthy": "\xff"}', "application/json"),
+    "JSON nested too deep": raw(b"[" * 30_000 + b"]" * 30_000, "application/json"),
+    "nothing": raw(b"", "application/json"),
+    "no content": raw(b"", "text/plain", 204),
+    "more than 64 KiB": says({"healthy": True, "x": "x" * 65_536}),
+    "a redirect to a captive portal": raw(b"", "text/html", 302, location="http://portal.example/"),
+    "a file that says it is JSON": raw(b"PK\x03\x04", "application/json"),
+}
+
+
+@pytest.mark.parametrize("reply", NOT_OPENCODE.values(), ids=NOT_OPENCODE)
+@fake_time
+async def test_what_answers_but_is_no_opencode_server_is_told_apart(reply: Reply) -> None:
+    everywhere = dict.fromkeys((BASE, "/path", "/api/health", "/api/info"), reply)
+    result = await probe(FakeConnection(everywhere))
+    assert result.reason is Reason.NOT_OPENCODE
+    assert result.detail
+    assert elapsed() == 0  # a definite answer is asked for once
+
+
+@pytest.mark.parametrize("reply", NOT_OPENCODE.values(), ids=NOT_OPENCODE)
+@fake_time
+async def test_a_path_that_is_no_opencode_servers_heals_nothing(reply: Reply) -> None:
+    result = await probe(FakeConnection({BASE: text(404), "/path": reply}))
+    assert result.reason is Reason.NOT_OPENCODE
+
+
+@fake_time
+async def test_a_directory_that_is_no_text_is_no_opencode_servers() -> None:
+    result = await probe(FakeConnection({BASE: text(404), "/path": says({"directory": 1})}))
+    assert result.reason is Reason.NOT_OPENCODE
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@fake_time
+async def test_missing_and_wrong_credentials_are_told_apart(status: int) -> None:
+    script = {BASE: raw(b"Unauthorized", "text/plain", status), "/path": PATH}
+    without = await probe(FakeConnection(script))
+    wrong = await probe(FakeConnection(script, password=Secret("wrong")))
+    assert without.reason is Reason.AUTH_REQUIRED
+    assert wrong.reason is Reason.AUTH_REJECTED
+
+
+@fake_time
+async def test_an_old_release_behind_credentials_says_so_by_its_path() -> None:
+    script = {BASE: text(404), "/path": raw(b"", "text/plain", 401)}
+    assert (await probe(FakeConnection(script))).reason is Reason.AUTH_REQUIRED
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+@fake_time
+async def test_a_failing_server_or_proxy_is_a_server_error(status: int) -> None:
+    everywhere = dict.fromkeys((BASE, "/path"), raw(b"Bad Gateway", "text/html", status))
+    assert (await probe(FakeConnection(everywhere))).reason is Reason.SERVER_ERROR
+
+
+@fake_time
+async def test_a_server_that_says_that_it_is_not_well_is_believed() -> None:
+    ill = says({"healthy": False, "version": "1.18.33"})
+    result = await probe(FakeConnection({BASE: ill, "/path": page()}))
+    assert (result.reason, result.version) == (Reason.SERVER_ERROR, "1.18.33")
+
+
+@fake_time
+async def test_a_hostile_version_is_bounded_and_printable() -> None:
+    long = await probe(FakeConnection({BASE: says({"healthy": True, "version": "1." + "9" * 999})}))
+    assert long.ok
+    assert len(long.version or "") <= 50
+    for version in ("1.0\x1b[31m", "1.0\n", 5, None, ["1"]):
+        odd = await probe(FakeConnection({BASE: says({"healthy": True, "version": version})}))
+        assert (odd.ok, odd.version) == (True, None)
+
+
+@pytest.mark.parametrize("version", ["²", "٢.0", "1²", "v2.0", "", ".", "9" * 5000])
+@fake_time
+async def test_a_version_that_is_no_number_breaks_nothing(version: str) -> None:
+    result = await probe(FakeConnection({BASE: says({"healthy": True, "version": version})}))
+    assert result.reason in (Reason.OK, Reason.INCOMPATIBLE)
+
+
+@fake_time
+async def test_credentials_that_cannot_be_read_count_as_none() -> None:
+    unreadable = Reply(failure=RequestFailed(Reason.AUTH_REQUIRED, "Stored under another key."))
+    result = await probe(FakeConnection({BASE: unreadable, "/path": unreadable}))
+    assert (result.reason, result.detail) == (Reason.AUTH_REQUIRED, "Stored under another key.")
+
+
+@fake_time
+async def test_another_program_with_a_health_page_is_not_taken_for_opencode_2() -> None:
+    grafana = says({"database": "ok", "version": "10.0.0", "commit": "bbfd1f4"})
+    assert (await probe(FakeConnection({"/api/health": grafana}))).reason is Reason.NOT_OPENCODE
