@@ -1,0 +1,1 @@
+"""CodeWalk in a browser: the local web app and its HTTP API."""

@@ -1,0 +1,156 @@
+"""The HTTP API of the local app, under `/api/v1`: the use cases, and nothing but them."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+import codewalk
+from codewalk.errors import NoActiveServer
+from codewalk.web import live
+from codewalk.web.deps import Core, Events, ServerId, Streams, exactly
+from codewalk.web.models import (
+    ActiveChoice,
+    Alive,
+    DefaultChoice,
+    NewServer,
+    NoDefault,
+    RemovedBody,
+    ServerBody,
+    ServerChange,
+    SessionListBody,
+)
+
+PREFIX: Final = "/api/v1"
+
+
+router = APIRouter(prefix=PREFIX)
+
+
+# Which servers there are
+
+
+@router.get("/servers", response_model=list[ServerBody])
+async def list_servers(app: Core) -> Any:
+    """All servers, in list order."""
+    return [server.to_json() for server in app.servers()]
+
+
+@router.post("/servers", response_model=ServerBody, status_code=201)
+async def add_server(app: Core, body: NewServer, response: Response) -> Any:
+    """Checks a server, then saves it; the first one becomes active."""
+    server = await app.add_server(body.url, label=body.label, check=body.check, **body.credentials)
+    response.headers["location"] = f"{PREFIX}/servers/{server.id}"
+    return server.to_json()
+
+
+@router.get("/servers/{id}", response_model=ServerBody)
+async def show_server(app: Core, server_id: ServerId) -> Any:
+    """One server."""
+    return exactly(app, server_id).to_json()
+
+
+@router.patch("/servers/{id}", response_model=ServerBody)
+async def edit_server(app: Core, server_id: ServerId, body: ServerChange) -> Any:
+    """Changes what the body names, leaves the rest."""
+    server = await app.edit_server(exactly(app, server_id).id, body.to_change(), check=body.check)
+    return server.to_json()
+
+
+@router.delete("/servers/{id}", response_model=RemovedBody)
+async def remove_server(app: Core, server_id: ServerId) -> Any:
+    """Removes a server, its password and all state kept for it."""
+    removed = await app.remove_server(exactly(app, server_id).id)
+    return removed.to_json()
+
+
+@router.post("/servers/{id}/check", response_model=ServerBody)
+async def check_server(app: Core, server_id: ServerId) -> Any:
+    """Checks a server now. That it is unhealthy is an answer, not an error."""
+    server = await app.check(exactly(app, server_id).id)
+    return server.to_json()
+
+
+# Which one is what
+
+
+@router.get("/active", response_model=ServerBody)
+async def show_active(app: Core) -> Any:
+    """The active server."""
+    server = app.active()
+    if server is None:
+        raise NoActiveServer("There is no active server; add one first.")
+    return server.to_json()
+
+
+@router.put("/active", response_model=ServerBody)
+async def switch(app: Core, body: ActiveChoice) -> Any:
+    """Makes a server active; refused where it is unhealthy, unless forced."""
+    server = await app.switch_to(exactly(app, body.id).id, force=body.force)
+    return server.to_json()
+
+
+@router.get("/default", response_model=ServerBody | NoDefault)
+async def show_default(app: Core) -> Any:
+    """The default server, or `{"default": null}`."""
+    server = app.default()
+    return server.to_json() if server else {"default": None}
+
+
+@router.put("/default", response_model=ServerBody)
+async def set_default(app: Core, body: DefaultChoice) -> Any:
+    """Makes a server the one that is active after a start."""
+    server = await app.set_default(exactly(app, body.id).id)
+    return server.to_json()
+
+
+@router.delete("/default", response_model=NoDefault)
+async def clear_default(app: Core) -> Any:
+    """Leaves no server as the default."""
+    await app.clear_default()
+    return {"default": None}
+
+
+# What belongs to the active one
+
+
+@router.get("/sessions", response_model=SessionListBody)
+async def list_sessions(
+    app: Core,
+    directory: Annotated[
+        str | None, Query(description="The project's folder; without it the server's own.")
+    ] = None,
+    cached: Annotated[
+        bool, Query(description="Whether to give the list as last fetched and ask no server.")
+    ] = False,
+) -> Any:
+    """The active server's sessions, newest first."""
+    found = await app.sessions(directory, cached=cached)
+    return found.to_json()
+
+
+# What happens, and how to learn of it
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def follow(app: Core, queue: Events, streams: Streams) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events: `servers`, `health`, `active`, `sessions`.
+
+    Each stream begins with `servers` and `active`, so that a client that reconnects catches up;
+    the same two come where a slow client has missed some.
+    """
+    async for event in live.api_events(app, queue, streams):
+        yield event
+
+
+@router.get("/healthz", response_model=Alive)
+async def healthz() -> Any:
+    """Whether this is CodeWalk, and which; needs no token."""
+    return {"ok": True, "version": codewalk.__version__}
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> JSONResponse:
+    return JSONResponse(request.app.state.openapi)

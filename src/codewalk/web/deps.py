@@ -1,0 +1,52 @@
+"""What the routes are given to work with."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from codewalk.app import App
+from codewalk.errors import ServerNotFound
+from codewalk.events import Event
+from codewalk.view import Server
+from codewalk.web import live, views
+
+
+def _core(request: Request) -> App:
+    app: App = request.app.state.core
+    return app
+
+
+def _streams(request: Request) -> live.Streams:
+    streams: live.Streams = request.app.state.streams
+    return streams
+
+
+def _views(request: Request) -> views.Views:
+    found: views.Views = request.app.state.views
+    return found
+
+
+async def _listening(app: Annotated[App, Depends(_core)]) -> AsyncIterator[asyncio.Queue[Event]]:
+    with app.announcer.listen() as queue:
+        yield queue
+
+
+ServerId = Annotated[str, Path(alias="id")]
+Core = Annotated[App, Depends(_core)]
+Streams = Annotated[live.Streams, Depends(_streams)]
+Views = Annotated[views.Views, Depends(_views)]
+Events = Annotated[asyncio.Queue[Event], Depends(_listening)]
+"""What is announced from now until the response has ended."""
+
+
+def exactly(app: App, server_id: str) -> Server:
+    """The server with this id. An address takes no label and no prefix, as a command does.
+
+    Raises `ServerNotFound`.
+    """
+    found = next((server for server in app.servers() if server.id == server_id), None)
+    if found is None:
+        raise ServerNotFound(f"No server has the id {server_id!r}.", value=server_id)
+    return found

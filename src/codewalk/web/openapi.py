@@ -1,0 +1,77 @@
+"""The OpenAPI document of the API: what FastAPI knows of it, and what it can't know."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from codewalk.web import api
+from codewalk.web.models import ProblemBody
+from codewalk.web.problems import MEDIA_TYPE
+
+_MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        400: "The body isn't JSON",
+        401: "The token is missing or wrong",
+        403: "The address isn't this app's, or the change came from another site",
+        404: "No such server",
+        405: "The address doesn't take that method",
+        409: "A rule forbids it as things stand; `code` says which",
+        413: "The body is too large",
+        422: "A value was refused",
+        500: "A fault of CodeWalk itself",
+        502: "The server can't be reached",
+        503: "The store can't be read or written",
+    }
+)
+
+_ALWAYS: Final = (401, 403, 413, 422, 500, 503)
+
+
+def document(web: FastAPI) -> dict[str, Any]:
+    """The document, with every answer declared."""
+    routes = [route for route in web.routes if getattr(route, "path", "").startswith(api.PREFIX)]
+    made = get_openapi(title=web.title, version=web.version, routes=routes or web.routes)
+    made["paths"] = {p: item for p, item in made["paths"].items() if p.startswith(api.PREFIX)}
+    parts = made["components"]
+    schemas = parts["schemas"]
+    for leftover in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(leftover, None)
+    problem = ProblemBody.model_json_schema(
+        mode="serialization", ref_template="#/components/schemas/{model}"
+    )
+    schemas |= problem.pop("$defs") | {"ProblemBody": problem}
+    parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, item in made["paths"].items():
+        for operation in item.values():
+            _complete(path, operation)
+    return made
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    open_to_all = path.endswith("/healthz")
+    operation["security"] = [] if open_to_all else [{"token": []}]
+    answers = operation["responses"]
+    for status in sorted(
+        {*_ALWAYS, *_specific(path, operation)} - ({401} if open_to_all else set())
+    ):
+        answers[str(status)] = {
+            "description": _MEANINGS[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+        }
+
+
+def _specific(path: str, operation: dict[str, Any]) -> set[int]:
+    """The further statuses that this operation can answer with."""
+    found = {405}
+    if "requestBody" in operation:
+        found |= {400, 409, 404}
+    if "{id}" in path:
+        found |= {404, 409}
+    if "requestBody" in operation or path.endswith("/sessions"):
+        found |= {502}
+    if path.endswith(("/sessions", "/active")):
+        found |= {409}
+    return found

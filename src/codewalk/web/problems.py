@@ -1,0 +1,128 @@
+"""What went wrong, as HTTP says it: RFC 9457 for programs.
+
+The status of each error is decided here and nowhere else.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from codewalk.errors import (
+    AmbiguousReference,
+    CodeWalkError,
+    InvalidInput,
+    NoActiveServer,
+    NotFound,
+    Refused,
+    ServerUnreachable,
+    Unauthorized,
+    Unavailable,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+STATUSES: Final[Mapping[type[CodeWalkError], int]] = MappingProxyType(
+    {
+        CodeWalkError: 500,
+        InvalidInput: 422,
+        NotFound: 404,
+        AmbiguousReference: 409,
+        NoActiveServer: 409,
+        Refused: 409,
+        Unauthorized: 401,
+        ServerUnreachable: 502,
+        Unavailable: 503,
+    }
+)
+"""The status of an error class; one that isn't named has that of its nearest base."""
+
+_HTTP: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
+    {
+        400: ("invalid_value", "The request's body can't be read."),
+        404: ("not_found", "There is nothing at this address."),
+        405: ("method_not_allowed", "This address doesn't take that method."),
+        413: ("invalid_value", "The request's body is too large."),
+    }
+)
+
+MAX_DETAIL: Final = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """`detail` is a sentence for a person; `errors` name the parts of a body that were refused."""
+
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def title(self) -> str:
+        return self.code.replace("_", " ").capitalize()
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "type": f"urn:codewalk:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        return body | ({"errors": list(self.errors)} if self.errors else {})
+
+
+UNEXPECTED: Final = Problem(
+    status=500,
+    code=CodeWalkError.code,
+    detail="Something went wrong inside CodeWalk; its log says more.",
+)
+
+
+def status_of(error: type[CodeWalkError]) -> int:
+    """The HTTP status that answers an error of this class."""
+    return next(STATUSES[base] for base in error.__mro__ if base in STATUSES)
+
+
+def problem_of(exc: Exception) -> Problem:
+    """What to tell about `exc`. Nothing of the request's body but the names of its fields."""
+    match exc:
+        case CodeWalkError():
+            return Problem(
+                status=status_of(type(exc)), code=exc.code, detail=exc.message[:MAX_DETAIL]
+            )
+        case RequestValidationError():
+            return _invalid(exc)
+        case HTTPException():
+            code, detail = _HTTP.get(exc.status_code, (CodeWalkError.code, str(exc.detail)))
+            return Problem(status=exc.status_code, code=code, detail=detail)
+        case _:
+            return UNEXPECTED
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(
+        problem.to_json(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers
+    )
+
+
+def _invalid(exc: RequestValidationError) -> Problem:
+    """Only where it is wrong and why: what was entered may be a password."""
+    found = exc.errors()
+    if any(error["type"] == "json_invalid" for error in found):
+        return Problem(status=400, code="invalid_value", detail="The request's body isn't JSON.")
+    errors = [
+        {"pointer": _pointer(error["loc"]), "detail": str(error["msg"])} for error in found[:20]
+    ]
+    detail = "; ".join(f"{error['pointer'] or 'body'}: {error['detail']}" for error in errors)
+    return Problem(status=422, code="invalid_value", detail=detail[:MAX_DETAIL], errors=errors)
+
+
+def _pointer(location: Sequence[object]) -> str:
+    # A field that isn't known is named as it came; its name is cut, its value never shown.
+    return "/".join(["", *(str(part)[:100] for part in location[1:])])

@@ -1,0 +1,136 @@
+"""The local web app as one ASGI application, and how it is served."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+import codewalk
+from codewalk.app import App
+from codewalk.errors import CodeWalkError
+from codewalk.secret import Secret
+from codewalk.web import api, openapi, pages
+from codewalk.web.answers import is_htmx
+from codewalk.web.files import STATIC
+from codewalk.web.live import Streams
+from codewalk.web.problems import Problem, problem_of, problem_response
+from codewalk.web.security import Access, Guard, is_api
+from codewalk.web.views import Notice, Views
+
+GRACE: Final = 1
+"""Seconds that a request under way has left when the app stops."""
+
+KEEP_ALIVE: Final = 30
+"""Seconds that an idle connection stays open."""
+
+
+def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
+    """The web app and the API over `app`, open to whoever has `token`.
+
+    `hosts` are the names or addresses, with or without a port, that a browser may call it by,
+    beside those of loopback.
+    """
+    web = FastAPI(
+        title="CodeWalk",
+        version=codewalk.__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            CodeWalkError: _explain,
+            HTTPException: _explain,
+            RequestValidationError: _explain,
+        },
+    )
+    web.state.core = app
+    web.state.streams = Streams()
+    web.state.views = views = Views()
+    web.include_router(api.router)
+    web.include_router(pages.router)
+    web.mount("/static", StaticFiles(directory=STATIC, check_dir=False))
+    web.state.openapi = openapi.document(web)
+    web.add_middleware(
+        Guard,
+        access=Access(token, hosts),
+        answer=lambda path, problem: _answer(views, path, problem),
+    )
+    return web
+
+
+async def serve(
+    web: FastAPI, sock: socket.socket, *, ready: Callable[[], None], stop: asyncio.Event
+) -> None:
+    """Serves `web` on a listening socket until `stop` is set, then ends within about a second.
+
+    Event streams end at once; other requests under way have `GRACE` seconds. The caller handles
+    signals. Nothing is logged of the requests: an address may carry the token.
+    """
+    config = uvicorn.Config(
+        web,
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+    )
+    await _Server(config, ready=ready, stop=stop, streams=web.state.streams).serve([sock])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, told by an event when to stop, and telling when it serves."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        ready: Callable[[], None],
+        stop: asyncio.Event,
+        streams: Streams,
+    ) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._stop = stop
+        self._streams = streams
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._stop.is_set():
+            self._streams.close()
+            return True
+        return await super().on_tick(counter)
+
+
+async def _explain(request: Request, exc: Exception) -> Response:
+    headers = exc.headers if isinstance(exc, HTTPException) else None
+    views: Views = request.app.state.views
+    problem = problem_of(exc)
+    if is_htmx(request):
+        notice = views.live_notice(Notice(text=problem.detail))
+        return HTMLResponse(notice, problem.status)
+    response = _answer(views, request.url.path, problem)
+    response.headers.update(headers or {})
+    return response
+
+
+def _answer(views: Views, path: str, problem: Problem) -> Response:
+    """A problem as a program reads it, or as a page."""
+    return problem_response(problem) if is_api(path) else views.error_page(problem)

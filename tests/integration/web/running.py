@@ -1,0 +1,85 @@
+"""A CodeWalk web app on a socket of its own, and a client for it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from fastapi import FastAPI
+
+from codewalk.app import App
+from codewalk.opening import open_app
+from codewalk.secret import Secret
+from codewalk.settings import Settings
+from codewalk.web.server import make_web, serve
+
+TOKEN: Final = "t0ken-for-tests"
+API: Final = "/api/v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """`client` bears the token; `stop` ends the server, and `stopped` tells that it has."""
+
+    app: App
+    web: FastAPI
+    url: str
+    client: aiohttp.ClientSession
+    stop: asyncio.Event
+    stopped: asyncio.Event
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def address(self) -> str:
+        """The one that lets a browser in."""
+        return f"{self.url}/?token={TOKEN}"
+
+    async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        """The status and JSON of a call to the API."""
+        async with self.client.request(method, f"{self.url}{API}{path}", **options) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+
+def settings_in(folder: Path) -> Settings:
+    return Settings(
+        data_dir=folder / "data",
+        secret_key=Secret("key of the test"),
+        legacy_preferences=folder / "no-preferences.json",
+    )
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, *, watch: bool = False, hosts: Sequence[str] = ()
+) -> AsyncIterator[Running]:
+    """CodeWalk on a free loopback port, stopped when the block ends."""
+    stop, stopped, ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        async with open_app(settings_in(folder), watch=watch) as app:
+            web = make_web(app, Secret(TOKEN), hosts=hosts)
+
+            async def run() -> None:
+                await serve(web, sock, ready=ready.set, stop=stop)
+                stopped.set()
+
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            async with (
+                asyncio.TaskGroup() as group,
+                aiohttp.ClientSession(headers=headers) as client,
+            ):
+                group.create_task(run(), name="web app")
+                try:
+                    await ready.wait()
+                    yield Running(
+                        app=app, web=web, url=url, client=client, stop=stop, stopped=stopped
+                    )
+                finally:
+                    stop.set()

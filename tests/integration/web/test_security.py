@@ -1,0 +1,165 @@
+"""Who may come in, and what every answer carries."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from tests.integration.web.running import API, TOKEN, Running, running
+
+
+def stranger() -> aiohttp.ClientSession:
+    """A client without the token, and without cookies of its own."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+
+
+async def cookie_of(web: Running, client: aiohttp.ClientSession) -> dict[str, str]:
+    async with client.get(web.address, allow_redirects=False) as answer:
+        return {name: morsel.value for name, morsel in answer.cookies.items()}
+
+
+@pytest.mark.parametrize(
+    "authorization", ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN]
+)
+async def test_without_the_token_nothing_is_told(tmp_path: Path, authorization: str) -> None:
+    async with running(tmp_path) as web, stranger() as client:
+        await web.app.add_server("http://127.0.0.1:9", label="Secret box", check=False)
+        for path in (f"{API}/servers", f"{API}/openapi.json", f"{API}/nowhere", f"{API}/events"):
+            async with client.get(web.url + path, headers={"Authorization": authorization}) as got:
+                body = await got.json(content_type=None)
+                assert (got.status, body["code"]) == (401, "unauthorized")
+                assert got.headers["www-authenticate"] == "Bearer"
+        for path in ("/", "/servers", "/live", "/nowhere", f"/servers?token={TOKEN}x"):
+            async with client.get(web.url + path, headers={"Authorization": authorization}) as got:
+                text = await got.text()
+                assert got.status == 401
+                assert "codewalk up" in text
+                assert "Secret box" not in text
+                assert TOKEN not in text
+
+
+async def test_a_token_in_the_address_becomes_a_cookie_and_leaves_the_address(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as web, stranger() as client:
+        there = f"{web.url}/servers?a=1&token={TOKEN}&b=%2F"
+        async with client.get(there, allow_redirects=False) as answer:
+            assert answer.status == 303
+            assert answer.headers["location"] == "/servers?a=1&b=%2F"
+            assert answer.headers["referrer-policy"] == "no-referrer"
+            cookie = answer.headers["set-cookie"]
+        name, _, rest = cookie.partition("=")
+        assert name == f"codewalk_{web.port}"
+        assert TOKEN not in cookie
+        for part in ("HttpOnly", "SameSite=strict", "Path=/"):
+            assert part in rest
+        headers = {"Cookie": cookie.partition(";")[0] + "; other=1"}
+        async with client.get(f"{web.url}/servers", headers=headers) as page:
+            assert page.status == 200
+        async with client.get(f"{web.url}{API}/servers", headers=headers) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example/", "/%2Fevil.example"])
+async def test_the_redirect_stays_on_this_host(tmp_path: Path, path: str) -> None:
+    async with running(tmp_path) as web, stranger() as client:
+        there = URL(f"{web.url}{path}?token={TOKEN}", encoded=True)
+        async with client.get(there, allow_redirects=False) as answer:
+            assert answer.status == 303
+            assert not answer.headers["location"].startswith(("//", "/\\", "http"))
+
+
+async def test_a_token_in_the_address_does_not_open_the_api(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        status, _ = await web.call("GET", f"/servers?token={TOKEN}", headers={"Authorization": ""})
+        assert status == 401
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1:1", "127.0.0.1", "10.0.0.9:{port}", ""],
+)
+async def test_a_foreign_host_name_is_refused_even_with_the_token(
+    tmp_path: Path, host: str
+) -> None:
+    async with running(tmp_path) as web:
+        headers = {"Host": host.format(port=web.port)}
+        for path in (f"{API}/healthz", f"{API}/servers", "/servers", "/static/app.css"):
+            async with web.client.get(web.url + path, headers=headers) as answer:
+                assert answer.status == 403
+                assert "set-cookie" not in answer.headers
+
+
+async def test_loopback_and_the_given_names_are_known(tmp_path: Path) -> None:
+    hosts = ("devbox", "fe80::1", "proxy.example:8443")
+    async with running(tmp_path, hosts=hosts) as web:
+        own = [f"{name}:{web.port}" for name in ("127.0.0.1", "LOCALHOST", "[::1]", "devbox")]
+        for host in (*own, f"[fe80::1]:{web.port}", "proxy.example:8443"):
+            _status, body = await web.call("GET", "/healthz", headers={"Host": host})
+            assert body.get("ok"), host
+        status, _ = await web.call("GET", "/healthz", headers={"Host": "proxy.example"})
+        assert status == 403
+
+
+async def test_listening_everywhere_takes_any_address_but_no_name(tmp_path: Path) -> None:
+    async with running(tmp_path, hosts=["0.0.0.0"]) as web:
+        for host, expected in (("192.0.2.7", 200), ("[2001:db8::1]", 200), ("evil.example", 403)):
+            headers = {"Host": f"{host}:{web.port}"}
+            status, _ = await web.call("GET", "/healthz", headers=headers)
+            assert status == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": "http://{host}"}, True),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://{host}"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "none"}, False),
+        ({"Origin": "http://127.0.0.1:1"}, False),
+        ({"Origin": "null"}, False),
+        ({}, False),
+    ],
+)
+async def test_a_change_by_cookie_comes_from_our_own_pages_alone(
+    tmp_path: Path, headers: dict[str, str], allowed: bool
+) -> None:
+    async with running(tmp_path) as web, stranger() as client:
+        cookies = await cookie_of(web, client)
+        sent = {name: text.format(host=f"127.0.0.1:{web.port}") for name, text in headers.items()}
+        sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        body = {"url": "http://127.0.0.1:9", "check": False}
+        async with client.post(f"{web.url}{API}/servers", json=body, headers=sent) as answer:
+            assert answer.status == (201 if allowed else 403)
+        assert len(web.app.servers()) == allowed
+
+
+async def test_every_answer_carries_the_protecting_headers(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        paths = ("/servers", "/nowhere", f"{API}/servers", f"{API}/nowhere", "/static/app.css")
+        for path in paths:
+            async with web.client.get(web.url + path) as answer:
+                headers = answer.headers
+            policy = headers["content-security-policy"]
+            for rule in ("default-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"):
+                assert rule in policy
+            assert "unsafe" not in policy
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["cross-origin-opener-policy"] == "same-origin"
+            assert headers["cross-origin-resource-policy"] == "same-origin"
+            assert headers["referrer-policy"] in {"no-referrer", "same-origin"}
+            expected = "no-cache" if path.startswith("/static") else "no-store"
+            assert headers["cache-control"] == expected
+
+
+async def test_versioned_files_may_be_kept_for_good(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        async with web.client.get(f"{web.url}/static/app.css?v=1") as answer:
+            assert "immutable" in answer.headers["cache-control"]
+        async with web.client.get(f"{web.url}/static/none.css?v=1") as answer:
+            assert (answer.status, answer.headers["cache-control"]) == (404, "no-store")
+        for path in ("/static/../server.py", "/static/%2e%2e/server.py", "/static/"):
+            async with web.client.get(URL(web.url + path, encoded=True)) as answer:
+                assert answer.status == 404
