@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from codewalk.errors import StorageError
 from codewalk.health.network import has_route, is_loopback
 from codewalk.health.probe import BUDGET, probe
-from codewalk.health.status import TRANSPORT, CheckResult, Reason
+from codewalk.health.status import CheckResult, Reason
 from codewalk.servers.profile import ServerProfile
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ REUSE: Final = 0.75
 REMEMBER: Final = 300.0
 """Seconds until a server known by `/path` alone is asked for `/global/health` again."""
 
+_LOST: Final = frozenset({Reason.TIMEOUT, Reason.DNS, Reason.UNREACHABLE})
+"""What may be this machine's fault; who is refused was heard."""
+
 Connect = Callable[[ServerProfile], Awaitable["Connection"]]
 
 log = logging.getLogger(__name__)
@@ -29,10 +32,11 @@ log = logging.getLogger(__name__)
 class _Known:
     """What is remembered of one server between checks."""
 
-    __slots__ = ("at", "budget", "by_path_until", "profile", "result", "task")
+    __slots__ = ("at", "budget", "by_path_until", "profile", "result", "running", "task")
 
-    def __init__(self, profile: ServerProfile) -> None:
+    def __init__(self, profile: ServerProfile, running: set[asyncio.Task[CheckResult]]) -> None:
         self.profile = profile
+        self.running = running  # also checks of another budget, or begun before an edit
         self.task: asyncio.Task[CheckResult] | None = None
         self.budget = BUDGET
         self.result: CheckResult | None = None
@@ -65,9 +69,8 @@ class Checker:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for known in self._known.values():
-            if known.task:
-                known.task.cancel()
+        for server_id in tuple(self._known):
+            self.forget(server_id)
         # Not told of the block's own error, which it would wrap in a group.
         await self._group.__aexit__(None, None, None)
 
@@ -93,17 +96,21 @@ class Checker:
             return known.task
         task = self._group.create_task(self._run(known, budget), name=f"check {profile.id}")
         known.task, known.budget = task, budget
+        known.running.add(task)
+        task.add_done_callback(known.running.discard)
         return task
 
     def forget(self, server_id: str) -> None:
-        """Drops what is remembered of a server, and its check under way."""
-        if (known := self._known.pop(server_id, None)) and known.task:
-            known.task.cancel()
+        """Drops what is remembered of a server, and its checks under way."""
+        if known := self._known.pop(server_id, None):
+            for task in known.running:
+                task.cancel()
 
     def _of(self, profile: ServerProfile) -> _Known:
         known = self._known.get(profile.id)
         if known is None or (known.profile is not profile and known.profile != profile):
-            known = self._known[profile.id] = _Known(profile)
+            known = _Known(profile, known.running if known else set())
+            self._known[profile.id] = known
         return known
 
     async def _run(self, known: _Known, budget: float) -> CheckResult:
@@ -130,7 +137,7 @@ class Checker:
         except Exception:  # whatever a server provokes, the others are still checked
             log.exception("The check of server %s broke", profile.id)
             return CheckResult(reason=Reason.NOT_OPENCODE, detail="Its answer can't be understood.")
-        lost = result.reason in TRANSPORT and not is_loopback(profile.url)
+        lost = result.reason in _LOST and not is_loopback(profile.url)
         if lost and not self._route(profile.url):
             return CheckResult(reason=Reason.OFFLINE, detail="This machine has no network.")
         return result

@@ -1,0 +1,241 @@
+"""The check that everybody shares."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import pytest
+
+from codewalk.errors import StorageError
+from codewalk.health.checker import REMEMBER, REUSE, Checker
+from codewalk.health.status import CheckResult, Reason
+from codewalk.opencode.connection import Connection
+from codewalk.servers.profile import ServerProfile
+from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fakes import HEALTHY, PATH, Network, fails, profile, silence, slowly, text
+
+A, B = profile(1), profile(2)
+
+
+def checking(network: Network) -> Checker:
+    return Checker(network.connect, route=lambda _: True, clock=elapsed)
+
+
+@fake_time
+async def test_concurrent_checks_of_one_server_are_one_check() -> None:
+    network = Network()
+    connection = network.script(A, health=slowly(0.2, HEALTHY))
+    async with checking(network) as checker:
+        results = await asyncio.gather(*(checker.check(A) for _ in range(20)))
+    assert connection.paths == ["/global/health"]
+    assert all(result is results[0] for result in results)
+
+
+@fake_time
+async def test_checks_of_different_servers_run_side_by_side() -> None:
+    network = Network()
+    network.script(A, health=silence(), path=silence())
+    network.script(B, health=slowly(0.2, HEALTHY))
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        black_hole = group.create_task(checker.check(A), name="black hole")
+        assert (await checker.check(B)).ok
+        assert elapsed() == pytest.approx(0.2)
+        assert not black_hole.done()
+
+
+@fake_time
+async def test_a_result_is_reused_for_750_ms_from_its_end() -> None:
+    network = Network()
+    connection = network.script(A, health=slowly(0.2, HEALTHY))
+    async with checking(network) as checker:
+        first = await checker.check(A)
+        await pass_time(REUSE - 0.01)
+        assert await checker.check(A) is first
+        await pass_time(0.02)
+        assert await checker.check(A) is not first
+    assert len(connection.asked) == 2
+
+
+@fake_time
+async def test_a_fresh_check_reuses_nothing_but_joins_the_one_under_way() -> None:
+    network = Network()
+    connection = network.script(A, health=slowly(0.2, HEALTHY))
+    async with checking(network) as checker:
+        first = await checker.check(A)
+        second, third = await asyncio.gather(
+            checker.check(A, fresh=True), checker.check(A, fresh=True)
+        )
+    assert second is third
+    assert second is not first
+    assert len(connection.asked) == 2
+
+
+@fake_time
+async def test_a_waiter_that_gives_up_takes_the_check_from_nobody() -> None:
+    network = Network()
+    connection = network.script(A, health=slowly(0.2, HEALTHY))
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        patient = group.create_task(checker.check(A), name="patient")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await checker.check(A)
+        assert (await patient).ok
+    assert len(connection.asked) == 1
+
+
+@fake_time
+async def test_a_check_goes_on_though_its_only_waiter_gave_up() -> None:
+    network = Network()
+    network.script(A, health=slowly(0.2, HEALTHY))
+    async with checking(network) as checker:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await checker.check(A)
+        await pass_time(0.2)
+        assert (await checker.check(A)).ok
+        assert elapsed() == pytest.approx(0.3)
+
+
+@fake_time
+async def test_forgetting_a_server_ends_its_check_and_frees_who_waits() -> None:
+    network = Network()
+    connection = network.script(A, health=silence(), path=silence())
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(checker.check(A), name="waiter") for _ in range(2)]
+        await pass_time(0.1)
+        checker.forget(A.id)
+        for waiter in waiting:
+            assert (await waiter).reason is Reason.UNCHECKED
+        assert elapsed() == pytest.approx(0.1)
+        assert connection.under_way == 0
+
+
+@fake_time
+async def test_after_forgetting_a_server_it_is_checked_anew() -> None:
+    network = Network()
+    async with checking(network) as checker:
+        await checker.check(A)
+        checker.forget(A.id)
+        checker.forget("nobody")
+        await checker.check(A)
+    assert len(network.of(A).asked) == 2
+
+
+@fake_time
+async def test_the_race_of_a_check_that_begins_while_the_forgotten_one_ends() -> None:
+    network = Network()
+    network.script(A, health=[silence(), HEALTHY], path=silence())
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        old = group.create_task(checker.check(A), name="old")
+        await pass_time(0.1)
+        checker.forget(A.id)
+        new = await checker.check(A)
+        assert new.ok
+        assert (await old).reason is Reason.UNCHECKED
+        assert await checker.check(A) is new
+
+
+@fake_time
+async def test_a_longer_budget_begins_a_check_of_its_own() -> None:
+    network = Network()
+    network.script(A, health=slowly(2, HEALTHY), path=silence())
+    async with checking(network) as checker:
+        hasty, patient = await asyncio.gather(
+            checker.check(A, budget=0.5), checker.check(A, budget=5)
+        )
+    assert (hasty.reason, patient.reason) == (Reason.TIMEOUT, Reason.OK)
+
+
+@fake_time
+async def test_forgetting_ends_checks_of_every_budget() -> None:
+    network = Network()
+    connection = network.script(A, health=silence(), path=silence())
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        for budget in (1.0, 2.0, 3.0):
+            group.create_task(checker.check(A, budget=budget), name=f"{budget} s")
+        await pass_time(0.1)
+        checker.forget(A.id)
+    assert elapsed() == pytest.approx(0.1)
+    assert connection.under_way == 0
+
+
+@fake_time
+async def test_closing_ends_every_check_at_once_also_of_a_server_that_was_renamed() -> None:
+    network = Network()
+    for server in (A, B):
+        network.script(server, health=silence(), path=silence())
+    async with checking(network) as checker:
+        begun = [checker.begin(server) for server in (A, replace(A, label="Renamed"), B)]
+        await pass_time(0.1)
+    assert elapsed() == pytest.approx(0.1)
+    assert all(task.cancelled() for task in begun)
+    assert network.of(A).under_way == network.of(B).under_way == 0
+
+
+@fake_time
+async def test_an_edited_server_gets_a_check_of_its_own() -> None:
+    network = Network()
+    async with checking(network) as checker:
+        await checker.check(A)
+        await checker.check(replace(A))
+        assert len(network.made) == 1
+        await checker.check(replace(A, url="http://elsewhere"))
+        assert len(network.made) == 2
+
+
+@fake_time
+async def test_what_nobody_expected_is_logged_and_told_and_spares_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network = Network()
+
+    async def connect(server: ServerProfile) -> Connection:
+        if server == A:
+            raise ZeroDivisionError
+        return await network.connect(server)
+
+    async with Checker(connect, route=lambda _: True, clock=elapsed) as checker:
+        broken, well = await asyncio.gather(checker.check(A), checker.check(B))
+    assert (broken.reason, well.reason) == (Reason.NOT_OPENCODE, Reason.OK)
+    assert broken.detail
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert A.id in record.getMessage()
+
+
+@fake_time
+async def test_an_unreadable_password_asks_for_it_again() -> None:
+    async def connect(server: ServerProfile) -> Connection:
+        raise StorageError("Stored under another key.")
+
+    async with Checker(connect, route=lambda _: True, clock=elapsed) as checker:
+        result = await checker.check(A)
+    assert result == CheckResult(reason=Reason.AUTH_REQUIRED, detail="Stored under another key.")
+
+
+@fake_time
+async def test_a_server_known_by_its_path_is_asked_for_nothing_else_for_a_while() -> None:
+    network = Network()
+    connection = network.script(A, health=text(404), path=PATH)
+    async with checking(network) as checker:
+        await checker.check(A)
+        while elapsed() < REMEMBER - 20:
+            await pass_time(10)
+            assert (await checker.check(A)).by_path
+        assert connection.paths.count("/global/health") == 1
+        await pass_time(30)
+        connection.script["/global/health"] = HEALTHY
+        assert (await checker.check(A)).version == "1.18.33"
+
+
+@fake_time
+async def test_a_failure_ends_what_was_known_of_the_path() -> None:
+    network = Network()
+    network.script(A, health=text(404), path=PATH)
+    async with checking(network) as checker:
+        await checker.check(A)
+        network.script(A, health=HEALTHY, path=fails(Reason.TLS))
+        await checker.check(A, fresh=True)
+        network.up(A)
+        await checker.check(A, fresh=True)
+    assert network.of(A).paths[-1] == "/global/health"
