@@ -11,11 +11,13 @@ from typing import Final, Protocol, Self
 
 from codewalk.errors import StorageError
 from codewalk.health.checker import Checker
+from codewalk.health.pace import Pace
 from codewalk.health.probe import BUDGET
 from codewalk.health.status import (
     RECHECK_AFTER,
     CheckResult,
     HealthStatus,
+    Reason,
     State,
     advance,
 )
@@ -29,9 +31,6 @@ JITTER: Final = 0.1
 
 LONG_DOWN: Final = ((600.0, 60.0), (120.0, 30.0))
 """Seconds that a server has been down, and the interval from then on."""
-
-AT_ONCE: Final = 1000
-"""Checks under way at most; a black hole holds its place for the 3 s of the budget."""
 
 SAVE_EVERY: Final = 1.0
 """Seconds between two batches of statuses to the store."""
@@ -82,7 +81,8 @@ class Monitor:
         self._held: set[str] = set()
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
-        self._running = 0
+        self._pace = Pace()
+        self._crowded = False
         self._wake = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
@@ -153,16 +153,17 @@ class Monitor:
         self.check_soon(server_id)
 
     def check_soon(self, server_id: str) -> None:
-        """Has the scheduler check this server next."""
-        self._plan(server_id, 0.0)
+        """Has the scheduler check this server next; nothing where it is gone meanwhile."""
+        if server_id in self._profiles:
+            self._plan(server_id, 0.0)
 
     async def check(self, profile: ServerProfile, *, budget: float = BUDGET) -> HealthStatus:
         """Checks a server now and returns its status, settled: a suspect one is checked again."""
-        status = self._apply(profile.id, await self._checker.check(profile, budget=budget))
-        while status.suspect:
+        status = self._apply(profile, await self._checker.check(profile, budget=budget))
+        while status.suspect and self._keeps(profile):
             await asyncio.sleep(RECHECK_AFTER)
             result = await self._checker.check(profile, budget=budget, fresh=True)
-            status = self._apply(profile.id, result)
+            status = self._apply(profile, result)
         return status
 
     async def save(self) -> None:
@@ -173,22 +174,31 @@ class Monitor:
             return
         try:
             await self._store.save(batch)
-        except StorageError:
+        except (StorageError, asyncio.CancelledError):
             self._dirty |= batch.keys()
             raise
 
-    def _apply(self, server_id: str, result: CheckResult) -> HealthStatus:
-        before = self._statuses.get(server_id, UNCHECKED)
-        if self._applied.get(server_id) is result:
-            return before  # several waited for one check: it counts once
+    def _apply(self, profile: ServerProfile, result: CheckResult) -> HealthStatus:
+        """The status after `result`, which is kept where it still is this server's."""
+        server_id = profile.id
+        before = self.status(server_id)
+        # Several may have waited for one check: it counts once. One that was ended tells nothing.
+        if self._applied.get(server_id) is result or result.reason is Reason.UNCHECKED:
+            return before
         status = advance(before, result, self._now())
-        if server_id in self._profiles:
+        if self._keeps(profile):
             self._applied[server_id] = result
             self._put(server_id, status)
         return status
 
+    def _keeps(self, profile: ServerProfile) -> bool:
+        """Whether what a check of `profile` finds is this server's status."""
+        current = self._profiles.get(profile.id)
+        changed = current is None or _reached_otherwise(profile, current)
+        return not changed and profile.id not in self._held
+
     def _put(self, server_id: str, status: HealthStatus) -> None:
-        before = self._statuses.get(server_id, UNCHECKED)
+        before = self.status(server_id)
         self._statuses[server_id] = status
         self._dirty.add(server_id)
         if _visibly(before) != _visibly(status):
@@ -218,16 +228,22 @@ class Monitor:
         while True:
             self._wake.clear()
             wait = self._start_due(loop.time())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
+            timer = None if wait is None else loop.call_later(wait, self._wake.set)
+            await self._wake.wait()
+            if timer:
+                timer.cancel()
 
     def _start_due(self, now: float) -> float | None:
-        """Starts what is due; returns the seconds until the next is, None without any."""
-        while self._heap and self._running < AT_ONCE:
+        """Starts what is due; returns the seconds until the next may start, None without any."""
+        self._crowded = False
+        while self._heap:
             due, server_id = self._heap[0]
             if due > now:
                 return due - now
+            wait = self._pace.wait()
+            if wait != 0:
+                self._crowded = True
+                return wait
             heapq.heappop(self._heap)
             if self._due.get(server_id) != due or server_id in self._held:
                 continue  # planned anew meanwhile, gone, or on hold
@@ -236,19 +252,19 @@ class Monitor:
         return None
 
     def _start(self, profile: ServerProfile) -> None:
-        self._running += 1
         task = self._checker.begin(profile)
+        self._pace.started(task)
         task.add_done_callback(lambda done: self._finished(profile, done))
 
     def _finished(self, profile: ServerProfile, task: asyncio.Task[CheckResult]) -> None:
-        self._running -= 1
-        if self._running == AT_ONCE - 1:
+        self._pace.ended(task)
+        if self._crowded:
             self._wake.set()
         current = self._profiles.get(profile.id)
         if current is None or _reached_otherwise(profile, current):
             return
         if not task.cancelled():
-            self._apply(profile.id, task.result())
+            self._apply(profile, task.result())
         if profile.id not in self._due:
             self._plan(profile.id, self._delay(profile.id))
 

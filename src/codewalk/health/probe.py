@@ -59,6 +59,55 @@ class _Question:
         raise AssertionError("the last attempt returns")
 
 
+class _Fallback:
+    """`/path`, asked beside a `/global/health` that is slow.
+
+    The check waits for `/global/health` itself; should `/path` say that all is well before that
+    answers, it ends the check's time. So a server that answers at once, as nearly all do, costs
+    one task and one timer.
+    """
+
+    def __init__(
+        self, health: _Question, group: asyncio.TaskGroup, budget: asyncio.Timeout
+    ) -> None:
+        self.task: asyncio.Task[CheckResult] | None = None
+        self._health = health
+        self._group = group
+        self._budget = budget
+        self._timer = asyncio.get_running_loop().call_later(FALLBACK_AFTER, self._start)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+        if self.task:
+            self.task.cancel()
+
+    async def result(self) -> CheckResult:
+        """What `/path` says; it is asked now if it wasn't yet."""
+        self._timer.cancel()
+        if self.task:
+            self.task.remove_done_callback(self._ended)
+            return await self.task
+        return await _Question(self._health.connection, PATH).ask()
+
+    def proof(self) -> CheckResult | None:
+        """The good answer that came while `/global/health` was still slow."""
+        if self.task and self.task.done() and not self.task.cancelled() and self.task.result().ok:
+            # It is only slow: this may be no release without it.
+            return replace(self.task.result(), by_path=False)
+        return None
+
+    def _start(self) -> None:
+        # While that is being retried, asking another path would only double it.
+        if not self._health.failures:
+            question = _Question(self._health.connection, PATH)
+            self.task = self._group.create_task(question.ask(), name="probe path")
+            self.task.add_done_callback(self._ended)
+
+    def _ended(self, _: object) -> None:
+        if self.proof() and not self._budget.expired():
+            self._budget.reschedule(0.0)
+
+
 async def probe(
     connection: "Connection", *, budget: float = BUDGET, path_first: bool = False
 ) -> CheckResult:
@@ -66,51 +115,35 @@ async def probe(
 
     `path_first` is for a server whose last result had `by_path`.
     """
+    fallback = None
     try:
-        async with asyncio.timeout(budget):
+        async with asyncio.timeout(budget) as time_left, asyncio.TaskGroup() as group:
             if path_first:
                 result = await _Question(connection, PATH).ask()
                 if result.ok:
                     return result
-            result = await _health_then_path(connection)
+            health = _Question(connection, HEALTH)
+            fallback = _Fallback(health, group, time_left)
+            result = await _health_then_path(health, fallback)
             if result.reason is Reason.NOT_OPENCODE:
                 return await _second_major(connection) or result
             return result
     except TimeoutError:
-        return CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {budget:g} s.")
+        proof = fallback and fallback.proof()
+        return proof or CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {budget:g} s.")
 
 
-async def _health_then_path(connection: "Connection") -> CheckResult:
-    question = _Question(connection, HEALTH)
-    async with asyncio.TaskGroup() as group:
-        health = group.create_task(question.ask(), name="probe health")
-        await asyncio.wait((health,), timeout=FALLBACK_AFTER)
-        if not health.done() and question.failures:
-            await health  # it is being retried: asking another path would only double that
-        if health.done() and _settles(health.result()):
-            return health.result()
-        path = group.create_task(_Question(connection, PATH).ask(), name="probe path")
-        result = await _either(health, path)
-        health.cancel()
-        path.cancel()
-        return result
-
-
-async def _either(
-    health: asyncio.Task[CheckResult], path: asyncio.Task[CheckResult]
-) -> CheckResult:
-    """The first of both that settles it, else what `/path` said."""
-    pending = {task for task in (health, path) if not task.done()}
-    while pending:
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        if health in done and _settles(health.result()):
-            return health.result()
-        if path in done and path.result().ok:
-            # While the other is only slow, this isn't a release without it.
-            return path.result() if health.done() else replace(path.result(), by_path=False)
-    if health.result().reason is Reason.SERVER_ERROR and path.result().reason not in TRANSPORT:
-        return health.result()
-    return path.result()
+async def _health_then_path(question: _Question, fallback: _Fallback) -> CheckResult:
+    try:
+        health = await question.ask()
+        if _settles(health):
+            return health
+        path = await fallback.result()
+    finally:
+        fallback.cancel()
+    if not path.ok and health.reason is Reason.SERVER_ERROR and path.reason not in TRANSPORT:
+        return health
+    return path
 
 
 def _settles(result: CheckResult) -> bool:
