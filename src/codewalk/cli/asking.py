@@ -40,6 +40,6 @@ def can_ask() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def confirm(question: str) -> None:
-    """Goes on with a person's yes only. Raises `typer.Abort` for anything else."""
-    typer.confirm(harmless(question), abort=True, err=True)
+def confirm(question: str) -> bool:
+    """Whether a person says yes. Raises `typer.Abort` where they say nothing."""
+    return typer.confirm(harmless(question), err=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codewalk.cli.asking import can_ask, confirm, read_password
-from codewalk.cli.errors import UsageMistake
+from codewalk.cli.errors import Declined, UsageMistake
 from codewalk.cli.options import Group, Json, Label, NoCheck, PasswordStdin, Ref, Username
 from codewalk.cli.output import answer
 from codewalk.cli.people import server_line
@@ -116,7 +116,7 @@ def _ask(ref: str, *, as_json: bool) -> str:
         return app.server(ref)
 
     server = run(work, as_json=as_json)
-    confirm(
-        f"Remove {server.name} ({server.profile.url}), its password and all that is kept for it?"
-    )
+    what = f"{server.name} ({server.profile.url}), its password and all that is kept for it"
+    if not confirm(f"Remove {what}?"):
+        raise Declined("Nothing was removed.")
     return server.id

@@ -14,6 +14,7 @@ import typer
 from codewalk.cli.journal import write_traceback
 from codewalk.cli.output import note
 from codewalk.errors import CodeWalkError
+from codewalk.settings import Settings
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -26,6 +27,12 @@ class UsageMistake(CodeWalkError):
     code: ClassVar[str] = "usage"
 
 
+class Declined(CodeWalkError):
+    """A person was asked and didn't say yes."""
+
+    code: ClassVar[str] = "aborted"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Verdict:
     status: int
@@ -33,9 +40,13 @@ class _Verdict:
     message: str = ""
 
 
-def report(error: BaseException, *, as_json: bool) -> int:
-    """Says on stderr what went wrong, in a line or as JSON; returns the exit status."""
-    verdict = _judge(_cause(error))
+def report(error: BaseException, *, as_json: bool, settings: Settings | None = None) -> int:
+    """Says on stderr what went wrong, in a line or as JSON; returns the exit status.
+
+    The traceback of an error that nobody foresaw goes to the log file below `settings`, which are
+    the environment's where they aren't given.
+    """
+    verdict = _judge(_cause(error), settings)
     if verdict.message and as_json:
         # Only ASCII: it is safe on any terminal, and half a character in an argument is no trouble.
         error_json = {"error": {"code": verdict.code, "message": verdict.message}}
@@ -45,7 +56,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
     return verdict.status
 
 
-def _judge(error: BaseException) -> _Verdict:
+def _judge(error: BaseException, settings: Settings | None) -> _Verdict:
     match error:
         case UsageMistake():
             return _Verdict(status=MISUSED, code=error.code, message=error.message)
@@ -58,9 +69,9 @@ def _judge(error: BaseException) -> _Verdict:
         case BrokenPipeError():
             return _Verdict(status=FAILED)
         case typer.Abort() | EOFError():
-            return _Verdict(status=FAILED, code="aborted", message="Stopped without an answer.")
+            return _Verdict(status=FAILED, code=Declined.code, message="Stopped without an answer.")
         case _:
-            return _Verdict(status=FAILED, code="internal", message=_unexpected(error))
+            return _Verdict(status=FAILED, code="internal", message=_unexpected(error, settings))
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -86,8 +97,8 @@ def _usage(error: typer.TyperException) -> str:
     return f"{message}{end} `{command} --help` shows how."
 
 
-def _unexpected(error: BaseException) -> str:
+def _unexpected(error: BaseException, settings: Settings | None) -> str:
     name = type(error).__name__
-    path = write_traceback(error)
+    path = write_traceback(error, settings)
     where = f"; {path} has the details" if path else ""
     return f"CodeWalk failed in a way it shouldn't ({name}){where}."

@@ -48,21 +48,18 @@ def examine(*, as_json: bool) -> list[Check]:
     """Looks at everything."""
     settings = Settings.from_environment()
     start_journal(settings, tell=not as_json)
-    return asyncio.run(_examine(settings))
+    quick = [_python(), _folder(settings), _token(settings), _terminal(), _browser()]
+    made = settings.database_url is not None or settings.database_file.exists()
+    return [*quick, *asyncio.run(_slower(settings, made=made))]
 
 
-async def _examine(settings: Settings) -> list[Check]:
+async def _slower(settings: Settings, *, made: bool) -> list[Check]:
     async with spinning("looking"):
         return [
-            _python(),
-            _folder(settings),
-            *await _store(settings),
+            await _store(settings) if made else _no_store(settings),
             await asyncio.to_thread(_key, settings),
             await asyncio.to_thread(_opencode, settings),
             await asyncio.to_thread(_running, settings),
-            _token(settings),
-            _terminal(),
-            _browser(),
         ]
 
 
@@ -109,28 +106,23 @@ def _wrong_modes(paths: Iterable[Path], mode: int) -> list[str]:
     ]
 
 
-async def _store(settings: Settings) -> list[Check]:
-    kind = "SQLite" if settings.database_url is None else "the one of CODEWALK_DATABASE_URL"
-    if settings.database_url is None and not settings.database_file.exists():
-        return [
-            Check(name="store", ok=True, detail=f"{kind}, {settings.database_file}: {_NOT_YET}")
-        ]
+def _no_store(settings: Settings) -> Check:
+    return Check(name="store", ok=True, detail=f"{settings.database_file}: {_NOT_YET}")
+
+
+async def _store(settings: Settings) -> Check:
     try:
         async with open_app(settings) as app:
             servers = app.servers()
-            sealed = [server for server in servers if server.profile.basic_auth_password]
-            readable = 0
-            for server in sealed:
-                # The key is found with the first connection; a wrong one shows with its password.
-                await app.parts.connector.connect(server.profile)
-                readable += 1
+            sealed = [server.profile for server in servers if server.profile.basic_auth_password]
+            for profile in sealed:
+                # Unlocks the key at the first one; a password under another key shows here.
+                await app.parts.connector.connect(profile)
     except CodeWalkError as exc:
-        return [Check(name="store", ok=False, detail=exc.message)]
-    where = settings.database_file if settings.database_url is None else ""
-    detail = (
-        f"{kind} {where}, schema {SCHEMA_VERSION}, {len(servers)} servers, {readable} passwords"
-    )
-    return [Check(name="store", ok=True, detail=detail)]
+        return Check(name="store", ok=False, detail=exc.message)
+    where = settings.database_file if settings.database_url is None else "CODEWALK_DATABASE_URL's"
+    counted = f"servers: {len(servers)}, passwords: {len(sealed)}, all readable"
+    return Check(name="store", ok=True, detail=f"{where}, schema {SCHEMA_VERSION}, {counted}")
 
 
 def _key(settings: Settings) -> Check:

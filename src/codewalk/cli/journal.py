@@ -78,10 +78,10 @@ def _write_quietly(error: BaseException | None) -> None:
         write_traceback(error)
 
 
-def write_traceback(error: BaseException) -> Path | None:
+def write_traceback(error: BaseException, settings: Settings | None = None) -> Path | None:
     """Puts an unexpected error into the log file; its path, None where that can't be written."""
     try:
-        journal = Journal(Settings.from_environment())
+        journal = Journal(settings or Settings.from_environment())
         path = Path(journal.baseFilename)
         before = path.stat().st_size if path.exists() else 0
         journal.emit(_record(error))

@@ -47,6 +47,8 @@ class Address:
 def find_address(host: str, port: int) -> Address:
     """What a host name or address comes to. Raises `AddressUnavailable`."""
     host = host.strip().removeprefix("[").removesuffix("]")
+    if not host:  # the system would take it for every address
+        raise AddressUnavailable("The host is empty; 127.0.0.1 is this machine alone.", value=host)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as exc:

@@ -15,10 +15,12 @@ from typing import Final
 from codewalk.app import App
 from codewalk.cli.output import note
 from codewalk.cli.running import spinning
+from codewalk.managing import local_server
 from codewalk.opencode.local import HOW_TO_GET, find_executable
 from codewalk.opening import open_app
 from codewalk.secret import Secret
 from codewalk.settings import Settings
+from codewalk.web.server import make_web, serve
 
 ANSWERING: Final = 0.6
 """Seconds that requests under way have left once the app is told to stop."""
@@ -92,34 +94,32 @@ async def _live(living: Living) -> None:
 
 
 async def _serve(living: Living, stop: _Stop) -> None:
-    async with spinning("starting") as spinner, open_app(living.settings, watch=True) as app:
-        # Imported here, once the monitor's first checks are on their way.
-        from codewalk.web.server import make_web, serve
+    async with (
+        spinning("starting") as spinner,
+        open_app(living.settings, watch=True) as app,
+        _local(app, wanted=living.local),
+    ):
+        web = make_web(app, living.token, hosts=living.hosts)
 
-        async with _local(app, wanted=living.local):
-            web = make_web(app, living.token, hosts=living.hosts)
+        def ready() -> None:
+            spinner.stop()
+            living.ready()
 
-            def ready() -> None:
-                spinner.stop()
-                living.ready()
-
-            async with stop.serving():
-                await serve(web, living.sock, ready=ready, stop=stop.event)
+        async with stop.serving():
+            await serve(web, living.sock, ready=ready, stop=stop.event)
 
 
 @asynccontextmanager
 async def _local(app: App, *, wanted: bool) -> AsyncIterator[None]:
     """The managed local server, where it is wanted and OpenCode is installed."""
-    executable = find_executable(app.settings) if wanted else None
-    if executable is None:
-        if wanted:
-            note(f"note: {HOW_TO_GET}")
-        yield
+    executable = await asyncio.to_thread(find_executable, app.settings) if wanted else None
+    if executable is not None:
+        async with local_server(app, executable):
+            yield
         return
-    from codewalk.managing import local_server
-
-    async with local_server(app, executable):
-        yield
+    if wanted:
+        note(f"note: {HOW_TO_GET}")
+    yield
 
 
 def _on_signals(stop: _Stop) -> None:

@@ -118,7 +118,7 @@ def session_table(found: "SessionList") -> "Table":
             Text(ago(session.updated_at, now) if session.updated_at else "", style="dim"),
             Text(harmless(session.id), style="dim"),
             Text(harmless(session.directory)),
-            Text(harmless(session.title), overflow="ellipsis"),
+            Text(harmless(session.title)),
         )
     return table
 
@@ -188,7 +188,7 @@ def _table(*headers: str) -> "Table":
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for header in headers:
-        table.add_column(header.upper())
+        table.add_column(header.upper(), no_wrap=True, overflow="ellipsis")
     return table
 
 

@@ -9,7 +9,7 @@ import typer
 
 from codewalk.cli.errors import UsageMistake
 from codewalk.cli.options import Make, make_command
-from codewalk.cli.output import note
+from codewalk.cli.output import is_terminal, note, say
 
 if TYPE_CHECKING:
     from codewalk.cli.listening import Address
@@ -65,7 +65,9 @@ def _up(
             instance.tell(address.url)
 
             def ready() -> None:
-                print(f"CodeWalk is ready at {url}", flush=True)
+                say(f"CodeWalk is ready at {url}")
+                if is_terminal(sys.stderr):
+                    note("Ctrl-C stops it.")
                 if not no_browser and can_open(os.environ, sys.platform):
                     open_browser(url)
 

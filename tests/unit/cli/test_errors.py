@@ -1,0 +1,91 @@
+"""From an error to the exit status and what is said: one place, every kind of error."""
+
+import asyncio
+import json
+import stat
+
+import pytest
+import typer
+
+from codewalk import errors
+from codewalk.cli.errors import UsageMistake, report
+from codewalk.errors import CodeWalkError, RequestFailed
+from codewalk.health.status import Reason
+from codewalk.settings import Settings
+
+
+def kinds_below(kind: type[CodeWalkError]) -> list[type[CodeWalkError]]:
+    return [kind, *(k for below in kind.__subclasses__() for k in kinds_below(below))]
+
+
+def every_error() -> list[CodeWalkError]:
+    kinds = set(kinds_below(CodeWalkError)) - {RequestFailed, UsageMistake}
+    failed = RequestFailed(Reason.REFUSED, "Told.")
+    return [failed, *(kind("Told.") for kind in sorted(kinds, key=lambda kind: kind.__name__))]
+
+
+@pytest.mark.parametrize("error", every_error(), ids=lambda error: type(error).__name__)
+def test_an_error_is_one_line_and_status_1(
+    error: CodeWalkError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report(error, as_json=False) == 1
+    assert capsys.readouterr() == ("", "error: Told.\n")
+
+
+def test_an_error_in_json_has_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    error = errors.DuplicateServer("The label 'é\ud83d\x9b' is taken.")
+    assert report(error, as_json=True) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert json.loads(err) == {"error": {"code": "duplicate_server", "message": error.message}}
+    assert err.isascii()
+
+
+@pytest.mark.parametrize("error", [UsageMistake("Told."), typer.BadParameter("Told.")])
+def test_wrong_usage_is_status_2(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(error, as_json=True) == 2
+    assert json.loads(capsys.readouterr().err)["error"]["code"] == "usage"
+
+
+def test_ctrl_c_is_status_130_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(KeyboardInterrupt(), as_json=False) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_closed_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report(BrokenPipeError(), as_json=False) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_of_a_group_the_error_for_people_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    inner = BaseExceptionGroup("inner", [asyncio.CancelledError(), errors.StorageError("Full.")])
+    group = BaseExceptionGroup("outer", [ValueError("x"), inner])
+    assert report(group, as_json=False) == 1
+    assert capsys.readouterr().err == "error: Full.\n"
+
+
+def test_an_unexpected_error_is_a_line_and_its_traceback_goes_to_a_private_file(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        raise ZeroDivisionError("what it said")
+    assert report(caught.value, as_json=False, settings=settings) == 1
+    log = settings.data_dir / "codewalk.log"
+    _, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert "ZeroDivisionError" in err
+    assert str(log) in err
+    assert "what it said" not in err
+    assert "Traceback" in log.read_text()
+    assert "what it said" in log.read_text()
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_an_unexpected_error_is_told_where_no_log_can_be_written(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.data_dir.write_text("a file where the folder should be")
+    assert report(ValueError("x"), as_json=True, settings=settings) == 1
+    found = json.loads(capsys.readouterr().err)["error"]
+    assert found["code"] == "internal"
+    assert "ValueError" in found["message"]
