@@ -1,0 +1,274 @@
+"""When each server is checked."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.secret import Secret
+from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fakes import HEALTHY, Network, profile, silence, slowly
+from tests.unit.health.watching import watching
+
+A, B, C = profile(1), profile(2), profile(3)
+
+
+@fake_time
+async def test_every_server_is_checked_at_once_and_then_every_ten_seconds() -> None:
+    async with watching(A, B) as watch:
+        await pass_time(25)
+        assert watch.checks(A) == watch.checks(B) == [0, 10, 20]
+        assert watch.state(A) is watch.state(B) is State.HEALTHY
+
+
+@fake_time
+async def test_chance_gives_or_takes_a_tenth_so_that_checks_do_not_bunch() -> None:
+    async with watching(A, chance=(0.0, 1.0, 0.75)) as watch:
+        await pass_time(31)
+        assert watch.checks(A) == [0, 9, 20, 30.5]
+
+
+@fake_time
+async def test_the_interval_counts_from_the_end_of_a_slow_check() -> None:
+    network = Network()
+    network.script(A, health=slowly(0.2, HEALTHY))
+    async with watching(A, network=network) as watch:
+        await pass_time(21)
+        assert watch.checks(A) == [0, 10.2, 20.4]
+
+
+@fake_time
+async def test_a_server_that_stops_answering_is_checked_again_after_half_a_second() -> None:
+    network = Network()
+    async with watching(A, network=network) as watch:
+        await pass_time(9)
+        network.down(A)
+        await pass_time(1.5)
+        # One failed check, with its retries, from 10.0 to 10.3.
+        assert watch.state(A) is State.HEALTHY
+        assert watch.monitor.status(A.id).suspect
+        await pass_time(1)
+        assert watch.state(A) is State.UNHEALTHY
+        assert watch.monitor.status(A.id).reason is Reason.REFUSED
+        assert watch.checks(A) == [0, 10, 10.8]
+        assert watch.told(A) == [0, 11.1]
+
+
+@fake_time
+async def test_a_hiccup_is_told_to_nobody() -> None:
+    network = Network()
+    async with watching(A, network=network) as watch:
+        await pass_time(9)
+        network.down(A)
+        await pass_time(1.5)
+        network.up(A)
+        await pass_time(15)
+        assert watch.checks(A) == [0, 10, 10.8, 20.8]
+        assert watch.told(A) == [0]
+
+
+@fake_time
+async def test_a_server_that_has_been_down_for_long_is_checked_less_often() -> None:
+    network = Network()
+    network.down(A)
+    async with watching(A, network=network) as watch:
+        await pass_time(900)
+        gaps = [round(b - a) for a, b in zip(watch.checks(A), watch.checks(A)[1:], strict=False)]
+        assert set(gaps) == {10, 30, 60}
+        assert gaps == sorted(gaps)
+        assert sum(gap for gap in gaps if gap == 10) == pytest.approx(120, abs=10)
+        assert sum(gap for gap in gaps if gap == 30) == pytest.approx(480, abs=30)
+
+
+@fake_time
+async def test_the_active_server_never_is() -> None:
+    network = Network()
+    network.down(A)
+    async with watching(A, network=network, active=A) as watch:
+        await pass_time(900)
+        checks = watch.checks(A)
+        assert max(b - a for a, b in itertools.pairwise(checks)) < 11
+
+
+@fake_time
+async def test_a_server_that_comes_back_is_checked_as_often_as_others_again() -> None:
+    network = Network()
+    network.down(A)
+    async with watching(A, network=network) as watch:
+        await pass_time(300)
+        network.up(A)
+        await pass_time(60)
+        checks = watch.checks(A)
+        assert round(checks[-1] - checks[-2]) == 10
+        assert watch.state(A) is State.HEALTHY
+
+
+@fake_time
+async def test_a_server_that_becomes_active_is_checked_at_once() -> None:
+    network = Network()
+    network.down(A)
+    async with watching(A, B, network=network, active=B) as watch:
+        await pass_time(905)
+        network.up(A)
+        watch.monitor.reconcile([A, B], A.id)
+        await pass_time(0.1)
+        assert watch.state(A) is State.HEALTHY
+
+
+@fake_time
+async def test_one_black_hole_delays_nobody() -> None:
+    network = Network()
+    network.script(A, health=silence(), path=silence())
+    async with watching(A, B, C, network=network) as watch:
+        await pass_time(31)
+        assert watch.checks(B) == watch.checks(C) == [0, 10, 20, 30]
+        assert watch.checks(A) == [0, 13, 26]
+        assert watch.monitor.status(A.id).reason is Reason.TIMEOUT
+
+
+@fake_time
+async def test_closing_does_not_wait_for_a_black_hole() -> None:
+    network = Network()
+    network.script(A, health=silence(), path=silence())
+    async with watching(A, network=network):
+        await pass_time(1)
+    assert elapsed() == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"url": "http://elsewhere"},
+        {"basic_auth_enabled": True},
+        {"basic_auth_username": "other"},
+        {"basic_auth_password": Secret("other")},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+@fake_time
+async def test_an_edit_that_reaches_another_server_starts_from_unknown(
+    fields: dict[str, object],
+) -> None:
+    async with watching(A) as watch:
+        await pass_time(5)
+        edited = replace(A, **fields)  # type: ignore[arg-type] # each case names its own
+        watch.network.script(edited, health=slowly(0.1, HEALTHY))
+        watch.monitor.reconcile([edited], None)
+        assert watch.monitor.status(A.id) == HealthStatus()
+        await pass_time(10.2)
+        assert watch.state(edited) is State.HEALTHY
+        assert watch.checks(edited) == [0, 5, 15.1]
+        assert watch.told(A) == [0, 5, 5.1]
+
+
+@fake_time
+async def test_what_a_check_from_before_the_edit_finds_counts_for_nothing() -> None:
+    network = Network()
+    network.script(A, health=slowly(2, HEALTHY), path=silence())
+    async with watching(A, network=network) as watch:
+        await pass_time(1)
+        edited = replace(A, url="http://elsewhere")
+        network.down(edited)
+        watch.monitor.reconcile([edited], None)
+        await pass_time(0.4)
+        assert watch.state(edited) is State.UNHEALTHY
+        await pass_time(2)
+        assert watch.state(edited) is State.UNHEALTHY
+
+
+@fake_time
+async def test_a_new_label_changes_neither_the_status_nor_the_schedule() -> None:
+    network = Network()
+    network.script(A, health=slowly(0.2, HEALTHY))
+    async with watching(A, network=network) as watch:
+        await pass_time(10.3)
+        # Once between two checks, once during one.
+        watch.monitor.reconcile([replace(A, label="One")], None)
+        await pass_time(10)
+        watch.monitor.reconcile([replace(A, label="Two")], None)
+        await pass_time(11)
+        assert watch.checks(A) == [0, 10.2, 20.4, 30.6]
+        assert watch.told(A) == [0.2]
+
+
+@fake_time
+async def test_a_removed_server_is_forgotten_and_asked_no_more() -> None:
+    network = Network()
+    network.script(B, health=silence(), path=silence())
+    async with watching(A, B, C, network=network) as watch:
+        await pass_time(1)
+        watch.monitor.reconcile([C], None)
+        await pass_time(0.1)
+        assert network.of(B).under_way == 0
+        await pass_time(30)
+        assert watch.checks(A) == watch.checks(B) == [0]
+        assert watch.monitor.status(A.id) == watch.monitor.status(B.id) == HealthStatus()
+        assert watch.checks(C) == [0, 10, 20, 30]
+
+
+@fake_time
+async def test_a_server_that_is_gone_cannot_be_checked_soon() -> None:
+    # The race: a request fails at the moment at which its server is removed.
+    async with watching(A, B) as watch:
+        await pass_time(1)
+        watch.monitor.reconcile([B], None)
+        watch.monitor.check_soon(A.id)
+        watch.monitor.release(A.id)
+        await pass_time(20)
+        assert watch.checks(A) == [0]
+        assert watch.checks(B) == [0, 10, 20]
+
+
+@fake_time
+async def test_a_server_may_be_checked_soon_without_a_second_schedule() -> None:
+    network = Network()
+    network.script(A, health=slowly(0.2, HEALTHY))
+    async with watching(A, network=network) as watch:
+        await pass_time(5)
+        watch.monitor.check_soon(A.id)
+        watch.monitor.check_soon(A.id)
+        await pass_time(0.1)
+        watch.monitor.check_soon(A.id)
+        await pass_time(30)
+        assert watch.checks(A) == [0, 5, 15.2, 25.4]
+
+
+@fake_time
+async def test_a_server_on_hold_stays_as_it_is_said_to_be_until_it_is_released() -> None:
+    starting = HealthStatus(detail="It is starting.")
+    async with watching(A) as watch:
+        await pass_time(5)
+        watch.monitor.hold(A.id, starting)
+        watch.monitor.check_soon(A.id)
+        await pass_time(60)
+        assert watch.checks(A) == [0]
+        assert watch.monitor.status(A.id) == starting
+        watch.monitor.release(A.id)
+        await pass_time(0.1)
+        assert watch.state(A) is State.HEALTHY
+        await pass_time(10)
+        assert watch.checks(A) == [0, 65, 75]
+
+
+@fake_time
+async def test_a_check_under_way_does_not_end_a_hold() -> None:
+    starting = HealthStatus(detail="It is starting.")
+    network = Network()
+    network.script(A, health=slowly(0.2, HEALTHY))
+    async with watching(A, network=network) as watch:
+        await pass_time(0.1)
+        watch.monitor.hold(A.id, starting)
+        await pass_time(0.2)
+        assert watch.monitor.status(A.id) == starting
+        assert (await watch.monitor.check(A)).state is State.HEALTHY
+        assert watch.monitor.status(A.id) == starting
+
+
+@fake_time
+async def test_without_watching_only_what_is_asked_for_is_checked() -> None:
+    async with watching(A, B, watch=False) as watch:
+        await pass_time(60)
+        assert watch.checks(A) == []
+        assert (await watch.monitor.check(A)).state is State.HEALTHY
+        assert (watch.checks(A), watch.checks(B)) == ([60], [])

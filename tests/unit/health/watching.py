@@ -1,0 +1,64 @@
+"""A monitor over made-up servers, on a clock that jumps."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from codewalk.health.checker import Checker
+from codewalk.health.monitor import Monitor
+from codewalk.health.status import State
+from codewalk.servers.profile import ServerProfile
+from tests.fake_time import elapsed
+from tests.fakes import FakeStatusStore, Network, utc_now
+
+
+@dataclass(kw_only=True)
+class Watch:
+    """A running monitor and what it works with; `changes` holds what it told, with the time."""
+
+    monitor: Monitor
+    network: Network
+    store: FakeStatusStore
+    changes: list[tuple[float, str]] = field(default_factory=list)
+
+    def state(self, server: ServerProfile) -> State:
+        return self.monitor.state(server.id)
+
+    def checks(self, server: ServerProfile) -> list[float]:
+        """When this server's checks began, to the tenth of a second; retries don't count."""
+        starts: list[float] = []
+        for path, at in self.network.of(server).asked:
+            if path == "/global/health" and not (starts and at - starts[-1] < 0.35):
+                starts.append(at)
+        return [round(at, 1) for at in starts]
+
+    def told(self, server: ServerProfile) -> list[float]:
+        """When a change of this server's was told."""
+        return [round(at, 1) for at, server_id in self.changes if server_id == server.id]
+
+
+@asynccontextmanager
+async def watching(
+    *servers: ServerProfile,
+    network: Network | None = None,
+    store: FakeStatusStore | None = None,
+    active: ServerProfile | None = None,
+    chance: Sequence[float] = (0.5,),
+    watch: bool = True,
+) -> AsyncIterator[Watch]:
+    """Watches `servers`; the `chance` of 0.5 leaves the interval as it is."""
+    network, store = network or Network(), store or FakeStatusStore()
+    drawn = iter(chance)
+    changes: list[tuple[float, str]] = []
+    async with Checker(network.connect, route=lambda _: True, clock=elapsed) as checker:
+        monitor = Monitor(
+            checker,
+            store,
+            changed=lambda server_id: changes.append((elapsed(), server_id)),
+            chance=lambda: next(drawn, chance[-1]),
+            now=utc_now,
+            watch=watch,
+        )
+        async with monitor:
+            monitor.reconcile(servers, active.id if active else None)
+            yield Watch(monitor=monitor, network=network, store=store, changes=changes)
