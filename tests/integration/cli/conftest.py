@@ -1,0 +1,20 @@
+"""A CodeWalk and an OpenCode server for the command to work with."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.command import CodeWalk
+from tests.mock_opencode import MockOpenCode
+
+
+@pytest.fixture
+def codewalk(tmp_path: Path) -> CodeWalk:
+    return CodeWalk(data_dir=tmp_path / "data")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[MockOpenCode]:
+    async with MockOpenCode() as server:
+        yield server

@@ -1,0 +1,172 @@
+"""What holds for every command: help, version, completion, quick starts and quiet ends."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from codewalk import __version__
+from codewalk.opening import open_app
+from codewalk.settings import Settings
+from tests.integration.cli.command import CodeWalk, read_until
+from tests.mock_opencode import MockOpenCode
+
+SERVER = ("list", "show", "add", "edit", "remove", "default", "use", "check")
+COMMANDS = (
+    *("up", "attach", "doctor", *(f"server {name}" for name in SERVER)),
+    *("session list", "model list", "model use", "state list", "state clear"),
+)
+
+
+async def test_help_lists_every_command_and_the_version_is_told(codewalk: CodeWalk) -> None:
+    root = await codewalk("--help")
+    for group in dict.fromkeys(command.split()[0] for command in COMMANDS):
+        assert re.search(rf"^  {group} ", root.out, re.MULTILINE)
+    assert (await codewalk("--version")).out == f"codewalk {__version__}\n"
+    nothing = await codewalk()
+    assert (nothing.status, nothing.out) == (2, "")
+    assert "Usage: codewalk" in nothing.err
+    assert not codewalk.data_dir.exists()
+
+
+async def test_help_of_each_command_has_an_example_of_it(codewalk: CodeWalk) -> None:
+    told = await asyncio.gather(*(codewalk(*command.split(), "-h") for command in COMMANDS))
+    for command, help_text in zip(COMMANDS, told, strict=True):
+        assert f"Example: codewalk {command}" in help_text.out
+
+
+async def test_listing_servers_loads_no_more_than_it_needs(codewalk: CodeWalk) -> None:
+    async with open_app(Settings(data_dir=codewalk.data_dir)) as app:
+        await app.add_server("http://devbox:4096", label="Devbox", check=False)
+    script = (
+        "import sys; from codewalk.cli.main import run; run(['server', 'list', '--json']); "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    result = await codewalk.python("-c", script)
+    assert json.loads(result.out)[0]["name"] == "Devbox"
+    heavy = {"aiohttp", "alembic", "cryptography", "fastapi", "keyring", "pydantic", "rich"}
+    assert not heavy & set(result.err.split())
+
+
+async def test_ctrl_c_ends_a_command_quietly(codewalk: CodeWalk, server: MockOpenCode) -> None:
+    gate = server.hold("/global/health")
+    async with codewalk.started("server", "add", server.url) as process:
+        await gate.arrived.wait()
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    assert (process.returncode, out, err) == (130, b"", b"")
+
+
+async def test_a_reader_that_goes_away_is_no_error(codewalk: CodeWalk) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "codewalk", "server", "list", "--json"),
+        stdout=write,
+        stderr=asyncio.subprocess.PIPE,
+        env=codewalk.surroundings(),
+    )
+    os.close(write)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (1, b"")
+
+
+async def test_a_store_that_can_t_be_read_is_one_line(codewalk: CodeWalk) -> None:
+    codewalk.data_dir.mkdir()
+    store = codewalk.data_dir / "codewalk.db"
+    store.write_bytes(b"not a database" * 1000)
+    result = await codewalk("server", "list")
+    assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err.startswith("error: ")
+    assert str(store) in result.err
+    told = await codewalk("doctor", "--json")
+    assert told.status == 1
+    broken = [check for check in json.loads(told.out)["checks"] if not check["ok"]]
+    assert {check["name"] for check in broken} >= {"store"}
+
+
+async def test_doctor_finds_nothing_wrong_and_makes_nothing(codewalk: CodeWalk) -> None:
+    clean = replace(codewalk, environment={"CODEWALK_OPENCODE": "", "PATH": "/nowhere"})
+    told = await clean("doctor", "--json")
+    assert told.status == 0
+    checks = {check["name"]: check for check in told.json["checks"]}
+    assert checks.keys() >= {"python", "data folder", "store", "secret key", "opencode", "app"}
+    assert "npm install -g opencode-ai" in checks["opencode"]["detail"]
+    assert not codewalk.data_dir.exists()
+
+
+async def test_a_shell_is_offered_labels_and_ids(codewalk: CodeWalk) -> None:
+    words = {"COMP_WORDS": "codewalk server show ", "COMP_CWORD": "3"}
+    shell = replace(codewalk, environment={**words, "_CODEWALK_COMPLETE": "complete_bash"})
+    assert (await shell()).out.strip() == ""
+    assert not codewalk.data_dir.exists()
+    async with open_app(Settings(data_dir=codewalk.data_dir)) as app:
+        await app.add_server("http://a:4096", label="Devbox", check=False)
+        unsafe = await app.add_server("http://b:4096", label="$(reboot) box", check=False)
+    assert (await shell()).out.split() == ["Devbox", unsafe.id[:8]]
+
+
+async def test_on_a_terminal_a_person_is_asked_and_sees_colours(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    colourful = replace(codewalk, environment={"TERM": "xterm-256color"})
+    gate = server.hold("/global/health")
+    add = ("server", "add", server.url, "--label", "Dev", "--password-stdin")
+    async with colourful.started(*add, terminal=True) as process:
+        assert process.stdin is not None
+        await read_until(process.stdout, "Password: ")
+        process.stdin.write(b"hunter2\n")
+        seen = await read_until(process.stdout, "checking the server")
+        gate.release()
+        seen += await read_until(process.stdout, "healthy")
+        assert "hunter2" not in seen
+    async with colourful.started("server", "list", terminal=True) as process:
+        seen = await read_until(process.stdout, "managed by CodeWalk")
+        assert re.search(r"\x1b\[[0-9;]*32m✓ healthy", seen)
+    async with colourful.started("server", "remove", "dev", terminal=True) as process:
+        assert process.stdin is not None
+        await read_until(process.stdout, "[y/N]: ")
+        process.stdin.write(b"n\n")
+        await read_until(process.stdout, "error: Nothing was removed.")
+        assert await process.wait() == 1
+    plain = replace(colourful, environment={"TERM": "xterm-256color", "NO_COLOR": "1"})
+    async with plain.started("server", "list", terminal=True) as process:
+        seen = await read_until(process.stdout, "managed by CodeWalk")
+        assert "32m" not in seen
+
+
+async def test_attach_hands_credentials_over_in_the_environment_alone(
+    codewalk: CodeWalk, tmp_path: Path
+) -> None:
+    fake = tmp_path / "opencode"
+    fake.write_text('#!/bin/sh\necho "$*"\nenv\nexit 7\n')
+    fake.chmod(0o755)
+    own = {
+        "CODEWALK_OPENCODE": str(fake),
+        "CODEWALK_SECRET_KEY": "the key",
+        "OPENCODE_SERVER_PASSWORD": "for another server",
+    }
+    attaching = replace(codewalk, environment=own)
+    await attaching("server", "add", "http://open:4096", "--no-check", "--label", "open")
+    await attaching(
+        *("server", "add", "http://locked:4096", "--no-check", "--label", "locked"),
+        *("--username", "me", "--password-stdin", "--use"),
+        stdin="a: ü\n",
+    )
+    result = await attaching("attach", "--", "--continue", "-s", "x")
+    assert result.status == 7
+    line, *environment = result.out.splitlines()
+    assert line == "attach http://locked:4096 --continue -s x"
+    assert "OPENCODE_SERVER_USERNAME=me" in environment
+    assert "OPENCODE_SERVER_PASSWORD=a: ü" in environment
+    assert "the key" not in result.out
+    result = await attaching("attach", "open")
+    assert result.out.splitlines()[0] == "attach http://open:4096"
+    assert "OPENCODE_SERVER" not in result.out
+    missing = await codewalk("attach", "open", "--", "--json")
+    assert (missing.status, missing.out) == (1, "")
+    assert "npm install -g opencode-ai" in missing.err

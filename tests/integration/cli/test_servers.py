@@ -1,0 +1,177 @@
+"""`codewalk server`, `session`, `model` and `state`, as programs use them."""
+
+import asyncio
+import socket
+from contextlib import closing
+
+from codewalk.opening import open_app
+from codewalk.settings import Settings
+from tests.integration.cli.command import CodeWalk
+from tests.mock_opencode import MockOpenCode
+
+PASSWORD = "pass:wörd with a space "
+
+
+def dead_url() -> str:
+    """An address where nothing listens."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as sock:
+        return f"http://127.0.0.1:{sock.getsockname()[1]}"
+
+
+async def test_a_server_from_its_addition_to_its_removal(codewalk: CodeWalk) -> None:
+    async with MockOpenCode(password=PASSWORD) as server:
+        added = await codewalk(
+            *("server", "add", server.url, "--label", "Dev box"),
+            *("--password-stdin", "--default", "--json"),
+            stdin=f"{PASSWORD}\n",
+        )
+        assert added.status == 0
+        profile = added.json
+        assert profile["active"]
+        assert profile["default"]
+        assert profile["basic_auth"] == {
+            "enabled": True,
+            "username": "opencode",
+            "has_password": True,
+        }
+        assert profile["health"]["state"] == "healthy"
+        listed = await codewalk("server", "list", "--json")
+        assert [s["id"] for s in listed.json] == [profile["id"]]
+        checked = await codewalk("server", "check", "dev BOX", profile["id"][:8], "--json")
+        assert (checked.status, len(checked.json)) == (0, 1)
+        shown = await codewalk("server", "show", server.url)
+        assert "opencode, with a password" in shown.out
+        assert PASSWORD.strip() not in added.out + listed.out + checked.out + shown.out
+        removed = await codewalk("server", "remove", "Dev box", "--yes", "--json")
+        assert removed.json == {"removed": profile["id"], "active": None}
+    assert (await codewalk("server", "list", "--json")).json == []
+
+
+async def test_several_servers_edited_switched_and_defaulted(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    first = (await codewalk("server", "add", server.url, "--json")).json
+    second = (
+        await codewalk("server", "add", dead_url(), "--label", "b", "--no-check", "--use", "--json")
+    ).json
+    assert (first["active"], second["active"]) == (True, True)
+    back = await codewalk("server", "use", "-", "--json")
+    assert back.json["id"] == first["id"]
+    refused = await codewalk("server", "use", "b", "--json")
+    assert (refused.status, refused.error["code"]) == (1, "server_unhealthy")
+    forced = await codewalk("server", "use", "b", "--force", "--json")
+    assert forced.json["active"]
+    edited = await codewalk("server", "edit", "b", "--label", "c", "--json")
+    assert edited.json["label"] == "c"
+    chosen = await codewalk("server", "default", "c", "--json")
+    assert chosen.json["default"]
+    cleared = await codewalk("server", "default", "--clear", "--json")
+    assert cleared.json == {"default": None}
+    checked = await codewalk("server", "check", "--timeout", "1", "--json")
+    assert checked.status == 1
+    assert [s["health"]["state"] for s in checked.json] == ["healthy", "unhealthy"]
+
+
+async def test_what_is_refused_says_so_in_json(codewalk: CodeWalk, server: MockOpenCode) -> None:
+    await codewalk("server", "add", server.url, "--label", "a")
+    refusals = {
+        ("server", "add", "ftp://x"): "invalid_url",
+        ("server", "add", server.url): "duplicate_server",
+        ("server", "add", dead_url()): "server_unreachable",
+        ("server", "show", "nobody"): "server_not_found",
+        ("server", "add", dead_url(), "--username", "a:b"): "invalid_credentials",
+        ("server", "add", dead_url(), "--password-stdin"): "invalid_credentials",
+    }
+    results = await asyncio.gather(*(codewalk(*line, "--json") for line in refusals))
+    assert [(r.status, r.error["code"]) for r in results] == [(1, c) for c in refusals.values()]
+
+
+async def test_wrong_usage_is_status_2(codewalk: CodeWalk) -> None:
+    lines = (
+        ("server", "add", "--json"),
+        ("server", "list", "--jsn", "--json"),
+        ("server", "default", "--json"),
+        ("server", "default", "a", "--clear", "--json"),
+        ("server", "edit", "a", "--json"),
+        ("server", "remove", "a", "--json"),
+        ("server", "check", "--timeout", "0", "--json"),
+        ("servr", "--json"),
+    )
+    results = await asyncio.gather(*(codewalk(*line) for line in lines))
+    assert [(r.status, r.error["code"]) for r in results] == [(2, "usage")] * len(lines)
+    assert not codewalk.data_dir.exists()
+
+
+async def test_people_get_text_that_can_do_nothing(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    server.world.add_session("\x1b]0;owned\x07 [red]x[/red] \u202e\nend")
+    server.world.add_session("second")
+    added = await codewalk("server", "add", server.url, "--label", "Dev \u202ebox")
+    assert added.status == 0
+    listed = await codewalk("server", "list")
+    sessions = await codewalk("session", "list")
+    assert "Dev \ufffdbox" in listed.out
+    assert "●" in listed.out
+    assert "\ufffd]0;owned\ufffd [red]x[/red] \ufffd end" in sessions.out
+    assert sessions.out.index("second") < sessions.out.index("owned")
+    for text in (added.out, listed.out, sessions.out):
+        assert not set(text) & set("\x1b\x07\u202e")
+        assert not any(line.endswith(" ") for line in text.splitlines())
+
+
+async def test_sessions_models_and_what_is_kept(codewalk: CodeWalk, server: MockOpenCode) -> None:
+    nobody = await codewalk("session", "list", "--json")
+    assert (nobody.status, nobody.error["code"]) == (1, "no_active_server")
+    session = server.world.add_session("one")
+    server_id = (await codewalk("server", "add", server.url, "--json")).json["id"]
+    live = (await codewalk("session", "list", "--json")).json
+    assert live["source"] == "live"
+    assert [s["id"] for s in live["sessions"]] == [session["id"]]
+    model = await codewalk("model", "use", "local/tiny", "--json")
+    assert model.json["selected"] == "local/tiny"
+    wrong = await codewalk("model", "use", "local/tinny", "--json")
+    assert "local/tiny" in wrong.error["message"]
+    await server.stop()
+    cached = (await codewalk("session", "list", "--cached", "--json")).json
+    assert (cached["source"], cached["sessions"]) == ("cache", live["sessions"])
+    down = await codewalk("session", "list", "--json")
+    assert (down.status, down.error["code"]) == (1, "server_unreachable")
+    kept = (await codewalk("state", "list", "--server", server_id, "--json")).json
+    assert {entry["key"] for entry in kept} == {
+        f"cached_sessions::{server_id}::",
+        f"selected_model::{server_id}",
+        f"selected_provider::{server_id}",
+    }
+    cleared = await codewalk("state", "clear", server_id, "--json")
+    assert cleared.json == {"cleared": 3}
+
+
+async def test_a_password_never_shows_in_the_process_list_or_the_folder(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    gate = server.hold("/global/health")
+    secret = "correct-horse-battery"
+    arguments = ("server", "add", server.url, "--password-stdin")
+    async with codewalk.started(*arguments) as process:
+        assert process.stdin is not None
+        process.stdin.write(f"{secret}\n".encode())
+        process.stdin.close()
+        await gate.arrived.wait()
+        line = await asyncio.to_thread(open, f"/proc/{process.pid}/cmdline", "rb")
+        with line:
+            assert secret.encode() not in line.read()
+        gate.release()
+        out, err = await process.communicate()
+    assert secret.encode() not in out + err
+    files = [path for path in codewalk.data_dir.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if secret.encode() in path.read_bytes()]
+
+
+async def test_the_store_of_commands_is_the_library_s(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    await codewalk("server", "add", server.url, "--label", "shared")
+    async with open_app(Settings(data_dir=codewalk.data_dir)) as app:
+        assert [s.name for s in app.servers()] == ["shared"]
