@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from codewalk.errors import Superseded
+from codewalk.errors import CodeWalkError, Superseded
 
 
 class Generation:
@@ -34,7 +34,8 @@ class Generation:
                     yield
                 finally:
                     self._work.discard(cancellable)
-        except TimeoutError:
+        except (TimeoutError, CodeWalkError):
+            # After a switch, an error of the work is news of a server that nobody looks at.
             if number == self.number:
                 raise
         if number != self.number:
@@ -45,5 +46,7 @@ class Generation:
         if number == self.number:
             return
         self.number = number
-        for cancellable in tuple(self._work):
+        # Taken out: work that is still cleaning up at the next switch can't be cancelled twice.
+        ended, self._work = self._work, set()
+        for cancellable in ended:
             cancellable.reschedule(0.0)

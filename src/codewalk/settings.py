@@ -27,7 +27,8 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        env = {k: v for k, v in (environment or os.environ).items() if v}
+        given = os.environ if environment is None else environment
+        env = {name: text for name, text in given.items() if text}
         return cls(
             data_dir=Path(env.get("CODEWALK_DATA_DIR") or _default_data_dir()).expanduser(),
             database_url=_secret(env.get("CODEWALK_DATABASE_URL")),
@@ -59,7 +60,9 @@ class Settings:
 def write_private(path: Path, text: str) -> None:
     """Writes a small file that only its owner can read, whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    # What a killed process of the same id left there is not written into, nor where a link leads.
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)

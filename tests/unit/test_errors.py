@@ -1,0 +1,90 @@
+"""The error tree."""
+
+import inspect
+import re
+
+import pytest
+
+from codewalk import errors
+from codewalk.errors import CodeWalkError, InvalidURL, RequestFailed, ServerUnreachable
+from codewalk.health.status import Reason
+
+TREE = re.compile(r"([│ ]*)(?:├── |└── )(\w+) +(.*)")
+
+INTERFACE = {
+    "invalid_url",
+    "duplicate_server",
+    "invalid_credentials",
+    "server_not_found",
+    "ambiguous_reference",
+    "server_unreachable",
+    "server_unhealthy",
+    "server_managed",
+    "no_active_server",
+    "already_running",
+    "storage_error",
+}
+
+
+def classes() -> dict[str, type[CodeWalkError]]:
+    found = inspect.getmembers(errors, inspect.isclass)
+    return {name: cls for name, cls in found if issubclass(cls, CodeWalkError)}
+
+
+def drawn() -> dict[str, tuple[str, str]]:
+    """Each name in the drawing, with its parent's name and what stands behind it."""
+    tree: dict[str, tuple[str, str]] = {}
+    path = ["CodeWalkError"]
+    for line in (errors.__doc__ or "").splitlines():
+        if match := TREE.match(line.removeprefix("    ")):
+            depth = len(match[1]) // 4
+            del path[depth + 1 :]
+            tree[match[2]] = path[-1], match[3]
+            path.append(match[2])
+    return tree
+
+
+def test_the_drawing_shows_every_error_under_its_parent() -> None:
+    real = {name: cls.__bases__[0].__name__ for name, cls in classes().items()}
+    assert real.pop("CodeWalkError") == "Exception"
+    assert {name: parent for name, (parent, _) in drawn().items()} == real
+
+
+def test_the_drawing_gives_the_code_of_each() -> None:
+    for name, (_, told) in drawn().items():
+        if re.fullmatch(r"[a-z]+_?[a-z_]*(;.*)?", told):
+            assert classes()[name].code == told.partition(";")[0]
+
+
+def test_every_code_of_the_interface_has_an_error() -> None:
+    assert {cls.code for cls in classes().values()} >= INTERFACE
+
+
+@pytest.mark.parametrize("cls", classes().values(), ids=classes())
+def test_a_code_is_a_word_for_programs(cls: type[CodeWalkError]) -> None:
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", cls.code)
+    assert cls.__doc__
+
+
+def test_two_leaves_never_share_a_code() -> None:
+    parents = {cls.__bases__[0] for cls in classes().values()}
+    leaves = [cls for cls in classes().values() if cls not in parents]
+    assert len({cls.code for cls in leaves}) == len(leaves)
+
+
+def test_an_error_carries_its_message_and_the_value_that_it_is_about() -> None:
+    error = InvalidURL("It has no host.", value="http://")
+    assert (str(error), error.message, error.value) == ("It has no host.",) * 2 + ("http://",)
+    assert InvalidURL("It has no host.").value is None
+
+
+def test_a_failed_request_carries_its_reason_and_status() -> None:
+    error = RequestFailed(Reason.SERVER_ERROR, "It answered 502.", status=502)
+    assert isinstance(error, ServerUnreachable)
+    assert (error.reason, error.detail, error.status) == (
+        Reason.SERVER_ERROR,
+        "It answered 502.",
+        502,
+    )
+    assert error.code == "server_unreachable"
+    assert error.message == error.detail

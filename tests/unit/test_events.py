@@ -1,0 +1,90 @@
+"""What happened, told to whoever listens."""
+
+import asyncio
+
+from codewalk.events import BACKLOG, Announcer, Event, Kind
+from tests.fake_time import fake_time
+
+
+def event(number: int) -> Event:
+    return Event(kind=Kind.HEALTH, server_id=str(number))
+
+
+def drained(queue: asyncio.Queue[Event]) -> list[Event]:
+    return [queue.get_nowait() for _ in range(queue.qsize())]
+
+
+def test_every_listener_hears_everything_from_then_on_in_order() -> None:
+    announcer = Announcer()
+    announcer.announce(event(0))
+    with announcer.listen() as first, announcer.listen() as second:
+        announcer.announce(event(1))
+        announcer.announce(event(2))
+        assert drained(first) == drained(second) == [event(1), event(2)]
+
+
+def test_who_stopped_listening_hears_nothing_and_costs_nothing() -> None:
+    announcer = Announcer()
+    with announcer.listen() as queue:
+        pass
+    announcer.announce(event(1))
+    assert queue.empty()
+
+
+def test_a_listener_that_breaks_stops_listening() -> None:
+    announcer = Announcer()
+    queues: list[asyncio.Queue[Event]] = []
+    try:
+        with announcer.listen() as queue:
+            queues.append(queue)
+            raise ZeroDivisionError
+    except ZeroDivisionError:
+        announcer.announce(event(1))
+    assert queues[0].empty()
+
+
+def test_a_slow_listener_is_told_that_it_lost_some_and_the_others_lose_none() -> None:
+    announcer = Announcer()
+    heard: list[Event] = []
+    with announcer.listen() as slow, announcer.listen() as quick:
+        for number in range(BACKLOG + 5):
+            announcer.announce(event(number))
+            heard += drained(quick)
+        assert heard == [event(number) for number in range(BACKLOG + 5)]
+        told = drained(slow)
+        assert told[0] == Event(kind=Kind.LOST)
+        assert told[1:] == [event(number) for number in range(BACKLOG, BACKLOG + 5)]
+
+
+def test_a_listener_that_is_never_served_costs_a_bounded_amount() -> None:
+    announcer = Announcer()
+    with announcer.listen() as stuck:
+        for number in range(5 * BACKLOG):
+            announcer.announce(event(number))
+        assert stuck.qsize() <= BACKLOG
+        told = drained(stuck)
+        assert [e.kind for e in told].count(Kind.LOST) == 1
+        assert told[-1] == event(5 * BACKLOG - 1)
+
+
+@fake_time
+async def test_an_event_wakes_who_waits_for_it() -> None:
+    announcer = Announcer()
+    with announcer.listen() as queue:
+        asyncio.get_running_loop().call_later(1, announcer.announce, event(1))
+        assert await queue.get() == event(1)
+
+
+def test_a_listener_may_begin_and_stop_while_events_come() -> None:
+    announcer = Announcer()
+    with announcer.listen() as first:
+        announcer.announce(event(1))
+        with announcer.listen() as second:
+            announcer.announce(event(2))
+        announcer.announce(event(3))
+    assert drained(first) == [event(1), event(2), event(3)]
+    assert drained(second) == [event(2)]
+
+
+def test_the_interface_knows_these_events() -> None:
+    assert {*Kind} - {Kind.LOST} == {"servers", "health", "active", "sessions"}

@@ -1,0 +1,130 @@
+"""A text that never shows itself."""
+
+import copy
+import json
+import logging
+import pickle
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from io import StringIO
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.pretty import pretty_repr
+
+from codewalk.errors import StorageError
+from codewalk.secret import Secret
+
+TEXT = "s3cr3t:pässword"
+
+
+@dataclass(frozen=True)
+class Holder:
+    secret: Secret
+
+
+@given(st.text())
+def test_only_reveal_gives_the_text(text: str) -> None:
+    assert Secret(text).reveal() == text
+
+
+def test_every_rendering_is_three_stars() -> None:
+    secret = Secret(TEXT)
+    renderings = [
+        str(secret),
+        repr(secret),
+        f"{secret}",
+        f"{secret!r}",
+        f"{secret!s}",
+        f"{secret:>40}",
+        "%s" % secret,  # noqa: UP031 - the very rendering that is tested
+        "{}".format(secret),  # noqa: UP032 - the very rendering that is tested
+        ascii(secret),
+    ]
+    assert set(renderings) == {"***"}
+
+
+def test_what_holds_a_secret_does_not_show_it() -> None:
+    holder = Holder(Secret(TEXT))
+    for text in (repr(holder), str([holder]), str({"a": holder.secret}), pretty_repr(holder)):
+        assert "***" in text
+        assert TEXT not in text
+
+
+def test_a_log_line_and_a_traceback_do_not_show_it(caplog: pytest.LogCaptureFixture) -> None:
+    secret = Secret(TEXT)
+    try:
+        raise StorageError(f"with {secret}")
+    except StorageError:
+        logging.getLogger("codewalk").exception("It broke: %s", secret)
+        locals_too = StringIO()
+        Console(file=locals_too).print_exception(show_locals=True)
+        plain = traceback.format_exc()
+    for text in (caplog.text, plain, locals_too.getvalue()):
+        assert "***" in text
+        assert TEXT not in text
+
+
+def test_it_cannot_be_written_out() -> None:
+    secret = Secret(TEXT)
+    for writing in (
+        lambda: pickle.dumps(secret),
+        lambda: copy.copy(secret),
+        lambda: copy.deepcopy(secret),
+        lambda: asdict(Holder(secret)),
+        lambda: json.dumps(secret),
+        lambda: orjson.dumps(secret),
+        lambda: orjson.dumps(Holder(secret)),
+        lambda: vars(secret),
+    ):
+        with pytest.raises(TypeError) as refused:
+            writing()
+        assert TEXT not in str(refused.value)
+    assert json.dumps(secret, default=str) == '"***"'
+
+
+def test_it_is_no_text_by_accident() -> None:
+    secret = Secret(TEXT)
+    with pytest.raises(TypeError):
+        "prefix" + secret  # type: ignore[operator] # that it can't be is the test
+    assert not hasattr(secret, "__dict__")
+
+
+def test_an_empty_secret_is_still_there() -> None:
+    assert bool(Secret("")) is True
+
+
+def test_a_sealed_secret_is_opened_each_time_and_not_before() -> None:
+    opened: list[str] = []
+
+    def unseal() -> str:
+        opened.append("once")
+        return TEXT
+
+    secret = Secret.sealed(unseal)
+    assert str(secret) == "***"
+    assert opened == []
+    assert secret.reveal() == secret.reveal() == TEXT
+    assert len(opened) == 2
+
+
+def test_a_sealed_secret_that_cannot_be_opened_says_so_and_still_shows_nothing() -> None:
+    def unseal() -> str:
+        raise StorageError("It was stored under another key.")
+
+    secret = Secret.sealed(unseal)
+    assert repr(secret) == "***"
+    with pytest.raises(StorageError, match="another key"):
+        secret.reveal()
+
+
+def test_the_interpreters_own_hook_does_not_show_it(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        Secret(TEXT).reveal().index("nowhere")
+    except ValueError as exc:
+        sys.excepthook(type(exc), exc, exc.__traceback__)
+    assert TEXT not in capsys.readouterr().err
