@@ -1,7 +1,6 @@
 """The life of the running app: start everything, serve, stop everything."""
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -44,9 +43,6 @@ class Living:
 def live(living: Living) -> None:
     """Runs the app until a signal stops it. Raises `StorageError`."""
     raise_file_limit()
-    # Off for short commands only. What was imported stays for good: no need to look at it again.
-    gc.freeze()
-    gc.enable()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_live(living))
 
@@ -126,8 +122,9 @@ def _on_signals(stop: _Stop) -> None:
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
-        # What is ignored stays so: `nohup` asks for that.
-        if number is None or signal.getsignal(number) is signal.SIG_IGN:
+        # `nohup` asks for an ignored hangup to stay so. An ignored interrupt only says that a
+        # script started this in the background, and it must be able to stop it.
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
             continue
         try:
             loop.add_signal_handler(number, stop)
