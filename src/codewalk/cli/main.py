@@ -1,6 +1,5 @@
 """The entry point: arguments in, exit status out."""
 
-import gc
 import logging
 import os
 import sys
@@ -36,9 +35,6 @@ _ROOMS: Final = {
 
 def main() -> NoReturn:
     """The `codewalk` command."""
-    # A command allocates much and frees little before it ends: the collector would walk what the
-    # imports made a dozen times over, 10 % of `server list`. `up` turns it on again.
-    gc.disable()
     _leave(run(sys.argv[1:]))
 
 
@@ -132,8 +128,9 @@ def _completes() -> bool:
 def _leave(status: int) -> NoReturn:
     """Ends the process without taking it apart.
 
-    Everything is closed and on disk here. What an ordinary exit still does is free every object
-    (40 ms of a short command) and wait for threads that are in a system call.
+    Everything is closed and on disk here. What an ordinary exit still does is free every object,
+    75 ms of the 400 that `server list` would take, and wait for threads that are in a system call.
+    (Switching the garbage collector off, by comparison, saves nothing that can be measured.)
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
