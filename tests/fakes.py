@@ -262,11 +262,13 @@ class FakeStateKeeper:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], KeptEntry] = {}
         self.gone: set[str] = set()
+        self.calls: list[tuple[str, dict[str, bytes]]] = []
 
     async def get(self, server_id: str, key: str) -> KeptEntry | None:
         return self.kept.get((server_id, key))
 
     async def put(self, server_id: str, values: Mapping[str, bytes], now: datetime) -> bool:
+        self.calls.append((server_id, dict(values)))
         if server_id in self.gone:
             return False
         for key, value in values.items():

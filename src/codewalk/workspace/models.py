@@ -1,8 +1,11 @@
 """The models that one server offers, and the one selected there."""
 
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import InvalidValue, RequestFailed
 from codewalk.health.status import Reason
@@ -10,6 +13,13 @@ from codewalk.workspace.scope import Name, Scope
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
+
+
+MAX_ID: Final = 500
+MAX_NAME: Final = 500
+MAX_MODELS: Final = 20_000
+MAX_NEAR: Final = 2_000
+MAX_NEAR_LENGTH: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,19 +66,30 @@ async def use_model(scope: Scope, connection: "Connection", ref: str) -> ModelLi
 
     Raises `InvalidValue` for a model that the server doesn't offer, and `RequestFailed`.
     """
-    provider_id, slash, model_id = ref.strip().partition("/")
-    if not (provider_id and slash and model_id):
+    provider_id, _, model_id = ref.strip().partition("/")
+    if not (provider_id and model_id):
         raise InvalidValue(f"{ref!r} isn't a model; write PROVIDER/MODEL.", value=ref)
     models = await _fetch(connection)
-    if (chosen := f"{provider_id}/{model_id}") not in {model.ref for model in models}:
-        near = get_close_matches(chosen, [model.ref for model in models], n=3, cutoff=0.4)
+    chosen = ref.strip()
+    # By the whole: a provider's id may have a slash too.
+    model = next((model for model in models if model.ref == chosen), None)
+    if model is None:
+        near = await asyncio.to_thread(_near, chosen, models)
         hint = f"; near it: {', '.join(near)}" if near else ""
         raise InvalidValue(
             f"The server offers no model {chosen!r}{hint}. `codewalk model list` shows all.",
             value=ref,
         )
-    await scope.put({Name.SELECTED_PROVIDER: provider_id, Name.SELECTED_MODEL: model_id})
+    await scope.put(
+        {Name.SELECTED_PROVIDER: model.provider_id, Name.SELECTED_MODEL: model.model_id}
+    )
     return ModelList(server_id=scope.server_id, selected=chosen, models=models)
+
+
+def _near(ref: str, models: Iterable[Model]) -> list[str]:
+    # Bounded: comparing takes long for long texts, and how long they are is the server's choice.
+    refs = (model.ref for model in models if len(model.ref) <= MAX_NEAR_LENGTH)
+    return get_close_matches(ref[:MAX_NEAR_LENGTH], islice(refs, MAX_NEAR), n=3, cutoff=0.4)
 
 
 async def selected(scope: Scope) -> str | None:
@@ -83,11 +104,12 @@ async def _fetch(connection: "Connection") -> tuple[Model, ...]:
     providers = body.get("providers") if isinstance(body, dict) else None
     if not isinstance(providers, list):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its list of providers isn't a list.")
-    return tuple(model for provider in providers for model in _models(provider))
+    found = (model for provider in providers for model in _models(provider))
+    return tuple(islice(found, MAX_MODELS))
 
 
 def _models(provider: Any) -> list[Model]:
-    if not isinstance(provider, dict) or not isinstance(provider.get("id"), str):
+    if not isinstance(provider, dict) or not _is_id(provider.get("id")):
         return []
     models = provider.get("models")
     if not isinstance(models, dict):
@@ -95,9 +117,14 @@ def _models(provider: Any) -> list[Model]:
     return [
         Model(provider_id=provider["id"], model_id=model_id, name=_name(model, model_id))
         for model_id, model in models.items()
+        if _is_id(model_id)
     ]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID
 
 
 def _name(model: Any, model_id: str) -> str:
     name = model.get("name") if isinstance(model, dict) else None
-    return name if isinstance(name, str) and name else model_id
+    return name[:MAX_NAME] if isinstance(name, str) and name else model_id

@@ -52,7 +52,8 @@ def state_key(name: Name, server_id: str, place: str | None = None) -> str:
     'cached_sessions::a1::/home/me%3A%3Ax'
     """
     parts = (name.value, server_id) if place is None else (name.value, server_id, place)
-    return SEPARATOR.join(quote(part, safe="/") for part in parts)
+    # A file name may hold bytes that aren't UTF-8, which Python shows as halves of characters.
+    return SEPARATOR.join(quote(part, safe="/", errors="surrogatepass") for part in parts)
 
 
 class Scope:
@@ -67,7 +68,13 @@ class Scope:
         entry = await self._keeper.get(self.server_id, state_key(name, self.server_id, place))
         if entry is None:
             return None
-        return Kept(value=orjson.loads(entry.value), updated_at=entry.updated_at)
+        try:
+            value = orjson.loads(entry.value)
+        except orjson.JSONDecodeError:
+            return (
+                None  # it can be fetched or chosen again, which a failure would stand in the way of
+            )
+        return Kept(value=value, updated_at=entry.updated_at)
 
     async def put(self, values: Mapping[Name, Any], place: str | None = None) -> bool:
         """Keeps JSON values, all or none; False where the server is gone meanwhile."""

@@ -13,6 +13,7 @@ from codewalk.workspace.scope import Name, Scope
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
+MAX_ID: Final = 500
 MAX_TITLE: Final = 10_000
 MAX_SESSIONS: Final = 10_000
 """Sessions asked for and kept; current releases send 100 unless they are asked for more."""
@@ -96,24 +97,28 @@ async def _ask(connection: "Connection", params: dict[str, str]) -> Any:
 async def cached_sessions(scope: Scope, directory: str | None = None) -> SessionList:
     """The list as last fetched; empty where it never was. Asks no server."""
     kept = await scope.get(Name.CACHED_SESSIONS, directory or "")
+    sessions = _restore(kept.value) if kept else None
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
         source="cache",
-        fetched_at=kept.updated_at if kept else None,
-        sessions=tuple(map(_restore, kept.value)) if kept else (),
+        fetched_at=kept.updated_at if kept and sessions is not None else None,
+        sessions=sessions or (),
     )
 
 
 def _parse(item: Any) -> Session | None:
     """A session of the server's answer; None for what isn't one."""
-    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+    if not isinstance(item, dict):
+        return None
+    session_id = item.get("id")
+    if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_ID:
         return None
     times = item.get("time")
     times = times if isinstance(times, dict) else {}
     created = _moment(times.get("created"))
     return Session(
-        id=item["id"],
+        id=session_id,
         title=_text(item.get("title")),
         directory=_text(item.get("directory")),
         created_at=created,
@@ -121,15 +126,21 @@ def _parse(item: Any) -> Session | None:
     )
 
 
-def _restore(row: list[Any]) -> Session:
-    session_id, title, directory, created, updated = row
-    return Session(
-        id=session_id,
-        title=title,
-        directory=directory,
-        created_at=_moment(created),
-        updated_at=_moment(updated),
-    )
+def _restore(rows: Any) -> tuple[Session, ...] | None:
+    """The sessions of a kept list; None for one that another release kept in another form."""
+    try:
+        return tuple(
+            Session(
+                id=session_id,
+                title=title,
+                directory=directory,
+                created_at=_moment(created),
+                updated_at=_moment(updated),
+            )
+            for session_id, title, directory, created, updated in rows
+        )
+    except (TypeError, ValueError):
+        return None
 
 
 def _newest_first(sessions: Iterable[Session]) -> tuple[Session, ...]:
@@ -141,10 +152,11 @@ def _text(value: Any) -> str:
 
 
 def _moment(milliseconds: Any) -> datetime | None:
-    if not isinstance(milliseconds, int | float):
+    if not isinstance(milliseconds, int | float) or isinstance(milliseconds, bool):
         return None
     try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+        # Whole ones, as they are kept: a list is the same when it comes back from the store.
+        return datetime.fromtimestamp(round(milliseconds) / 1000, UTC)
     except (OverflowError, OSError, ValueError):
         return None
 

@@ -1,0 +1,119 @@
+"""The only door to the state kept for a server."""
+
+import re
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from codewalk.workspace.scope import SEPARATOR, Name, Scope, state_key
+from tests.fake_time import fake_time
+from tests.fakes import EPOCH, FakeStateKeeper, KeptEntry
+
+A, B = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
+
+PARTS = st.text() | st.text(":%/3A\x00é\udcff.") | st.sampled_from(["", "::", "a::b", "%3A%3A"])
+KEYS = st.tuples(st.sampled_from(Name), PARTS, st.none() | PARTS)
+
+
+def test_the_keys_are_those_of_the_interface() -> None:
+    assert {*Name} == {
+        "cached_sessions",
+        "current_session_id",
+        "selected_provider",
+        "selected_model",
+    }
+    assert state_key(Name.SELECTED_MODEL, A) == f"selected_model::{A}"
+    key = state_key(Name.CACHED_SESSIONS, A, "/home/me/a project")
+    assert key == f"cached_sessions::{A}::/home/me/a%20project"
+
+
+@given(KEYS, KEYS)
+@example((Name.CACHED_SESSIONS, "a", "b::c"), (Name.CACHED_SESSIONS, "a::b", "c"))
+@example((Name.CACHED_SESSIONS, "a", ""), (Name.CACHED_SESSIONS, "a", None))
+@example((Name.CACHED_SESSIONS, "a", "%3A"), (Name.CACHED_SESSIONS, "a", ":"))
+def test_different_things_have_different_keys(
+    one: tuple[Name, str, str | None], other: tuple[Name, str, str | None]
+) -> None:
+    assert (state_key(*one) == state_key(*other)) == (one == other)
+
+
+@given(KEYS)
+def test_no_part_can_hold_the_separator(what: tuple[Name, str, str | None]) -> None:
+    name, server_id, place = what
+    parts = state_key(name, server_id, place).split(SEPARATOR)
+    expected = [name.value, server_id] if place is None else [name.value, server_id, place]
+    assert [unquote(part, errors="surrogatepass") for part in parts] == expected
+    assert all(re.fullmatch(r"[A-Za-z0-9_.~/%-]*", part) for part in parts)
+
+
+@given(st.text("abc/", min_size=1))
+def test_a_path_stays_readable(place: str) -> None:
+    assert state_key(Name.CACHED_SESSIONS, A, place).endswith(f"::{place}")
+
+
+@fake_time
+async def test_what_is_kept_comes_back_with_the_time() -> None:
+    scope = Scope(FakeStateKeeper(), A)
+    assert await scope.get(Name.SELECTED_MODEL) is None
+    assert await scope.put({Name.SELECTED_MODEL: "m"})
+    kept = await scope.get(Name.SELECTED_MODEL)
+    assert kept
+    assert kept.value == "m"
+    assert kept.updated_at.tzinfo
+
+
+@fake_time
+async def test_several_values_are_kept_in_one_call() -> None:
+    keeper = FakeStateKeeper()
+    await Scope(keeper, A).put({Name.SELECTED_PROVIDER: "p", Name.SELECTED_MODEL: "m"})
+    assert keeper.calls == [
+        (A, {f"selected_provider::{A}": b'"p"', f"selected_model::{A}": b'"m"'}),
+    ]
+
+
+@fake_time
+async def test_one_servers_scope_never_reaches_anothers_state() -> None:
+    keeper = FakeStateKeeper()
+    await Scope(keeper, A).put({Name.CACHED_SESSIONS: ["a"]}, "/p")
+    assert await Scope(keeper, B).get(Name.CACHED_SESSIONS, "/p") is None
+    await Scope(keeper, B).put({Name.CACHED_SESSIONS: ["b"]}, "/p")
+    kept = await Scope(keeper, A).get(Name.CACHED_SESSIONS, "/p")
+    assert kept
+    assert kept.value == ["a"]
+    assert {server_id for server_id, _ in keeper.kept} == {A, B}
+
+
+@given(st.lists(st.tuples(st.sampled_from([A, B]), PARTS), min_size=2, max_size=6, unique=True))
+def test_each_server_and_directory_has_its_own(places: list[tuple[str, str]]) -> None:
+    assume(len(places) > 1)
+
+    @fake_time
+    async def run() -> None:
+        keeper = FakeStateKeeper()
+        for number, (server_id, place) in enumerate(places):
+            await Scope(keeper, server_id).put({Name.CACHED_SESSIONS: number}, place)
+        for number, (server_id, place) in enumerate(places):
+            kept = await Scope(keeper, server_id).get(Name.CACHED_SESSIONS, place)
+            assert kept
+            assert kept.value == number
+
+    run()
+
+
+@fake_time
+async def test_nothing_is_kept_for_a_server_that_is_gone() -> None:
+    keeper = FakeStateKeeper()
+    keeper.gone.add(A)
+    assert not await Scope(keeper, A).put({Name.SELECTED_MODEL: "m"})
+    assert keeper.kept == {}
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"NaN"])
+@fake_time
+async def test_a_value_that_cannot_be_read_counts_as_none(value: bytes) -> None:
+    keeper = FakeStateKeeper()
+    key = state_key(Name.SELECTED_MODEL, A)
+    keeper.kept[A, key] = KeptEntry(value=value, updated_at=EPOCH)
+    assert await Scope(keeper, A).get(Name.SELECTED_MODEL) is None

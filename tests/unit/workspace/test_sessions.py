@@ -1,0 +1,263 @@
+"""The sessions of one server, whatever it sends."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codewalk.errors import RequestFailed
+from codewalk.health.status import Reason
+from codewalk.workspace.scope import Name, Scope
+from codewalk.workspace.sessions import (
+    MAX_ID,
+    MAX_SESSIONS,
+    MAX_TITLE,
+    SessionList,
+    cached_sessions,
+    fetch_sessions,
+)
+from tests.fake_time import fake_time
+from tests.fakes import FakeConnection, FakeStateKeeper, Reply, page, raw, says
+
+A, B = "server-a", "server-b"
+MOMENT = 1_770_670_310_489
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+SESSIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.text(min_size=1) | JSON,
+        "title": st.text() | JSON,
+        "directory": st.text() | JSON,
+        "time": st.fixed_dictionaries({}, optional={"created": JSON, "updated": JSON}) | JSON,
+    },
+)
+
+
+def session(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": f"ses_{number}",
+        "title": f"Session {number}",
+        "directory": "/p",
+        "time": {"created": MOMENT, "updated": MOMENT + number},
+    } | fields
+
+
+async def fetched(body: Any, keeper: FakeStateKeeper | None = None) -> SessionList:
+    """What is made of `body`, after a look that the store gives back the same."""
+    scope = Scope(keeper or FakeStateKeeper(), A)
+    live = await fetch_sessions(scope, FakeConnection({"/session": says(body)}))
+    again = await cached_sessions(scope)
+    assert again.sessions == live.sessions
+    assert (again.source, live.source) == ("cache", "live")
+    return live
+
+
+@fake_time
+async def test_sessions_are_listed_newest_first() -> None:
+    live = await fetched([session(2), session(9), session(5)])
+    assert [s.id for s in live.sessions] == ["ses_9", "ses_5", "ses_2"]
+    first = live.sessions[0]
+    assert (first.title, first.directory) == ("Session 9", "/p")
+    assert first.created_at == datetime(2026, 2, 9, 20, 51, 50, 489_000, tzinfo=UTC)
+    assert first.updated_at == first.created_at + timedelta(milliseconds=9)
+    assert live.server_id == A
+    assert live.fetched_at
+
+
+@fake_time
+async def test_json_has_the_names_of_the_interface() -> None:
+    live = await fetched([session(0)])
+    told = live.to_json()
+    assert told.pop("fetched_at").endswith("Z")
+    assert told == {
+        "server_id": A,
+        "directory": None,
+        "source": "live",
+        "sessions": [
+            {
+                "id": "ses_0",
+                "title": "Session 0",
+                "directory": "/p",
+                "created_at": "2026-02-09T20:51:50.489Z",
+                "updated_at": "2026-02-09T20:51:50.489Z",
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        None,
+        5,
+        "ses_1",
+        [],
+        {},
+        {"id": None},
+        {"id": 5},
+        {"id": ["ses_1"]},
+        {"id": ""},
+        {"id": "x" * (MAX_ID + 1)},
+        {"title": "without an id"},
+    ],
+)
+@fake_time
+async def test_what_is_no_session_is_left_out(item: Any) -> None:
+    live = await fetched([session(1), item, session(2)])
+    assert [s.id for s in live.sessions] == ["ses_2", "ses_1"]
+
+
+@pytest.mark.parametrize("value", [None, 5, [], {}, True, ["title"]])
+@fake_time
+async def test_text_of_another_kind_is_no_text(value: Any) -> None:
+    live = await fetched([session(1, title=value, directory=value)])
+    assert (live.sessions[0].title, live.sessions[0].directory) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "value", [None, "1770670310489", [], {}, True, 10**18, -(10**18), 1e300, -1e300, 1e17]
+)
+@fake_time
+async def test_a_time_that_is_none_is_none(value: Any) -> None:
+    live = await fetched([session(1, time={"created": value, "updated": value}), session(2)])
+    assert [s.id for s in live.sessions] == ["ses_2", "ses_1"]
+    assert (live.sessions[1].created_at, live.sessions[1].updated_at) == (None, None)
+    live.to_json()
+
+
+@pytest.mark.parametrize("time", [None, 5, [], "now", {}])
+@fake_time
+async def test_times_of_another_kind_are_none(time: Any) -> None:
+    live = await fetched([session(1, time=time)])
+    assert live.sessions[0].updated_at is None
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, 1.5, MOMENT + 0.25, -62_135_596_800_000, 253_402_300_799_999]
+)
+@fake_time
+async def test_odd_times_are_times_all_the_same(value: float) -> None:
+    live = await fetched([session(1, time={"created": value})])
+    assert live.sessions[0].created_at
+    assert live.sessions[0].updated_at == live.sessions[0].created_at
+    live.to_json()
+
+
+@fake_time
+async def test_a_title_has_at_most_10_000_characters() -> None:
+    live = await fetched([session(1, title="é" * (MAX_TITLE + 1), directory="/" * 20_000)])
+    assert live.sessions[0].title == "é" * MAX_TITLE
+    assert len(live.sessions[0].directory) == MAX_TITLE
+
+
+@fake_time
+async def test_markup_stays_text() -> None:
+    title = '<script>alert("x")</script>\x1b[31m\x00'
+    live = await fetched([session(1, title=title)])
+    assert live.sessions[0].title == title
+
+
+async def test_a_list_is_bounded() -> None:
+    live = await fetched([session(number) for number in range(MAX_SESSIONS + 5)])
+    assert len(live.sessions) == MAX_SESSIONS
+
+
+@given(st.lists(SESSIONS | JSON, max_size=5))
+def test_whatever_a_server_sends_is_a_list_that_comes_back_from_the_store(body: list[Any]) -> None:
+    @fake_time
+    async def run() -> None:
+        live = await fetched(body)
+        live.to_json()
+        assert len(live.sessions) <= len(body)
+
+    run()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        says({}),
+        says(None),
+        says("sessions"),
+        says({"data": []}),
+        page(),
+        raw(b'[{"id": "ses_1", "time": {"created": NaN}}]', "application/json"),
+        raw(b"[" * 100_000, "application/json"),
+    ],
+)
+@fake_time
+async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_list(
+    reply: Reply,
+) -> None:
+    keeper = FakeStateKeeper()
+    before = await fetched([session(1)], keeper)
+    with pytest.raises(RequestFailed) as failed:
+        await fetch_sessions(Scope(keeper, A), FakeConnection({"/session": reply}))
+    assert failed.value.reason is Reason.NOT_OPENCODE
+    assert (await cached_sessions(Scope(keeper, A))).sessions == before.sessions
+
+
+@fake_time
+async def test_the_directory_goes_in_the_query_and_each_has_a_list_of_its_own() -> None:
+    scope, connection = Scope(FakeStateKeeper(), A), FakeConnection()
+    for directory, number in ((None, 1), ("/a b", 2), ("/c::d", 3)):
+        connection.script["/session"] = says([session(number)])
+        await fetch_sessions(scope, connection, directory)
+    assert [dict(params or {}) for params in connection.params] == [
+        {"limit": "10000"},
+        {"limit": "10000", "directory": "/a b"},
+        {"limit": "10000", "directory": "/c::d"},
+    ]
+    for directory, number in ((None, 1), ("/a b", 2), ("/c::d", 3)):
+        kept = await cached_sessions(scope, directory)
+        assert (kept.directory, [s.id for s in kept.sessions]) == (directory, [f"ses_{number}"])
+
+
+@fake_time
+async def test_a_release_that_refuses_a_limit_is_asked_without_one() -> None:
+    connection = FakeConnection({"/session": [says({"error": "limit"}, 400), says([session(1)])]})
+    live = await fetch_sessions(Scope(FakeStateKeeper(), A), connection, "/p")
+    assert len(live.sessions) == 1
+    assert connection.params[1] == {"directory": "/p"}
+
+
+@fake_time
+async def test_without_a_kept_list_it_is_empty_and_was_never_fetched() -> None:
+    cached = await cached_sessions(Scope(FakeStateKeeper(), A), "/p")
+    assert (cached.sessions, cached.fetched_at, cached.source) == ((), None, "cache")
+
+
+@pytest.mark.parametrize("value", [{"sessions": []}, [["ses_1"]], [5], "x", 5, None])
+@fake_time
+async def test_a_list_that_another_release_kept_in_another_form_counts_as_none(value: Any) -> None:
+    scope = Scope(FakeStateKeeper(), A)
+    await scope.put({Name.CACHED_SESSIONS: value}, "")
+    cached = await cached_sessions(scope)
+    assert (cached.sessions, cached.fetched_at) == ((), None)
+
+
+@fake_time
+async def test_one_servers_list_is_never_anothers() -> None:
+    keeper = FakeStateKeeper()
+    await fetched([session(1)], keeper)
+    assert (await cached_sessions(Scope(keeper, B))).sessions == ()
+
+
+@fake_time
+async def test_a_list_for_a_server_removed_meanwhile_is_not_kept() -> None:
+    keeper = FakeStateKeeper()
+    keeper.gone.add(A)
+    connection = FakeConnection({"/session": says([session(1)])})
+    live = await fetch_sessions(Scope(keeper, A), connection)
+    assert len(live.sessions) == 1
+    assert keeper.kept == {}
