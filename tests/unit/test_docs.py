@@ -1,0 +1,104 @@
+"""The README lists every command, option, variable and error code."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codewalk import settings
+from codewalk.cli.main import run
+from codewalk.errors import CodeWalkError
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    "up",
+    "server list",
+    "server show",
+    "server add",
+    "server edit",
+    "server remove",
+    "server default",
+    "server use",
+    "server check",
+    "session list",
+    "model list",
+    "model use",
+    "state list",
+    "state clear",
+    "attach",
+    "doctor",
+]
+COMMON = {"--help", "--json", "--version", "--install-completion", "--show-completion"}
+
+
+def subcommands(help_text: str) -> set[str]:
+    listed = help_text.partition("Commands:")[2]
+    return set(re.findall(r"^  ([a-z]+) ", listed, re.MULTILINE))
+
+
+def errors(root: type[CodeWalkError]) -> Iterator[type[CodeWalkError]]:
+    for error in root.__subclasses__():
+        yield error
+        yield from errors(error)
+
+
+def test_every_command_is_tested_here(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["--help"])
+    groups = subcommands(capsys.readouterr().out)
+    found = set()
+    for group in groups:
+        run([group, "--help"])
+        names = subcommands(capsys.readouterr().out)
+        found |= {f"{group} {name}" for name in names} or {group}
+    assert found == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_and_its_options_are_in_the_readme(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    (listed,) = {
+        line for line in README.splitlines() if re.search(rf"^\| .*`codewalk {command}[` ]", line)
+    }
+    options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", shown, re.MULTILINE)) - COMMON
+    assert options <= set(re.findall(r"--[a-z-]+", listed))
+    assert "Example: codewalk " in shown
+
+
+def test_every_error_code_is_in_the_readme() -> None:
+    table = README.partition("## Errors")[2]
+    codes = {error.code for error in errors(CodeWalkError) if "code" in vars(error)}
+    missing = codes - set(re.findall(r"`(\w+)`", table))
+    assert missing == set()
+
+
+def test_every_variable_is_in_the_readme() -> None:
+    source = Path(settings.__file__).read_text(encoding="utf-8")
+    read = set(re.findall(r"CODEWALK_[A-Z_]+", source))
+    assert read
+    assert read <= set(re.findall(r"^\| `(CODEWALK_[A-Z_]+)`", README, re.MULTILINE))
+
+
+def test_every_link_in_the_readme_leads_somewhere() -> None:
+    targets = set(re.findall(r"\]\(((?!https?:)[^)#]+)", README))
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_every_import_that_costs_time_is_left_to_those_who_need_it() -> None:
+    """`server list` has 0.4 s in all; each of these alone would take a good part of it."""
+    heavy = {"aiohttp", "alembic", "cryptography", "fastapi", "keyring", "rich", "uvicorn"}
+    heavy |= {"sqlalchemy.orm", "jinja2", "asyncpg"}
+    assert heavy.isdisjoint(modules_of("codewalk.opening"))
+    assert heavy.isdisjoint(modules_of("codewalk.cli.main, codewalk.cli.servers"))
+
+
+def modules_of(modules: str) -> set[str]:
+    code = f"import {modules}, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
