@@ -167,11 +167,5 @@ async def test_a_password_never_shows_in_the_process_list_or_the_folder(
     files = [path for path in codewalk.data_dir.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if secret.encode() in path.read_bytes()]
-
-
-async def test_the_store_of_commands_is_the_library_s(
-    codewalk: CodeWalk, server: MockOpenCode
-) -> None:
-    await codewalk("server", "add", server.url, "--label", "shared")
     async with open_app(Settings(data_dir=codewalk.data_dir)) as app:
-        assert [s.name for s in app.servers()] == ["shared"]
+        assert [s.profile.url for s in app.servers()] == [server.url]
