@@ -95,7 +95,7 @@ async def test_crash_shows_red_until_it_is_up_again(settings: Settings, opencode
         with app.announcer.listen() as events:
             with pytest.raises(codewalk.CodeWalkError):
                 await connection.get("/crash")
-            seen = []
+            seen: list[State] = []
             while State.HEALTHY not in seen[1:] or State.UNHEALTHY not in seen:
                 event = await events.get()
                 if event.kind in (Kind.HEALTH, Kind.SERVERS):
