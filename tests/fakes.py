@@ -226,11 +226,15 @@ class FakeRosterKeeper:
     def __init__(self, roster: Roster | None = None) -> None:
         self.stored = roster or Roster()
         self.loads = 0
+        self.after_load: Callable[[], Awaitable[None]] | None = None
         self.before_update: Callable[[], Awaitable[None]] | None = None
 
     async def load(self) -> Roster:
         self.loads += 1
-        return self.stored
+        loaded = self.stored
+        if self.after_load:
+            await self.after_load()
+        return loaded
 
     async def revision(self) -> int:
         return self.stored.revision

@@ -173,6 +173,7 @@ async def test_what_a_check_from_before_the_edit_finds_counts_for_nothing() -> N
         watch.monitor.reconcile([edited], None)
         await pass_time(0.4)
         assert watch.state(edited) is State.UNHEALTHY
+        assert network.of(A).under_way == 0
         await pass_time(2)
         assert watch.state(edited) is State.UNHEALTHY
 

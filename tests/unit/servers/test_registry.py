@@ -131,6 +131,22 @@ async def test_a_refresh_reads_no_servers_where_nothing_changed() -> None:
 
 
 @fake_time
+async def test_a_change_waits_for_a_refresh_under_way() -> None:
+    # The race: a refresh has read the servers, a change adds one more and is done first; taken
+    # over after that, what was read would undo the change in this process.
+    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    registry, seen = await opened(keeper)
+    keeper.change_elsewhere(lambda roster: rules.add(roster, B))
+    keeper.after_load = lambda: asyncio.sleep(1)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(registry.refresh(), name="refresh")
+        await asyncio.sleep(0.5)
+        group.create_task(registry.change(lambda roster: rules.add(roster, C)), name="change")
+    assert registry.roster.profiles == (A, B, C)
+    assert [new.revision for _, new in seen.changes] == [1, 2]
+
+
+@fake_time
 async def test_a_refresh_waits_for_a_change_under_way() -> None:
     # The race: a refresh that reads between a change's commit and its return would take the older
     # roster over the newer one.
