@@ -21,6 +21,7 @@ from codewalk.web.models import (
     ServerBody,
     ServerChange,
     SessionListBody,
+    SessionQuery,
 )
 
 PREFIX: Final = "/api/v1"
@@ -117,17 +118,9 @@ async def clear_default(app: Core) -> Any:
 
 
 @router.get("/sessions", response_model=SessionListBody)
-async def list_sessions(
-    app: Core,
-    directory: Annotated[
-        str | None, Query(description="The project's folder; without it the server's own.")
-    ] = None,
-    cached: Annotated[
-        bool, Query(description="Whether to give the list as last fetched and ask no server.")
-    ] = False,
-) -> Any:
+async def list_sessions(app: Core, query: Annotated[SessionQuery, Query()]) -> Any:
     """The active server's sessions, newest first."""
-    found = await app.sessions(directory, cached=cached)
+    found = await app.sessions(query.directory, cached=query.cached)
     return found.to_json()
 
 

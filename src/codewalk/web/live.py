@@ -119,8 +119,10 @@ class Page:
     async def catch_up(self, stamp: str | None) -> str:
         """All parts, or nothing where the page was painted from just this state."""
         shown = await take_snapshot(self._app)
+        if shown.stamp == stamp:
+            return ""  # checks made since then are told with the first pulse
         self._remember()
-        return "" if shown.stamp == stamp else self._whole(shown)
+        return self._whole(shown)
 
     async def follow(self, events: Iterable[Event]) -> str:
         """The parts that changed, as they are now rather than as they were at the event."""

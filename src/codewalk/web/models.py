@@ -88,6 +88,19 @@ class DefaultChoice(_In):
     id: str
 
 
+class SessionQuery(BaseModel):
+    """Which sessions; a name that isn't known is refused, for a typing error would mislead."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    directory: str | None = Field(
+        None, description="The project's folder; without it the server's own."
+    )
+    cached: bool = Field(
+        False, description="Whether to give the list as last fetched and ask no server."
+    )
+
+
 class _Out(BaseModel):
     # The document tells what comes, and a client may count on it.
     model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
@@ -153,13 +166,15 @@ class Alive(_Out):
     version: str
 
 
-class FieldProblem(_Out):
+class FieldProblem(BaseModel):
     pointer: str = Field(description="The part of the body, as a JSON pointer.")
     detail: str
 
 
-class ProblemBody(_Out):
-    """RFC 9457."""
+class ProblemBody(BaseModel):
+    """RFC 9457. `errors` is there only where parts of a body were refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
     type: str
     title: str

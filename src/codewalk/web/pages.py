@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Header, Query
+from fastapi import APIRouter, Form, Header, HTTPException, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -14,6 +14,7 @@ from codewalk.errors import CodeWalkError, ServerManaged, ServerNotFound, Server
 from codewalk.web import live
 from codewalk.web.answers import HOME, Answering
 from codewalk.web.deps import Core, Events, ServerId, Streams, Views, exactly
+from codewalk.web.files import ASSETS
 from codewalk.web.forms import ServerForm, Typed, change_of, credentials
 from codewalk.web.views import Notice, sentence, take_snapshot
 
@@ -46,6 +47,14 @@ async def follow(
     known = None if last_event_id else stamp
     async for message in live.page_parts(page, queue, streams, stamp=known):
         yield message
+
+
+@router.get("/static/{path:path}")
+async def send_file(path: str) -> Response:
+    asset = ASSETS.get(path)
+    if asset is None:
+        raise HTTPException(404)
+    return Response(asset.body, media_type=asset.media_type)
 
 
 # One server's form

@@ -256,7 +256,11 @@ def _name(host: str) -> str:
 
 def _port(host: str) -> int | None:
     name, colon, port = host.rpartition(":")
-    if not colon or (":" in name and not name.endswith("]")) or not port.isdecimal():
+    if (
+        not colon
+        or (":" in name and not name.endswith("]"))
+        or not (port.isascii() and port.isdecimal())
+    ):
         return None
     return int(port[:6])
 

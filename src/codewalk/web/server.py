@@ -10,7 +10,6 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 import codewalk
@@ -19,7 +18,6 @@ from codewalk.errors import CodeWalkError
 from codewalk.secret import Secret
 from codewalk.web import api, openapi, pages
 from codewalk.web.answers import is_htmx
-from codewalk.web.files import STATIC
 from codewalk.web.live import Streams
 from codewalk.web.problems import Problem, problem_of, problem_response
 from codewalk.web.security import Access, Guard, is_api
@@ -56,7 +54,6 @@ def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
     web.state.views = views = Views()
     web.include_router(api.router)
     web.include_router(pages.router)
-    web.mount("/static", StaticFiles(directory=STATIC, check_dir=False))
     web.state.openapi = openapi.document(web)
     web.add_middleware(
         Guard,
@@ -85,7 +82,14 @@ async def serve(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
-    await _Server(config, ready=ready, stop=stop, streams=web.state.streams).serve([sock])
+    server = _Server(config, ready=ready, stop=stop, streams=web.state.streams)
+    try:
+        await server.serve([sock])
+    except asyncio.CancelledError:
+        # What the requests under way work with is about to be closed.
+        for task in server.server_state.tasks:
+            task.cancel()
+        raise
 
 
 class _Server(uvicorn.Server):

@@ -1,7 +1,7 @@
 """Values to HTML. What a server sent or a user typed is escaped here, and marked up nowhere."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -15,7 +15,7 @@ import codewalk
 from codewalk.app import App
 from codewalk.health.status import HealthStatus, Reason, State, rfc3339
 from codewalk.view import Server
-from codewalk.web.files import ASSETS, TEMPLATES
+from codewalk.web.files import ADDRESSES, TEMPLATES
 from codewalk.web.problems import Problem
 from codewalk.workspace.sessions import SessionList
 
@@ -89,7 +89,8 @@ async def take_snapshot(app: App, *, trouble: str | None = None) -> Snapshot:
 class Views:
     """The templates. The macros under `parts/` serve pages and live updates alike."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
         env = Environment(
             loader=DictLoader(TEMPLATES),
             autoescape=True,
@@ -99,16 +100,16 @@ class Views:
             auto_reload=False,
         )
         env.filters |= {"age": age, "rfc3339": rfc3339, "sentence": sentence, "local_path": _short}
-        env.globals |= {"asset": ASSETS, "version": codewalk.__version__}
+        env.globals |= {"asset": ADDRESSES, "version": codewalk.__version__}
         self._templates = {name: env.get_template(name) for name in TEMPLATES}
 
     def page(self, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        return HTMLResponse(self._templates[name].render(values | {"now": _now()}), status)
+        return HTMLResponse(self._templates[name].render(values | {"now": self._now()}), status)
 
     def servers_page(
         self, shown: Snapshot, *, status: int = 200, notice: "Notice | None" = None
     ) -> HTMLResponse:
-        values = {"shown": shown, "active": shown.active, "sessions": _sessions(shown)}
+        values = {"shown": shown, "active": shown.active, "sessions": self._sessions(shown)}
         return self.page("servers.html", status=status, notice=notice, **values)
 
     def error_page(self, problem: Problem) -> HTMLResponse:
@@ -118,18 +119,18 @@ class Views:
 
     def live_servers(self, shown: Snapshot) -> str:
         parts = self._parts("parts/server.html")
-        return _part("servers", parts.server_list(shown, _now())) + self._chrome(shown)
+        return _part("servers", parts.server_list(shown, self._now())) + self._chrome(shown)
 
     def live_rows(self, servers: Iterable[Server]) -> str:
-        parts, now = self._parts("parts/server.html"), _now()
+        parts, now = self._parts("parts/server.html"), self._now()
         return "".join(_part(f"server-{s.id}", parts.server_row(s, now)) for s in servers)
 
     def live_pulses(self, servers: Iterable[Server]) -> str:
-        parts, now = self._parts("parts/server.html"), _now()
+        parts, now = self._parts("parts/server.html"), self._now()
         return "".join(_part(f"pulse-{s.id}", parts.pulse(s, now)) for s in servers)
 
     def live_sessions(self, shown: Snapshot) -> str:
-        html = self._parts("parts/sessions.html").session_list(_sessions(shown), _now())
+        html = self._parts("parts/sessions.html").session_list(self._sessions(shown), self._now())
         return _part("sessions", html) + self._chrome(shown)
 
     def live_notice(self, notice: "Notice | None") -> str:
@@ -140,6 +141,23 @@ class Views:
 
     def _chrome(self, shown: Snapshot) -> str:
         return _part("active", self._parts("parts/chrome.html").active_server(shown.active))
+
+    def _sessions(self, shown: Snapshot) -> dict[str, Any]:
+        listing, active = shown.sessions, shown.active
+        found = listing.sessions if listing else ()
+        fetched = listing.fetched_at if listing else None
+        fresh = fetched is not None and (self._now() - fetched).total_seconds() < FRESH
+        down = active is not None and active.health.state is State.UNHEALTHY
+        return {
+            "active": active,
+            "trouble": shown.trouble or (sentence(active.health) if active and down else None),
+            "shown": found[:MAX_SESSIONS],
+            "total": len(found),
+            "fetched_at": fetched,
+            "fresh": fresh,
+            # Asked for once by the page itself; after a failure the user decides.
+            "wanted": active is not None and not fresh and not down and not shown.trouble,
+        }
 
     def _parts(self, name: str) -> Any:
         template: Template = self._templates[name]
@@ -174,24 +192,6 @@ def sentence(health: HealthStatus) -> str:
     return health.detail or SENTENCES[health.reason]
 
 
-def _sessions(shown: Snapshot) -> dict[str, Any]:
-    listing, active = shown.sessions, shown.active
-    found = listing.sessions if listing else ()
-    fetched = listing.fetched_at if listing else None
-    fresh = fetched is not None and (_now() - fetched).total_seconds() < FRESH
-    down = active is not None and active.health.state is State.UNHEALTHY
-    return {
-        "active": active,
-        "trouble": shown.trouble or (sentence(active.health) if active and down else None),
-        "shown": found[:MAX_SESSIONS],
-        "total": len(found),
-        "fetched_at": fetched,
-        "fresh": fresh,
-        # Asked for once by the page itself; after a failure the user decides.
-        "wanted": active is not None and not fresh and not down and not shown.trouble,
-    }
-
-
 def _visible(server: Server) -> tuple[object, ...]:
     profile, health = server.profile, server.health
     return (
@@ -209,7 +209,3 @@ def _short(directory: str) -> str:
     """The last two folders of a path; the whole is in the title."""
     parts = directory.rstrip("/").rsplit("/", 2)
     return directory if len(parts) < 3 or not parts[0] else f"…/{parts[1]}/{parts[2]}"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

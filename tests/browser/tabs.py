@@ -1,0 +1,37 @@
+"""A tab that fails its test when the browser has something to complain about."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+from tests.integration.web.running import Running
+
+expect.set_options(timeout=10_000)
+
+
+@asynccontextmanager
+async def open_context(browser: Browser, **options: Any) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context(**options)
+    context.set_default_timeout(10_000)
+    try:
+        yield context
+    finally:
+        await context.close()
+
+
+@asynccontextmanager
+async def open_tab(context: BrowserContext, web: Running) -> AsyncIterator[Page]:
+    """The front page, opened as a person does who clicks the printed address.
+
+    Afterwards no error may stand in the console: no broken script, no violation of the content
+    security policy, no failed request.
+    """
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto(web.address)
+    yield page
+    assert complaints == []
