@@ -2,21 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Final
 
 from fastapi.sse import ServerSentEvent
 
 from codewalk.app import App
 from codewalk.events import Event, Kind
-from codewalk.web.views import Snapshot, Views, take_snapshot
+from codewalk.web.views import Snapshot, Views, take_servers, take_snapshot, visible
 
 TICK: Final = 2.0
 """Seconds between two looks for what changes without news: when a server was last checked."""
 
 GAP: Final = 0.05
 """Seconds between two messages to a page: a burst of changes is one message, and one repaint."""
+
+
+_ABOUT_ALL: Final = frozenset({Kind.SERVERS, Kind.ACTIVE, Kind.LOST})
+"""Events after which any part of a page may have changed."""
 
 
 class Streams:
@@ -86,71 +89,57 @@ def _messages(app: App, event: Event) -> Iterable[ServerSentEvent]:
                     yield ServerSentEvent(event=event.kind, data=server.to_json())
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class News:
-    """What several events come to: each part of a page is repainted once."""
-
-    servers: bool = False
-    rows: frozenset[str] = frozenset()
-    sessions: bool = False
-
-    @classmethod
-    def of(cls, events: Iterable[Event], active_id: str | None) -> Self:
-        events = tuple(events)
-        kinds = {event.kind for event in events}
-        whole = bool(kinds & {Kind.SERVERS, Kind.ACTIVE, Kind.LOST})
-        rows = {e.server_id for e in events if e.kind is Kind.HEALTH and e.server_id}
-        told = {e.server_id for e in events if e.kind is Kind.SESSIONS}
-        return cls(
-            servers=whole,
-            rows=frozenset() if whole else frozenset(rows),
-            sessions=whole or active_id in rows or active_id in told,
-        )
-
-
 class Page:
     """One open page: what it shows, and what has to be sent so that it shows what is."""
 
     def __init__(self, app: App, views: Views) -> None:
         self._app = app
         self._views = views
+        self._rows: dict[str, object] = {}
         self._checked: dict[str, datetime | None] = {}
+        self._news: str | None = None
 
     async def catch_up(self, stamp: str | None) -> str:
         """All parts, or nothing where the page was painted from just this state."""
         shown = await take_snapshot(self._app)
+        self._remember(shown)
         if shown.stamp == stamp:
-            return ""  # checks made since then are told with the first pulse
-        self._remember()
-        return self._whole(shown)
+            self._checked = {}  # checks made since it was painted are told with the first pulse
+            return ""
+        return self._views.live_sessions(shown) + self._views.live_servers(shown)
 
     async def follow(self, events: Iterable[Event]) -> str:
         """The parts that changed, as they are now rather than as they were at the event."""
+        events = tuple(events)
         active = self._app.active()
-        news = News.of(events, active.id if active else None)
-        if news.servers or news.sessions:
-            shown = await take_snapshot(self._app)
-            if news.servers:
-                self._remember()
-                return self._whole(shown)
-            return self._rows(news.rows) + self._views.live_sessions(shown)
-        return self._rows(news.rows)
+        about = {event.server_id for event in events}
+        switched = any(event.kind in _ABOUT_ALL for event in events)
+        if not switched and (active is None or active.id not in about):
+            return self._rows_of(take_servers(self._app))
+        shown = await take_snapshot(self._app)
+        return self._views.live_sessions(shown) + self._rows_of(shown)
 
     def pulse(self) -> str:
         """When each server was last checked, where that changed."""
-        before, now = self._checked, self._remember()
-        changed = [s for s in self._app.servers() if before.get(s.id) != now[s.id]]
+        servers = self._app.servers()
+        before, self._checked = self._checked, {s.id: s.health.checked_at for s in servers}
+        changed = [s for s in servers if before.get(s.id) != s.health.checked_at]
         return self._views.live_pulses(changed)
 
-    def _whole(self, shown: Snapshot) -> str:
-        return self._views.live_servers(shown) + self._views.live_sessions(shown)
+    def _rows_of(self, shown: Snapshot) -> str:
+        """The rows that look different now; the list as a whole where they aren't the same ones."""
+        before, news = self._rows, self._news
+        self._remember(shown)
+        if list(before) != list(self._rows) or news != shown.news:
+            return self._views.live_servers(shown)
+        return self._views.live_rows(s for s in shown.servers if before[s.id] != self._rows[s.id])
 
-    def _rows(self, ids: frozenset[str]) -> str:
-        return self._views.live_rows([s for s in self._app.servers() if s.id in ids])
-
-    def _remember(self) -> dict[str, datetime | None]:
-        self._checked = {s.id: s.health.checked_at for s in self._app.servers()}
-        return self._checked
+    def _remember(self, shown: Snapshot) -> None:
+        before, self._rows = self._rows, {s.id: visible(s) for s in shown.servers}
+        self._news = shown.news
+        self._checked |= {
+            s.id: s.health.checked_at for s in shown.servers if before.get(s.id) != self._rows[s.id]
+        }
 
 
 async def page_parts(

@@ -63,7 +63,7 @@ class Snapshot:
     def stamp(self) -> str:
         """Differs where what is shown differs, but for when servers were last checked."""
         fetched = self.sessions.fetched_at if self.sessions else None
-        seen = [_visible(server) for server in self.servers]
+        seen = [visible(server) for server in self.servers]
         told = repr((seen, self.generation, fetched, self.trouble, self.news))
         return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -84,6 +84,17 @@ async def take_snapshot(app: App, *, trouble: str | None = None) -> Snapshot:
                 trouble=trouble,
                 news=app.local_news,
             )
+
+
+def take_servers(app: App) -> Snapshot:
+    """What is, without the sessions."""
+    return Snapshot(
+        servers=app.servers(),
+        active=app.active(),
+        sessions=None,
+        generation=app.generation.number,
+        news=app.local_news,
+    )
 
 
 class Views:
@@ -119,7 +130,7 @@ class Views:
 
     def live_servers(self, shown: Snapshot) -> str:
         parts = self._parts("parts/server.html")
-        return _part("servers", parts.server_list(shown, self._now())) + self._chrome(shown)
+        return _part("servers", parts.server_list(shown, self._now()))
 
     def live_rows(self, servers: Iterable[Server]) -> str:
         parts, now = self._parts("parts/server.html"), self._now()
@@ -192,7 +203,8 @@ def sentence(health: HealthStatus) -> str:
     return health.detail or SENTENCES[health.reason]
 
 
-def _visible(server: Server) -> tuple[object, ...]:
+def visible(server: Server) -> tuple[object, ...]:
+    """What a row shows, but for when the server was last checked and how fast it answered."""
     profile, health = server.profile, server.health
     return (
         *(profile.id, profile.url, profile.label, profile.managed, profile.updated_at),

@@ -80,7 +80,8 @@ async def test_a_change_of_health_is_one_row(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         await web.app.add_server(CLOSED, check=False)
         server = await web.app.add_server(mock.url, label="Box", check=False)
-        async with open_page(web) as parts:
+        async with open_page(web, stamp="old") as parts:
+            await parts.until("servers", "Box")
             await web.app.check(server.id)
             sent = await parts.next()
         assert sent.keys() == {f"server-{server.id}"}
@@ -92,7 +93,8 @@ async def test_a_burst_of_changes_is_one_message(tmp_path: Path) -> None:
         servers = [
             await web.app.add_server(f"{CLOSED}/{number}", check=False) for number in range(5)
         ]
-        async with open_page(web) as parts:
+        async with open_page(web, stamp="old") as parts:
+            await parts.next()
             for server in servers[1:]:
                 web.app.parts.monitor.adopt(server.id, (await web.app.test_connection(CLOSED)))
             rows: set[str] = set()
@@ -110,11 +112,16 @@ async def test_after_a_switch_the_page_has_nothing_of_the_former_server(tmp_path
         await web.app.sessions()
         await web.app.switch_to(first.id)
         await web.app.sessions()
-        async with open_page(web) as parts:
+        async with open_page(web, stamp="old") as parts:
+            await parts.until("sessions", "Of A")
             await web.app.switch_to(second.id)
-            sent = await parts.until("sessions", "Of B")
+            sent = await parts.next()
+        assert "Of B" in sent["sessions"]
         assert "Of A" not in str(sent)
         assert ">B<" in sent["active"]
+        # Nothing else of the list is painted again.
+        rows = {f"server-{first.id}", f"server-{second.id}"}
+        assert sent.keys() == {"sessions", "active", *rows}
 
 
 async def test_a_list_on_its_way_when_another_server_became_active_is_not_shown(
