@@ -1,0 +1,1 @@
+"""Speed, measured: `make bench`, or `python -m bench NAME…` for some of it (docs/benchmarks.md)."""

@@ -1,0 +1,73 @@
+"""Runs the parts named, or all, and prints a table of each: `python -m bench [health …]`."""
+
+import argparse
+import asyncio
+import json
+import platform
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import health, startup, switch
+from bench.process import cores, raise_file_limit
+from bench.table import Report
+
+Part = Callable[[argparse.Namespace], Awaitable[Report]]
+
+PARTS: dict[str, Part] = {
+    "health": lambda options: health.run(seconds=options.seconds, rounds=options.rounds),
+    "startup": lambda _: startup.run(),
+    "switch": lambda _: switch.run(),
+}
+
+
+def main() -> int:
+    options = _options()
+    cores()  # says what is wrong before anything is started
+    raise_file_limit()
+    machine = _machine()
+    print(", ".join(machine.values()), end="\n\n", flush=True)
+    reports: dict[str, Report] = {}
+    for name in options.parts or PARTS:
+        reports[name] = asyncio.run(_measured(PARTS[name], options))
+        print(reports[name], flush=True)
+    if options.json:
+        found = {name: report.to_json() for name, report in reports.items()}
+        taken = {"at": datetime.now(UTC).isoformat(), "machine": machine, "parts": found}
+        options.json.write_text(json.dumps(taken, indent=2) + "\n")
+    met = all(target.met for report in reports.values() for target in report.targets)
+    return 0 if met else 1
+
+
+async def _measured(part: Part, options: argparse.Namespace) -> Report:
+    return await part(options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every single figure, too")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of one health round")
+    parser.add_argument("--rounds", type=int, default=3, help="of health checks")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    return options
+
+
+def _machine() -> dict[str, Any]:
+    info = Path("/proc/cpuinfo").read_text()
+    names = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
+    one, five, _ = (float(part) for part in Path("/proc/loadavg").read_text().split()[:3])
+    return {
+        "cpu": f"{len(names)} cores {names[0] if names else platform.machine()}",
+        "system": f"Linux {platform.release()}",
+        "python": f"Python {platform.python_version()}",
+        "load": f"load before {one:.1f} (1 min) {five:.1f} (5 min)",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""The floor: aiohttp and a JSON parse, nothing else.
+
+`python -m bench.contenders.bare URLS SECONDS`
+"""
+
+import asyncio
+from itertools import cycle
+
+import aiohttp
+import orjson
+import uvloop
+
+from bench.contenders.pace import arguments, measure
+from bench.nginx import VERSION
+
+AT_ONCE = 100
+
+
+async def main() -> None:
+    urls, seconds = arguments()
+    targets = cycle([url + "/global/health" for url in urls])
+    done = 0
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        nonlocal done
+        while True:
+            async with session.get(next(targets)) as answer:
+                body = orjson.loads(await answer.read())
+            assert answer.status == 200
+            assert body == {"healthy": True, "version": VERSION}
+            done += 1
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        workers = [group.create_task(work(session)) for _ in range(AT_ONCE)]
+        await measure(lambda: done, servers=len(urls), seconds=seconds)
+        for worker in workers:
+            worker.cancel()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
