@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from codewalk.connecting import Connector
@@ -29,9 +28,6 @@ from codewalk.view import Removed, Server
 from codewalk.workspace.models import ModelList, list_models, use_model
 from codewalk.workspace.scope import Scope
 from codewalk.workspace.sessions import SessionList, cached_sessions, fetch_sessions
-
-if TYPE_CHECKING:
-    from codewalk.opencode.connection import Connection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,21 +194,21 @@ class App:
         Raises `NoActiveServer`, `ServerUnreachable`, and `Superseded` where another server became
         active meanwhile: a list on its way is never shown under another server.
         """
-        profile = self._active()
-        scope = self.scope(profile.id)
-        before = await cached_sessions(scope, directory)
-        if cached:
-            return before
-        async with self._asking(profile) as connection:
+        async with self._active_server() as profile:
+            scope = self.scope(profile.id)
+            before = await cached_sessions(scope, directory)
+            if cached:
+                return before
+            connection = await self._connector.connect(profile)
             fresh = await fetch_sessions(scope, connection, directory)
-        if fresh.sessions != before.sessions:
-            self.announcer.announce(Event(kind=Kind.SESSIONS, server_id=profile.id))
-        return fresh
+            if fresh.sessions != before.sessions:
+                self.announcer.announce(Event(kind=Kind.SESSIONS, server_id=profile.id))
+            return fresh
 
     async def models(self) -> ModelList:
         """The models that the active server's connected providers offer. Raises as `sessions`."""
-        profile = self._active()
-        async with self._asking(profile) as connection:
+        async with self._active_server() as profile:
+            connection = await self._connector.connect(profile)
             return await list_models(self.scope(profile.id), connection)
 
     async def use_model(self, ref: str) -> ModelList:
@@ -220,8 +216,8 @@ class App:
 
         Raises `InvalidValue` for one that it doesn't offer, and as `sessions`.
         """
-        profile = self._active()
-        async with self._asking(profile) as connection:
+        async with self._active_server() as profile:
+            connection = await self._connector.connect(profile)
             return await use_model(self.scope(profile.id), connection, ref)
 
     async def kept_state(self, ref: str | None = None) -> Sequence[StateSize]:
@@ -279,14 +275,18 @@ class App:
             self._connector.forget(draft.id)
 
     @asynccontextmanager
-    async def _asking(self, profile: ServerProfile) -> AsyncIterator["Connection"]:
-        """A request to the active server: ended by a switch, and a failed one has it checked."""
-        try:
-            async with self.generation.work():
-                yield await self._connector.connect(profile)
-        except RequestFailed as exc:
-            self._monitor.check_soon(profile.id)
-            raise ServerUnreachable(f"{profile.name}: {exc.detail}", value=profile.url) from exc
+    async def _active_server(self) -> AsyncIterator[ServerProfile]:
+        """Work for the active server: ended by a switch, and a failed request has it checked.
+
+        Which one is active is asked inside: nothing can come between that and the work.
+        """
+        async with self.generation.work():
+            profile = self._active()
+            try:
+                yield profile
+            except RequestFailed as exc:
+                self._monitor.check_soon(profile.id)
+                raise ServerUnreachable(f"{profile.name}: {exc.detail}", value=profile.url) from exc
 
 
 def _why(status: HealthStatus) -> str:
