@@ -14,8 +14,8 @@ from tests.mock_opencode import MockOpenCode
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 CLOSED = "http://127.0.0.1:9"
-SOON = 1000
-"""Milliseconds within which a change shows."""
+SOON = 2000
+"""Milliseconds within which a change shows: a second is promised, and a busy machine has two."""
 
 
 def row(tab: Page, name: str) -> Locator:
@@ -131,7 +131,7 @@ async def test_what_happens_shows_in_all_tabs_without_a_reload(
         mock.script("*", web_page())
         web.app.parts.monitor.check_soon(server.id)
         for tab in (first, second):
-            await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=2 * SOON)
+            await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=SOON)
             await expect(row(tab, "Box")).to_contain_text("is it an OpenCode server?")
 
         other.world.add_session("Elsewhere")

@@ -146,4 +146,4 @@ async def healthz() -> Any:
 
 @router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> JSONResponse:
-    return JSONResponse(request.app.state.openapi)
+    return JSONResponse(request.app.state.openapi())

@@ -7,7 +7,6 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from codewalk.web import api
 from codewalk.web.models import ProblemBody
 from codewalk.web.problems import MEDIA_TYPE
 
@@ -32,9 +31,7 @@ _ALWAYS: Final = (401, 403, 413, 422, 500, 503)
 
 def document(web: FastAPI) -> dict[str, Any]:
     """The document, with every answer declared."""
-    routes = [route for route in web.routes if getattr(route, "path", "").startswith(api.PREFIX)]
-    made = get_openapi(title=web.title, version=web.version, routes=routes or web.routes)
-    made["paths"] = {p: item for p, item in made["paths"].items() if p.startswith(api.PREFIX)}
+    made = get_openapi(title=web.title, version=web.version, routes=web.routes)
     parts = made["components"]
     schemas = parts["schemas"]
     for leftover in ("HTTPValidationError", "ValidationError"):
@@ -51,12 +48,13 @@ def document(web: FastAPI) -> dict[str, Any]:
 
 
 def _complete(path: str, operation: dict[str, Any]) -> None:
-    open_to_all = path.endswith("/healthz")
-    operation["security"] = [] if open_to_all else [{"token": []}]
+    statuses = {*_ALWAYS, *_specific(path, operation)}
+    operation["security"] = [{"token": []}]
+    if path.endswith("/healthz"):
+        operation["security"] = []
+        statuses -= {401}
     answers = operation["responses"]
-    for status in sorted(
-        {*_ALWAYS, *_specific(path, operation)} - ({401} if open_to_all else set())
-    ):
+    for status in sorted(statuses):
         answers[str(status)] = {
             "description": _MEANINGS[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},

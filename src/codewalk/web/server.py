@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Final
 
 import uvicorn
@@ -54,7 +55,8 @@ def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
     web.state.views = views = Views()
     web.include_router(api.router)
     web.include_router(pages.router)
-    web.state.openapi = openapi.document(web)
+    # Made when it is first asked for: most starts never need it.
+    web.state.openapi = cache(lambda: openapi.document(web))
     web.add_middleware(
         Guard,
         access=Access(token, hosts),
