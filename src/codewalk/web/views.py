@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from markupsafe import Markup
 
 import codewalk
 from codewalk.app import App
+from codewalk.errors import NoActiveServer, Superseded
 from codewalk.health.status import HealthStatus, Reason, State, rfc3339
 from codewalk.view import Server
 from codewalk.web.files import ADDRESSES, TEMPLATES
@@ -70,20 +72,24 @@ class Snapshot:
 
 async def take_snapshot(app: App, *, trouble: str | None = None) -> Snapshot:
     """What is, with the active server's sessions as last fetched. Raises `StorageError`."""
-    while True:
-        active = app.active()
-        sessions = await app.sessions(cached=True) if active else None
-        now = app.active()
-        # The list was read from the store: meanwhile another server may have become active.
-        if (now.id if now else None) == (sessions.server_id if sessions else None):
-            return Snapshot(
-                servers=app.servers(),
-                active=now,
-                sessions=sessions,
-                generation=app.generation.number,
-                trouble=trouble,
-                news=app.local_news,
-            )
+    sessions = await _cached_sessions(app)
+    # Nothing is awaited from here on: all that is in a snapshot is of one moment.
+    return Snapshot(
+        servers=app.servers(),
+        active=app.active(),
+        sessions=sessions,
+        generation=app.generation.number,
+        trouble=trouble,
+        news=app.local_news,
+    )
+
+
+async def _cached_sessions(app: App) -> SessionList | None:
+    """The active server's, whichever that is once they are read; None without one."""
+    while app.active():
+        with suppress(Superseded, NoActiveServer):
+            return await app.sessions(cached=True)
+    return None
 
 
 def take_servers(app: App) -> Snapshot:
