@@ -8,7 +8,8 @@
     leak      prints its password, then serves
     loud      prints three megabytes, then serves
     refuse    ends at once with status 7
-    silent    never gets ready
+    silent    never gets ready; opens and closes the named pipe `FAKE_OPENCODE_PIPE`, so that a
+              test knows when it is there
     public    says that it listens on every address
 """
 
@@ -49,6 +50,8 @@ def main():
         print("Error: nothing doing", flush=True)
         sys.exit(7)
     if MODE == "silent":
+        with open(os.environ["FAKE_OPENCODE_PIPE"], "w"):
+            pass
         signal.pause()
     if MODE == "launcher":
         child = subprocess.Popen(

@@ -42,7 +42,12 @@ def start(tmp_path: Path, data: Path) -> Start:
         mode: str = "serve", *, executable: Path | None = None, timing: Timing = QUICK
     ) -> AsyncIterator[tuple[LocalServer, Watch]]:
         watch = Watch()
-        environment = {**os.environ, "FAKE_OPENCODE": mode, "CODEWALK_TOKEN": "not for opencode"}
+        environment = {
+            **os.environ,
+            "FAKE_OPENCODE": mode,
+            "FAKE_OPENCODE_PIPE": str(tmp_path / "pipe"),
+            "CODEWALK_TOKEN": "not for opencode",
+        }
         executable = executable or write_fake(tmp_path)
         async with LocalServer(
             executable, data, on_change=watch, environment=environment, timing=timing
@@ -101,9 +106,13 @@ def is_guard(process: psutil.Process) -> bool:
 
 
 @pytest.mark.parametrize("mode", ["stubborn", "launcher", "silent"])
-async def test_it_ends_in_time_whatever_it_is(start: Start, mode: str) -> None:
+async def test_it_ends_in_time_whatever_it_is(start: Start, mode: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
     async with start(mode) as (_, watch):
-        await watch.until(Phase.STARTING if mode == "silent" else Phase.RUNNING)
+        if mode == "silent":
+            await asyncio.to_thread((tmp_path / "pipe").read_bytes)
+        else:
+            await watch.until(Phase.RUNNING)
         (guard,) = (p for p in psutil.Process().children() if is_guard(p))
         family = [guard, *guard.children(recursive=True)]
         began = monotonic()
