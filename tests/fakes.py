@@ -120,6 +120,11 @@ class FakeConnection(Connection):
         self.asked: list[tuple[str, float]] = []
         self.params: list[Mapping[str, str] | None] = []
         self.under_way = 0
+        self.resolving = False
+
+    @property
+    def is_resolving(self) -> bool:
+        return self.resolving
 
     @property
     def paths(self) -> list[str]:

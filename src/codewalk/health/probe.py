@@ -130,7 +130,7 @@ async def probe(
             return result
     except TimeoutError:
         proof = fallback and fallback.proof()
-        return proof or CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {budget:g} s.")
+        return proof or _out_of_time(connection, budget)
 
 
 async def _health_then_path(question: _Question, fallback: _Fallback) -> CheckResult:
@@ -168,6 +168,13 @@ async def _second_major(connection: "Connection") -> CheckResult | None:
         if isinstance(body, dict) and (body.get("healthy") is True or _major(version) == 2):
             return _incompatible(version or "2")
     return None
+
+
+def _out_of_time(connection: "Connection", budget: float) -> CheckResult:
+    if connection.is_resolving:
+        detail = f"The server's name wasn't resolved within {budget:g} s."
+        return CheckResult(reason=Reason.DNS, detail=detail)
+    return CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {budget:g} s.")
 
 
 def _judge(path: str, answer: "Answer", body: Any) -> CheckResult:

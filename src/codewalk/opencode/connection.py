@@ -128,6 +128,11 @@ class Connection:
     def __repr__(self) -> str:
         return f"Connection({self.url!r})"
 
+    @property
+    def is_resolving(self) -> bool:
+        """Whether the server's name is being looked up: a timeout now is the name's fault."""
+        return self._resolver.is_resolving(self._host)
+
     async def get(
         self,
         path: str,
@@ -225,7 +230,7 @@ class Connection:
                 exc,
                 place=self._place,
                 timeout=timeout,
-                resolving=self._resolver.is_resolving(self._host),
+                resolving=self.is_resolving,
             ) from exc
 
     async def _send(

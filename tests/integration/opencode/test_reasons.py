@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from codewalk.health.probe import probe
 from codewalk.health.status import Reason
 from codewalk.opencode.connection import Connections, RequestFailed
 from codewalk.opencode.resolver import Resolver
@@ -263,3 +264,10 @@ async def test_a_good_certificate_is_taken(tmp_path: Path) -> None:
         Connections(ssl_context=trust) as connections,
     ):
         assert await connections.connect(server.url).get_json("/path")
+
+
+async def test_a_check_whose_time_goes_into_the_name_blames_the_name() -> None:
+    with stuck_lookup() as lookup:
+        async with Connections(resolver=Resolver(lookup=lookup)) as connections:
+            result = await probe(connections.connect("http://slow.example:4096"), budget=0.2)
+    assert result.reason is Reason.DNS
