@@ -13,6 +13,7 @@ from codewalk.cli.output import is_terminal, note, say
 
 if TYPE_CHECKING:
     from codewalk.cli.listening import Address
+    from codewalk.secret import Secret
 
 DEFAULT_PORT: Final = 4090
 
@@ -64,12 +65,12 @@ def _up(
             url = address.url_with(token)
             instance.tell(address.url)
 
-            def ready() -> None:
+            def ready(invitation: "Secret") -> None:
                 say(f"CodeWalk is ready at {url}")
                 if is_terminal(sys.stderr):
                     note("Ctrl-C stops it.")
                 if not no_browser and can_open(os.environ, sys.platform):
-                    open_browser(url)
+                    open_browser(address.url_with(invitation))
 
             live(
                 Living(
