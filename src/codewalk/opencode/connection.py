@@ -23,6 +23,7 @@ from codewalk.health.status import Reason
 from codewalk.opencode.address import origin_of, plain_zone, redirect_of, shown_origin
 from codewalk.opencode.answer import MAX_BODY, Answer, TooLarge, read_body
 from codewalk.opencode.failures import FOREIGN, refused, translate
+from codewalk.opencode.interim import BoundedConnector
 from codewalk.opencode.resolver import Resolver
 from codewalk.secret import Secret
 from codewalk.servers.profile import DEFAULT_USERNAME
@@ -59,7 +60,7 @@ class Connections:
     async def __aenter__(self) -> Self:
         self._resolver = self._resolver or Resolver()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=BoundedConnector(
                 limit=0,
                 resolver=self._resolver,
                 ttl_dns_cache=_DNS_TTL,

@@ -106,6 +106,9 @@ class Guard:
             return self._deny(path)
         if scope["method"] not in SAFE and not is_same_origin(headers):
             return self._forbid(path, "This change didn't come from one of CodeWalk's own pages.")
+        if is_api(path) and headers.get("sec-fetch-site") in ("same-site", "cross-site"):
+            # To ask a server is no change, but it costs that server and fills the cache.
+            return self._forbid(path, "This request came from another site's page.")
         return None
 
     def _take_token(self, scope: Scope, port: int, *, by_cookie: bool) -> Response | None:
