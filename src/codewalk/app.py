@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from codewalk.connecting import Connector
@@ -16,7 +17,7 @@ from codewalk.events import Announcer, Event, Kind
 from codewalk.generation import Generation
 from codewalk.health.monitor import Monitor
 from codewalk.health.probe import BUDGET
-from codewalk.health.status import HealthStatus, State
+from codewalk.health.status import HealthStatus, Reason, State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.draft import Change, fields_of, new_profile
@@ -27,7 +28,15 @@ from codewalk.storage.state import StateSize, StateStore
 from codewalk.view import Removed, Server
 from codewalk.workspace.models import ModelList, list_models, use_model
 from codewalk.workspace.scope import Scope
-from codewalk.workspace.sessions import SessionList, cached_sessions, fetch_sessions
+from codewalk.workspace.sessions import (
+    SessionList,
+    cached_sessions,
+    check_directory,
+    fetch_sessions,
+)
+
+if TYPE_CHECKING:
+    from codewalk.opencode.connection import Connection
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,14 +201,16 @@ class App:
         """The active server's sessions, newest first; `cached` asks no server.
 
         Raises `NoActiveServer`, `ServerUnreachable`, and `Superseded` where another server became
-        active meanwhile: a list on its way is never shown under another server.
+        active meanwhile: a list on its way is never shown under another server. `InvalidValue`
+        for a directory that can't be asked for.
         """
+        check_directory(directory)
         async with self._active_server() as profile:
             scope = self.scope(profile.id)
             before = await cached_sessions(scope, directory)
             if cached:
                 return before
-            connection = await self._connector.connect(profile)
+            connection = await self._connect(profile)
             fresh = await fetch_sessions(scope, connection, directory)
             if fresh.sessions != before.sessions:
                 self.announcer.announce(Event(kind=Kind.SESSIONS, server_id=profile.id))
@@ -208,7 +219,7 @@ class App:
     async def models(self) -> ModelList:
         """The models that the active server's connected providers offer. Raises as `sessions`."""
         async with self._active_server() as profile:
-            connection = await self._connector.connect(profile)
+            connection = await self._connect(profile)
             return await list_models(self.scope(profile.id), connection)
 
     async def use_model(self, ref: str) -> ModelList:
@@ -217,7 +228,7 @@ class App:
         Raises `InvalidValue` for one that it doesn't offer, and as `sessions`.
         """
         async with self._active_server() as profile:
-            connection = await self._connector.connect(profile)
+            connection = await self._connect(profile)
             return await use_model(self.scope(profile.id), connection, ref)
 
     async def kept_state(self, ref: str | None = None) -> Sequence[StateSize]:
@@ -227,6 +238,10 @@ class App:
     async def clear_state(self, ref: str) -> int:
         """Forgets all state kept for a server, not the server; how many keys it was."""
         return await self._state.clear(self._find(ref).id)
+
+    async def unlock(self) -> None:
+        """Makes stored passwords readable: their `reveal()` gives them from now on."""
+        await self._connector.unlock()
 
     def scope(self, server_id: str) -> Scope:
         """The door to the state of one server."""
@@ -273,6 +288,12 @@ class App:
         finally:
             self._monitor.forget(draft.id)
             self._connector.forget(draft.id)
+
+    async def _connect(self, profile: ServerProfile) -> "Connection":
+        if self._monitor.holds(profile.id):
+            detail = self._monitor.status(profile.id).detail
+            raise RequestFailed(Reason.REFUSED, detail or "It isn't running.")
+        return await self._connector.connect(profile)
 
     @asynccontextmanager
     async def _active_server(self) -> AsyncIterator[ServerProfile]:

@@ -45,7 +45,7 @@ class Connector:
             return known[1]
         connections = self._connections or await self._open()
         if profile.basic_auth_password is not None:
-            await self._vault.unlock()
+            await self.unlock()
         enabled = profile.basic_auth_enabled
         connection = connections.connect(
             profile.url,
@@ -54,6 +54,10 @@ class Connector:
         )
         self._known[profile.id] = profile, connection
         return connection
+
+    async def unlock(self) -> None:
+        """Loads the key of the stored passwords. Raises `StorageError`."""
+        await self._vault.unlock()
 
     def forget(self, server_id: str) -> None:
         """Drops a server's connection; the next one is made anew."""

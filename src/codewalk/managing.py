@@ -1,5 +1,6 @@
 """The managed local server as one of the servers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,18 +10,21 @@ from pathlib import Path
 from typing import Final
 
 from codewalk.app import App
-from codewalk.errors import DuplicateServer
+from codewalk.errors import DuplicateServer, StorageError
 from codewalk.events import Event, Kind
 from codewalk.health.status import HealthStatus, Reason, State
 from codewalk.opencode.local import LocalServer, LocalStatus, Phase
+from codewalk.opening import STOPPED
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.draft import new_profile
 from codewalk.servers.profile import ServerProfile
 
 LABEL: Final = "Local"
+RETRY_AFTER: Final = 1.0
+"""Seconds until a store that couldn't be written is tried again."""
+
 STARTING: Final = "The local OpenCode server is starting."
-STOPPED: Final = "The local OpenCode server runs while `codewalk up` does."
 
 
 @asynccontextmanager
@@ -70,13 +74,19 @@ async def _put(app: App, url: str, password: Secret) -> None:
     now = datetime.now(UTC)
     new = replace(new_profile(url, password=password, now=now), managed=True)
     put = partial(rules.put_managed, url=url, password=password, now=now)
-    try:
-        roster = await app.parts.registry.change(
-            lambda roster: put(roster, new=_named(roster, new))
-        )
-    except DuplicateServer as exc:
-        app.local_news = f"The local OpenCode server can't be shown: {exc.message}"
-        return
+    roster: rules.Roster | None = None
+    while roster is None:
+        try:
+            roster = await app.parts.registry.change(lambda r: put(r, new=_named(r, new)))
+        except DuplicateServer as exc:
+            app.local_news = f"The local OpenCode server can't be shown: {exc.message}"
+            return
+        except StorageError as exc:
+            # Another process may just be busy with the store: that must not end the app.
+            app.local_news = f"The local OpenCode server can't be shown yet: {exc.message}"
+            app.announcer.announce(Event(kind=Kind.SERVERS))
+            await asyncio.sleep(RETRY_AFTER)
+    app.local_news = None
     if roster.managed:
         app.parts.monitor.release(roster.managed.id)
 

@@ -14,7 +14,7 @@ from codewalk.events import Announcer, Event, Kind
 from codewalk.generation import Generation
 from codewalk.health.checker import Checker
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import State
+from codewalk.health.status import HealthStatus, State
 from codewalk.servers import roster as rules
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
@@ -28,6 +28,8 @@ from codewalk.storage.state import StateStore
 
 FOLLOW_EVERY: Final = 0.4
 """Seconds between two looks for what other processes changed; a second is promised."""
+
+STOPPED: Final = "The local OpenCode server runs while `codewalk up` does."
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
         if watch:
             await registry.change(rules.start)
         await stack.enter_async_context(monitor)
+        _hold_managed(monitor, registry.roster, watch=watch)
         reactions.follow(Roster(), registry.roster)
         app = App(
             Parts(
@@ -110,34 +113,51 @@ class _Reactions:
             )
 
 
+def _hold_managed(monitor: Monitor, roster: Roster, *, watch: bool) -> None:
+    """Asks nothing of the managed server's address while that isn't its own.
+
+    It has another port and password at each start; on the old port somebody else may answer. The
+    app holds it until it has started it; a command, unless a running app keeps its health fresh.
+    """
+    if not roster.managed:
+        return
+    if watch:
+        monitor.hold(roster.managed.id, HealthStatus(detail=STOPPED))
+    elif monitor.state(roster.managed.id) is State.UNKNOWN:
+        monitor.hold(roster.managed.id)
+
+
 def _announce(announcer: Announcer) -> Callable[[str], None]:
     return lambda server_id: announcer.announce(Event(kind=Kind.HEALTH, server_id=server_id))
 
 
 async def _import_legacy(registry: Registry, settings: Settings) -> None:
-    """Takes over the Flutter app's servers into an empty store, once."""
-    if registry.roster.profiles or registry.roster.legacy_imported:
+    """Takes over the Flutter app's servers into a store that never held anything, once.
+
+    What was taken over, or why nothing was, is one line of the log.
+    """
+    if registry.roster.revision:
         return
     found = await asyncio.to_thread(read_legacy, settings, datetime.now(UTC))
     if found is None:
         return
-    for warning in found.warnings:
-        log.warning("Migration from %s: %s", found.source, warning)
-    if not found.profiles:
-        log.warning("Migration from %s: nothing taken over", found.source)
-        return
     roster = await registry.change(lambda roster: _with_legacy(roster, found))
-    log.info(
-        "Migration from %s: took over %d of %d servers",
+    taken = [profile for profile in found.profiles if roster.get(profile.id)]
+    if found.profiles and not taken:
+        return  # another process was first
+    why = " ".join(found.warnings) or ("" if taken else "It names no server.")
+    log.log(
+        logging.WARNING if found.warnings else logging.INFO,
+        "Migration from %s: servers taken over: %d. %s",
         found.source,
-        len(roster.profiles),
-        len(found.profiles),
+        len(taken),
+        why,
     )
 
 
 def _with_legacy(roster: Roster, found: LegacyImport) -> Roster:
-    if roster.profiles or roster.legacy_imported:
-        return roster  # another process was first
+    if roster.revision or not found.profiles:
+        return roster
     for profile in found.profiles:
         roster = rules.add(roster, profile)
     if found.active_id:

@@ -76,8 +76,8 @@ async def _prepare(app: "App", ref: str | None) -> tuple[Path, dict[str, str], s
     executable = find_executable(app.settings)
     if executable is None:
         raise OpenCodeMissing(HOW_TO_GET)
-    # Stored passwords can be read once a connection has been made with them.
-    await app.parts.connector.connect(server.profile)
+    if server.profile.basic_auth_password is not None:
+        await app.unlock()
     return executable, _environment(os.environ, server.profile), server.profile.url
 
 

@@ -116,8 +116,10 @@ async def _store(settings: Settings) -> Check:
             servers = app.servers()
             sealed = [server.profile for server in servers if server.profile.basic_auth_password]
             for profile in sealed:
-                # Unlocks the key at the first one; a password under another key shows here.
-                await app.parts.connector.connect(profile)
+                # A password under another key shows here.
+                await app.unlock()
+                if profile.basic_auth_password:
+                    profile.basic_auth_password.reveal()
     except CodeWalkError as exc:
         return Check(name="store", ok=False, detail=exc.message)
     where = settings.database_file if settings.database_url is None else "CODEWALK_DATABASE_URL's"

@@ -16,6 +16,7 @@ from codewalk.cli.output import note
 from codewalk.cli.running import spinning
 from codewalk.managing import local_server
 from codewalk.opencode.local import HOW_TO_GET, find_executable
+from codewalk.opencode.stale import RECORD, end_stale
 from codewalk.opening import open_app
 from codewalk.secret import Secret
 from codewalk.settings import Settings
@@ -116,7 +117,10 @@ async def _local(app: App, *, wanted: bool) -> AsyncIterator[None]:
         async with local_server(app, executable):
             yield
         return
+    # One that an earlier run left behind ends, wanted or not.
+    await asyncio.to_thread(end_stale, app.settings.data_dir / RECORD)
     if wanted:
+        app.local_news = HOW_TO_GET
         note(f"note: {HOW_TO_GET}")
     yield
 

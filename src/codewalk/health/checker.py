@@ -79,8 +79,10 @@ class Checker:
     ) -> CheckResult:
         """The result of a check made now, under way, or, unless `fresh`, just finished."""
         known = self._of(profile)
-        if known.result and not fresh and self._clock() - known.at < REUSE:
-            return known.result
+        recent = known.result if self._clock() - known.at < REUSE and not fresh else None
+        # What failed in less time than is given now may do better.
+        if recent and (recent.ok or known.budget >= budget):
+            return recent
         task = self.begin(profile, budget=budget)
         # Not awaited itself: others may be waiting for the same check, and a waiter that is
         # cancelled must not take it from them, nor the check's own end cancel a waiter.

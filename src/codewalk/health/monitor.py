@@ -142,10 +142,15 @@ class Monitor:
         """Takes over a status found by a check of the same server under another id."""
         self._put(server_id, status)
 
-    def hold(self, server_id: str, status: HealthStatus) -> None:
-        """Leaves a server at this status unchecked, as while it is starting, until `release`."""
+    def hold(self, server_id: str, status: HealthStatus | None = None) -> None:
+        """Leaves a server unchecked, as while it is starting, until `release`; at this status."""
         self._held.add(server_id)
-        self._put(server_id, status)
+        if status:
+            self._put(server_id, status)
+
+    def holds(self, server_id: str) -> bool:
+        """Whether this server isn't to be asked anything now."""
+        return server_id in self._held
 
     def release(self, server_id: str) -> None:
         """Ends `hold`, and checks the server at once."""
@@ -159,6 +164,8 @@ class Monitor:
 
     async def check(self, profile: ServerProfile, *, budget: float = BUDGET) -> HealthStatus:
         """Checks a server now and returns its status, settled: a suspect one is checked again."""
+        if self.holds(profile.id):
+            return self.status(profile.id)
         status = self._apply(profile, await self._checker.check(profile, budget=budget))
         while status.suspect and self._keeps(profile):
             await asyncio.sleep(RECHECK_AFTER)

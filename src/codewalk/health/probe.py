@@ -115,7 +115,7 @@ async def probe(
 
     `path_first` is for a server whose last result had `by_path`.
     """
-    fallback = None
+    fallback = verdict = None
     try:
         async with asyncio.timeout(budget) as time_left, asyncio.TaskGroup() as group:
             if path_first:
@@ -124,13 +124,13 @@ async def probe(
                     return result
             health = _Question(connection, HEALTH)
             fallback = _Fallback(health, group, time_left)
-            result = await _health_then_path(health, fallback)
-            if result.reason is Reason.NOT_OPENCODE:
-                return await _second_major(connection) or result
-            return result
+            verdict = await _health_then_path(health, fallback)
+            if verdict.reason is Reason.NOT_OPENCODE:
+                return await _second_major(connection) or verdict
+            return verdict
     except TimeoutError:
         proof = fallback and fallback.proof()
-        return proof or _out_of_time(connection, budget)
+        return proof or verdict or _out_of_time(connection, budget)
 
 
 async def _health_then_path(question: _Question, fallback: _Fallback) -> CheckResult:

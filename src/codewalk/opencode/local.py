@@ -21,7 +21,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, Self
 
-from codewalk.opencode.stale import MARKER, end_stale, write_record
+from codewalk.opencode.stale import MARKER, RECORD, end_stale, write_record
 from codewalk.secret import Secret
 from codewalk.servers.profile import DEFAULT_USERNAME
 from codewalk.settings import Settings
@@ -99,7 +99,7 @@ class LocalServer:
         timing: Timing | None = None,
     ) -> None:
         self._executable = executable
-        self._record = data_dir / "local-server.json"
+        self._record = data_dir / RECORD
         self._log_file = data_dir / "opencode-server.log"
         self._on_change = on_change
         self._environment = os.environ if environment is None else environment

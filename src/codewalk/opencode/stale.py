@@ -20,6 +20,9 @@ from codewalk.settings import write_private
 MARKER: Final = "CODEWALK_LOCAL_SERVER"
 """The environment variable that holds a local server's marker."""
 
+RECORD: Final = "local-server.json"
+"""The note's name in the data folder."""
+
 GRACE: Final = 1.5
 """Seconds from the request to end until it is an order."""
 

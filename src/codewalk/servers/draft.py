@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from codewalk.errors import InvalidInput
+from codewalk.errors import InvalidCredentials, InvalidInput
 from codewalk.secret import Secret
 from codewalk.servers.profile import (
     DEFAULT_USERNAME,
@@ -72,6 +72,10 @@ def fields_of(change: Change) -> dict[str, Any]:
         parsed = parse_url(change.url)
         fields["url"] = parsed.url
         username, password = username or parsed.username, password or parsed.password
+    if change.username is not None and not change.username.strip():
+        raise InvalidCredentials(
+            "The user name is empty; to drop the credentials, use `--no-auth`."
+        )
     if change.label is not None:
         fields["label"] = clean_label(change.label)
     if change.no_auth and (username or password):

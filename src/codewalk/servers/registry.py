@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from codewalk.landing import land
 from codewalk.servers.roster import Roster
 
 Decide = Callable[[Roster], Roster]
@@ -42,13 +43,17 @@ class Registry:
         Returns the roster once it is on disk. Raises what `decide` raises, and `StorageError`.
         """
         async with self._lock:
-            return self._adopt(await self._keeper.update(self.roster, decide))
+            # What is on disk is in force here too, though the caller be cancelled meanwhile.
+            return await land(self._change(decide))
 
     async def refresh(self) -> None:
         """Takes over what other processes changed. Raises `StorageError`."""
         async with self._lock:
             if await self._keeper.revision() != self.roster.revision:
                 self._adopt(await self._keeper.load())
+
+    async def _change(self, decide: Decide) -> Roster:
+        return self._adopt(await self._keeper.update(self.roster, decide))
 
     def _adopt(self, roster: Roster) -> Roster:
         old = self.roster

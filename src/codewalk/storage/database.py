@@ -6,9 +6,9 @@ written once, and a piece of work costs one change of threads, not one a stateme
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
 
@@ -63,26 +63,6 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
 
     async with open_postgres(place) as postgres:
         yield postgres
-
-
-async def land(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a write to its end, even if the caller is cancelled meanwhile; that then goes on.
-
-    Without it a write could be cut off between its commit and the answer, and the caller would not
-    know what is on disk. The task is owned by this call, which never ends before it.
-    """
-    task = asyncio.get_running_loop().create_task(work, name="codewalk store write")
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-    if cancelled is None:
-        return task.result()
-    if not task.cancelled():
-        task.exception()  # seen, so that asyncio doesn't report it as lost
-    raise cancelled
 
 
 def _prepare(settings: Settings) -> Place:

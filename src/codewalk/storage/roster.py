@@ -10,12 +10,13 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from codewalk.errors import DuplicateServer
+from codewalk.landing import land
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import Roster
 from codewalk.storage import tables
 from codewalk.storage.changes import Changes, changes, profile_row
-from codewalk.storage.database import Database, land
+from codewalk.storage.database import Database
 from codewalk.storage.secrets import Vault
 from codewalk.storage.tables import from_micros, pointers, servers
 

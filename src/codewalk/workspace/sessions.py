@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from codewalk.errors import RequestFailed
+from codewalk.errors import InvalidValue, RequestFailed
 from codewalk.health.status import Reason, rfc3339
 from codewalk.workspace.scope import Name, Scope
 
@@ -63,6 +63,17 @@ class SessionList:
             "fetched_at": rfc3339(self.fetched_at),
             "sessions": [session.to_json() for session in self.sessions],
         }
+
+
+def check_directory(directory: str | None) -> None:
+    """Raises `InvalidValue` for a name that a URL or a key can't carry whole."""
+    try:
+        (directory or "").encode()
+    except UnicodeEncodeError:
+        raise InvalidValue(
+            f"The directory {directory!r} isn't UTF-8; a server can't be asked for it.",
+            value=repr(directory),
+        ) from None
 
 
 async def fetch_sessions(

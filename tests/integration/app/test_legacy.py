@@ -48,7 +48,7 @@ async def test_single_server_becomes_primary_active_and_default(
     assert (server.active, server.default) == (True, True)
     assert server.profile.basic_auth_username == "me"
     assert (place.read_bytes(), place.stat().st_mtime_ns) == before
-    assert f"Migration from {place}: took over 1 of 1 servers" in caplog.messages
+    assert f"Migration from {place}: servers taken over: 1. " in caplog.messages
     assert "pass:word" not in caplog.text
 
 
@@ -60,14 +60,25 @@ async def test_several_servers_are_taken_over_without_the_broken_one(
     async with codewalk.open(settings) as app:
         names = [(server.name, server.active, server.default) for server in app.servers()]
     assert names == [("One", True, False), ("Two", False, True)]
-    assert any("ftp://three" in message for message in caplog.messages)
-    assert f"Migration from {place}: took over 2 of 2 servers" in caplog.messages
+    (told,) = (message for message in caplog.messages if "Migration" in message)
+    assert told.startswith(f"Migration from {place}: servers taken over: 2. Server 3 was left out")
 
 
 async def test_removed_server_does_not_come_back(settings: Settings) -> None:
     write(settings, SINGLE)
     async with codewalk.open(settings) as app:
         await app.remove_server("Primary server")
+    async with codewalk.open(settings) as app:
+        assert app.servers() == []
+
+
+async def test_file_that_appears_after_the_first_start_with_servers_is_left_alone(
+    settings: Settings,
+) -> None:
+    async with codewalk.open(settings) as app:
+        await app.add_server("mine", check=False)
+        await app.remove_server("mine")
+    write(settings, SINGLE)
     async with codewalk.open(settings) as app:
         assert app.servers() == []
 
@@ -84,10 +95,12 @@ async def test_store_with_servers_takes_over_nothing(settings: Settings) -> None
 async def test_unusable_file_is_no_failed_start(
     settings: Settings, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "codewalk")
     place = write(settings, content)
     async with codewalk.open(settings) as app:
         assert app.servers() == []
-    assert f"Migration from {place}: nothing taken over" in caplog.messages
+    (told,) = (message for message in caplog.messages if "Migration" in message)
+    assert told.startswith(f"Migration from {place}: servers taken over: 0. It ")
 
 
 async def test_repaired_file_is_taken_over_at_the_next_start(settings: Settings) -> None:

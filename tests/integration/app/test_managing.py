@@ -9,14 +9,16 @@ import pytest
 
 import codewalk
 from codewalk.app import App
-from codewalk.errors import ServerManaged
+from codewalk.errors import ServerManaged, ServerUnreachable
 from codewalk.events import Kind
 from codewalk.health.status import State
-from codewalk.managing import STOPPED, local_server
+from codewalk.managing import local_server
+from codewalk.opening import STOPPED
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings
 from codewalk.view import Server
 from tests.fake_opencode import write_fake
+from tests.mock_opencode import MockOpenCode
 
 
 @asynccontextmanager
@@ -73,6 +75,23 @@ async def test_it_is_not_called_healthy_after_it_stopped(
     async with codewalk.open(settings) as command:
         (server,) = command.servers()
     assert (server.health.state, server.health.detail) == (State.UNKNOWN, STOPPED)
+
+
+async def test_stranger_on_its_old_port_is_asked_nothing(
+    settings: Settings, opencode: Path
+) -> None:
+    async with running(settings, opencode) as (_, server):
+        url = server.profile.url
+    port = int(url.rpartition(":")[2])
+    async with MockOpenCode(port=port) as stranger:
+        stranger.world.add_session("a stranger's")
+        async with codewalk.open(settings, watch=True) as started:
+            assert (await started.check(server.id)).health.state is State.UNKNOWN
+            with pytest.raises(ServerUnreachable, match="runs while"):
+                await started.sessions()
+        async with codewalk.open(settings) as command:
+            assert (await command.check(server.id)).health.state is State.UNKNOWN
+        assert stranger.requests == []
 
 
 async def test_label_that_the_user_gave_to_another_is_left_to_it(
