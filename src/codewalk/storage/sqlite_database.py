@@ -16,7 +16,7 @@ from codewalk.storage.sqlite import BUSY_SECONDS, CONNECTION_SETUP
 T = TypeVar("T")
 
 THREADS: Final = 4
-"""Readers beside the one writer; each has a connection to itself."""
+"""Pieces of work at once, one of them a write; each has a connection to itself."""
 
 _BEGIN: Final = "codewalk_begin"
 """The execution option that says how a transaction begins."""

@@ -192,3 +192,22 @@ async def test_a_server_that_was_edited_elsewhere_is_the_new_one() -> None:
     await registry.refresh()
     assert registry.roster.require(A.id).label == "New"
     assert len(seen.changes) == 1
+
+
+async def test_a_change_whose_caller_is_cancelled_is_in_force_here_as_on_disk() -> None:
+    keeper, seen = FakeRosterKeeper(), Seen()
+    registry = Registry(keeper, changed=seen)
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held() -> None:
+        writing.set()
+        await go_on.wait()
+
+    keeper.before_update = held
+    async with asyncio.TaskGroup() as group:
+        change = group.create_task(registry.change(lambda roster: rules.add(roster, A)))
+        await writing.wait()
+        change.cancel()
+        go_on.set()
+    assert change.cancelled()
+    assert keeper.stored.profiles == registry.roster.profiles == (A,)
