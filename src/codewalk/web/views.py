@@ -24,6 +24,9 @@ from codewalk.workspace.sessions import SessionList
 MAX_SESSIONS: Final = 100
 """Sessions on the page; the newest ones."""
 
+MANY: Final = 8
+"""Servers from which on their list can be searched."""
+
 FRESH: Final = 15.0
 """Seconds for which a list that was fetched counts as what the server has now."""
 
@@ -118,7 +121,7 @@ class Views:
         )
         env.filters |= {"age": age, "rfc3339": rfc3339, "sentence": sentence, "local_path": _short}
         env.filters["in_switching_order"] = in_switching_order
-        env.globals |= {"asset": ADDRESSES, "version": codewalk.__version__}
+        env.globals |= {"asset": ADDRESSES, "many": MANY, "version": codewalk.__version__}
         self._templates = {name: env.get_template(name) for name in TEMPLATES}
 
     def page(self, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
