@@ -42,7 +42,22 @@ HOSTILE: Final = (
     "🏳️‍🌈" * 50,
     "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢",
     "x" * 10_000,
+    "<iframe srcdoc='<script>parent.hacked = 1</script>'></iframe>",
+    "<style>*{display:none}</style>",
+    '<a href="javascript:alert(1)">press</a>',
+    "<math><mtext><script>alert(1)</script></mtext></math>",
+    "<template><img src=x onerror=alert(1)></template>",
+    "<button popovertarget='switcher'>press</button>",
+    "<base href='//elsewhere.example/'>",
+    "<meta http-equiv=refresh content='0;url=//elsewhere.example'>",
+    "<input id='switch-filter' autofocus onfocus=alert(1)>",
+    "{% raw %}{{ config }}{% endraw %}",
+    "#{7*7} <%= 7*7 %> @{7*7}",
+    "\u200f\u202b\u202e\u2067" * 20,
+    "W" * 99,
+    "  ",
 )
+"""Forty titles and labels."""
 
 
 class Tags(HTMLParser):
