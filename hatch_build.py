@@ -53,8 +53,8 @@ class FrontEndHook(BuildHookInterface[Any]):
                 "Install Node.js with npm and build again."
             )
             raise RuntimeError(message)
-        # Without optional packages: OpenCode's programs are no part of a build.
-        command = [npm, "ci", "--omit=optional", "--no-progress", "--loglevel=error"]
+        # OpenCode's programs and what the tests use are no part of a build.
+        command = [npm, "ci", "--omit=optional", "--omit=dev", "--no-progress", "--loglevel=error"]
         done = subprocess.run(command, cwd=root, check=False)
         if done.returncode != 0:
             message = f"`npm ci` failed with status {done.returncode}; its output is above."

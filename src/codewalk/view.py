@@ -1,9 +1,11 @@
 """A server as the outside sees it: its profile, its health, and whether it is active or default."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
-from codewalk.health.status import HealthStatus, rfc3339
+from codewalk.health.status import HealthStatus, State, rfc3339
 from codewalk.servers.profile import ServerProfile
 
 
@@ -44,6 +46,16 @@ class Server:
             "updated_at": rfc3339(profile.updated_at),
             "health": self.health.to_json(),
         }
+
+
+_RANKS: Final[Mapping[State, int]] = MappingProxyType(
+    {State.HEALTHY: 1, State.UNKNOWN: 2, State.UNHEALTHY: 3}
+)
+
+
+def in_switching_order(servers: Iterable[Server]) -> list[Server]:
+    """Active, healthy, unknown, unhealthy; servers of one kind stay in list order."""
+    return sorted(servers, key=lambda server: 0 if server.active else _RANKS[server.health.state])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

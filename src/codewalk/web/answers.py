@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -11,7 +12,7 @@ from codewalk.errors import CodeWalkError
 from codewalk.web.deps import Core, Views
 from codewalk.web.forms import ServerForm
 from codewalk.web.problems import status_of
-from codewalk.web.views import Notice, Snapshot, take_snapshot
+from codewalk.web.views import Notice, Snapshot, take_servers, take_snapshot
 from codewalk.web.views import Views as Rendering
 
 HOME = "/servers"
@@ -28,6 +29,8 @@ class Answers:
     app: App
     views: Rendering
     htmx: bool
+    at_home: bool
+    """Whether the page that asks is the list of servers."""
 
     def home(self) -> Response:
         """To the list of servers."""
@@ -40,6 +43,10 @@ class Answers:
         if self.htmx:
             return HTMLResponse(self.views.live_notice(None) + parts)
         return RedirectResponse(HOME, 303)
+
+    def switched(self) -> Response:
+        """To the page of the server that is active now."""
+        return self.done() if self.at_home else self.home()
 
     def sessions(self, shown: Snapshot) -> Response:
         if self.htmx:
@@ -56,12 +63,13 @@ class Answers:
         if self.htmx:
             return HTMLResponse(self.views.live_form(form))
         status = 422 if form.errors else 200
-        active = self.app.active()
-        return self.views.page("server_form.html", status=status, active=active, form=form)
+        shown = take_servers(self.app)
+        return self.views.page("server_form.html", status=status, shown=shown, form=form)
 
 
 def _answers(request: Request, app: Core, views: Views) -> Answers:
-    return Answers(app=app, views=views, htmx=is_htmx(request))
+    at_home = urlsplit(request.headers.get("hx-current-url", "")).path == HOME
+    return Answers(app=app, views=views, htmx=is_htmx(request), at_home=at_home)
 
 
 Answering = Annotated[Answers, Depends(_answers)]

@@ -1,7 +1,8 @@
 """What happens, told while it happens: to programs as events, to pages as the parts that change."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -9,10 +10,15 @@ from fastapi.sse import ServerSentEvent
 
 from codewalk.app import App
 from codewalk.events import Event, Kind
+from codewalk.view import Server, in_switching_order
 from codewalk.web.views import Snapshot, Views, take_servers, take_snapshot, visible
 
 TICK: Final = 2.0
 """Seconds between two looks for what changes without news: when a server was last checked."""
+
+REORDER: Final = 1.0
+"""Seconds between two times that the switcher's list is put in a new order: what is in it follows
+at once, but servers that come and go don't jump about under a pointer."""
 
 GAP: Final = 0.05
 """Seconds between two messages to a page: a burst of changes is one message, and one repaint."""
@@ -98,11 +104,14 @@ class Page:
         self._rows: dict[str, object] = {}
         self._checked: dict[str, datetime | None] = {}
         self._news: str | None = None
+        self._order: list[str] = []
+        self._ordered = 0.0
 
     async def catch_up(self, stamp: str | None) -> str:
         """All parts, or nothing where the page was painted from just this state."""
         shown = await take_snapshot(self._app)
         self._remember(shown)
+        self._order = _order_of(shown.servers)
         if shown.stamp == stamp:
             self._checked = {}  # checks made since it was painted are told with the first pulse
             return ""
@@ -124,15 +133,24 @@ class Page:
         servers = self._app.servers()
         before, self._checked = self._checked, {s.id: s.health.checked_at for s in servers}
         changed = [s for s in servers if before.get(s.id) != s.health.checked_at]
-        return self._views.live_pulses(changed)
+        return self._views.live_pulses(changed) + self._reordered(servers)
 
     def _rows_of(self, shown: Snapshot) -> str:
         """The rows that look different now; the list as a whole where they aren't the same ones."""
         before, news = self._rows, self._news
         self._remember(shown)
         if list(before) != list(self._rows) or news != shown.news:
+            self._order = _order_of(shown.servers)
             return self._views.live_servers(shown)
-        return self._views.live_rows(s for s in shown.servers if before[s.id] != self._rows[s.id])
+        changed = [s for s in shown.servers if before[s.id] != self._rows[s.id]]
+        return self._views.live_rows(changed) + self._reordered(shown.servers)
+
+    def _reordered(self, servers: Sequence[Server]) -> str:
+        order, now = _order_of(servers), time.monotonic()
+        if order == self._order or now - self._ordered < REORDER:
+            return ""
+        self._order, self._ordered = order, now
+        return self._views.live_picks(servers)
 
     def _remember(self, shown: Snapshot) -> None:
         before, self._rows = self._rows, {s.id: visible(s) for s in shown.servers}
@@ -140,6 +158,10 @@ class Page:
         self._checked |= {
             s.id: s.health.checked_at for s in shown.servers if before.get(s.id) != self._rows[s.id]
         }
+
+
+def _order_of(servers: Iterable[Server]) -> list[str]:
+    return [server.id for server in in_switching_order(servers)]
 
 
 async def page_parts(

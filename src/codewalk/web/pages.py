@@ -16,7 +16,7 @@ from codewalk.web.answers import HOME, Answering
 from codewalk.web.deps import Core, Events, ServerId, Streams, Views, exactly
 from codewalk.web.files import ASSETS
 from codewalk.web.forms import ServerForm, Typed, change_of, credentials
-from codewalk.web.views import Notice, sentence, take_snapshot
+from codewalk.web.views import Notice, sentence, take_servers, take_snapshot
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -108,7 +108,7 @@ async def edit_server(
 
 @router.get("/servers/{id}/remove")
 async def ask_to_remove(app: Core, views: Views, server_id: ServerId) -> Response:
-    return views.page("remove.html", active=app.active(), server=exactly(app, server_id))
+    return views.page("remove.html", shown=take_servers(app), server=exactly(app, server_id))
 
 
 @router.post("/servers/{id}/remove")
@@ -136,7 +136,7 @@ async def use_server(
             retry_label="Switch anyway",
         )
         return await answer.refused(notice, exc)
-    return answer.done()
+    return answer.switched()
 
 
 @router.post("/servers/{id}/default")

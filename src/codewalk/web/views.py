@@ -16,13 +16,16 @@ import codewalk
 from codewalk.app import App
 from codewalk.errors import NoActiveServer, Superseded
 from codewalk.health.status import HealthStatus, Reason, State, rfc3339
-from codewalk.view import Server
+from codewalk.view import Server, in_switching_order
 from codewalk.web.files import ADDRESSES, TEMPLATES
 from codewalk.web.problems import Problem
 from codewalk.workspace.sessions import SessionList
 
 MAX_SESSIONS: Final = 100
 """Sessions on the page; the newest ones."""
+
+MANY: Final = 8
+"""Servers from which on their list can be searched."""
 
 FRESH: Final = 15.0
 """Seconds for which a list that was fetched counts as what the server has now."""
@@ -117,17 +120,20 @@ class Views:
             auto_reload=False,
         )
         env.filters |= {"age": age, "rfc3339": rfc3339, "sentence": sentence, "local_path": _short}
-        env.globals |= {"asset": ADDRESSES, "version": codewalk.__version__}
+        env.filters["in_switching_order"] = in_switching_order
+        env.globals |= {"asset": ADDRESSES, "many": MANY, "version": codewalk.__version__}
         self._templates = {name: env.get_template(name) for name in TEMPLATES}
 
     def page(self, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        return HTMLResponse(self._templates[name].render(values | {"now": self._now()}), status)
+        return HTMLResponse(
+            self._templates[name].render({"notice": None, "now": self._now()} | values), status
+        )
 
     def servers_page(
         self, shown: Snapshot, *, status: int = 200, notice: "Notice | None" = None
     ) -> HTMLResponse:
-        values = {"shown": shown, "active": shown.active, "sessions": self._sessions(shown)}
-        return self.page("servers.html", status=status, notice=notice, **values)
+        values = {"shown": shown, "notice": notice, "sessions": self._sessions(shown)}
+        return self.page("servers.html", status=status, **values)
 
     def error_page(self, problem: Problem) -> HTMLResponse:
         return self.page("error.html", status=problem.status, problem=problem)
@@ -136,11 +142,22 @@ class Views:
 
     def live_servers(self, shown: Snapshot) -> str:
         parts = self._parts("parts/server.html")
-        return _part("servers", parts.server_list(shown, self._now()))
+        html = parts.server_list(shown, self._now())
+        return _part("servers", html) + self.live_picks(shown.servers)
 
     def live_rows(self, servers: Iterable[Server]) -> str:
-        parts, now = self._parts("parts/server.html"), self._now()
-        return "".join(_part(f"server-{s.id}", parts.server_row(s, now)) for s in servers)
+        """Each server's row in the list and its place in the switcher."""
+        row, pick = self._parts("parts/server.html"), self._parts("parts/switcher.html")
+        now = self._now()
+        return "".join(
+            _part(f"server-{s.id}", row.server_row(s, now)) + _part(f"pick-{s.id}", pick.pick(s))
+            for s in servers
+        )
+
+    def live_picks(self, servers: Iterable[Server]) -> str:
+        """All of the switcher's list, in its order."""
+        html = self._parts("parts/switcher.html").picks(in_switching_order(servers))
+        return _part("picks", html)
 
     def live_pulses(self, servers: Iterable[Server]) -> str:
         parts, now = self._parts("parts/server.html"), self._now()
@@ -157,7 +174,7 @@ class Views:
         return _part("server-form", self._parts("parts/form.html").server_form(form))
 
     def _chrome(self, shown: Snapshot) -> str:
-        return _part("active", self._parts("parts/chrome.html").active_server(shown.active))
+        return _part("active", self._parts("parts/switcher.html").button(shown.active))
 
     def _sessions(self, shown: Snapshot) -> dict[str, Any]:
         listing, active = shown.sessions, shown.active

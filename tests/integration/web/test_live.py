@@ -59,7 +59,7 @@ async def test_a_page_that_is_true_already_is_sent_the_first_change_only(tmp_pat
     async with running(tmp_path) as web, open_page(web) as parts:
         await web.app.add_server(CLOSED, label="First", check=False)
         sent = await parts.next()
-        assert sent.keys() == {"servers", "sessions", "active"}
+        assert sent.keys() == {"servers", "picks", "sessions", "active"}
         assert "First" in sent["servers"]
 
 
@@ -84,8 +84,21 @@ async def test_a_change_of_health_is_one_row(tmp_path: Path) -> None:
             await parts.until("servers", "Box")
             await web.app.check(server.id)
             sent = await parts.next()
-        assert sent.keys() == {f"server-{server.id}"}
+        assert sent.keys() == {f"server-{server.id}", f"pick-{server.id}"}
         assert "healthy" in sent[f"server-{server.id}"]
+
+
+async def test_a_server_that_turned_healthy_moves_up_in_the_switcher(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        for number in range(3):
+            await web.app.add_server(f"{CLOSED}/{number}", check=False)
+        server = await web.app.add_server(mock.url, label="Box", check=False)
+        async with open_page(web) as parts:
+            await web.app.check(server.id)
+            sent = await parts.next()
+        order = re.findall(r'<li id="pick-([^"]+)"', sent["picks"])
+        first, *others, _ = web.app.servers()
+        assert order == [first.id, server.id, *(other.id for other in others)]
 
 
 async def test_a_burst_of_changes_is_one_message(tmp_path: Path) -> None:
@@ -99,7 +112,7 @@ async def test_a_burst_of_changes_is_one_message(tmp_path: Path) -> None:
                 web.app.parts.monitor.adopt(server.id, (await web.app.test_connection(CLOSED)))
             rows: set[str] = set()
             while len(rows) < 4:
-                rows |= (await parts.next()).keys()
+                rows |= {key for key in await parts.next() if key.startswith("server-")}
         assert rows == {f"server-{server.id}" for server in servers[1:]}
 
 
@@ -120,8 +133,8 @@ async def test_after_a_switch_the_page_has_nothing_of_the_former_server(tmp_path
         assert "Of A" not in str(sent)
         assert ">B<" in sent["active"]
         # Nothing else of the list is painted again.
-        rows = {f"server-{first.id}", f"server-{second.id}"}
-        assert sent.keys() == {"sessions", "active", *rows}
+        rows = {f"{part}-{server.id}" for part in ("server", "pick") for server in (first, second)}
+        assert sent.keys() == {"sessions", "active", "picks", *rows}
 
 
 async def test_a_list_on_its_way_when_another_server_became_active_is_not_shown(

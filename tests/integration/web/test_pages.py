@@ -47,7 +47,9 @@ class Browser:
 
 def row(text: str, name: str) -> str:
     """The list item of the server that is named so."""
-    found = [li for li in re.findall(r"<li id=.*?</li>", text, re.DOTALL) if f">{name}<" in li]
+    found = [
+        li for li in re.findall(r'<li id="server-.*?</li>', text, re.DOTALL) if f">{name}<" in li
+    ]
     assert len(found) == 1, f"{len(found)} rows are named {name}"
     return str(found[0])
 

@@ -1,6 +1,6 @@
 // @ts-check
-// What neither HTML nor htmx does: times that count on, a word when the connection is lost, and
-// the keys of menus. Everything works without it, but for those.
+// What neither HTML nor htmx does: times that count on, a word when the connection is lost, the
+// keys of menus and of the switcher, and filters. Everything works without it, but for those.
 
 /** @typedef {[limit: number, unit: number, word: string]} Step */
 /** @type {Step[]} */
@@ -65,6 +65,98 @@ function closeMenu(event) {
   /** @type {HTMLElement | null} */ (item?.closest("[popover]") ?? null)?.hidePopover();
 }
 
+const panel = document.getElementById("switcher");
+const field = /** @type {HTMLInputElement | null} */ (document.getElementById("switch-filter"));
+
+/** The servers that the filter leaves, in the order that is seen. */
+function picks() {
+  const all = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#picks > :not([data-out]) > .go"));
+  return [...all];
+}
+
+/** @param {KeyboardEvent} event */
+function openSwitcher(event) {
+  if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
+  if (event.key.toLowerCase() !== "k") return;
+  const button = document.getElementById("switch-server");
+  if (!button || !panel) return;
+  event.preventDefault();
+  // As if it had been pressed: the focus comes back to it.
+  if (!panel.matches(":popover-open")) button.focus();
+  button.click();
+}
+
+/** @param {KeyboardEvent} event */
+function moveInSwitcher(event) {
+  const target = /** @type {HTMLElement} */ (event.target);
+  if (!field || !panel?.contains(target) || event.isComposing) return;
+  const items = picks();
+  const here = items.findIndex((item) => item.parentElement?.contains(target));
+  if (event.key === "Enter" && target === field) {
+    event.preventDefault();
+    // One that is down isn't taken: there it says why.
+    if (items[0]?.ariaDisabled) items[0].focus();
+    else items[0]?.click();
+  } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    const ring = [field, ...items];
+    ring[(here + 1 + (event.key === "ArrowDown" ? 1 : ring.length - 1)) % ring.length].focus();
+  } else if (event.key.length === 1 && event.key !== " " && target !== field) {
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) field.focus(); // and it is typed there
+  }
+}
+
+/** @param {Event} event */
+function closeSwitcher(event) {
+  const button = /** @type {Element} */ (event.target).closest("#switcher .go, #switcher [data-closes]");
+  if (button && !button.ariaDisabled) panel?.hidePopover();
+}
+
+/** @param {Event} event */
+function clearSwitcher(event) {
+  if (event.target !== panel || !field || /** @type {ToggleEvent} */ (event).newState !== "closed") return;
+  field.value = "";
+  filter(field);
+}
+
+/**
+ * Takes out of a list what doesn't have each of the words typed.
+ * @param {HTMLInputElement} input
+ */
+function filter(input) {
+  const words = input.value.toLowerCase().split(/\s+/);
+  const items = document.querySelectorAll(`#${input.dataset.filters} > li`);
+  let left = 0;
+  for (const item of items) {
+    const text = [...item.querySelectorAll(".name, .url")].map((part) => part.textContent).join(" ").toLowerCase();
+    const out = !words.every((word) => text.includes(word));
+    // Not `hidden`: what the server sends next would bring it back.
+    if (item.hasAttribute("data-out") !== out) item.toggleAttribute("data-out", out);
+    if (!out) left += 1;
+  }
+  const count = document.querySelector(`output[for="${input.id}"]`);
+  const told = input.value.trim() ? `${left || "None"} of ${items.length} servers` : "";
+  if (count && count.textContent !== told) count.textContent = told;
+}
+
+function filterAgain() {
+  for (const input of document.querySelectorAll("input[data-filters]")) {
+    if (/** @type {HTMLInputElement} */ (input).value) filter(/** @type {HTMLInputElement} */ (input));
+  }
+}
+
+/** @param {Event} event */
+function filterTyped(event) {
+  const input = /** @type {HTMLInputElement} */ (event.target);
+  if (input.dataset.filters) filter(input);
+}
+
+document.addEventListener("keydown", openSwitcher);
+document.addEventListener("keydown", moveInSwitcher);
+document.addEventListener("click", closeSwitcher);
+document.addEventListener("toggle", clearSwitcher, true);
+document.addEventListener("input", filterTyped);
+document.addEventListener("htmx:after:swap", filterAgain);
 document.addEventListener("keydown", moveInMenu);
 document.addEventListener("toggle", openMenu, true);
 document.addEventListener("click", closeMenu);

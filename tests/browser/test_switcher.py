@@ -1,0 +1,187 @@
+"""The switcher in the bar: filtered and picked from by pointer and by keys."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, expect
+
+from tests.browser.tabs import open_context, open_tab
+from tests.integration.web.running import running
+from tests.mock_opencode import MockOpenCode
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+CLOSED = "http://127.0.0.1:9"
+
+
+def opener(tab: Page) -> Locator:
+    return tab.get_by_role("button", name="Switch server", exact=True)
+
+
+def panel(tab: Page) -> Locator:
+    return tab.get_by_role("dialog", name="Switch server")
+
+
+def pick(tab: Page, name: str) -> Locator:
+    return panel(tab).locator(".go", has_text=name)
+
+
+async def test_a_server_is_picked_with_the_pointer(chromium: Browser, tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, watch=True) as web,
+        MockOpenCode() as a,
+        MockOpenCode() as b,
+        open_context(chromium, has_touch=True) as context,
+        open_tab(context, web) as tab,
+    ):
+        a.world.add_session("Of A")
+        b.world.add_session("Of B")
+        await web.app.add_server(a.url, label="Box A")
+        await web.app.add_server(b.url, label="Box B")
+        await expect(opener(tab)).to_have_accessible_description("healthy Box A")
+        await tab.evaluate("window.untouched = true")
+        await opener(tab).tap()
+        await pick(tab, "Box B").tap()
+        await expect(panel(tab)).to_be_hidden()
+        await expect(opener(tab)).to_have_accessible_description("healthy Box B")
+        await expect(opener(tab)).to_be_focused()
+        await expect(tab.get_by_text("Of B")).to_be_visible()
+        await expect(tab.get_by_text("Of A")).to_have_count(0)
+        assert await tab.evaluate("window.untouched") is True
+
+
+async def test_a_server_is_found_and_picked_with_the_keyboard(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        running(tmp_path) as web,
+        MockOpenCode() as mock,
+        open_context(chromium) as context,
+        open_tab(context, web) as tab,
+    ):
+        for name in ("One", "Two", "Twelve"):
+            await web.app.add_server(f"{mock.url}/{name}", label=name, check=False)
+        await expect(opener(tab)).to_contain_text("One")
+        field = tab.get_by_label("Filter servers")
+
+        await tab.keyboard.press("Control+k")
+        await expect(field).to_be_focused()
+        await tab.keyboard.press("ArrowDown")
+        await expect(pick(tab, "One")).to_be_focused()
+        await tab.keyboard.press("ArrowUp")
+        await expect(field).to_be_focused()
+        await tab.keyboard.press("ArrowUp")
+        await expect(pick(tab, "Twelve")).to_be_focused()
+        await tab.keyboard.type("tw 127")
+        await expect(field).to_have_value("tw 127")
+        await expect(panel(tab).get_by_role("status")).to_have_text("2 of 3 servers")
+        await expect(pick(tab, "One")).to_be_hidden()
+        await tab.keyboard.press("Escape")
+        await expect(panel(tab)).to_be_hidden()
+        await expect(opener(tab)).to_be_focused()
+
+        await tab.keyboard.press("Meta+k")
+        await expect(field).to_have_value("")
+        await tab.keyboard.type("elv")
+        await tab.keyboard.press("Enter")
+        await expect(panel(tab)).to_be_hidden()
+        # Nothing is there: it isn't switched to, and why is told.
+        await expect(tab.get_by_role("alert")).to_contain_text("Twelve is unhealthy")
+
+
+async def test_an_unhealthy_server_says_why_and_is_switched_to_after_a_second_word(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        running(tmp_path) as web,
+        MockOpenCode() as mock,
+        open_context(chromium) as context,
+        open_tab(context, web) as tab,
+    ):
+        await web.app.add_server(mock.url, label="Good")
+        bad = await web.app.add_server(CLOSED, label="Bad", check=False)
+        await web.app.check(bad.id)
+        await opener(tab).click()
+        await expect(pick(tab, "Bad")).to_have_attribute("aria-disabled", "true")
+        await expect(panel(tab)).to_contain_text("Nothing listens at 127.0.0.1:9")
+        await tab.keyboard.type("bad")
+        await tab.keyboard.press("Enter")
+        await expect(pick(tab, "Bad")).to_be_focused()
+        await tab.keyboard.press("Enter")
+        await expect(panel(tab)).to_be_visible()
+        await panel(tab).get_by_role("button", name="Check again").click()
+        await expect(panel(tab)).to_be_visible()
+        await panel(tab).get_by_role("button", name="Switch anyway").click()
+        await expect(panel(tab)).to_be_hidden()
+        await expect(tab.get_by_role("alert")).to_contain_text("Bad is unhealthy: Nothing listens")
+        await expect(opener(tab)).to_contain_text("Good")
+        await tab.get_by_role("alert").get_by_role("button", name="Switch anyway").click()
+        await expect(opener(tab)).to_contain_text("Bad")
+        await expect(opener(tab)).to_contain_text("Nothing listens")
+
+
+async def test_it_follows_what_happens_and_keeps_the_filter(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        running(tmp_path) as web,
+        MockOpenCode() as mock,
+        open_context(chromium) as context,
+        open_tab(context, web) as tab,
+    ):
+        for number in range(3):
+            await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
+        last = await web.app.add_server(mock.url, label="Box last", check=False)
+        await expect(opener(tab)).to_contain_text("Box 0")
+        await tab.keyboard.press("Control+k")
+        await tab.keyboard.type("box")
+        await tab.keyboard.press("ArrowDown")
+        await tab.keyboard.press("ArrowDown")
+        await expect(pick(tab, "Box 1")).to_be_focused()
+        await web.app.check(last.id)
+        names = panel(tab).locator("li:visible .name")
+        await expect(names).to_have_text(["Box 0", "Box last", "Box 1", "Box 2"])
+        await expect(pick(tab, "Box 1")).to_be_focused()
+        await web.app.add_server(f"{CLOSED}/other", label="Other", check=False)
+        await expect(panel(tab).get_by_role("status")).to_have_text("4 of 5 servers")
+        await expect(names).to_have_text(["Box 0", "Box last", "Box 1", "Box 2"])
+        await web.app.add_server(f"{CLOSED}/box", label="Box new", check=False)
+        await expect(names).to_have_count(5)
+        await expect(tab.get_by_label("Filter servers")).to_have_value("box")
+
+
+async def test_from_another_page_it_leads_to_the_other_server(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        running(tmp_path) as web,
+        MockOpenCode() as mock,
+        open_context(chromium) as context,
+        open_tab(context, web) as tab,
+    ):
+        await web.app.add_server(CLOSED, label="First", check=False)
+        await web.app.add_server(mock.url, label="Second")
+        await tab.get_by_role("button", name="Add server").click()
+        await opener(tab).click()
+        await pick(tab, "Second").click()
+        await expect(tab.get_by_role("heading", name="Servers")).to_be_visible()
+        await expect(opener(tab)).to_contain_text("Second")
+        await opener(tab).click()
+        await panel(tab).get_by_role("link", name="Manage servers").click()
+        await expect(tab.get_by_role("heading", name="Servers")).to_be_visible()
+
+
+async def test_it_works_without_javascript(chromium: Browser, tmp_path: Path) -> None:
+    async with (
+        running(tmp_path) as web,
+        MockOpenCode() as mock,
+        open_context(chromium, java_script_enabled=False) as context,
+        open_tab(context, web) as tab,
+    ):
+        await web.app.add_server(CLOSED, label="First", check=False)
+        await web.app.add_server(mock.url, label="Second")
+        await tab.reload()
+        await opener(tab).click()
+        await expect(tab.get_by_label("Filter servers")).to_be_hidden()
+        await pick(tab, "Second").click()
+        await expect(opener(tab)).to_contain_text("Second")

@@ -1,0 +1,117 @@
+"""Servers and pages to render without a browser, and texts that mean harm."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from typing import Any, Final
+
+from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.servers.profile import ServerProfile
+from codewalk.view import Server
+from codewalk.web.forms import ServerForm
+from codewalk.web.views import Snapshot, Views
+from codewalk.workspace.sessions import Session, SessionList
+
+NOW: Final = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
+VIEWS: Final = Views(now=lambda: NOW)
+
+HOSTILE: Final = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg/onload=alert(1)>",
+    '"><script>alert(1)</script>',
+    "' onmouseover='alert(1)",
+    '" autofocus onfocus="alert(1)',
+    "</bdi></li></ul><h1>Servers</h1>",
+    "</title><script>alert(1)</script>",
+    "<hx-partial hx-target='#servers'>gone</hx-partial>",
+    '<div hx-get="/live" hx-trigger="load">',
+    "<!-- ",
+    "]]>",
+    "{{ 7 * 7 }}{% include 'x' %}",
+    "${7*7}",
+    "javascript:alert(1)",
+    "&lt;b&gt;",
+    "a\u202egnp.exe",
+    "\u2066\u2067\u2068 isolates",
+    "zero\u200bwidth\u200d\ufeff",
+    "\x00\x07\x1b[31m",
+    "data: x\n\nevent: active\ndata: {}",
+    "\r\n\r\nHTTP/1.1 200 OK",
+    "مرحبا",
+    "🏳️‍🌈" * 50,
+    "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢",
+    "x" * 10_000,
+    "<iframe srcdoc='<script>parent.hacked = 1</script>'></iframe>",
+    "<style>*{display:none}</style>",
+    '<a href="javascript:alert(1)">press</a>',
+    "<math><mtext><script>alert(1)</script></mtext></math>",
+    "<template><img src=x onerror=alert(1)></template>",
+    "<button popovertarget='switcher'>press</button>",
+    "<base href='//elsewhere.example/'>",
+    "<meta http-equiv=refresh content='0;url=//elsewhere.example'>",
+    "<input id='switch-filter' autofocus onfocus=alert(1)>",
+    "{% raw %}{{ config }}{% endraw %}",
+    "#{7*7} <%= 7*7 %> @{7*7}",
+    "\u200f\u202b\u202e\u2067" * 20,
+    "W" * 99,
+    "  ",
+)
+"""Forty titles and labels."""
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a text, as a browser would find them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def server(**changes: Any) -> Server:
+    fields = {"url": "http://devbox:4096", "label": "Dev box"}
+    status = {"state": State.HEALTHY, "reason": Reason.OK, "version": "1.18.33", "latency_ms": 3.14}
+    shown = {"active": False, "default": False}
+    for key, value in changes.items():
+        place = fields if key in ServerProfile.__slots__ else status
+        (shown if key in shown else place)[key] = value
+    profile = ServerProfile(id="018f", created_at=NOW, updated_at=NOW, **fields)  # type: ignore[arg-type]
+    health = HealthStatus(checked_at=NOW - timedelta(seconds=12), **status)  # type: ignore[arg-type]
+    return Server(profile=profile, health=health, **shown)
+
+
+def listing(*titles: str, fetched: timedelta = timedelta()) -> SessionList:
+    return SessionList(
+        server_id="018f",
+        directory=None,
+        source="cache",
+        fetched_at=NOW - fetched,
+        sessions=tuple(
+            Session(id=str(i), title=title, directory=title, created_at=None, updated_at=NOW)
+            for i, title in enumerate(titles)
+        ),
+    )
+
+
+def snapshot(*servers: Server, sessions: SessionList | None = None, **more: Any) -> Snapshot:
+    active = next((s for s in servers if s.active), None)
+    return Snapshot(servers=list(servers), active=active, sessions=sessions, generation=1, **more)
+
+
+def page(shown: Snapshot, **more: Any) -> str:
+    return bytes(VIEWS.servers_page(shown, **more).body).decode()
+
+
+def add_form(shown: Snapshot) -> str:
+    answer = VIEWS.page("server_form.html", shown=shown, form=ServerForm.empty())
+    return bytes(answer.body).decode()
+
+
+def text_of(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())

@@ -1,0 +1,35 @@
+"""Rendering: what the switcher says and offers."""
+
+import re
+
+from codewalk.health.status import Reason, State
+from codewalk.view import Server
+from tests.unit.web.rendering import VIEWS, page, server, snapshot, text_of
+
+
+def test_the_switcher_says_what_is_active_and_why_it_is_not_well() -> None:
+    down = server(active=True, state=State.UNHEALTHY, reason=Reason.REFUSED)
+    (button,) = re.findall(
+        r'<button id="switch-server".*?</button>', page(snapshot(down)), re.DOTALL
+    )
+    assert text_of(button) == "Switch server unhealthy Dev box Nothing listens at this address."
+    well = VIEWS.live_sessions(snapshot(server(active=True)))
+    assert "Ready to use" not in well
+    assert "No active server" in page(snapshot())
+
+
+def test_the_switcher_offers_what_can_be_done_with_a_server() -> None:
+    def pick(shown: Server) -> str:
+        return VIEWS.live_picks([shown])
+
+    assert 'formaction="/servers/018f/use"' in pick(server())
+    current = pick(server(active=True))
+    assert 'aria-current="true"' in current
+    assert "formaction" not in current
+    down = pick(server(state=State.UNHEALTHY, reason=Reason.REFUSED))
+    assert 'aria-disabled="true" aria-describedby="why-018f"' in down
+    told = text_of(down)
+    assert told.endswith("Nothing listens at this address. Check again Switch anyway")
+    gone = text_of(pick(server(active=True, state=State.UNHEALTHY, reason=Reason.REFUSED)))
+    assert "Check again" in gone
+    assert "Switch anyway" not in gone
