@@ -3,18 +3,23 @@
 from dataclasses import dataclass
 from typing import Any
 
+from codewalk.health.link import LinkState
 from codewalk.health.status import HealthStatus, rfc3339
 from codewalk.servers.profile import ServerProfile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server:
-    """The answer of the use cases that are about servers."""
+    """The answer of the use cases that are about servers.
+
+    `link` tells how news of it come; it isn't part of the JSON.
+    """
 
     profile: ServerProfile
     health: HealthStatus
     active: bool
     default: bool
+    link: LinkState = LinkState.POLLING
 
     @property
     def id(self) -> str:
