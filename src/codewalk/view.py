@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from codewalk.health.advice import advice
 from codewalk.health.link import LinkState
 from codewalk.health.status import HealthStatus, rfc3339
 from codewalk.servers.profile import ServerProfile
@@ -28,6 +29,11 @@ class Server:
     @property
     def name(self) -> str:
         return self.profile.name
+
+    @property
+    def warning(self) -> str | None:
+        """What its release deserves, one sentence; it isn't part of the JSON."""
+        return advice(self.health.version)
 
     def to_json(self) -> dict[str, Any]:
         """The server JSON of `INTERFACE.md`; a password is only ever told of, never told."""
