@@ -40,6 +40,8 @@ def _open(url: str) -> None:
         text=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # CodeWalk's secrets may be in its environment; they are no browser's business.
+        env={k: v for k, v in os.environ.items() if not k.startswith("CODEWALK_")},
         start_new_session=True,
         check=False,
     )

@@ -30,14 +30,17 @@ STOPPING: Final = 2.8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Living:
-    """What the app is to be. `ready` is called on the event loop once it serves."""
+    """What the app is to be.
+
+    `ready` is called on the event loop once it serves, with what lets one browser in once.
+    """
 
     settings: Settings
     sock: socket.socket
     hosts: Sequence[str]
     token: Secret
     local: bool
-    ready: Callable[[], None]
+    ready: Callable[[Secret], None]
 
 
 def live(living: Living) -> None:
@@ -99,7 +102,7 @@ async def _serve(living: Living, stop: _Stop) -> None:
 
         def ready() -> None:
             spinner.stop()
-            living.ready()
+            living.ready(web.state.access.invite())
 
         async with stop.serving():
             await serve(web, living.sock, ready=ready, stop=stop.event)

@@ -13,8 +13,10 @@ from codewalk.cli.output import is_terminal, note, say
 
 if TYPE_CHECKING:
     from codewalk.cli.listening import Address
+    from codewalk.secret import Secret
 
 DEFAULT_PORT: Final = 4090
+MIN_TOKEN: Final = 16
 
 
 def command(make: Make) -> Any:
@@ -56,7 +58,7 @@ def _up(
     start_journal(settings, tell=True)
 
     address = find_address(host, port)
-    _check_exposure(address, has_token=settings.token is not None)
+    _check_exposure(address, settings.token)
     with single_instance(settings) as instance:
         token = load_token(settings)
         sock, address = listen(address)
@@ -64,12 +66,12 @@ def _up(
             url = address.url_with(token)
             instance.tell(address.url)
 
-            def ready() -> None:
+            def ready(invitation: "Secret") -> None:
                 say(f"CodeWalk is ready at {url}")
                 if is_terminal(sys.stderr):
                     note("Ctrl-C stops it.")
                 if not no_browser and can_open(os.environ, sys.platform):
-                    open_browser(url)
+                    open_browser(address.url_with(invitation))
 
             live(
                 Living(
@@ -83,14 +85,14 @@ def _up(
             )
 
 
-def _check_exposure(address: "Address", *, has_token: bool) -> None:
+def _check_exposure(address: "Address", token: "Secret | None") -> None:
     """Off loopback, the token is the user's own, and they are told what that means."""
     if address.is_loopback:
         return
-    if not has_token:
+    if token is None or len(token.reveal()) < MIN_TOKEN:
         raise UsageMistake(
-            f"{address.host} can be reached by others; set CODEWALK_TOKEN to a long secret text "
-            "of your own first."
+            f"{address.host} can be reached by others; set CODEWALK_TOKEN to a secret text of your "
+            f"own first, at least {MIN_TOKEN} characters long."
         )
     note(
         "warning: the connection is plain HTTP: on its way, others can read it, the token too. "

@@ -25,6 +25,7 @@ from codewalk.opencode.address import MAX_REDIRECTS, onward, origin_of, plain_zo
 from codewalk.opencode.answer import MAX_BODY, Answer, TooLarge, read_body
 from codewalk.opencode.credentials import basic_auth
 from codewalk.opencode.failures import FOREIGN, redirected, refused, translate
+from codewalk.opencode.interim import BoundedConnector
 from codewalk.opencode.resolver import Resolver
 from codewalk.opencode.streaming import STREAM_HEADERS, Stream, open_stream
 from codewalk.secret import Secret
@@ -59,7 +60,7 @@ class Connections:
     async def __aenter__(self) -> Self:
         self._resolver = self._resolver or Resolver()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=BoundedConnector(
                 limit=0,
                 resolver=self._resolver,
                 ttl_dns_cache=_DNS_TTL,

@@ -68,9 +68,9 @@ def _read(path: Path) -> Record | None:
 
 
 def _left_behind(record: Record) -> Iterator[psutil.Process]:
+    # Not only the server's process group: what its models run may have left that.
     for process in psutil.process_iter():
-        named = process.pid in (record.pid, record.guard_pid)
-        if (named or _group(process.pid) == record.pid) and _is_ours(process, record):
+        if process.pid != os.getpid() and _is_ours(process, record):
             yield process
 
 
@@ -79,7 +79,9 @@ def _is_ours(process: psutil.Process, record: Record) -> bool:
         return process.environ().get(MARKER) == record.marker
     except psutil.AccessDenied:
         # Some systems hide the environment even from its owner.
-        return _looks_like_ours(process, record)
+        named = process.pid in (record.pid, record.guard_pid)
+        near = named or _group(process.pid) == record.pid
+        return near and _looks_like_ours(process, record)
     except psutil.Error:
         return False
 

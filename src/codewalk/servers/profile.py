@@ -24,6 +24,7 @@ _HALF_SCHEME: Final = re.compile(r"https?:(?!//)(?!\d+(?:/|$))", re.IGNORECASE)
 _BARE_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?=[^\d/]|/)(?!.*[@:])")
 _NUMERIC: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})?")
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]")
 _HOST_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CREDENTIAL_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -124,8 +125,7 @@ def check_credentials(username: str, password: Secret | None) -> None:
         raise InvalidCredentials("The user name is empty; an OpenCode server's is `opencode`.")
     if ":" in username:
         raise InvalidCredentials(
-            f"The user name {username!r} has a colon, which Basic authentication can't carry.",
-            value=username,
+            "The user name has a colon, which Basic authentication can't carry."
         )
     secret = password.reveal() if password else ""
     for what, text in (("user name", username), ("password", secret)):
@@ -269,16 +269,22 @@ def _port(parts: SplitResult, shown: str) -> int | None:
 def _path(path: str) -> str:
     """The path prefix, dot segments resolved (RFC 3986, 5.2.4), without a trailing slash."""
     kept: list[str] = []
-    path = _ESCAPE.sub(lambda escape: escape.group().upper() if escape[1] else "%25", path)
-    for segment in quote(path, safe="/%:@!$&'()*+,;=~-._").split("/")[1:]:
-        dots = segment.lower().replace("%2e", ".")
-        if dots == "..":
+    for segment in quote(_ESCAPE.sub(_plain, path), safe="/%:@!$&'()*+,;=~-._").split("/")[1:]:
+        if segment == "..":
             del kept[-1:]
-        elif dots != ".":
+        elif segment != ".":
             kept.append(segment)
     while kept and not kept[-1]:
         kept.pop()
     return "".join(f"/{segment}" for segment in kept)
+
+
+def _plain(escape: re.Match[str]) -> str:
+    """One spelling of an escape: none where none is needed (RFC 3986, 6.2.2), else upper case."""
+    if not escape[1]:
+        return "%25"
+    character = chr(int(escape[1], 16))
+    return character if _UNRESERVED.fullmatch(character) else escape.group().upper()
 
 
 def _userinfo(parts: SplitResult, shown: str) -> tuple[str | None, Secret | None]:

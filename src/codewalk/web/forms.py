@@ -17,7 +17,7 @@ from codewalk.errors import (
 )
 from codewalk.health.status import HealthStatus
 from codewalk.servers.draft import Change
-from codewalk.servers.profile import DEFAULT_USERNAME, ServerProfile
+from codewalk.servers.profile import DEFAULT_USERNAME, ServerProfile, without_userinfo
 from codewalk.web.models import Password, filled
 
 _FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(
@@ -70,8 +70,9 @@ class ServerForm:
         )
 
     def with_typed(self, typed: Typed, **shown: Any) -> Self:
-        """With what was typed, but for the password, which is never sent back."""
-        return replace(self, url=typed.url, label=typed.label, username=typed.username, **shown)
+        """With what was typed, but for a password, in the URL too: none is ever sent back."""
+        url = without_userinfo(typed.url).replace("***@", "") if "@" in typed.url else typed.url
+        return replace(self, url=url, label=typed.label, username=typed.username, **shown)
 
     def refused(self, typed: Typed, exc: CodeWalkError) -> Self:
         """With what is wrong beside the field it is about."""

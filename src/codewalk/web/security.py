@@ -9,31 +9,24 @@ The app listens on loopback, but any web page that the user opens can send reque
   port of localhost is the same site, so `SameSite=Strict` isn't enough.
 """
 
-import hashlib
-import ipaddress
 import logging
-import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, cookie_parser
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from codewalk.errors import Unauthorized
-from codewalk.secret import Secret
+from codewalk.web.access import Access
 from codewalk.web.problems import UNEXPECTED, Problem, problem_of
 
 MAX_BODY: Final = 64 * 2**10
 """Bytes of a request's body; the longest form is a tenth of that."""
 
-COOKIE_AGE: Final = 30 * 24 * 3600
-"""Seconds that a browser stays let in."""
-
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN: Final = frozenset({"/api/v1/healthz"})
 STATIC: Final = "/static/"
@@ -51,60 +44,6 @@ Answer = Callable[[str, Problem], Response]
 
 def is_api(path: str) -> bool:
     return path.startswith("/api/")
-
-
-class Access:
-    """Decides over one request; holds no state of its own."""
-
-    def __init__(self, token: Secret, hosts: Sequence[str]) -> None:
-        self._token = token.reveal().encode()
-        if not self._token:
-            raise ValueError("an empty token would let everybody in")
-        # Not the token itself: what a browser keeps opens this app and tells nothing else.
-        self._cookie = hashlib.sha256(b"codewalk cookie\0" + self._token).hexdigest()
-        self._hosts = frozenset(host.lower() for host in (*_as_in_addresses(hosts), *LOOPBACK))
-        self._any_address = any(host in self._hosts for host in ("0.0.0.0", "[::]"))  # noqa: S104 - compared, not bound
-
-    def knows_host(self, host: str, port: int) -> bool:
-        """Whether `host`, a `Host` header, is a name of this app at this port."""
-        host = host.lower()
-        if host in self._hosts and _port(host) is not None:
-            return True
-        name, given = _name(host), _port(host)
-        if (80 if given is None else given) != port:
-            return False
-        # No name can be pointed here by another site where there is no name.
-        return name in self._hosts or (self._any_address and _is_address(name))
-
-    def bears_token(self, headers: Headers) -> bool | None:
-        """Whether the bearer token is right; None without one."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        return self.is_token(token.strip().encode("latin-1"))
-
-    def is_token(self, text: bytes) -> bool:
-        return secrets.compare_digest(text, self._token)
-
-    def bears_cookie(self, headers: Headers, port: int) -> bool:
-        given = cookie_parser("; ".join(headers.getlist("cookie"))).get(cookie_name(port), "")
-        return secrets.compare_digest(given.encode(), self._cookie.encode())
-
-    def let_in(self, response: Response, port: int) -> None:
-        """Sets the cookie that stands for the token from now on."""
-        response.set_cookie(
-            cookie_name(port),
-            self._cookie,
-            max_age=COOKIE_AGE,
-            path="/",
-            httponly=True,
-            samesite="strict",
-        )
-
-
-def cookie_name(port: int) -> str:
-    """Cookies don't know ports: two CodeWalks on one host must not take each other's."""
-    return f"codewalk_{port}"
 
 
 def is_same_origin(headers: Headers) -> bool:
@@ -167,6 +106,9 @@ class Guard:
             return self._deny(path)
         if scope["method"] not in SAFE and not is_same_origin(headers):
             return self._forbid(path, "This change didn't come from one of CodeWalk's own pages.")
+        if is_api(path) and headers.get("sec-fetch-site") in ("same-site", "cross-site"):
+            # To ask a server is no change, but it costs that server and fills the cache.
+            return self._forbid(path, "This request came from another site's page.")
         return None
 
     def _take_token(self, scope: Scope, port: int, *, by_cookie: bool) -> Response | None:
@@ -175,7 +117,7 @@ class Guard:
         given = [value for key, value in query if key == "token"]
         if not given:
             return None
-        right = self._access.is_token(given[-1].encode())
+        right = self._access.admits(given[-1].encode())
         if not right and not by_cookie:
             return None
         rest = urlencode([pair for pair in query if pair[0] != "token"])
@@ -249,34 +191,5 @@ def _path(scope: Scope) -> str:
     return "/" + raw.decode("latin-1").partition("?")[0].lstrip("/\\")
 
 
-def _name(host: str) -> str:
-    """The host of `host` or `host:port`."""
-    return host.rpartition(":")[0] if _port(host) is not None else host
-
-
-def _port(host: str) -> int | None:
-    name, colon, port = host.rpartition(":")
-    if (
-        not colon
-        or (":" in name and not name.endswith("]"))
-        or not (port.isascii() and port.isdecimal())
-    ):
-        return None
-    return int(port[:6])
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
-
-
 def _digits(text: str | None) -> str:
     return text if text and text.isdecimal() else "0"
-
-
-def _as_in_addresses(hosts: Iterable[str]) -> list[str]:
-    """Hosts as an address has them: IPv6 in brackets."""
-    return [f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host for host in hosts]

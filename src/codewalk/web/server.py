@@ -18,10 +18,11 @@ from codewalk.app import App
 from codewalk.errors import CodeWalkError
 from codewalk.secret import Secret
 from codewalk.web import api, openapi, pages
+from codewalk.web.access import Access
 from codewalk.web.answers import is_htmx
 from codewalk.web.live import Streams
 from codewalk.web.problems import Problem, problem_of, problem_response
-from codewalk.web.security import Access, Guard, is_api
+from codewalk.web.security import Guard, is_api
 from codewalk.web.views import Notice, Views
 
 GRACE: Final = 1
@@ -57,9 +58,10 @@ def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
     web.include_router(pages.router)
     # Made when it is first asked for: most starts never need it.
     web.state.openapi = cache(lambda: openapi.document(web))
+    web.state.access = access = Access(token, hosts)
     web.add_middleware(
         Guard,
-        access=Access(token, hosts),
+        access=access,
         answer=lambda path, problem: _answer(views, path, problem),
     )
     return web

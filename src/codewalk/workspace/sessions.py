@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
 MAX_ID: Final = 500
-MAX_TITLE: Final = 10_000
+MAX_TITLE: Final = 500
+"""Characters of a title that are kept; a list of thousands is held in memory and painted."""
+
+MAX_DIRECTORY: Final = 4096
 MAX_SESSIONS: Final = 10_000
 """Sessions asked for and kept; current releases send 100 unless they are asked for more."""
 
@@ -119,8 +122,8 @@ def _parse(item: Any) -> Session | None:
     created = _moment(times.get("created"))
     return Session(
         id=session_id,
-        title=_text(item.get("title")),
-        directory=_text(item.get("directory")),
+        title=_text(item.get("title"), MAX_TITLE),
+        directory=_text(item.get("directory"), MAX_DIRECTORY),
         created_at=created,
         updated_at=_moment(times.get("updated")) or created,
     )
@@ -147,8 +150,8 @@ def _newest_first(sessions: Iterable[Session]) -> tuple[Session, ...]:
     return tuple(sorted(sessions, key=lambda s: _ms(s.updated_at) or 0, reverse=True))
 
 
-def _text(value: Any) -> str:
-    return value[:MAX_TITLE] if isinstance(value, str) else ""
+def _text(value: Any, limit: int) -> str:
+    return value[:limit] if isinstance(value, str) else ""
 
 
 def _moment(milliseconds: Any) -> datetime | None:

@@ -161,7 +161,7 @@ async def test_other_addresses_need_a_token_of_the_user_s_own(codewalk: CodeWalk
     assert "plain HTTP" in err
 
 
-async def test_ipv6_has_brackets_and_the_browser_gets_the_address(
+async def test_ipv6_has_brackets_and_the_browser_gets_the_address_without_the_token(
     codewalk: CodeWalk, tmp_path: Path
 ) -> None:
     browser, opened = tmp_path / "browser", tmp_path / "opened"
@@ -172,6 +172,13 @@ async def test_ipv6_has_brackets_and_the_browser_gets_the_address(
     own = replace(codewalk, environment={"BROWSER": str(browser)})
     async with running(own, "up", "--port", "0", "--no-local", "--host", "::1") as (process, url):
         assert url.startswith("http://[::1]:")
-        assert (await asyncio.to_thread(opened.read_text)).strip() == url
+        shown = (await asyncio.to_thread(opened.read_text)).strip()
+        assert shown.partition("?")[0] == url.partition("?")[0]
+        # Other users can read the browser's arguments: what lets it in does so once.
+        assert shown != url
+        jar = aiohttp.CookieJar(unsafe=True)  # it keeps cookies of addresses too
+        async with aiohttp.ClientSession(cookie_jar=jar) as one, aiohttp.ClientSession() as another:
+            assert (await one.get(shown)).status == 200
+            assert (await another.get(shown)).status == 401
         await stopped(process, signal.SIGTERM)
     assert process.returncode == 0

@@ -1,7 +1,7 @@
 """What a server sends is bounded in size, time and depth, however it is dressed up."""
 
 import tracemalloc
-from asyncio import Runner, Server, StreamReader, StreamWriter, start_server
+from asyncio import Event, Runner, Server, StreamReader, StreamWriter, start_server
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -141,3 +141,27 @@ def test_no_answer_whatever_breaks_out_as_another_error(data: st.DataObject) -> 
     with garbage() as server:
         for answer in answers:
             server.fetch(answer)
+
+
+@pytest.mark.parametrize("flood", [b"HTTP/1.1 102 P\r\n\r\n", b"HTTP/1.1 103 E\r\nX: y\r\n\r\n"])
+async def test_endless_interim_answers_hold_up_nobody_else(flood: bytes) -> None:
+    """They arrive faster than they are parsed: the event loop came to nothing else for seconds."""
+
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with suppress(ConnectionError):
+            for _ in range(2000):
+                writer.write(flood * 4000)
+                await writer.drain()
+        writer.close()
+        ended.set()
+
+    ended = Event()
+    server = await start_server(answer, "127.0.0.1", 0)
+    async with server, Connections() as connections:
+        port = server.sockets[0].getsockname()[1]
+        connection = connections.connect(f"http://127.0.0.1:{port}")
+        with pytest.raises(RequestFailed) as caught:
+            await connection.get("/global/health", timeout=60)
+        await ended.wait()
+    assert caught.value.reason is Reason.NOT_OPENCODE

@@ -267,3 +267,8 @@ def test_a_user_name_may_be_of_any_script() -> None:
 def test_a_server_is_called_by_its_label_else_by_its_url_without_the_scheme() -> None:
     assert profile(1, label="Dev box").name == "Dev box"
     assert profile(1, url="https://h:1/x").name == "h:1/x"
+
+
+def test_two_spellings_of_a_path_are_one_server() -> None:
+    assert parse_url("http://box/%63ode%7ewalk").url == parse_url("http://box/code~walk").url
+    assert parse_url("http://box/a%2fb").url == "http://box/a%2Fb"

@@ -4,7 +4,8 @@ import pytest
 from starlette.datastructures import Headers
 
 from codewalk.secret import Secret
-from codewalk.web.security import Access, cookie_name, is_same_origin
+from codewalk.web.access import Access, cookie_name
+from codewalk.web.security import is_same_origin
 
 PORT = 4090
 
@@ -93,3 +94,22 @@ def test_one_apps_cookie_opens_no_other_and_is_found_among_others() -> None:
 )
 def test_same_origin(headers: dict[str, str], same: bool) -> None:
     assert is_same_origin(Headers(headers)) is same
+
+
+def test_an_invitation_lets_one_browser_in_once() -> None:
+    access = Access(Secret("t"), [])
+    invitation = access.invite().reveal().encode()
+    assert not access.is_token(invitation)
+    assert access.admits(invitation)
+    assert not access.admits(invitation)
+    assert access.admits(b"t")
+
+
+def test_an_invitation_that_nobody_followed_ends() -> None:
+    moments = iter([0.0, 61.0])
+    access = Access(Secret("t"), [], clock=lambda: next(moments))
+    assert not access.admits(access.invite().reveal().encode())
+
+
+def test_without_an_invitation_nothing_is_one() -> None:
+    assert not Access(Secret("t"), []).admits(b"")

@@ -11,6 +11,7 @@ from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
 from codewalk.workspace.scope import Name, Scope
 from codewalk.workspace.sessions import (
+    MAX_DIRECTORY,
     MAX_ID,
     MAX_SESSIONS,
     MAX_TITLE,
@@ -157,7 +158,7 @@ async def test_odd_times_are_times_all_the_same(value: float) -> None:
 async def test_a_title_has_at_most_10_000_characters() -> None:
     live = await fetched([session(1, title="é" * (MAX_TITLE + 1), directory="/" * 20_000)])
     assert live.sessions[0].title == "é" * MAX_TITLE
-    assert len(live.sessions[0].directory) == MAX_TITLE
+    assert len(live.sessions[0].directory) == MAX_DIRECTORY
 
 
 @fake_time
