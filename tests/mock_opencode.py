@@ -33,7 +33,7 @@ class Release(StrEnum):
 
     CURRENT = "1.18.33"
     OLD = "1.0.0"
-    """Health is 404, only `/path` tells."""
+    """Health is 404, only `/path` tells; events are at `/event`."""
     NEXT = "2.0.0"
     """The web app for anything, health at `/api/health`."""
 
@@ -137,7 +137,13 @@ class MockOpenCode:
         runner, self._runner = self._runner, None
         if runner:
             self.world.end_streams()
+            server = runner.server
             await runner.cleanup()
+            # A connection accepted at the last moment is made some turns of the loop later.
+            for _ in range(10):
+                await asyncio.sleep(0)
+            if server:
+                await server.shutdown(0.01)
 
     def script(self, path: str, *behaviours: Behaviour) -> None:
         """What requests to `path` (below the prefix) get, one after the other; the last stays.
@@ -209,7 +215,7 @@ class MockOpenCode:
         if self.release is Release.NEXT:
             healthy = {"healthy": True, "version": self.world.version}
             return json_reply(healthy) if path == "/api/health" else page()
-        if path == "/global/health" and self.release is Release.OLD:
+        if path in ("/global/health", "/global/event") and self.release is Release.OLD:
             return reply(b"404 Not Found", status=404, content_type="text/plain")
         known = self.world.handler(method, path)
         if known:

@@ -90,6 +90,7 @@ class World:
             ("POST", "/session"): self._create_session,
             ("GET", "/session/status"): self._list_statuses,
             ("GET", "/global/event"): self._stream_events,
+            ("GET", "/event"): self._stream_flat_events,
         }
         return known.get((method, path))
 
@@ -131,6 +132,12 @@ class World:
         return web.json_response({key: s for key, s in self.statuses.items() if key in here})
 
     async def _stream_events(self, request: web.Request) -> web.StreamResponse:
+        return await self._stream(request, flat=False)
+
+    async def _stream_flat_events(self, request: web.Request) -> web.StreamResponse:
+        return await self._stream(request, flat=True)
+
+    async def _stream(self, request: web.Request, *, flat: bool) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         stream: asyncio.Queue[dict[str, Any] | _End] = asyncio.Queue()
@@ -140,7 +147,8 @@ class World:
         self.subscribed.set()
         try:
             while not isinstance(event := await stream.get(), _End):
-                await response.write(f"data: {json.dumps(event)}\n\n".encode())
+                sent = event["payload"] if flat else event
+                await response.write(f"data: {json.dumps(sent)}\n\n".encode())
         finally:
             self._streams.remove(stream)
         return response

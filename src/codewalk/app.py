@@ -1,7 +1,6 @@
 """The core that the command line, the web app and programs share: the use cases.
 
-The rules they apply are pure functions in `codewalk.servers.roster` and `codewalk.health.status`;
-`codewalk.opening` puts the parts together.
+Their rules are pure: `servers.roster`, `health.status`. `codewalk.opening` puts it together.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -15,6 +14,7 @@ from codewalk.connecting import Connector
 from codewalk.errors import NoActiveServer, RequestFailed, ServerUnhealthy, ServerUnreachable
 from codewalk.events import Announcer, Event, Kind
 from codewalk.generation import Generation
+from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
 from codewalk.health.probe import BUDGET
 from codewalk.health.status import HealthStatus, Reason, State
@@ -46,6 +46,7 @@ class Parts:
     settings: Settings
     registry: Registry
     monitor: Monitor
+    links: Links
     connector: Connector
     state: StateStore
     announcer: Announcer
@@ -267,6 +268,7 @@ class App:
             health=self._monitor.status(profile.id),
             active=profile.id == roster.active_id,
             default=profile.id == roster.default_id,
+            link=self.parts.links.state(profile.id),
         )
 
     def _saved(self, server_id: str, status: HealthStatus | None) -> Server:

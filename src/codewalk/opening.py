@@ -9,12 +9,14 @@ from typing import Any, Final
 
 from codewalk.app import App, Parts
 from codewalk.connecting import Connector
-from codewalk.errors import CodeWalkError, StorageError
+from codewalk.errors import StorageError
 from codewalk.events import Announcer, Event, Kind
 from codewalk.generation import Generation
 from codewalk.health.checker import Checker
+from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
 from codewalk.health.status import HealthStatus, State
+from codewalk.refreshing import Refresher
 from codewalk.servers import roster as rules
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
@@ -52,8 +54,14 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
         checker = await stack.enter_async_context(Checker(connector.connect))
         announcer = Announcer()
         monitor = Monitor(checker, HealthStore(database), changed=_announce(announcer), watch=watch)
+        refresher = Refresher()
+        links = Links(connector.connect, monitor, announcer, stale=refresher.stale)
         reactions = _Reactions(
-            announcer=announcer, connector=connector, generation=Generation(), monitor=monitor
+            announcer=announcer,
+            connector=connector,
+            generation=Generation(),
+            monitor=monitor,
+            links=links,
         )
         registry = Registry(RosterStore(database, vault), changed=reactions.follow)
         await registry.load()
@@ -62,12 +70,15 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
             await registry.change(rules.start)
         await stack.enter_async_context(monitor)
         _hold_managed(monitor, registry.roster, watch=watch)
+        if watch:
+            await stack.enter_async_context(links)
         reactions.follow(Roster(), registry.roster)
         app = App(
             Parts(
                 settings=settings,
                 registry=registry,
                 monitor=monitor,
+                links=links,
                 connector=connector,
                 state=StateStore(database),
                 announcer=announcer,
@@ -76,7 +87,7 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
         )
         if watch:
             await stack.enter_async_context(
-                _background(follow_store=_follow(registry), refresh_sessions=_refresh_sessions(app))
+                _background(follow_store=_follow(registry), refresh_sessions=refresher.run(app))
             )
         yield app
 
@@ -91,11 +102,13 @@ class _Reactions:
         connector: Connector,
         generation: Generation,
         monitor: Monitor,
+        links: Links,
     ) -> None:
         self.generation = generation
         self._announcer = announcer
         self._connector = connector
         self._monitor = monitor
+        self._links = links
 
     def follow(self, old: Roster, new: Roster) -> None:
         """Ends the older generation's work first, so that nothing of it can still be shown."""
@@ -105,6 +118,7 @@ class _Reactions:
             if current.get(profile.id) is not profile:
                 self._connector.forget(profile.id)
         self._monitor.reconcile(new.profiles, new.active_id)
+        self._links.reconcile(new.profiles, new.active_id)
         if (old.profiles, old.default_id) != (new.profiles, new.default_id):
             self._announcer.announce(Event(kind=Kind.SERVERS))
         if (old.active_id, old.generation) != (new.active_id, new.generation):
@@ -193,25 +207,3 @@ async def _follow(registry: Registry) -> None:
             trouble = True
         else:
             trouble = False
-
-
-async def _refresh_sessions(app: App) -> None:
-    """Fetches the active server's sessions when it becomes active and when it becomes healthy."""
-    with app.announcer.listen() as events:
-        await _fetch(app)
-        while True:
-            event = await events.get()
-            active = app.active()
-            if active is None:
-                continue
-            switched = event.kind in (Kind.ACTIVE, Kind.LOST)
-            news = event.kind is Kind.HEALTH and event.server_id == active.id
-            if switched or (news and active.health.state is State.HEALTHY):
-                await _fetch(app)
-
-
-async def _fetch(app: App) -> None:
-    try:
-        await app.sessions()
-    except CodeWalkError as exc:
-        log.debug("Sessions not fetched: %s", exc.message)

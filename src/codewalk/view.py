@@ -5,18 +5,24 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from codewalk.health.advice import advice
+from codewalk.health.link import LinkState
 from codewalk.health.status import HealthStatus, State, rfc3339
 from codewalk.servers.profile import ServerProfile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server:
-    """The answer of the use cases that are about servers."""
+    """The answer of the use cases that are about servers.
+
+    `link` tells how news of it comes; it isn't part of the JSON.
+    """
 
     profile: ServerProfile
     health: HealthStatus
     active: bool
     default: bool
+    link: LinkState = LinkState.POLLING
 
     @property
     def id(self) -> str:
@@ -25,6 +31,11 @@ class Server:
     @property
     def name(self) -> str:
         return self.profile.name
+
+    @property
+    def warning(self) -> str | None:
+        """What its release deserves, one sentence; it isn't part of the JSON."""
+        return advice(self.health.version)
 
     def to_json(self) -> dict[str, Any]:
         """The server JSON of `INTERFACE.md`; a password is only ever told of, never told."""

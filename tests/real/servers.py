@@ -30,7 +30,8 @@ READY_WITHIN: Final = 90.0
 
 @dataclass(frozen=True, kw_only=True)
 class RealServer:
-    """A running server. `guard_pid` is the process to end for it to end."""
+    """A running server. `guard_pid` is the process to end for it to end, `pid` the one to kill
+    for it to die."""
 
     release: str
     url: str
@@ -39,15 +40,17 @@ class RealServer:
     home: Path
     project: Path
     guard_pid: int
+    pid: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A server to start: a release, and a password where that release knows one."""
+    """A server to start: a release, a password where that release knows one, a port or any."""
 
     release: str
     folder: Path
     password: str | None = None
+    port: int = 0
 
 
 def executable(release: str) -> Path | None:
@@ -91,7 +94,7 @@ def _started(wanted: Wanted) -> Iterator["subprocess.Popen[str]"]:
         raise FileNotFoundError(f"OpenCode {wanted.release} isn't installed; `make setup` does it")
     log = wanted.folder / "server.log"
     command = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), str(log), str(program)]
-    address = ["--hostname", "127.0.0.1", "--port", str(_free_port())]
+    address = ["--hostname", "127.0.0.1", "--port", str(wanted.port or _free_port())]
     process = subprocess.Popen(
         [*command, "serve", *address],
         stdin=subprocess.PIPE,
@@ -160,6 +163,7 @@ def _ready(wanted: Wanted, process: "subprocess.Popen[str]") -> RealServer:
         home=wanted.folder / "home",
         project=wanted.folder / "project",
         guard_pid=process.pid,
+        pid=int(lines["pid"]),
     )
 
 

@@ -100,6 +100,7 @@ def server_card(server: "Server") -> "Table":
         ("health", Text(health_word(health), style=style)),
         ("detail", Text(harmless(health.detail or ""), style=style)),
         ("version", Text(harmless(health.version or ""))),
+        ("warning", Text(harmless(server.warning or ""), style="yellow")),
         ("latency", Text(latency(health))),
         ("checked", Text(ago(health.checked_at, now))),
         ("since", Text(ago(health.since, now) if health.since else "")),

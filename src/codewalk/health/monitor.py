@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Protocol, Self
 
@@ -21,7 +22,7 @@ from codewalk.health.status import (
     State,
     advance,
 )
-from codewalk.servers.profile import ServerProfile
+from codewalk.servers.profile import ServerProfile, reached_otherwise
 
 INTERVAL: Final = 10.0
 """Seconds between two checks of a server."""
@@ -119,10 +120,10 @@ class Monitor:
             self.forget(server_id)
         for server_id, profile in wanted.items():
             known = self._profiles.get(server_id)
-            if known is not None and _reached_otherwise(known, profile):
+            if known is not None and reached_otherwise(known, profile):
                 self._checker.forget(server_id)
                 self._put(server_id, UNCHECKED)
-            if known is None or _reached_otherwise(known, profile):
+            if known is None or reached_otherwise(known, profile):
                 self._plan(server_id, 0.0)
         self._profiles = wanted
         if active_id != self._active_id:
@@ -161,6 +162,13 @@ class Monitor:
         """Has the scheduler check this server next; nothing where it is gone meanwhile."""
         if server_id in self._profiles:
             self._plan(server_id, 0.0)
+
+    def doubt(self, server_id: str) -> None:
+        """Counts a broken link as a first failure: the check that follows at once decides."""
+        status = self._statuses.get(server_id)
+        if status and status.state is State.HEALTHY and not status.failures:
+            self._statuses[server_id] = replace(status, failures=1)
+        self.check_soon(server_id)
 
     async def check(self, profile: ServerProfile, *, budget: float = BUDGET) -> HealthStatus:
         """Checks a server now and returns its status, settled: a suspect one is checked again."""
@@ -201,7 +209,7 @@ class Monitor:
     def _keeps(self, profile: ServerProfile) -> bool:
         """Whether what a check of `profile` finds is this server's status."""
         current = self._profiles.get(profile.id)
-        changed = current is None or _reached_otherwise(profile, current)
+        changed = current is None or reached_otherwise(profile, current)
         return not changed and profile.id not in self._held
 
     def _put(self, server_id: str, status: HealthStatus) -> None:
@@ -268,7 +276,7 @@ class Monitor:
         if self._crowded:
             self._wake.set()
         current = self._profiles.get(profile.id)
-        if current is None or _reached_otherwise(profile, current):
+        if current is None or reached_otherwise(profile, current):
             return
         if not task.cancelled():
             self._apply(profile, task.result())
@@ -291,11 +299,3 @@ class Monitor:
 
 def _visibly(status: HealthStatus) -> tuple[object, ...]:
     return status.state, status.reason, status.detail, status.version
-
-
-def _reached_otherwise(old: ServerProfile, new: ServerProfile) -> bool:
-    """Whether an edit makes what is known of a server's health worthless."""
-    if old is new:
-        return False
-    reach = ("url", "basic_auth_enabled", "basic_auth_username", "basic_auth_password")
-    return any(getattr(old, field) != getattr(new, field) for field in reach)

@@ -5,6 +5,8 @@ from typing import Final
 
 from yarl import URL
 
+MAX_REDIRECTS: Final = 3
+
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -38,3 +40,12 @@ def shown_origin(location: str) -> str:
         return str(URL(location).origin())[:100]
     except ValueError:
         return "elsewhere"
+
+
+def onward(location: str, origin: tuple[str, str | None, int | None]) -> URL | None:
+    """Where a redirect leads, without credentials of its own; None where that is elsewhere."""
+    try:
+        target = URL(location).with_user(None)
+        return target if origin_of(target) == origin else None
+    except ValueError:
+        return None

@@ -8,8 +8,9 @@ as `RequestFailed`; `asyncio.CancelledError` passes through.
 
 import asyncio
 import ssl
-from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from time import perf_counter
 from typing import Any, Final, Self
 
@@ -18,19 +19,18 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from codewalk.errors import RequestFailed, StorageError
+from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
-from codewalk.opencode.address import origin_of, plain_zone, redirect_of, shown_origin
+from codewalk.opencode.address import MAX_REDIRECTS, onward, origin_of, plain_zone, redirect_of
 from codewalk.opencode.answer import MAX_BODY, Answer, TooLarge, read_body
-from codewalk.opencode.failures import FOREIGN, refused, translate
+from codewalk.opencode.credentials import basic_auth
+from codewalk.opencode.failures import FOREIGN, redirected, refused, translate
 from codewalk.opencode.interim import BoundedConnector
 from codewalk.opencode.resolver import Resolver
+from codewalk.opencode.streaming import STREAM_HEADERS, Stream, open_stream
 from codewalk.secret import Secret
-from codewalk.servers.profile import DEFAULT_USERNAME
 
 __all__ = ["MAX_BODY", "Answer", "Connection", "Connections", "RequestFailed"]
-
-MAX_REDIRECTS: Final = 3
 
 _KEPT_URLS: Final = 8
 """URLs kept for a server: it is asked for few paths again and again, and making one costs a fifth
@@ -177,15 +177,23 @@ class Connection:
         answer = await self._request("POST", path, params, data, timeout, limit)
         return await self.read_json(path, answer)
 
+    def stream(self, path: str, *, timeout: float = 10.0) -> AbstractAsyncContextManager[Stream]:
+        """An answer to a GET that may go on for ever, open while the block runs, whatever its
+        status. Redirects and credentials are as in `get`.
+
+        Raises `RequestFailed` where no answer began within `timeout` seconds.
+        """
+        headers = CIMultiDict(self._headers or self._make_headers(), **STREAM_HEADERS)
+        get = partial(self._session.get, headers=headers, allow_redirects=False)
+        return open_stream(get, self._url(path), timeout, self._target, self._explain)
+
     def failure(self, path: str, answer: Answer) -> RequestFailed | None:
         """What an answer's status means; None for 2xx."""
         if answer.ok:
             return None
         if answer.location:
-            detail = f"{self._place} redirects to {shown_origin(answer.location)}, not to itself."
-            if self._target(answer.location):
-                detail = f"{self._place} redirects without end."
-            return RequestFailed(Reason.NOT_OPENCODE, detail, status=answer.status)
+            endless = self._target(answer.location) is not None
+            return redirected(answer.status, answer.location, place=self._place, endless=endless)
         return refused(
             answer.status,
             path=path,
@@ -227,12 +235,7 @@ class Connection:
         except FOREIGN as exc:
             if self._session.closed:
                 raise
-            raise translate(
-                exc,
-                place=self._place,
-                timeout=timeout,
-                resolving=self.is_resolving,
-            ) from exc
+            raise self._explain(exc, timeout) from exc
 
     async def _send(
         self, method: str, url: URL, headers: CIMultiDict[str], data: bytes | None, limit: int
@@ -256,6 +259,9 @@ class Connection:
             location=redirect_of(url, status, received),
         )
 
+    def _explain(self, exc: Exception, timeout: float) -> RequestFailed:
+        return translate(exc, place=self._place, timeout=timeout, resolving=self.is_resolving)
+
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
         if url is None:
@@ -266,23 +272,12 @@ class Connection:
 
     def _target(self, location: str) -> URL | None:
         """Where a redirect leads, if that is on this server's origin."""
-        try:
-            target = URL(location).with_user(None)
-            return target if origin_of(target) == self._origin else None
-        except ValueError:
-            return None
+        return onward(location, self._origin)
 
     def _make_headers(self) -> CIMultiDict[str]:
         headers: CIMultiDict[str] = CIMultiDict()
         if self.has_credentials:
-            try:
-                password = self._password.reveal() if self._password else ""
-            except StorageError as exc:
-                # There is a password, but not for us: to this server it is as if there were none.
-                raise RequestFailed(Reason.AUTH_REQUIRED, exc.message) from exc
-            # RFC 7617; OpenCode decodes it as UTF-8.
-            pair = f"{self._username or DEFAULT_USERNAME}:{password}".encode()
-            headers["Authorization"] = "Basic " + b64encode(pair).decode("ascii")
+            headers["Authorization"] = basic_auth(self._username, self._password)
         self._headers = headers
         return headers
 

@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
+from codewalk.opencode.address import shown_origin
 
 FOREIGN: Final[tuple[type[Exception], ...]] = (
     aiohttp.ClientError,
@@ -114,4 +115,12 @@ def refused(status: int, *, path: str, place: str, sent: bool, json: bool) -> Re
     detail = f"{place} answered {path} with status {status}."
     if status >= 500 or (json and status >= 400):
         return RequestFailed(Reason.SERVER_ERROR, detail, status=status)
+    return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)
+
+
+def redirected(status: int, location: str, *, place: str, endless: bool) -> RequestFailed:
+    """The failure that a redirect means: away from the server, or, if `endless`, without end."""
+    detail = f"{place} redirects to {shown_origin(location)}, not to itself."
+    if endless:
+        detail = f"{place} redirects without end."
     return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)

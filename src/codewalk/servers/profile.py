@@ -55,6 +55,14 @@ class ServerProfile:
         return self.label or self.url.partition("://")[2]
 
 
+def reached_otherwise(old: ServerProfile, new: ServerProfile) -> bool:
+    """Whether an edit makes what is known of a server's health worthless."""
+    if old is new:
+        return False
+    reach = ("url", "basic_auth_enabled", "basic_auth_username", "basic_auth_password")
+    return any(getattr(old, field) != getattr(new, field) for field in reach)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedURL:
     """A normalised URL, and the credentials that stood in the text it came from."""

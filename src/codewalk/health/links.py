@@ -1,0 +1,247 @@
+"""The live links: an event stream held to each of the first servers.
+
+The end of a stream, or silence on it, has the server checked at once: a killed one is red within a
+second, not at the next check by the clock.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Final, Self
+
+from codewalk.errors import RequestFailed, StorageError
+from codewalk.events import Announcer, Kind
+from codewalk.health.link import HOPELESS, MOST, STEADY, LinkState, Pulse, chosen, pause
+from codewalk.health.monitor import Monitor
+from codewalk.health.status import TRANSPORT, Reason, State
+from codewalk.opencode.events import (
+    EventStream,
+    Heartbeat,
+    ServerEvent,
+    SessionChanged,
+    open_events,
+)
+from codewalk.servers.profile import ServerProfile, reached_otherwise
+
+if TYPE_CHECKING:
+    from codewalk.opencode.connection import Connection
+
+RETURN_EVERY: Final = 1.0
+"""Seconds between two checks of a server that went down just now: green within 2 s of its
+return."""
+
+RETURN_WITHIN: Final = 120.0
+"""Seconds for which a return is looked for that closely."""
+
+NO_STREAM_PAUSE: Final = 300.0
+"""Seconds until a server without an event stream is asked for one again."""
+
+_NO_RETURN: Final = frozenset({Reason.AUTH_REQUIRED, Reason.AUTH_REJECTED, Reason.INCOMPATIBLE})
+"""What doesn't pass by itself within a minute."""
+
+Connect = Callable[[ServerProfile], Awaitable["Connection"]]
+Stale = Callable[[str], None]
+
+log = logging.getLogger(__name__)
+
+
+class Links:
+    """Holds a live link to the active server and to the first of the others.
+
+    An async context manager that owns the links; nothing is held outside of it. `stale` is called,
+    on the event loop, with the id of a server whose sessions may have changed.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        monitor: Monitor,
+        announcer: Announcer,
+        *,
+        stale: Stale,
+        chance: Callable[[], float] = random.random,
+        most: int = MOST,
+    ) -> None:
+        self.connect = connect
+        self.monitor = monitor
+        self.stale = stale
+        self.chance = chance
+        self._announcer = announcer
+        self._most = most
+        self._links: dict[str, tuple[_Link, asyncio.Task[None]]] = {}
+        self._group = asyncio.TaskGroup()
+        self._follower: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        self._follower = self._group.create_task(self._follow_health(), name="link supervisor")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        follower, self._follower = self._follower, None
+        if follower:
+            follower.cancel()
+        for server_id in tuple(self._links):
+            self._stop(server_id)
+        # Not told of the block's own error, which it would wrap in a group.
+        await self._group.__aexit__(None, None, None)
+
+    def state(self, server_id: str) -> LinkState:
+        held = self._links.get(server_id)
+        return held[0].state if held else LinkState.POLLING
+
+    def reconcile(self, profiles: Iterable[ServerProfile], active_id: str | None) -> None:
+        """Links just these servers from now on, or the first of them; a changed one anew."""
+        if self._follower is None:
+            return
+        wanted = chosen(profiles, active_id, self._most)
+        for server_id, (link, _) in tuple(self._links.items()):
+            profile = wanted.get(server_id)
+            if profile is None or reached_otherwise(link.profile, profile):
+                self._stop(server_id)
+            else:
+                link.profile = profile
+        for server_id in wanted.keys() - self._links.keys():
+            link = _Link(self, wanted[server_id])
+            task = self._group.create_task(link.run(), name=f"link {server_id}")
+            self._links[server_id] = link, task
+
+    def _stop(self, server_id: str) -> None:
+        _, task = self._links.pop(server_id)
+        task.cancel()
+
+    async def _follow_health(self) -> None:
+        with self._announcer.listen() as events:
+            while True:
+                event = await events.get()
+                told_of = self._links if event.kind is Kind.LOST else (event.server_id,)
+                for server_id in told_of:
+                    if server_id in self._links:
+                        self._links[server_id][0].wake()
+
+
+class _Link:
+    """One server's link: a stream while the server is healthy, watching for its return else."""
+
+    def __init__(self, links: Links, profile: ServerProfile) -> None:
+        self.profile = profile
+        self.state = LinkState.POLLING
+        self._links = links
+        self._monitor = links.monitor
+        self._pulse = Pulse()
+        self._path: str | None = None
+        self._failures = 0
+        self._woken = asyncio.Event()
+        self._holding: asyncio.Timeout | None = None
+
+    def wake(self) -> None:
+        """Has the link look at the server's health again."""
+        self._woken.set()
+        if self._holding and not self._healthy:
+            # Taken out: it can't be moved twice.
+            holding, self._holding = self._holding, None
+            holding.reschedule(0.0)
+
+    @property
+    def _healthy(self) -> bool:
+        return self._monitor.state(self.profile.id) is State.HEALTHY
+
+    async def run(self) -> None:
+        while True:
+            if not self._healthy:
+                self.state = LinkState.POLLING
+                await self._wait_for_return()
+            try:
+                # A timeout without a deadline, which `wake` moves to now.
+                async with asyncio.timeout(None) as self._holding:
+                    await self._hold()
+            except TimeoutError:
+                self._failures = 0
+            finally:
+                self._holding = None
+
+    async def _wait_for_return(self) -> None:
+        loop = asyncio.get_running_loop()
+        closely_until = loop.time() + RETURN_WITHIN
+        while not self._healthy:
+            self._woken.clear()
+            status = self._monitor.status(self.profile.id)
+            may_return = status.state is State.UNHEALTHY and status.reason not in _NO_RETURN
+            closely = may_return and loop.time() < closely_until
+            try:
+                async with asyncio.timeout(RETURN_EVERY if closely else None):
+                    await self._woken.wait()
+            except TimeoutError:
+                self._monitor.check_soon(self.profile.id)
+
+    async def _hold(self) -> None:
+        """Opens the stream and reads it again and again while the server is healthy."""
+        while True:
+            pause_after = await self._attempt()
+            await asyncio.sleep(pause_after)
+
+    async def _attempt(self) -> float:
+        """One life of the stream; the seconds until the next one."""
+        loop = asyncio.get_running_loop()
+        hopeless = self._failures >= HOPELESS
+        self.state = LinkState.POLLING if hopeless else LinkState.CONNECTING
+        opened = None
+        reason = Reason.UNREACHABLE
+        try:
+            connection = await self._links.connect(self.profile)
+            async with open_events(connection, path=self._path, patience=self._patience) as events:
+                opened = loop.time()
+                self._live(events)
+                async for event in events:
+                    self._take(event, loop.time())
+        except RequestFailed as exc:
+            reason = exc.reason
+        except StorageError:
+            reason = Reason.AUTH_REQUIRED
+        except Exception:  # whatever a server provokes, the other links are still held
+            log.exception("The link to server %s broke", self.profile.id)
+        if opened is not None:
+            self._lost(reason, steady=loop.time() - opened >= STEADY)
+        else:
+            self._not_opened(reason)
+        self._failures += 1
+        if opened is None and reason is Reason.NOT_OPENCODE:
+            return NO_STREAM_PAUSE
+        return pause(self._failures - 1, self._links.chance())
+
+    def _patience(self) -> float:
+        return self._pulse.patience
+
+    def _live(self, events: EventStream) -> None:
+        self.state = LinkState.LIVE
+        self._path = events.path
+        self._pulse = self._pulse.reopened()
+        # What the stream would have told before now is lost.
+        self._links.stale(self.profile.id)
+
+    def _take(self, event: ServerEvent, now: float) -> None:
+        match event:
+            case Heartbeat():
+                self._pulse = self._pulse.beat(now)
+            case SessionChanged():
+                self._links.stale(self.profile.id)
+
+    def _lost(self, reason: Reason, *, steady: bool) -> None:
+        self.state = LinkState.CONNECTING
+        log.info("The link to server %s ended: %s", self.profile.id, reason)
+        if steady:
+            self._failures = 0
+        if reason is Reason.TIMEOUT:
+            self._pulse = self._pulse.silent()
+        self._monitor.doubt(self.profile.id)
+
+    def _not_opened(self, reason: Reason) -> None:
+        if reason is Reason.NOT_OPENCODE:
+            self.state = LinkState.POLLING
+            self._path = None
+        # One that begins no stream in time may be a proxy that holds events back.
+        if reason in TRANSPORT and reason is not Reason.TIMEOUT:
+            self._monitor.doubt(self.profile.id)
+        else:
+            self._monitor.check_soon(self.profile.id)

@@ -1,0 +1,166 @@
+"""What a server tells by itself: its event stream, as typed events.
+
+Current releases have `/global/event`, whose events come in an envelope; the oldest have only
+`/event`, flat and for the server's own directory. Neither can be resumed: after a break, what the
+events feed has to be fetched again.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from codewalk.errors import RequestFailed
+from codewalk.health.status import Reason
+from codewalk.opencode.decoding import decode
+from codewalk.opencode.sse import EventParser
+
+if TYPE_CHECKING:
+    from codewalk.opencode.connection import Connection
+    from codewalk.opencode.streaming import Stream
+
+GLOBAL: Final = "/global/event"
+LOCAL: Final = "/event"
+
+OPENING: Final = 10.0
+"""Seconds until the stream has begun, its first bytes included: a proxy that holds events back
+makes no live link."""
+
+# What somebody reads. All else, above all the deltas of running answers, is dropped unparsed: a
+# search for these names in the bytes costs a hundredth of reading the JSON.
+_READ: Final = re.compile(
+    rb'"(?:server\.(?:connected|heartbeat)|session\.(?:created|updated|deleted))"'
+)
+_MAX_ID: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connected:
+    """The stream has begun."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heartbeat:
+    """The server has nothing to tell, and is there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionChanged:
+    """A session was created, updated or deleted. Both fields are the server's word."""
+
+    session_id: str | None
+    directory: str | None
+
+
+ServerEvent = Connected | Heartbeat | SessionChanged
+
+
+class EventStream:
+    """The events of one server, as an async iterator that ends when the server ends the stream.
+
+    Iterating raises `RequestFailed`: with `Reason.TIMEOUT` after `patience()` seconds without a
+    byte, asked anew for each wait. `path` is where the stream was found; `unread` counts the
+    events that nobody reads, `broken` those that were too long or no JSON.
+    """
+
+    def __init__(
+        self, stream: "Stream", path: str, first: bytes, patience: Callable[[], float]
+    ) -> None:
+        self.path = path
+        self.unread = 0
+        self._stream = stream
+        self._first = first
+        self._patience = patience
+        self._parser = EventParser()
+        self._garbled = 0
+
+    @property
+    def broken(self) -> int:
+        return self._garbled + self._parser.dropped
+
+    async def __aiter__(self) -> AsyncIterator[ServerEvent]:
+        chunk = self._first
+        while chunk:
+            for data in self._parser.feed(chunk):
+                event = await self._read(data)
+                if event:
+                    yield event
+            chunk = await self._stream.read(self._patience())
+
+    async def _read(self, data: bytes) -> ServerEvent | None:
+        if not _READ.search(data):
+            self.unread += 1
+            return None
+        try:
+            value = await decode(data)
+        except ValueError:
+            self._garbled += 1
+            return None
+        event = _event(value)
+        self.unread += event is None
+        return event
+
+
+@asynccontextmanager
+async def open_events(
+    connection: "Connection", *, path: str | None = None, patience: Callable[[], float]
+) -> AsyncIterator[EventStream]:
+    """The events of a server while the block runs; `path` is where they were found before.
+
+    Raises `RequestFailed`: with `Reason.NOT_OPENCODE` where the server has no such stream.
+    """
+    async with AsyncExitStack() as stack:
+        for candidate in (path,) if path else (GLOBAL, LOCAL):
+            stream = await stack.enter_async_context(connection.stream(candidate, timeout=OPENING))
+            failure = _failure(connection, candidate, stream)
+            if failure is None:
+                first = await stream.read(OPENING)
+                yield EventStream(stream, candidate, first, patience)
+                return
+            if not _lacks_it(failure) or candidate == LOCAL:
+                raise failure
+            await stack.aclose()
+        raise RequestFailed(Reason.NOT_OPENCODE, "It has no event stream where it had one.")
+
+
+def _failure(connection: "Connection", path: str, stream: "Stream") -> RequestFailed | None:
+    failure = connection.failure(path, stream.head)
+    if failure or stream.head.content_type == "text/event-stream":
+        return failure
+    return RequestFailed(Reason.NOT_OPENCODE, "It has no event stream.", status=stream.head.status)
+
+
+def _lacks_it(failure: RequestFailed) -> bool:
+    return failure.reason is Reason.NOT_OPENCODE or failure.status == HTTPStatus.NOT_FOUND
+
+
+def _event(value: Any) -> ServerEvent | None:
+    """The event of one message, in an envelope or flat; None for what isn't one we know."""
+    if not isinstance(value, dict):
+        return None
+    payload = value.get("payload", value)
+    if not isinstance(payload, dict):
+        return None
+    match payload.get("type"):
+        case "server.connected":
+            return Connected()
+        case "server.heartbeat":
+            return Heartbeat()
+        case "session.created" | "session.updated" | "session.deleted":
+            return _session_changed(payload.get("properties"), value.get("directory"))
+        case _:
+            return None
+
+
+def _session_changed(properties: Any, directory: Any) -> SessionChanged:
+    properties = properties if isinstance(properties, dict) else {}
+    info = properties.get("info")
+    info = info if isinstance(info, dict) else {}
+    session_id = properties.get("sessionID", info.get("id"))
+    return SessionChanged(session_id=_text(session_id), directory=_text(directory))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and len(value) <= _MAX_ID else None

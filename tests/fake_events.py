@@ -1,0 +1,102 @@
+"""Event streams that a test feeds by hand, on a clock that jumps or a real one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+
+from codewalk.errors import RequestFailed
+from codewalk.health.status import Reason
+from codewalk.opencode.answer import Answer
+from codewalk.opencode.events import GLOBAL
+from codewalk.opencode.streaming import Stream
+from tests.fake_time import elapsed
+from tests.fakes import HEALTHY, PATH, FakeConnection, fails
+
+
+class FakeStream(Stream):
+    """A stream of what `send`, `raw` and `end` put in."""
+
+    def __init__(self, *, status: int = 200, content_type: str = "text/event-stream") -> None:
+        self.head = Answer(
+            status=status, content_type=content_type, body=b"", headers={}, elapsed_ms=0.0
+        )
+        self.closed = False
+        self._chunks: asyncio.Queue[bytes | RequestFailed] = asyncio.Queue()
+
+    def raw(self, chunk: bytes) -> None:
+        self._chunks.put_nowait(chunk)
+
+    def send(self, kind: str, properties: Any = None, *, directory: str = "global") -> None:
+        payload = {"type": kind, "properties": properties or {}}
+        self.raw(b"data: " + orjson.dumps({"directory": directory, "payload": payload}) + b"\n\n")
+
+    def end(self, failure: RequestFailed | None = None) -> None:
+        """Ends as a stopped server's stream does, or breaks with `failure`."""
+        self._chunks.put_nowait(failure or b"")
+
+    async def read(self, patience: float) -> bytes:
+        try:
+            async with asyncio.timeout(patience):
+                chunk = await self._chunks.get()
+        except TimeoutError as exc:
+            raise RequestFailed(Reason.TIMEOUT, f"Nothing for {patience:g} s.") from exc
+        if isinstance(chunk, RequestFailed):
+            raise chunk
+        return chunk
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class StreamingConnection(FakeConnection):
+    """A connection to a server that has event streams at `served`.
+
+    `opened` holds the streams it gave, `tried` the times of all attempts; with `refuses` an
+    attempt fails, with `says_nothing` the stream begins without a byte.
+    """
+
+    def __init__(
+        self, *, served: Collection[str] = (GLOBAL,), url: str = "http://fake:4096"
+    ) -> None:
+        super().__init__({"/global/health": HEALTHY, "/path": PATH}, url=url)
+        self.served = served
+        self.opened: list[FakeStream] = []
+        self.tried: list[tuple[str, float]] = []
+        self.refuses: Reason | None = None
+        self.says_nothing = False
+        self.absent = FakeStream(status=404, content_type="text/plain")
+
+    @asynccontextmanager
+    async def stream(self, path: str, *, timeout: float = 10.0) -> AsyncIterator[Stream]:
+        self.tried.append((path, elapsed()))
+        if self.refuses:
+            raise RequestFailed(self.refuses, f"It failed: {self.refuses}.")
+        if path not in self.served:
+            yield self.absent
+            return
+        stream = FakeStream()
+        if not self.says_nothing:
+            stream.send("server.connected")
+        self.opened.append(stream)
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+    @property
+    def current(self) -> FakeStream:
+        return self.opened[-1]
+
+    def kill(self, reason: Reason = Reason.REFUSED) -> None:
+        """What `kill -9` does: the stream ends, and nobody listens any more."""
+        self.script |= {"/global/health": fails(reason), "/path": fails(reason)}
+        self.refuses = reason
+        for stream in self.opened:
+            stream.end()
+
+    def restart(self) -> None:
+        self.script |= {"/global/health": HEALTHY, "/path": PATH}
+        self.refuses = None

@@ -1,0 +1,111 @@
+"""The live link of the running app, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from time import monotonic
+
+import pytest
+
+import codewalk
+from codewalk.app import App
+from codewalk.events import Event, Kind
+from codewalk.health.link import LinkState
+from codewalk.health.status import State
+from codewalk.secret import Secret
+from codewalk.settings import Settings
+from tests.mock_opencode import MockOpenCode, Release
+
+STREAM = "/global/event"
+SOON = 10.0
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[App]:
+    async with codewalk.open(settings, watch=True) as app:
+        yield app
+
+
+async def told(app: App, events: "asyncio.Queue[Event]", true: Callable[[App], bool]) -> float:
+    """Seconds until `true` holds; looked at whenever something is announced."""
+    began = monotonic()
+    async with asyncio.timeout(SOON):
+        while not true(app):
+            await events.get()
+    return monotonic() - began
+
+
+def is_red(app: App) -> bool:
+    return app.servers()[0].health.state is State.UNHEALTHY
+
+
+def is_green(app: App) -> bool:
+    return app.servers()[0].health.state is State.HEALTHY
+
+
+async def titles(app: App) -> list[str]:
+    return [session.title for session in (await app.sessions(cached=True)).sessions]
+
+
+async def test_a_server_that_goes_is_red_at_once_and_the_other_keeps_its_stream(app: App) -> None:
+    async with MockOpenCode(password="of a") as a, MockOpenCode() as b:
+        await app.add_server(a.url, password=Secret("of a"))
+        await app.add_server(b.url)
+        await a.seen(STREAM)
+        await b.seen(STREAM)
+        for round_number in range(3):
+            await a.seen(STREAM, round_number + 1)
+            await asyncio.wait_for(a.world.subscribed.wait(), SOON)
+            a.world.subscribed.clear()
+            with app.announcer.listen() as events:
+                await a.stop()
+                assert await told(app, events, is_red) < 1
+                assert app.servers()[0].link is not LinkState.LIVE
+                await a.start()
+                assert await told(app, events, is_green) < 2
+        assert b.count(STREAM) == 1
+        assert app.servers()[1].health.state is State.HEALTHY
+        assert app.servers()[1].link is LinkState.LIVE
+
+
+async def test_a_session_made_elsewhere_is_listed(app: App) -> None:
+    async with MockOpenCode() as server:
+        with app.announcer.listen() as events:
+            await app.add_server(server.url)
+            await asyncio.wait_for(server.world.subscribed.wait(), SOON)
+            made = server.world.add_session("Made in a terminal")
+            server.world.emit("session.created", {"info": made})
+            async with asyncio.timeout(SOON):
+                while await titles(app) != ["Made in a terminal"]:
+                    while (await events.get()).kind is not Kind.SESSIONS:
+                        pass
+
+
+async def test_a_burst_of_news_is_one_fetch(app: App) -> None:
+    async with MockOpenCode() as server:
+        await app.add_server(server.url)
+        await asyncio.wait_for(server.world.subscribed.wait(), SOON)
+        await server.seen("/session", 2)  # when it became active, and when its stream was new
+        with app.announcer.listen() as events:
+            made = server.world.add_session("Busy")
+            for _ in range(50):
+                server.world.emit("session.updated", {"info": made})
+            async with asyncio.timeout(SOON):
+                while (await events.get()).kind is not Kind.SESSIONS:
+                    pass
+        assert server.count("/session") <= 4
+
+
+async def test_the_oldest_releases_are_linked_by_their_own_stream(app: App) -> None:
+    async with MockOpenCode(release=Release.OLD) as server:
+        await app.add_server(server.url)
+        await asyncio.wait_for(server.world.subscribed.wait(), SOON)
+        assert server.count(STREAM) == 1
+        assert server.count("/event") == 1
+
+
+async def test_a_command_holds_no_stream(settings: Settings) -> None:
+    async with MockOpenCode() as server, codewalk.open(settings) as app:
+        added = await app.add_server(server.url)
+        await app.sessions()
+        assert added.link is LinkState.POLLING
+        assert server.count(STREAM) == 0

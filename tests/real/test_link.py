@@ -1,0 +1,117 @@
+"""The live link on real servers: killed, red; restarted, green; the others unmoved."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+import codewalk
+from codewalk.app import App
+from codewalk.events import Event
+from codewalk.health.link import LinkState
+from codewalk.health.monitor import INTERVAL
+from codewalk.health.status import State
+from codewalk.settings import Settings
+from codewalk.view import Server
+from tests.real.servers import CURRENT, RealServer, Wanted, executable, running
+
+pytestmark = pytest.mark.real
+
+ROUNDS = 3
+LONG_BEFORE = INTERVAL / 2
+"""Seconds. It proves that the link saw it and not the clock; how quick it is on an idle machine is
+a figure, and no property of a loaded one."""
+
+
+@pytest.fixture
+async def app(settings: Settings, real_servers: list[RealServer]) -> AsyncIterator[App]:
+    async with codewalk.open(settings, watch=True) as app:
+        for server in real_servers:
+            await app.add_server(server.url, label=server.release, password=server.password)
+        yield app
+
+
+async def told(
+    app: App, ref: str, events: "asyncio.Queue[Event]", true: Callable[[Server], bool]
+) -> float:
+    """The moment when `true` holds of a server; looked at whenever something is announced."""
+    async with asyncio.timeout(30):
+        while not true(app.server(ref)):
+            await events.get()
+    return monotonic()
+
+
+async def answers(app: App, ref: str) -> None:
+    """Waits until a server that has said it listens does answer: a fresh one takes its time."""
+    connection = await app.parts.connector.connect(app.server(ref).profile)
+    await connection.get_json("/global/health", timeout=30)
+
+
+async def linked(app: App, ref: str) -> None:
+    """Waits until a server's link is live, which nothing announces."""
+    pause = asyncio.Event()
+    asyncio.get_running_loop().call_later(30, pause.set)
+    while app.server(ref).link is not LinkState.LIVE and not pause.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(pause.wait(), 0.05)
+    assert app.server(ref).link is LinkState.LIVE
+
+
+async def started(stack: AsyncExitStack, folder: Path, port: int) -> RealServer:
+    wanted = Wanted(release=CURRENT, folder=folder, port=port)
+    context = running(wanted)
+    [server] = await asyncio.to_thread(context.__enter__)
+    stack.push_async_callback(asyncio.to_thread, context.__exit__, None, None, None)
+    return server
+
+
+async def test_every_release_has_a_live_link(app: App, real_servers: list[RealServer]) -> None:
+    for server in real_servers:
+        await linked(app, server.release)
+
+
+async def test_a_session_made_by_another_program_is_listed(app: App, real_a: RealServer) -> None:
+    await linked(app, real_a.release)
+    connection = await app.parts.connector.connect(app.server(real_a.release).profile)
+    with app.announcer.listen() as events:
+        await connection.post_json("/session", {"title": "told by the stream"}, timeout=30)
+        async with asyncio.timeout(30):
+            while "told by the stream" not in {
+                session.title for session in (await app.sessions(cached=True)).sessions
+            }:
+                await events.get()
+
+
+async def test_a_killed_server_is_red_and_green_again_long_before_the_next_check(
+    app: App, real_servers: list[RealServer], tmp_path: Path
+) -> None:
+    if executable(CURRENT) is None:
+        pytest.skip("OpenCode isn't installed")
+    others = [app.server(server.release).id for server in real_servers]
+    port, victim = 0, ""
+    async with AsyncExitStack() as stack:
+        events = stack.enter_context(app.announcer.listen())
+        for round_number in range(ROUNDS):
+            folder = tmp_path / str(round_number)
+            folder.mkdir()
+            server = await started(stack, folder, port)
+            if not victim:
+                port = int(server.url.rpartition(":")[2])
+                victim = (await app.add_server(server.url, label="victim")).id
+            await answers(app, victim)
+            answering = monotonic()
+            green = await told(app, victim, events, lambda s: s.health.state is State.HEALTHY)
+            assert green - answering < LONG_BEFORE
+            await linked(app, victim)
+            killed = monotonic()
+            os.kill(server.pid, signal.SIGKILL)
+            red = await told(app, victim, events, lambda s: s.health.state is State.UNHEALTHY)
+            assert red - killed < LONG_BEFORE
+        changed = {events.get_nowait().server_id for _ in range(events.qsize())}
+        assert not changed & set(others)
+        assert all(app.server(ref).health.state is State.HEALTHY for ref in others)

@@ -1,0 +1,82 @@
+"""Live links over made-up servers, on a clock that jumps."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from codewalk.events import Announcer, Event, Kind
+from codewalk.health.checker import Checker
+from codewalk.health.link import MOST, LinkState
+from codewalk.health.links import Links
+from codewalk.health.monitor import Monitor
+from codewalk.health.status import State
+from codewalk.opencode.events import GLOBAL
+from codewalk.servers.profile import ServerProfile
+from tests.fake_events import StreamingConnection
+from tests.fake_time import elapsed, pass_time
+from tests.fakes import FakeStatusStore, Network, utc_now
+
+
+@dataclass(kw_only=True)
+class Linked:
+    """Running links; `changes` holds what the monitor told, `stale` what the links told."""
+
+    links: Links
+    monitor: Monitor
+    connections: dict[str, StreamingConnection]
+    stale: list[tuple[float, str]] = field(default_factory=list)
+    changes: list[tuple[float, str, State]] = field(default_factory=list)
+
+    def of(self, server: ServerProfile) -> StreamingConnection:
+        return self.connections[server.id]
+
+    def state(self, server: ServerProfile) -> LinkState:
+        return self.links.state(server.id)
+
+    def became(self, server: ServerProfile, state: State, since: float) -> float | None:
+        """Seconds from `since` until this server had `state`; None where it never had."""
+        changes = [at for at, i, s in self.changes if i == server.id and s is state and at > since]
+        return changes[0] - since if changes else None
+
+
+@asynccontextmanager
+async def linking(
+    *servers: ServerProfile,
+    active: ServerProfile | None = None,
+    served: Collection[str] = (GLOBAL,),
+    most: int = MOST,
+) -> AsyncIterator[Linked]:
+    """Links to `servers`, all healthy, half a second after the start."""
+    connections = {s.id: StreamingConnection(served=served, url=s.url) for s in servers}
+    network = Network(connections=dict(connections))
+    announcer = Announcer()
+    changes: list[tuple[float, str, State]] = []
+    stale: list[tuple[float, str]] = []
+
+    def changed(server_id: str) -> None:
+        changes.append((elapsed(), server_id, monitor.state(server_id)))
+        announcer.announce(Event(kind=Kind.HEALTH, server_id=server_id))
+
+    async with Checker(network.connect, route=lambda _: True, clock=elapsed) as checker:
+        store = FakeStatusStore()
+        monitor = Monitor(checker, store, changed=changed, chance=lambda: 0.5, now=utc_now)
+        links = Links(
+            network.connect,
+            monitor,
+            announcer,
+            stale=lambda server_id: stale.append((elapsed(), server_id)),
+            chance=lambda: 0.0,
+            most=most,
+        )
+        async with monitor, links:
+            active_id = active.id if active else None
+            monitor.reconcile(servers, active_id)
+            links.reconcile(servers, active_id)
+            await pass_time(0.5)
+            yield Linked(
+                links=links,
+                monitor=monitor,
+                connections=connections,
+                stale=stale,
+                changes=changes,
+            )

@@ -1,0 +1,233 @@
+"""Live links: what a stream's end and silence do, and who has one."""
+
+import asyncio
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from codewalk.errors import RequestFailed
+from codewalk.health.link import LinkState
+from codewalk.health.links import NO_STREAM_PAUSE
+from codewalk.health.status import Reason, State
+from codewalk.opencode.events import GLOBAL, LOCAL
+from tests.fake_events import StreamingConnection
+from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fakes import profile, silence
+from tests.unit.health.linking import linking
+
+A, B = profile(1), profile(2)
+
+
+async def heartbeats(connection: StreamingConnection, times: int, every: float = 10.0) -> None:
+    for _ in range(times):
+        await pass_time(every)
+        connection.current.send("server.heartbeat")
+
+
+@fake_time
+async def test_a_healthy_server_is_linked() -> None:
+    async with linking(A, B, active=A) as linked:
+        assert linked.state(A) is linked.state(B) is LinkState.LIVE
+        assert linked.links.state("nobody") is LinkState.POLLING
+
+
+@fake_time
+async def test_a_killed_server_is_red_within_a_second_and_the_other_never_changes() -> None:
+    async with linking(A, B, active=A) as linked:
+        for _ in range(20):
+            await pass_time(3.21)
+            linked.of(B).kill()
+            killed = elapsed()
+            await pass_time(5)
+            assert linked.monitor.status(B.id).reason is Reason.REFUSED
+            red = linked.became(B, State.UNHEALTHY, killed)
+            assert red is not None
+            assert red < 1
+            assert linked.state(B) is LinkState.POLLING
+            await pass_time(7.7)
+            linked.of(B).restart()
+            restarted = elapsed()
+            await pass_time(3)
+            green = linked.became(B, State.HEALTHY, restarted)
+            assert green is not None
+            assert green < 2
+            assert linked.state(B) is LinkState.LIVE
+        assert [change for change in linked.changes if change[1] == A.id][1:] == []
+
+
+@fake_time
+async def test_a_check_under_way_at_the_kill_cant_hide_it() -> None:
+    """Raced: the check had its answer before the kill and was told after it."""
+    async with linking(A) as linked:
+        await pass_time(9.45)
+        linked.of(A).kill()
+        killed = elapsed()
+        await pass_time(2)
+        red = linked.became(A, State.UNHEALTHY, killed)
+        assert red is not None
+        assert red < 1
+
+
+@fake_time
+async def test_a_stream_that_ends_while_the_server_is_well_is_opened_again() -> None:
+    async with linking(A) as linked:
+        await pass_time(15)
+        linked.of(A).current.end()
+        await pass_time(0.1)
+        assert linked.state(A) is LinkState.CONNECTING
+        await pass_time(0.5)
+        assert linked.state(A) is LinkState.LIVE
+        assert [state for _, _, state in linked.changes] == [State.HEALTHY]
+        assert len(linked.stale) == 2
+
+
+@fake_time
+async def test_silence_of_a_stopped_process_is_noticed_before_20_seconds() -> None:
+    """SIGSTOP: it accepts and never answers; the check by the clock is first here."""
+    async with linking(A) as linked:
+        await heartbeats(linked.of(A), 3)
+        linked.of(A).script |= {"/global/health": silence(), "/path": silence()}
+        stopped = elapsed()
+        await pass_time(30)
+        red = linked.became(A, State.UNHEALTHY, stopped)
+        assert red is not None
+        assert red < 20
+
+
+@fake_time
+async def test_silence_has_the_server_checked_at_once() -> None:
+    async with linking(A) as linked:
+        await heartbeats(linked.of(A), 3, every=4.0)
+        since = elapsed()
+        asked = len(linked.of(A).asked)
+        await pass_time(9.95)
+        before = [at for path, at in linked.of(A).asked[asked:]]
+        await pass_time(0.1)
+        after = [at for path, at in linked.of(A).asked[asked:]]
+        assert [round(at - since, 1) for at in after[len(before) :]] == [10.0]
+
+
+@fake_time
+async def test_a_server_that_is_well_without_heartbeats_is_left_in_peace() -> None:
+    async with linking(A, served=(LOCAL,)) as linked:
+        await pass_time(300)
+        opened = [at for path, at in linked.of(A).tried if path == LOCAL]
+        assert len(opened) == 5
+        assert [state for _, _, state in linked.changes] == [State.HEALTHY]
+        assert [path for path, _ in linked.of(A).tried].count(GLOBAL) == 1
+
+
+@fake_time
+async def test_a_link_that_ends_at_once_is_tried_ever_less_often() -> None:
+    async with linking(A) as linked:
+
+        async def end_all() -> None:
+            count = 0
+            while True:
+                await asyncio.sleep(0.01)
+                if len(linked.of(A).opened) > count:
+                    count = len(linked.of(A).opened)
+                    linked.of(A).current.end()
+
+        async with asyncio.TaskGroup() as group:
+            ender = group.create_task(end_all())
+            await pass_time(60)
+            ender.cancel()
+        times = [at for _, at in linked.of(A).tried]
+        gaps = [round(b - a) for a, b in pairwise(times)]
+        assert gaps[1:8] == [0, 1, 2, 4, 8, 10, 10]
+        assert linked.monitor.state(A.id) is State.HEALTHY
+
+
+@fake_time
+async def test_a_server_without_a_stream_is_polled_and_asked_rarely() -> None:
+    async with linking(A, served=()) as linked:
+        assert linked.state(A) is LinkState.POLLING
+        await pass_time(NO_STREAM_PAUSE - 1)
+        assert len(linked.of(A).tried) == 2
+        linked.of(A).served = (GLOBAL,)
+        await pass_time(2)
+        assert linked.state(A) is LinkState.LIVE
+
+
+@fake_time
+async def test_a_proxy_that_holds_events_back_makes_no_server_red() -> None:
+    async with linking(A) as linked:
+        linked.of(A).says_nothing = True
+        linked.of(A).current.end()
+        await pass_time(120)
+        assert linked.state(A) is LinkState.POLLING
+        assert [state for _, _, state in linked.changes] == [State.HEALTHY]
+
+
+@fake_time
+async def test_a_hung_server_that_keeps_its_stream_open_isnt_streamed() -> None:
+    async with linking(A) as linked:
+        linked.of(A).script |= {"/global/health": silence(), "/path": silence()}
+        await pass_time(25)
+        assert linked.monitor.state(A.id) is State.UNHEALTHY
+        assert linked.of(A).current.closed
+        assert linked.state(A) is LinkState.POLLING
+
+
+@fake_time
+async def test_sessions_may_have_changed_when_the_stream_says_so_and_when_it_is_new() -> None:
+    async with linking(A, B) as linked:
+        await pass_time(1)
+        linked.of(B).current.send("session.deleted", {"info": {"id": "ses_1"}})
+        linked.of(B).current.send("message.part.delta", {"delta": "x"})
+        await pass_time(1)
+        assert [server_id for _, server_id in linked.stale] == [A.id, B.id, B.id]
+
+
+@fake_time
+async def test_only_so_many_are_linked_and_the_active_one_always() -> None:
+    servers = [profile(number) for number in range(1, 8)]
+    async with linking(*servers, active=servers[6], most=3) as linked:
+        assert [s for s in servers if linked.state(s) is LinkState.LIVE] == [
+            *servers[:2],
+            servers[6],
+        ]
+        linked.links.reconcile(servers, servers[4].id)
+        await pass_time(0.5)
+        assert [s for s in servers if linked.state(s) is LinkState.LIVE] == [
+            *servers[:2],
+            servers[4],
+        ]
+        assert linked.of(servers[6]).current.closed
+        assert len(linked.of(servers[0]).opened) == 1
+
+
+@fake_time
+async def test_an_edit_of_the_url_links_anew_one_of_the_label_doesnt() -> None:
+    async with linking(A) as linked:
+        for edited, opened in ((replace(A, label="new"), 1), (replace(A, url="http://b"), 2)):
+            linked.monitor.reconcile([edited], None)
+            linked.links.reconcile([edited], None)
+            await pass_time(1)
+            assert len(linked.of(A).opened) == opened
+        assert linked.of(A).opened[0].closed
+
+
+@pytest.mark.parametrize("reason", [Reason.AUTH_REJECTED, Reason.TLS, Reason.SERVER_ERROR])
+def test_a_link_that_fails_has_the_server_checked_and_makes_nothing_red_by_itself(
+    reason: Reason,
+) -> None:
+    @fake_time
+    async def run() -> None:
+        async with linking(A) as linked:
+            linked.of(A).refuses = reason
+            linked.of(A).current.end(RequestFailed(Reason.UNREACHABLE, "Cut."))
+            await pass_time(60)
+            assert [state for _, _, state in linked.changes] == [State.HEALTHY]
+
+    run()
+
+
+@fake_time
+async def test_at_the_end_every_stream_is_closed() -> None:
+    async with linking(A, B) as linked:
+        linked.of(B).kill()
+    assert linked.of(A).current.closed
+    assert linked.of(B).current.closed

@@ -1,0 +1,149 @@
+"""A server's events, from bytes on a stream to what the program acts on."""
+
+import asyncio
+
+import pytest
+
+from codewalk.errors import RequestFailed
+from codewalk.health.status import Reason
+from codewalk.opencode.events import (
+    GLOBAL,
+    LOCAL,
+    Connected,
+    EventStream,
+    Heartbeat,
+    ServerEvent,
+    SessionChanged,
+    open_events,
+)
+from tests.fake_events import FakeStream, StreamingConnection
+from tests.fake_time import elapsed, fake_time
+
+
+def patience() -> float:
+    return 25.0
+
+
+async def read_all(stream: FakeStream) -> tuple[list[ServerEvent], EventStream]:
+    stream.end()
+    events = EventStream(stream, GLOBAL, await stream.read(1), patience)
+    return [event async for event in events], events
+
+
+async def test_events_in_an_envelope_and_flat_ones_are_typed() -> None:
+    stream = FakeStream()
+    stream.send("server.connected")
+    stream.raw(b'data: {"type":"server.heartbeat","properties":{}}\n\n')
+    stream.send("session.updated", {"info": {"id": "ses_1"}}, directory="/p")
+    stream.send("session.deleted", {"sessionID": "ses_2"}, directory="/p")
+    read, _ = await read_all(stream)
+    assert read == [
+        Connected(),
+        Heartbeat(),
+        SessionChanged(session_id="ses_1", directory="/p"),
+        SessionChanged(session_id="ses_2", directory="/p"),
+    ]
+
+
+async def test_what_nobody_reads_is_dropped_unparsed() -> None:
+    stream = FakeStream()
+    stream.send("message.part.delta", {"delta": "hello"})
+    stream.raw(b'data: {"payload":{"type":"message.part.updated","properties": no JSON at all\n\n')
+    stream.send("sync")
+    stream.send("message.updated", {"text": 'he said "session.created"'})
+    stream.send("server.heartbeat")
+    read, events = await read_all(stream)
+    assert read == [Heartbeat()]
+    assert (events.unread, events.broken) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"type":"session.created"',
+        b'"session.created"' * 2,
+        b"[" * 5000 + b'"session.created"' + b"]" * 5000,
+        b'\xff"session.created"',
+        b'"session.created"' + b" " * 2**20,
+    ],
+)
+async def test_a_broken_event_is_counted_and_the_next_one_read(data: bytes) -> None:
+    stream = FakeStream()
+    stream.raw(b"data: " + data + b"\n\n")
+    stream.send("server.heartbeat")
+    read, events = await read_all(stream)
+    assert read == [Heartbeat()]
+    assert events.broken == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b'{"payload":["session.created"]}', []),
+        (b'["session.created"]', []),
+        (b'{"type":["session.created"]}', []),
+        (b'{"type":"session.created"}', [SessionChanged(session_id=None, directory=None)]),
+        (
+            b'{"directory":7,"payload":{"type":"session.created","properties":{"info":[1]}}}',
+            [SessionChanged(session_id=None, directory=None)],
+        ),
+    ],
+)
+async def test_any_json_is_survived(payload: bytes, expected: list[ServerEvent]) -> None:
+    stream = FakeStream()
+    stream.raw(b"data: " + payload + b"\n\n")
+    assert (await read_all(stream))[0] == expected
+
+
+@fake_time
+async def test_silence_ends_the_stream_after_the_patience_of_that_moment() -> None:
+    connection = StreamingConnection()
+    async with open_events(connection, patience=patience) as events:
+        asyncio.get_running_loop().call_later(20, connection.current.raw, b": still here\n")
+        with pytest.raises(RequestFailed) as caught:
+            _ = [event async for event in events]
+    assert caught.value.reason is Reason.TIMEOUT
+    assert elapsed() == pytest.approx(45)
+    assert connection.current.closed
+
+
+@fake_time
+async def test_the_oldest_releases_have_only_the_directorys_stream() -> None:
+    connection = StreamingConnection(served=(LOCAL,))
+    async with open_events(connection, patience=patience) as events:
+        assert events.path == LOCAL
+    assert [path for path, _ in connection.tried] == [GLOBAL, LOCAL]
+    async with open_events(connection, path=LOCAL, patience=patience):
+        pass
+    assert [path for path, _ in connection.tried] == [GLOBAL, LOCAL, LOCAL]
+
+
+@fake_time
+async def test_a_server_without_a_stream_says_so() -> None:
+    connection = StreamingConnection(served=())
+    connection.absent = FakeStream(content_type="text/html")
+    with pytest.raises(RequestFailed) as caught:
+        async with open_events(connection, patience=patience):
+            raise AssertionError("it opened")
+    assert caught.value.reason is Reason.NOT_OPENCODE
+
+
+@fake_time
+async def test_a_refusal_isnt_taken_for_an_old_release() -> None:
+    connection = StreamingConnection(served=())
+    connection.absent = FakeStream(status=401, content_type="text/plain")
+    with pytest.raises(RequestFailed) as caught:
+        async with open_events(connection, patience=patience):
+            raise AssertionError("it opened")
+    assert caught.value.reason is Reason.AUTH_REQUIRED
+    assert [path for path, _ in connection.tried] == [GLOBAL]
+
+
+@fake_time
+async def test_a_proxy_that_holds_events_back_makes_no_stream() -> None:
+    connection = StreamingConnection()
+    connection.says_nothing = True
+    with pytest.raises(RequestFailed) as caught:
+        async with open_events(connection, patience=patience):
+            raise AssertionError("it opened")
+    assert caught.value.reason is Reason.TIMEOUT
