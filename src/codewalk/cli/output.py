@@ -23,6 +23,12 @@ _HIDDEN: Final = re.compile(
 )
 """What JSON allows in a string as it is, and a terminal may obey or hide."""
 
+SPARED: Final = ("CHECKED", "LATENCY", "VERSION")
+"""The columns of the servers' table that go first where a terminal is narrow."""
+
+_WIDE: Final = 100_000
+"""Characters; wider than any table."""
+
 
 def harmless(text: str) -> str:
     """`text` on one line and without anything that a terminal would obey instead of show.
@@ -70,11 +76,29 @@ def show(build: "Callable[[], RenderableType]") -> None:
     """Something of Rich's on stdout; without colour, borders and padding where that is piped."""
     console = make_console()
     if console.is_terminal:
-        console.print(build())
+        console.print(fitted(build(), console))
         return
     with console.capture() as capture:
         console.print(build())
     print("\n".join(line.rstrip() for line in capture.get().splitlines()), flush=True)
+
+
+def fitted(shown: "RenderableType", console: "Console") -> "RenderableType":
+    """A table without the columns that matter least, where the terminal is too narrow for all.
+
+    An address without its port, or half an id, is of no use to anybody.
+    """
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    if not isinstance(shown, Table):
+        return shown
+    for header in SPARED:
+        natural = Measurement.get(console, console.options.update(max_width=_WIDE), shown)
+        if natural.maximum <= console.width:
+            break
+        shown.columns = [column for column in shown.columns if column.header != header]
+    return shown
 
 
 def make_console() -> "Console":
@@ -85,7 +109,7 @@ def make_console() -> "Console":
     terminal = is_terminal(sys.stdout)
     return Console(
         file=sys.stdout,
-        width=None if terminal else 100_000,
+        width=None if terminal else _WIDE,
         force_terminal=terminal,
         markup=False,
         emoji=False,

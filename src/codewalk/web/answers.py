@@ -62,7 +62,7 @@ class Answers:
     def form(self, form: ServerForm) -> Response:
         if self.htmx:
             return HTMLResponse(self.views.live_form(form))
-        status = 422 if form.errors else 200
+        form, status = form.on_a_new_page(), 422 if form.errors else 200
         shown = take_servers(self.app)
         return self.views.page("server_form.html", status=status, shown=shown, form=form)
 

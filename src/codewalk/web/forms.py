@@ -53,6 +53,7 @@ class ServerForm:
     errors: dict[str, str] = field(default_factory=dict)
     found: HealthStatus | None = None
     offer_anyway: bool = False
+    password_typed: bool = False
 
     @classmethod
     def empty(cls) -> Self:
@@ -72,7 +73,21 @@ class ServerForm:
     def with_typed(self, typed: Typed, **shown: Any) -> Self:
         """With what was typed, but for a password, in the URL too: none is ever sent back."""
         url = without_userinfo(typed.url).replace("***@", "") if "@" in typed.url else typed.url
-        return replace(self, url=url, label=typed.label, username=typed.username, **shown)
+        return replace(
+            self,
+            url=url,
+            label=typed.label,
+            username=typed.username,
+            password_typed=typed.password is not None,
+            **shown,
+        )
+
+    def on_a_new_page(self) -> Self:
+        """As a page of its own: what was typed as a password isn't there any more."""
+        if not self.password_typed or "password" in self.errors:
+            return self
+        again = "Enter the password again: a page never holds one."
+        return replace(self, errors={**self.errors, "password": again})
 
     def refused(self, typed: Typed, exc: CodeWalkError) -> Self:
         """With what is wrong beside the field it is about."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
+from codewalk.cli.output import fitted
 from codewalk.cli.people import (
     ago,
     health_word,
@@ -138,3 +139,18 @@ def test_titles_labels_and_details_can_do_nothing() -> None:
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert "[bold]loud[/bold]" in text
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"),
+    [(200, []), (75, ["CHECKED"]), (60, ["CHECKED", "LATENCY", "VERSION"])],
+)
+def test_narrow_terminal_keeps_ids_and_addresses_whole(width: int, gone: list[str]) -> None:
+    server = a_server()
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(fitted(server_table([server]), console))
+    shown = capture.get()
+    assert [header for header in ("CHECKED", "LATENCY", "VERSION") if header not in shown] == gone
+    assert server.id[:8] in shown
+    assert server.profile.url in shown

@@ -90,3 +90,12 @@ def test_a_password_shows_in_no_text_of_a_form() -> None:
     entered = typed(url="http://x", password="hunter2")
     assert "hunter2" not in repr(entered)
     assert "hunter2" not in repr(ServerForm.empty().with_typed(entered))
+
+
+def test_a_page_of_its_own_says_that_the_password_is_gone() -> None:
+    typed = Typed.model_validate({"url": "http://box", "password": "x"})
+    form = ServerForm.empty().refused(typed, ServerUnreachable("It is down."))
+    assert "password" not in form.errors
+    assert "again" in form.on_a_new_page().errors["password"]
+    without = ServerForm.empty().refused(Typed(url="http://box"), ServerUnreachable("It is down."))
+    assert without.on_a_new_page() is without
