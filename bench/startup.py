@@ -28,6 +28,7 @@ UP_LATER: Final = "codewalk up, 100 servers kept"
 
 _FLOORS: Final = {
     "python alone": "pass",
+    "python and SQLAlchemy": "import sqlalchemy",
     "python and SQLAlchemy's asyncio": "import sqlalchemy.ext.asyncio",
 }
 _COMMAND: Final = Path(sys.executable).with_name("codewalk")

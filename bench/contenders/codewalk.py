@@ -6,7 +6,6 @@ The monitor runs as in the app but for its interval, which is nought: every serv
 soon as it was checked, so that the checks run as fast as they can.
 """
 
-import gc
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -77,6 +76,4 @@ async def _verify(database: Database, roster: Roster, since: datetime) -> None:
 
 
 if __name__ == "__main__":
-    # As `codewalk up` does before its loop runs.
-    gc.freeze()
     uvloop.run(main())

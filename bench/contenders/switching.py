@@ -6,7 +6,6 @@ had been fetched anew since the server's last one.
 """
 
 import asyncio
-import gc
 import json
 import sys
 from datetime import datetime
@@ -55,6 +54,4 @@ async def _fetch(app: codewalk.App, server_id: str) -> int:
 
 
 if __name__ == "__main__":
-    # As `codewalk up` does before its loop runs.
-    gc.freeze()
     uvloop.run(main())
