@@ -75,6 +75,7 @@ def main(parent: int, log_path: str, command: list[str]) -> int:
     pump = threading.Thread(target=_pump, args=(child.stdout, log), daemon=True)
     pump.start()
     threading.Thread(target=_watch_pipe, args=(stop,), daemon=True).start()
+    threading.Thread(target=_watch_parent, args=(parent, stop), daemon=True).start()
     threading.Thread(target=_end_on, args=(child, stop, ended), daemon=True).start()
     status = _wait(child)
     ended.set()
@@ -108,9 +109,18 @@ def _die_with_parent(number: signal.Signals) -> None:
 
 
 def _watch_pipe(stop: threading.Event) -> None:
-    while os.read(0, 1024):
-        pass
+    with suppress(OSError):
+        while os.read(0, 1024):
+            pass
     stop.set()
+
+
+def _watch_parent(parent: int, stop: threading.Event) -> None:
+    # The parent's death is told by a signal too, but the system may hand that to a thread, and
+    # then the main one, which alone runs Python's handlers, goes on waiting for the command.
+    while not stop.wait(0.5):
+        if os.getppid() != parent:
+            stop.set()
 
 
 def _end_on(
@@ -162,4 +172,6 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3:]))
+    # Not `sys.exit`: taking the interpreter apart waits for locks that the threads may hold, and
+    # nothing may keep this program from ending.
+    os._exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3:]))
