@@ -178,7 +178,7 @@ async def test_ipv6_has_brackets_and_the_browser_gets_the_address_without_the_to
         assert shown != url
         jar = aiohttp.CookieJar(unsafe=True)  # it keeps cookies of addresses too
         async with aiohttp.ClientSession(cookie_jar=jar) as one, aiohttp.ClientSession() as another:
-            assert (await one.get(shown)).status == 200
-            assert (await another.get(shown)).status == 401
+            async with one.get(shown) as let_in, another.get(shown) as left_out:
+                assert (let_in.status, left_out.status) == (200, 401)
         await stopped(process, signal.SIGTERM)
     assert process.returncode == 0
