@@ -276,7 +276,14 @@ class FakeStateKeeper:
     async def get(self, server_id: str, key: str) -> KeptEntry | None:
         return self.kept.get((server_id, key))
 
-    async def put(self, server_id: str, values: Mapping[str, bytes], now: datetime) -> bool:
+    async def put(
+        self,
+        server_id: str,
+        values: Mapping[str, bytes],
+        now: datetime,
+        *,
+        durable: bool = True,
+    ) -> bool:
         self.calls.append((server_id, dict(values)))
         if server_id in self.gone:
             return False

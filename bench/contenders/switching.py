@@ -6,6 +6,7 @@ had been fetched anew since the server's last one.
 """
 
 import asyncio
+import gc
 import json
 import sys
 from datetime import datetime
@@ -31,6 +32,7 @@ async def main() -> None:
         servers = [await app.add_server(url) for url in urls]
         fetched = [await _fetch(app, server.id) for server in servers]
         pauses = cycle(PAUSES)
+        gc.freeze()  # as the app does once it is ready
         seen: set[datetime | None] = set()
         for number in range(switches):
             target = servers[number % 2]

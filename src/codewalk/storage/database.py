@@ -37,8 +37,11 @@ class Database(Protocol):
         Raises `StorageError`, and what `work` raises.
         """
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
         """What `work` returns, once what it did is on disk; when it raises, nothing was done.
+
+        Without `durable` a loss of power may undo it, whole, but no crash of this program: for
+        what is only fetched again, so that nothing else waits for the disk.
 
         On SQLite it has the write lock from its start; on PostgreSQL it is `READ COMMITTED`.
         `work` may run in another thread. Raises `StorageError`, and what `work` raises.

@@ -76,7 +76,7 @@ class HealthStore:
         if not statuses:
             return
         rows = json.dumps([_row(server_id, status) for server_id, status in statuses.items()])
-        await self._database.write(lambda c: c.execute(self._upsert, {"rows": rows}))
+        await self._database.write(lambda c: c.execute(self._upsert, {"rows": rows}), durable=False)
 
 
 def _row(server_id: str, status: HealthStatus) -> list[str | float | int | None]:

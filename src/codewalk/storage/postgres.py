@@ -41,9 +41,11 @@ class PostgresDatabase:
             async with self._reader.connect() as connection:
                 return await connection.run_sync(work)
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
         with translating(self._place):
             async with self._writer.begin() as connection:
+                if not durable:
+                    await connection.execute(text("SET LOCAL synchronous_commit TO off"))
                 return await connection.run_sync(work)
 
 

@@ -18,6 +18,9 @@ T = TypeVar("T")
 THREADS: Final = 4
 """Pieces of work at once, one of them a write; each has a connection to itself."""
 
+_SYNC: Final = "codewalk_sync"
+"""The execution option that says whether a commit waits for the disk."""
+
 _BEGIN: Final = "codewalk_begin"
 """The execution option that says how a transaction begins."""
 
@@ -31,6 +34,7 @@ class SqliteDatabase:
         self._place = place
         self._reader = engine
         self._writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._noter = self._writer.execution_options(**{_SYNC: "NORMAL"})
         self._threads = threads
         # SQLite has one writer. Waiting here is fair and quick; its own waiting is a sleep loop,
         # left to other processes.
@@ -43,9 +47,9 @@ class SqliteDatabase:
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self._run(self._read, work)
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
         async with self._turn:
-            return await self._run(self._write, work)
+            return await self._run(self._write if durable else self._note, work)
 
     async def _run(self, how: Callable[[Callable[[Connection], T]], T], work: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, how, work)
@@ -56,6 +60,10 @@ class SqliteDatabase:
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         with translating(self._place), self._writer.begin() as connection:
+            return work(connection)
+
+    def _note(self, work: Callable[[Connection], T]) -> T:
+        with translating(self._place), self._noter.begin() as connection:
             return work(connection)
 
 
@@ -102,4 +110,6 @@ def _set_up(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(f"PRAGMA synchronous = {options.get(_SYNC, 'FULL')}")
+    connection.exec_driver_sql(options.get(_BEGIN, "BEGIN"))

@@ -79,10 +79,17 @@ class StateStore:
             updated_at=from_micros(row.updated_at),
         )
 
-    async def put(self, server_id: str, values: Mapping[str, bytes], now: datetime) -> bool:
+    async def put(
+        self,
+        server_id: str,
+        values: Mapping[str, bytes],
+        now: datetime,
+        *,
+        durable: bool = True,
+    ) -> bool:
         """Keeps values by key, all or none; none, and False, where the server is gone.
 
-        A key that is another server's counts as gone too.
+        A key that is another server's counts as gone too. `durable` is as in `Database.write`.
         """
         fixed = {"server_id": server_id, "updated_at": to_micros(now)}
         rows = [{**fixed, "key": key, "value": value} for key, value in values.items()]
@@ -94,7 +101,7 @@ class StateStore:
                     return False
             return True
 
-        return await self._database.write(put)
+        return await self._database.write(put, durable=durable)
 
     async def delete(self, server_id: str, key: str) -> None:
         """Forgets one value of this server."""

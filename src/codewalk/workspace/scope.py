@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import orjson
@@ -21,6 +21,10 @@ class Name(StrEnum):
     SELECTED_MODEL = "selected_model"
 
 
+FETCHED: Final = frozenset({Name.CACHED_SESSIONS})
+"""What a server can be asked for again. A switch mustn't wait until the disk has it."""
+
+
 class Entry(Protocol):
     """A kept value as the store gives it."""
 
@@ -34,7 +38,14 @@ class StateKeeper(Protocol):
     """Where state is kept. Every call names the server, so that none can reach another's."""
 
     async def get(self, server_id: str, key: str) -> Entry | None: ...
-    async def put(self, server_id: str, values: Mapping[str, bytes], now: datetime) -> bool: ...
+    async def put(
+        self,
+        server_id: str,
+        values: Mapping[str, bytes],
+        now: datetime,
+        *,
+        durable: bool = True,
+    ) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,4 +93,6 @@ class Scope:
             state_key(name, self.server_id, place): orjson.dumps(value)
             for name, value in values.items()
         }
-        return await self._keeper.put(self.server_id, encoded, datetime.now(UTC))
+        return await self._keeper.put(
+            self.server_id, encoded, datetime.now(UTC), durable=not FETCHED.issuperset(values)
+        )
