@@ -66,6 +66,7 @@ lint: $(DEV_STAMP) ## check lint rules
 types: $(DEV_STAMP) ## check types
 	@echo "== types"
 	@$(BIN)/mypy
+	@node_modules/.bin/tsc
 
 .PHONY: layers
 layers: $(DEV_STAMP) ## check that imports follow the layers
@@ -85,7 +86,7 @@ fmt: $(DEV_STAMP) ## format the code and mend what ruff can mend
 # ---------------------------------------------------------------- measure
 
 .PHONY: bench
-bench: setup-test ## measure speed beside nginx, blackbox_exporter and Node
+bench: setup-test ## measure speed beside blackbox_exporter, Node and OpenCode's own pages
 	@scripts/system-packages bench
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -100,6 +101,7 @@ setup-run: $(RUN_STAMP) $(BYTECODE_STAMP)
 setup-test: $(DEV_STAMP) $(REAL_STAMP) $(BYTECODE_STAMP)
 	@scripts/system-packages browser
 	@scripts/system-packages postgres
+	@scripts/system-packages network
 
 $(UV_STAMP):
 	@echo "getting uv"

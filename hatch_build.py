@@ -4,22 +4,42 @@ They are pinned in `package.json` and its lock, never committed and never loaded
 The hook runs for a wheel, a source archive and an editable install alike.
 """
 
+import re
 import shutil
 import subprocess
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PACKAGE = Path("node_modules/htmx.org")
+MODULES = Path("node_modules")
 VENDOR = Path("src/codewalk/web/static/vendor")
 
-# What the pages use. htmx 4 morphs by itself; its reader of server-sent events is an extension.
+# What the pages use, and what it is made of. htmx 4 morphs by itself; its reader of server-sent
+# events is an extension, which has to be there before htmx starts: so they are one file.
 FILES = {
-    "dist/htmx.min.js": "htmx.min.js",
-    "dist/ext/hx-sse.min.js": "hx-sse.min.js",
-    "LICENSE": "htmx.LICENSE.txt",
+    "htmx.js": ("htmx.org/dist/htmx.min.js", "htmx.org/dist/ext/hx-sse.min.js"),
+    "htmx.LICENSE.txt": ("htmx.org/LICENSE",),
+    "lucide.LICENSE.txt": ("lucide-static/LICENSE",),
 }
+
+# Lucide has 2,000 icons; the pages have these, in one file, by Lucide's names.
+ICONS = (
+    "chevrons-up-down", "clock", "cpu", "ellipsis", "eye", "eye-off",
+    "folder", "grip-vertical", "house", "info", "loader-circle", "lock", "message-square",
+    "monitor", "moon", "pencil", "plug", "plus", "refresh-cw", "search", "server", "sun",
+    "triangle-alert", "zap",
+)  # fmt: skip
+ICON_FOLDER = "lucide-static/icons"
+SPRITE = "icons.svg"
+
+# How all of Lucide's icons are drawn; each repeats it.
+STYLE = (
+    'viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" '
+    'stroke-linecap="round" stroke-linejoin="round"'
+)
 
 
 class FrontEndHook(BuildHookInterface[Any]):
@@ -28,21 +48,24 @@ class FrontEndHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Copy the files; `version` is `standard` or `editable`.
 
-        Raises RuntimeError where npm is needed and missing, or fails.
+        Raises RuntimeError where npm is needed and missing, or fails, or lacks an icon.
         """
         root = Path(self.root)
-        vendor = root / VENDOR
-        if not (root / PACKAGE).is_dir():
-            if self._all_there(vendor):  # built from a source archive, which brings them along
+        modules, vendor = root / MODULES, root / VENDOR
+        if not self._all_there(modules, [*chain.from_iterable(FILES.values()), ICON_FOLDER]):
+            # Built from a source archive, which brings along what was made of them?
+            if self._all_there(vendor, [*FILES, SPRITE]):
                 return
             self._fetch(root)
         vendor.mkdir(parents=True, exist_ok=True)
-        for source, name in FILES.items():
-            shutil.copyfile(root / PACKAGE / source, vendor / name)
+        for name, sources in FILES.items():
+            parts = [(modules / source).read_text("utf-8").rstrip() for source in sources]
+            (vendor / name).write_text("\n;\n".join(parts) + "\n", encoding="utf-8")
+        (vendor / SPRITE).write_text(sprite(modules / ICON_FOLDER, ICONS), encoding="utf-8")
 
     @staticmethod
-    def _all_there(vendor: Path) -> bool:
-        return all((vendor / name).is_file() for name in FILES.values())
+    def _all_there(folder: Path, names: Iterable[str]) -> bool:
+        return all((folder / name).exists() for name in names)
 
     @staticmethod
     def _fetch(root: Path) -> None:
@@ -59,3 +82,27 @@ class FrontEndHook(BuildHookInterface[Any]):
         if done.returncode != 0:
             message = f"`npm ci` failed with status {done.returncode}; its output is above."
             raise RuntimeError(message)
+
+
+def sprite(folder: Path, names: Iterable[str]) -> str:
+    """One SVG file with a `<symbol>` for each icon, its id the icon's name.
+
+    Raises RuntimeError where Lucide has no such icon, or draws it in another way.
+    """
+    symbols = "".join(
+        f'<symbol id="{name}" {STYLE}>{_shapes(folder, name)}</symbol>\n' for name in names
+    )
+    return f'<svg xmlns="http://www.w3.org/2000/svg">\n{symbols}</svg>\n'
+
+
+def _shapes(folder: Path, name: str) -> str:
+    path = folder / f"{name}.svg"
+    if not path.is_file():
+        message = f"lucide-static has no icon {name!r}."
+        raise RuntimeError(message)
+    text = " ".join(path.read_text(encoding="utf-8").split())
+    found = re.search(r"<svg ([^>]*?) ?>(.*)</svg>", text)
+    if found is None or STYLE not in found[1]:
+        message = f"lucide-static draws the icon {name!r} in another way than the others."
+        raise RuntimeError(message)
+    return found[2].strip()

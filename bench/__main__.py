@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import health, startup, switch
+from bench import health, monitoring, outage, startup, switch, web
 from bench.process import cores, raise_file_limit
 from bench.table import Report
 
@@ -20,6 +20,9 @@ PARTS: dict[str, Part] = {
     "health": lambda options: health.run(seconds=options.seconds, rounds=options.rounds),
     "startup": lambda _: startup.run(),
     "switch": lambda _: switch.run(),
+    "web": lambda _: web.run(),
+    "outage": lambda _: outage.run(),
+    "monitoring": lambda options: monitoring.run(picture=options.plot),
 }
 
 
@@ -50,6 +53,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every single figure, too")
     parser.add_argument("--seconds", type=float, default=6.0, help="of one health round")
+    parser.add_argument("--plot", action="store_true", help="draw docs/monitoring.svg anew")
     parser.add_argument("--rounds", type=int, default=3, help="of health checks")
     options = parser.parse_args()
     if unknown := set(options.parts) - PARTS.keys():

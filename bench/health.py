@@ -19,6 +19,8 @@ from bench.table import Report, Target, spread
 
 SERVERS: Final = 1000
 PER_SECOND: Final = 2000.0
+TIMES_BLACKBOX: Final = 3.0
+TIMES_FETCH: Final = 1.5
 OURS: Final = "CodeWalk"
 BLACKBOX: Final = "blackbox_exporter"
 FETCH: Final = "Node fetch"
@@ -170,6 +172,16 @@ def _report(found: dict[str, list[Round]], seconds: float) -> Report:
                 limit=PER_SECOND,
                 unit="checks a second",
                 at_least=True,
+            ),
+            *(
+                Target(
+                    what=f"CodeWalk's rate, of {name}'s",
+                    measured=rate / median(r.rate for r in found[name]),
+                    limit=times,
+                    unit="times",
+                    at_least=True,
+                )
+                for name, times in ((BLACKBOX, TIMES_BLACKBOX), (FETCH, TIMES_FETCH))
             ),
         ),
         raw={

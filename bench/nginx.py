@@ -11,17 +11,17 @@ from typing import Final
 
 import aiohttp
 
-from bench.process import free_port, started, until
+from bench.process import FILES, free_port, started, until
 
 VERSION: Final = "1.18.33"
 
 _CONF: Final = """
 daemon off;
-worker_processes 1;
-worker_rlimit_nofile 20000;
+worker_processes {workers};
+worker_rlimit_nofile {files};
 pid {folder}/pid;
 error_log {folder}/error.log;
-events {{ worker_connections 16384; }}
+events {{ worker_connections {files}; accept_mutex on; }}
 http {{
   access_log off;
   keepalive_requests 1000000;
@@ -62,7 +62,11 @@ class LoopbackServers:
 async def loopback_servers(
     count: int, folder: Path, *, core: int | None = None
 ) -> AsyncIterator[LoopbackServers]:
-    """`count` servers from 127.1.0.1 on, one port, on loopback addresses only."""
+    """`count` servers from 127.1.0.1 on, one port, on loopback addresses only.
+
+    A worker has a file open for each address that it listens at and for each connection: for ten
+    thousand servers there are two workers.
+    """
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         raise RuntimeError("nginx is missing (Debian's nginx-light)")
@@ -73,6 +77,8 @@ async def loopback_servers(
     conf.write_text(
         _CONF.format(
             folder=folder,
+            files=FILES - 100,
+            workers=1 if 2 * count < FILES else 2,
             version=VERSION,
             # Each address by name: a wildcard would be open to the network.
             listen="\n".join(f"    listen {address}:{port};" for address in addresses),

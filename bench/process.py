@@ -39,6 +39,7 @@ class Usage:
 async def started(
     *command: str | Path,
     core: int | None = None,
+    cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
     stdout: int | None = PIPE,
     stderr: int | None = None,
@@ -48,7 +49,7 @@ async def started(
     process = await asyncio.create_subprocess_exec(
         *pinned,
         *command,
-        cwd=ROOT,
+        cwd=cwd,
         stdin=PIPE,
         stdout=stdout,
         stderr=stderr,
@@ -91,10 +92,16 @@ async def until(true: Callable[[], Awaitable[bool]], *, within: float = 10.0) ->
             await asyncio.sleep(0.02)
 
 
+FILES: Final = 20_000
+"""Open files that a process may have here at most, as many systems have it."""
+
+
 def raise_file_limit() -> None:
     """For this process and those it starts: a thousand servers are a thousand connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 20_000)), hard))
+    unlimited = hard == resource.RLIM_INFINITY
+    most = FILES if unlimited else min(hard, FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def cores() -> tuple[int, int]:
@@ -110,3 +117,8 @@ def free_port(address: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])
+
+
+def load() -> float:
+    """The processes that wanted a core, on average over the last minute, anybody's."""
+    return os.getloadavg()[0]

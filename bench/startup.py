@@ -1,7 +1,6 @@
 """How soon the command answers and the app is ready."""
 
 import asyncio
-import os
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL
@@ -12,8 +11,8 @@ from time import perf_counter
 from typing import Final
 
 import codewalk
-from bench.process import line_of, started
 from bench.table import Report, Target, spread
+from bench.up import COMMAND, environment, up
 from codewalk.settings import Settings
 
 SERVERS: Final = 100
@@ -31,8 +30,6 @@ _FLOORS: Final = {
     "python and SQLAlchemy": "import sqlalchemy",
     "python and SQLAlchemy's asyncio": "import sqlalchemy.ext.asyncio",
 }
-_COMMAND: Final = Path(sys.executable).with_name("codewalk")
-_UP: Final = ("up", "--no-browser", "--no-local", "--port", "0")
 
 
 async def run() -> Report:
@@ -40,28 +37,15 @@ async def run() -> Report:
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="codewalk-bench-") as temporary:
         folder = Path(temporary)
-        env = _environment(folder)
+        env = environment(folder)
         await _fill(env)
         for name, code in _FLOORS.items():
             seconds[name] = await _several(LISTS, env, sys.executable, "-c", code)
-        seconds[LIST] = await _several(LISTS, env, _COMMAND, "server", "list", "--json")
+        seconds[LIST] = await _several(LISTS, env, COMMAND, "server", "list", "--json")
         fresh = [{**env, "CODEWALK_DATA_DIR": str(folder / f"up-{n}")} for n in range(STARTS + 1)]
         seconds[UP_FIRST] = [await _ready(each) for each in fresh][1:]
         seconds[UP_LATER] = [await _ready(env) for _ in range(STARTS)]
     return _report(seconds)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """A home of its own. Bytecode is kept, as for every user: the first run writes it."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CODEWALK_", "XDG_"))}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    (folder / "home").mkdir()
-    return {
-        **kept,
-        "HOME": str(folder / "home"),
-        "CODEWALK_DATA_DIR": str(folder / "data"),
-        "CODEWALK_SECRET_KEY": "a key for the benchmark",
-    }
 
 
 async def _fill(env: Mapping[str, str]) -> None:
@@ -95,8 +79,7 @@ async def _ended(env: Mapping[str, str], *command: str | Path) -> float:
 async def _ready(env: Mapping[str, str]) -> float:
     """The seconds until the app says that it is ready; then it is stopped."""
     before = perf_counter()
-    async with started(_COMMAND, *_UP, env=env) as process:
-        await line_of(process, "CodeWalk is ready at", within=30)
+    async with up(env):
         return perf_counter() - before
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from statistics import quantiles
 from typing import Any, Final
 
+from bench.mocks import mock_servers
 from bench.process import cores, line_of, started
 from bench.table import Report, Target
 
@@ -20,10 +21,8 @@ _PARTS: Final = {"whole": "switch and cached list", "switch": "the switch", "lis
 async def run() -> Report:
     """The app as it runs, its two mock servers in a process and on a core of their own."""
     core, other_core = cores()
-    servers = [sys.executable, "-m", "bench.contenders.mock_servers", str(SESSIONS)]
     with tempfile.TemporaryDirectory(prefix="codewalk-bench-") as data:
-        async with started(*servers, core=other_core) as mocks:
-            urls = (await line_of(mocks, "urls", within=20)).split()
+        async with mock_servers(SESSIONS, SESSIONS, core=other_core) as urls:
             command = [sys.executable, "-m", "bench.contenders.switching", data, str(SWITCHES)]
             async with started(*command, *urls, core=core) as app:
                 found = json.loads(await line_of(app, "found", within=60))

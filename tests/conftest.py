@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 
 from codewalk.settings import Settings
 
-pytest_plugins = ("tests.no_skips", "tests.postgres")
+pytest_plugins = ("tests.no_skips", "tests.postgres", "tests.real.started")
 
 # No deadline: two cores that others use too make a slow example no bug.
 hypothesis_settings.register_profile("quick", max_examples=60, deadline=None)

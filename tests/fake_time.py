@@ -40,6 +40,10 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def stand_still(self, seconds: float) -> None:
+        """As when the process is stopped for so long: nothing is done, and then all that is due."""
+        self._jumping.now += seconds
+
 
 def fake_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """Makes an async test an ordinary one that runs on a `FakeTimeLoop`."""
@@ -55,6 +59,13 @@ def fake_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]
 def elapsed() -> float:
     """Seconds of the running loop's clock; from zero under `fake_time`."""
     return asyncio.get_running_loop().time()
+
+
+def stand_still(seconds: float) -> None:
+    """Lets the clock run on while nothing is done; under `fake_time` only."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, FakeTimeLoop)
+    loop.stand_still(seconds)
 
 
 async def pass_time(seconds: float) -> None:

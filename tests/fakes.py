@@ -1,22 +1,28 @@
 """Stand-ins at the seams of the core: servers, stores, and a roster that others change too."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any, cast
 
 import aiohttp
 import orjson
 
 from codewalk.errors import RequestFailed, StorageError
+from codewalk.health.history import RECENT, Batch, Change, Kept
+from codewalk.health.period import Period
 from codewalk.health.status import HealthStatus, Reason
+from codewalk.health.tape import SIZE, unpack
 from codewalk.opencode.answer import Answer
 from codewalk.opencode.connection import Connection
 from codewalk.opencode.resolver import Resolver
+from codewalk.opencode.wire import Wire
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Decide
+from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster
 from tests.fake_time import elapsed
 
@@ -110,8 +116,9 @@ class FakeConnection(Connection):
         password: Secret | None = None,
     ) -> None:
         super().__init__(
-            # Neither is used, as `_request` is replaced below.
+            # None of these is used, as `_request` is replaced below.
             session=cast("aiohttp.ClientSession", None),
+            wire=cast("Wire", None),
             resolver=cast("Resolver", None),
             url=url,
             password=password,
@@ -119,12 +126,19 @@ class FakeConnection(Connection):
         self.script = dict(script or {})
         self.asked: list[tuple[str, float]] = []
         self.params: list[Mapping[str, str] | None] = []
-        self.under_way = 0
+        self.bodies: list[bytes | None] = []
         self.resolving = False
+        # Shared with its copies, as the two above are.
+        self._flying: list[str] = []
 
     @property
     def is_resolving(self) -> bool:
         return self.resolving
+
+    @property
+    def under_way(self) -> int:
+        """How many requests wait for an answer."""
+        return len(self._flying)
 
     @property
     def paths(self) -> list[str]:
@@ -132,7 +146,6 @@ class FakeConnection(Connection):
 
     async def _request(
         self,
-        method: str,
         path: str,
         params: Mapping[str, str] | None,
         data: bytes | None,
@@ -141,14 +154,15 @@ class FakeConnection(Connection):
     ) -> Answer:
         self.asked.append((path, elapsed()))
         self.params.append(params)
-        self.under_way += 1
+        self.bodies.append(data)
+        self._flying.append(path)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(None if timeout == inf else timeout):
                 return await _deliver(self._next(path), limit)
         except TimeoutError as exc:
             raise RequestFailed(Reason.TIMEOUT, f"No answer within {timeout:g} s.") from exc
         finally:
-            self.under_way -= 1
+            self._flying.remove(path)
 
     def _next(self, path: str) -> Reply:
         reply = self.script.get(path, page())
@@ -163,7 +177,8 @@ async def _deliver(reply: Reply, limit: int) -> Answer:
         await reply.gate.wait()
     await asyncio.sleep(reply.after)
     if reply.failure:
-        raise RequestFailed(reply.failure.reason, reply.failure.detail)
+        failure = reply.failure
+        raise RequestFailed(failure.reason, failure.detail, ours=failure.ours)
     if reply.answer is None:
         await asyncio.get_running_loop().create_future()
         raise AssertionError("silence ended")
@@ -174,10 +189,14 @@ async def _deliver(reply: Reply, limit: int) -> Answer:
 
 @dataclass
 class Network:
-    """The connections to several servers; one without a script of its own is healthy."""
+    """The connections to several servers; one without a script of its own is healthy.
+
+    `gate` holds back who wants one until it is set.
+    """
 
     connections: dict[str, FakeConnection] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
+    gate: asyncio.Event | None = None
 
     def of(self, server: ServerProfile) -> FakeConnection:
         if server.id not in self.connections:
@@ -201,6 +220,8 @@ class Network:
 
     async def connect(self, server: ServerProfile) -> Connection:
         self.made.append(server.id)
+        if self.gate:
+            await self.gate.wait()
         return self.of(server)
 
 
@@ -225,12 +246,62 @@ class FakeStatusStore:
         self.statuses.update(statuses)
 
 
+class FakeShelf:
+    """History in memory; `broken` makes it fail as a full disk does.
+
+    It keeps what it is given in the order it comes, by server id.
+    """
+
+    def __init__(self, packed: Mapping[str, bytes] | None = None) -> None:
+        self.packed = dict(packed or {})
+        self.batches: list[tuple[float, Batch]] = []
+        self.tidied: list[tuple[float, str]] = []
+        self.steps = ["b", "d", ""]
+        self.broken = False
+        self.gate: asyncio.Event | None = None
+
+    async def save(self, batch: Batch) -> None:
+        if self.gate:
+            await self.gate.wait()
+        if self.broken:
+            raise StorageError("The disk is full.")
+        self.batches.append((elapsed(), batch))
+        for noted in batch.minutes:
+            both = self.packed.get(noted.server_id, b"") + noted.checks
+            self.packed[noted.server_id] = both[-RECENT * SIZE :]
+
+    async def load(self, server_id: str, since: datetime) -> Kept:
+        return Kept(
+            periods=[p for i, p in self.periods if i == server_id and p.begins >= since],
+            transitions=[t for i, t in self.changes if i == server_id and t.at >= since],
+            checks=unpack(self.packed.get(server_id, b"")),
+        )
+
+    async def load_checks(self) -> Mapping[str, bytes]:
+        return dict(self.packed)
+
+    async def tidy(self, after: str, now: datetime) -> str:
+        self.tidied.append((elapsed(), after))
+        return self.steps[sum(step <= after for step in self.steps if step)]
+
+    @property
+    def periods(self) -> list[tuple[str, Period]]:
+        """What was written of each minute, by server id, in the order it came."""
+        noted = [noted for _, batch in self.batches for noted in batch.minutes]
+        return [(each.server_id, each.period) for each in noted if each.period]
+
+    @property
+    def changes(self) -> list[Change]:
+        return [change for _, batch in self.batches for change in batch.changes]
+
+
 class FakeRosterKeeper:
     """A roster in memory that other processes may change too."""
 
     def __init__(self, roster: Roster | None = None) -> None:
         self.stored = roster or Roster()
         self.loads = 0
+        self.undone: list[str] = []
         self.after_load: Callable[[], Awaitable[None]] | None = None
         self.before_update: Callable[[], Awaitable[None]] | None = None
 
@@ -244,15 +315,22 @@ class FakeRosterKeeper:
     async def revision(self) -> int:
         return self.stored.revision
 
-    async def update(self, known: Roster, decide: Decide) -> Roster:
+    async def update(self, known: Roster, decide: Decide, *, undo: Removal | None = None) -> Roster:
         if self.before_update:
             await self.before_update()
         current = known if known.revision == self.stored.revision else self.stored
         decided = decide(current)
+        if undo:
+            self.undone.append(undo.server_id)
         if decided != current:
             self.stored = replace(decided, revision=current.revision + 1)
             return self.stored
         return current
+
+    async def remove(self, known: Roster, server_id: str, decide: Decide) -> tuple[Roster, Removal]:
+        before = self.stored
+        removal = Removal(server_id=server_id, before=before, sealed=None, rows={})
+        return await self.update(known, decide), removal
 
     def change_elsewhere(self, decide: Decide) -> None:
         """What another process does to the same store."""
@@ -272,9 +350,11 @@ class FakeStateKeeper:
         self.kept: dict[tuple[str, str], KeptEntry] = {}
         self.gone: set[str] = set()
         self.calls: list[tuple[str, dict[str, bytes]]] = []
+        self.reads = 0
 
-    async def get(self, server_id: str, key: str) -> KeptEntry | None:
-        return self.kept.get((server_id, key))
+    async def get_all(self, server_id: str, keys: Collection[str]) -> dict[str, KeptEntry]:
+        self.reads += 1
+        return {key: self.kept[server_id, key] for key in keys if (server_id, key) in self.kept}
 
     async def put(
         self,

@@ -14,6 +14,7 @@ kept in `requests`, those that were refused too, so that a test can tell where a
 
 import asyncio
 import base64
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Mapping
@@ -36,6 +37,8 @@ class Release(StrEnum):
     """Health is 404, only `/path` tells; events are at `/event`."""
     NEXT = "2.0.0"
     """The web app for anything, health at `/api/health`."""
+    LATER = "2.3.0"
+    """The same, with `/api/info` in its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,7 @@ class MockOpenCode:
         self._gates: dict[str, Gate] = {}
         self._changed = asyncio.Condition()
         self._runner: web.AppRunner | None = None
+        self._sock: socket.socket | None = None
 
     @property
     def url(self) -> str:
@@ -125,25 +129,23 @@ class MockOpenCode:
             app, handler_cancellation=True, shutdown_timeout=0.01, access_log=None
         )
         await runner.setup()
-        site = web.TCPSite(
-            runner, self.host, self.port, ssl_context=self._ssl_context, reuse_address=True
-        )
-        await site.start()
-        self._runner = runner
-        self.port = runner.addresses[0][1]
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        sock = socket.create_server((self.host, self.port), family=family, backlog=128)
+        await web.SockSite(runner, sock, ssl_context=self._ssl_context).start()
+        self._runner, self._sock = runner, sock
+        self.port = sock.getsockname()[1]
 
     async def stop(self) -> None:
         """Ends all connections; what comes now is refused."""
-        runner, self._runner = self._runner, None
-        if runner:
+        runner, sock, self._runner, self._sock = self._runner, self._sock, None, None
+        if runner and sock:
             self.world.end_streams()
-            server = runner.server
-            await runner.cleanup()
-            # A connection accepted at the last moment is made some turns of the loop later.
+            # A connection accepted at the last moment is made some turns of the loop later. asyncio
+            # leaves one open whose server was closed meanwhile.
+            asyncio.get_running_loop().remove_reader(sock)
             for _ in range(10):
                 await asyncio.sleep(0)
-            if server:
-                await server.shutdown(0.01)
+            await runner.cleanup()
 
     def script(self, path: str, *behaviours: Behaviour) -> None:
         """What requests to `path` (below the prefix) get, one after the other; the last stays.
@@ -213,8 +215,11 @@ class MockOpenCode:
 
     def _unscripted(self, method: str, path: str) -> Behaviour:
         if self.release is Release.NEXT:
-            healthy = {"healthy": True, "version": self.world.version}
+            healthy = {"healthy": True, "version": self.world.version, "pid": 7}
             return json_reply(healthy) if path == "/api/health" else page()
+        if self.release is Release.LATER:
+            info = {"version": self.world.version, "pid": 7, "urls": [self.url], "paths": {}}
+            return json_reply(info) if path == "/api/info" else page()
         if path in ("/global/health", "/global/event") and self.release is Release.OLD:
             return reply(b"404 Not Found", status=404, content_type="text/plain")
         known = self.world.handler(method, path)

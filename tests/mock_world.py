@@ -41,6 +41,7 @@ class World:
         self.version = version
         self.directory = directory
         self.sessions: list[dict[str, Any]] = []
+        self.projects: list[dict[str, Any]] = []
         self.statuses: dict[str, dict[str, Any]] = {}
         self.providers: dict[str, Any] = PROVIDERS
         self.config: dict[str, Any] = {"$schema": "https://opencode.ai/config.json"}
@@ -66,6 +67,24 @@ class World:
         self.sessions.append(session)
         return session
 
+    def add_project(self, directory: str) -> dict[str, Any]:
+        """A project under version control; the last one added is the newest."""
+        number = next(self._numbers)
+        times = {"created": NOW, "updated": NOW + number}
+        project = {"id": f"{number:040x}", "worktree": directory, "vcs": "git", "time": times}
+        self.projects.append(project | {"sandboxes": []})
+        return project
+
+    def set_status(self, session: dict[str, Any], kind: str) -> None:
+        """Has a session be `busy` or `idle`, and tells."""
+        status = {"type": kind}
+        if kind == "idle":
+            self.statuses.pop(session["id"], None)
+        else:
+            self.statuses[session["id"]] = status
+        properties = {"sessionID": session["id"], "status": status}
+        self.emit("session.status", properties, directory=session["directory"])
+
     def emit(self, kind: str, properties: dict[str, Any], *, directory: str = "global") -> None:
         """Sends an event to every subscriber of `/global/event`."""
         payload = {"id": f"evt_{next(self._numbers)}", "type": kind, "properties": properties}
@@ -84,7 +103,7 @@ class World:
             ("GET", "/path"): self._path,
             ("GET", "/config"): json_reply(self.config),
             ("GET", "/config/providers"): json_reply(self.providers),
-            ("GET", "/project"): json_reply([self._project()]),
+            ("GET", "/project"): json_reply([self._project(), *self.projects]),
             ("GET", "/project/current"): json_reply(self._project()),
             ("GET", "/session"): self._list_sessions,
             ("POST", "/session"): self._create_session,
@@ -96,7 +115,7 @@ class World:
 
     def _project(self) -> dict[str, Any]:
         times = {"created": NOW, "updated": NOW}
-        return {"id": "global", "worktree": self.directory, "time": times, "sandboxes": []}
+        return {"id": "global", "worktree": "/", "time": times, "sandboxes": []}
 
     async def _path(self, request: web.Request) -> web.StreamResponse:
         directory = self._directory(request)
@@ -104,7 +123,7 @@ class World:
             "home": "/home/mock",
             "state": "/home/mock/.local/state/opencode",
             "config": "/home/mock/.config/opencode",
-            "worktree": directory,
+            "worktree": "/",
             "directory": directory,
         }
         return web.json_response(value)
@@ -125,7 +144,9 @@ class World:
         _refuse_undeclared(request, {"directory"})
         body = json.loads(await request.read() or b"{}")
         title = str(body.get("title", "New session"))
-        return web.json_response(self.add_session(title, directory=self._directory(request)))
+        made = self.add_session(title, directory=self._directory(request))
+        self.emit("session.created", {"info": made}, directory=made["directory"])
+        return web.json_response(made)
 
     async def _list_statuses(self, request: web.Request) -> web.StreamResponse:
         here = {s["id"] for s in self.sessions if s["directory"] == self._directory(request)}

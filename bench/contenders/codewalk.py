@@ -1,4 +1,4 @@
-"""CodeWalk's own checks: the checker, the monitor and the store, as the app puts them together.
+"""CodeWalk's own checks: the checker, the monitor, the recorder and the store, as in the app.
 
 `python -m bench.contenders.codewalk URLS SECONDS DATA_FOLDER`
 
@@ -8,26 +8,29 @@ soon as it was checked, so that the checks run as fast as they can.
 
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import uvloop
 
+from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, measure
 from bench.nginx import VERSION
+from codewalk.collecting import collect_seldom
 from codewalk.connecting import Connector
 from codewalk.health.checker import Checker
 from codewalk.health.monitor import Monitor
+from codewalk.health.period import MINUTE
+from codewalk.health.recorder import Recorder
 from codewalk.health.status import Reason, State
 from codewalk.opencode.connection import Connection
 from codewalk.servers import roster as rules
-from codewalk.servers.draft import new_profile
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import Roster
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.health import HealthStore
+from codewalk.storage.history import HistoryStore
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.secrets import Vault
 
@@ -39,7 +42,7 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings))
         vault = Vault(settings)
-        roster = await _fill(RosterStore(database, vault), urls)
+        roster = rules.start(await fill(RosterStore(database, vault), urls))
         connector = await stack.enter_async_context(Connector(vault))
 
         async def connect(profile: ServerProfile) -> Connection:
@@ -48,24 +51,26 @@ async def main() -> None:
             return await connector.connect(profile)
 
         checker = await stack.enter_async_context(Checker(connect))
-        monitor = Monitor(checker, HealthStore(database), changed=lambda _: None, interval=0.0)
+        recorder = await stack.enter_async_context(Recorder(HistoryStore(database)))
+        monitor = Monitor(
+            checker,
+            HealthStore(database),
+            changed=lambda _: None,
+            record=recorder.record,
+            interval=0.0,
+        )
         await stack.enter_async_context(monitor)
         monitor.reconcile(roster.profiles, roster.active_id)
+        collect_seldom()  # as `codewalk up` does once it is ready
         since = datetime.now(UTC)
         await measure(lambda: begun, servers=len(urls), seconds=seconds)
         await monitor.save()
+        await recorder.save(whole=True)
         await _verify(database, roster, since)
 
 
-async def _fill(store: RosterStore, urls: list[str]) -> Roster:
-    now = datetime.now(UTC)
-    profiles = tuple(new_profile(url, now=now) for url in urls)
-    await store.update(await store.load(), lambda roster: replace(roster, profiles=profiles))
-    return rules.start(await store.load())
-
-
 async def _verify(database: Database, roster: Roster, since: datetime) -> None:
-    """Every server's status is in the store, right and new."""
+    """Every server's status is in the store, right and new, and its checks in its history."""
     statuses = await HealthStore(database).load()
     assert statuses.keys() == {profile.id for profile in roster.profiles}
     for status in statuses.values():
@@ -73,6 +78,9 @@ async def _verify(database: Database, roster: Roster, since: datetime) -> None:
         assert status.version == VERSION
         assert status.checked_at
         assert status.checked_at > since
+    for profile in roster.profiles[::100]:
+        kept = await HistoryStore(database).load(profile.id, since - MINUTE)
+        assert sum(period.checks for period in kept.periods) >= 2, profile.id
 
 
 if __name__ == "__main__":

@@ -1,32 +1,43 @@
-"""Two mock OpenCode servers that take 30 ms for a list of sessions.
+"""Mock OpenCode servers that take 30 ms for a list of sessions.
 
-`python -m bench.contenders.mock_servers SESSIONS` prints `urls URL URL`, and serves until it is
-ended.
+`python -m bench.contenders.mock_servers SESSIONS [SESSIONS …]` starts one for each number, prints
+`urls URL [URL …]`, and serves until it is ended. The titles tell the servers apart: `MARKS`.
 """
 
 import asyncio
 import signal
 import sys
+from contextlib import AsyncExitStack
+from typing import Final
 
 from bench.contenders.pace import say
 from tests.mock_behaviours import delayed
 from tests.mock_opencode import MockOpenCode
 
-TAKES = 0.03
+TAKES: Final = 0.03
+MARKS: Final = ("of Alpha", "of Beta", "of Gamma", "of Delta")
+"""What is in each title of the first server, of the second …, and in no other's."""
 
 
 async def main() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with MockOpenCode() as alpha, MockOpenCode() as beta:
-        for server in (alpha, beta):
-            for number in range(int(sys.argv[1])):
-                server.world.add_session(f"Session {number} of some project with a longer title")
-            answer = server.world.handler("GET", "/session")
-            assert answer is not None
-            server.script("/session", delayed(TAKES, answer))
-        say("urls", alpha.url, beta.url)
+    async with AsyncExitStack() as stack:
+        servers = []
+        for mark, sessions in zip(MARKS, map(int, sys.argv[1:]), strict=False):
+            server = await stack.enter_async_context(MockOpenCode())
+            _fill(server, mark, sessions)
+            servers.append(server)
+        say("urls", *(server.url for server in servers))
         await stop.wait()
+
+
+def _fill(server: MockOpenCode, mark: str, sessions: int) -> None:
+    for number in range(sessions):
+        server.world.add_session(f"Session {number} {mark}, some project with a longer title")
+    answer = server.world.handler("GET", "/session")
+    assert answer is not None
+    server.script("/session", delayed(TAKES, answer))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ had been fetched anew since the server's last one.
 """
 
 import asyncio
-import gc
 import json
 import sys
 from datetime import datetime
@@ -18,6 +17,7 @@ import uvloop
 
 import codewalk
 from bench.contenders.pace import say
+from codewalk.collecting import collect_seldom
 
 PAUSES = (0.0, 0.01, 0.05, 0.1)
 """Seconds between a list and the next switch: some come while the fresh list is on its way, some
@@ -32,14 +32,14 @@ async def main() -> None:
         servers = [await app.add_server(url) for url in urls]
         fetched = [await _fetch(app, server.id) for server in servers]
         pauses = cycle(PAUSES)
-        gc.freeze()  # as the app does once it is ready
+        collect_seldom()  # as `codewalk up` does once it is ready
         seen: set[datetime | None] = set()
         for number in range(switches):
             target = servers[number % 2]
             started = perf_counter()
             await app.switch_to(target.id)
             switched = perf_counter()
-            shown = await app.sessions(cached=True)
+            shown = await app.work.sessions(cached=True)
             ended = perf_counter()
             assert (shown.server_id, len(shown.sessions)) == (target.id, fetched[number % 2])
             found["switch"].append((switched - started) * 1000)
@@ -52,7 +52,7 @@ async def main() -> None:
 
 async def _fetch(app: codewalk.App, server_id: str) -> int:
     await app.switch_to(server_id)
-    return len((await app.sessions()).sessions)
+    return len((await app.work.sessions()).sessions)
 
 
 if __name__ == "__main__":

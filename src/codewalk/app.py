@@ -3,58 +3,34 @@
 Their rules are pure: `servers.roster`, `health.status`. `codewalk.opening` puts it together.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from codewalk.connecting import Connector
-from codewalk.errors import NoActiveServer, RequestFailed, ServerUnhealthy, ServerUnreachable
-from codewalk.events import Announcer, Event, Kind
-from codewalk.generation import Generation
-from codewalk.health.links import Links
-from codewalk.health.monitor import Monitor
-from codewalk.health.probe import BUDGET
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.drafts import Drafts
+from codewalk.events import Event, Kind
+from codewalk.health.history import Check, History, begin
+from codewalk.health.schedule import Lateness
+from codewalk.health.status import HealthStatus, State
+from codewalk.health.tally import ServerTally
+from codewalk.hooks.delivery import Delivery
+from codewalk.hooks.hooks import Hooks
+from codewalk.opencode.control import LocalControl
+from codewalk.parts import Parts
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.draft import Change, fields_of, new_profile
-from codewalk.servers.profile import ServerProfile
-from codewalk.servers.registry import Registry
-from codewalk.settings import Settings
-from codewalk.storage.state import StateSize, StateStore
+from codewalk.servers.profile import ServerProfile, reached_otherwise
+from codewalk.storage.state import StateSize
+from codewalk.switching import Switching
 from codewalk.view import Removed, Server
-from codewalk.workspace.models import ModelList, list_models, use_model
-from codewalk.workspace.scope import Scope
-from codewalk.workspace.sessions import (
-    SessionList,
-    cached_sessions,
-    check_directory,
-    fetch_sessions,
-)
-
-if TYPE_CHECKING:
-    from codewalk.opencode.connection import Connection
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
-    """What an `App` works with; `codewalk.opening` makes it."""
-
-    settings: Settings
-    registry: Registry
-    monitor: Monitor
-    links: Links
-    connector: Connector
-    state: StateStore
-    announcer: Announcer
-    generation: Generation
+from codewalk.work import Work
 
 
 class App:
-    """One CodeWalk. Each method is a use case; `codewalk.open` gives an open one.
+    """One CodeWalk. Each method is a use case; `codewalk.open` gives an open one. Those on the
+    active server are methods of `work`, those on hooks of `hooks`, those on what isn't saved yet
+    of `drafts`.
 
     `REF` arguments are a server's id, unique label, URL, unique id prefix, or `-` for the
     previously active one; they raise `ServerNotFound` and `AmbiguousReference`. Every method that
@@ -63,15 +39,34 @@ class App:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.local = LocalControl(parts.settings)
+        """Starts the managed local server where `codewalk up` runs, and tells how it is."""
         self.local_news: str | None = None
         """What a user should know of the managed local server: a sentence, None while it runs."""
+        self.takeover: str | None = None
+        """What this start took over from the Flutter app, in a few sentences; None when told."""
         self.settings = parts.settings
         self.announcer = parts.announcer
         self.generation = parts.generation
         self._registry = parts.registry
         self._monitor = parts.monitor
+        self._recorder = parts.recorder
         self._connector = parts.connector
         self._state = parts.state
+        self._switching = Switching(registry=parts.registry, monitor=parts.monitor)
+        self.work = Work(
+            registry=parts.registry,
+            monitor=parts.monitor,
+            connect=parts.connector.connect,
+            state=parts.state,
+            activities=parts.activities,
+            announcer=parts.announcer,
+            generation=parts.generation,
+        )
+        self.drafts = Drafts(
+            registry=parts.registry, monitor=parts.monitor, connector=parts.connector
+        )
+        self.hooks = Hooks(parts.hooks, Delivery(parts.connector.connect_to), servers=self.servers)
 
     # Which servers there are
 
@@ -82,6 +77,11 @@ class App:
     def server(self, ref: str) -> Server:
         """The server that `ref` names."""
         return self._server(self._find(ref))
+
+    def known(self, server_id: str) -> Server | None:
+        """The server with just this id, None without one."""
+        profile = self._registry.roster.get(server_id)
+        return self._server(profile) if profile else None
 
     def active(self) -> Server | None:
         """The active server, None without one."""
@@ -108,12 +108,12 @@ class App:
         """Checks a server, then saves it; the first one becomes active.
 
         Raises `InvalidInput`, `DuplicateServer`, and `ServerUnreachable` where `check` is true and
-        the server isn't healthy: then nothing is saved.
+        the server isn't healthy: then nothing is saved, and its `suggestion` may be what was meant.
         """
         profile = new_profile(url, label=label, username=username, password=password, now=_now())
         # Decided here once before the network is asked, and again inside the store's transaction.
         rules.add(self._registry.roster, profile)
-        status = await self._require_healthy(profile) if check else None
+        status = await self.drafts.require_healthy(profile, typed=url) if check else None
         await self._registry.change(
             lambda roster: rules.add(roster, profile, activate=use, default=default)
         )
@@ -130,19 +130,44 @@ class App:
         fields = fields_of(change)
         now = _now()
         draft = rules.edit(self._registry.roster, old.id, now, **fields).require(old.id)
-        reached_otherwise = bool(fields.keys() - {"label"}) and draft is not old
-        status = await self._require_healthy(draft) if check and reached_otherwise else None
+        status = None
+        if check and reached_otherwise(old, draft):
+            status = await self.drafts.require_healthy(draft, typed=change.url or draft.url)
         await self._registry.change(lambda roster: rules.edit(roster, old.id, now, **fields))
         return self._saved(old.id, status)
 
+    async def move_server(self, ref: str, *, before: str | None) -> Server:
+        """Puts a server right before another in the list, named as `ref` is; None is the end."""
+        profile = self._find(ref)
+        follower = None if before is None else self._find(before).id
+        await self._registry.change(lambda roster: rules.move(roster, profile.id, follower))
+        return self._server(self._registry.roster.require(profile.id))
+
     async def remove_server(self, ref: str) -> Removed:
-        """Removes a server, its password and all state kept for it. Raises `ServerManaged`."""
+        """Removes a server, its password and all state kept for it. Raises `ServerManaged`.
+
+        It is gone from the disk at once; this process can undo it for `UNDO_WITHIN` seconds.
+        """
         profile = self._find(ref)
         rules.refuse_managed(profile, "removed")
-        roster = await self._registry.change(
-            lambda roster: rules.remove(roster, profile.id, self._monitor.state)
+        roster = await self._registry.remove(
+            profile.id, lambda roster: rules.remove(roster, profile.id, self._monitor.state)
         )
+        self._switching.made(roster)
         return Removed(removed=profile.id, active=roster.active_id)
+
+    def removed(self, server_id: str) -> ServerProfile | None:
+        """The profile of a server whose removal can still be undone, None for any other."""
+        return self._registry.removed(server_id)
+
+    async def restore_server(self, server_id: str) -> Server:
+        """Undoes a removal: everything of the server is as it was, but what others took meanwhile.
+
+        It is active again only if no switch came since. Raises `ServerNotFound` where that can't be
+        done any more, and `DuplicateServer` where another has its URL or label now.
+        """
+        roster = await self._registry.restore(server_id)
+        return self._server(roster.require(server_id))
 
     async def set_default(self, ref: str) -> Server:
         """Makes a server the default: the one that is active after a start."""
@@ -154,27 +179,68 @@ class App:
         """Leaves no server as the default."""
         await self._registry.change(lambda roster: rules.set_default(roster, None))
 
+    def dismiss_takeover(self) -> None:
+        """Has `takeover` shown no longer."""
+        self.takeover = None
+        self.announcer.announce(Event(kind=Kind.SERVERS))
+
+    async def snooze(self, ref: str, until: datetime | None) -> Server:
+        """Has nothing told of a server until then, or all again with None. Raises `InvalidValue`
+        for a moment that isn't within a year from now."""
+        profile = self._find(ref)
+        now = _now()
+        rules.check_snooze(until, now)
+        await self._registry.change(
+            lambda roster: rules.edit(roster, profile.id, now, snoozed_until=until)
+        )
+        return self._server(self._registry.roster.require(profile.id))
+
     # How they are
 
-    async def check(self, ref: str, *, budget: float = BUDGET) -> Server:
-        """Checks one server now, within `budget` seconds."""
+    async def check(self, ref: str, *, budget: float | None = None) -> Server:
+        """Checks one server now, within `budget` seconds, or its own timeout."""
         profile = self._find(ref)
         status = await self._monitor.check(profile, budget=budget)
         return replace(self._server(profile), health=status)
 
-    async def test_connection(
-        self, url: str, *, username: str | None = None, password: Secret | None = None
-    ) -> HealthStatus:
-        """The same check for a server that isn't kept. Raises `InvalidInput`."""
-        return await self._try_out(
-            new_profile(url, username=username, password=password, now=_now())
-        )
+    async def check_all(
+        self, refs: Iterable[str] | None = None, *, budget: float | None = None
+    ) -> list[Server]:
+        """Checks the servers that `refs` name, or all, side by side; in that order, each once.
 
-    async def test_change(self, ref: str, change: Change) -> HealthStatus:
-        """The same check for a kept server as it would be after `change`; raises `InvalidInput`."""
-        old = self._find(ref)
-        roster = rules.edit(self._registry.roster, old.id, _now(), **fields_of(change))
-        return await self._try_out(roster.require(old.id))
+        Returns them as they are once the last has answered; one that was removed meanwhile is left
+        out. `budget` is for each check, instead of the server's own timeout.
+        """
+        chosen = self._registry.roster.profiles if refs is None else [self._find(r) for r in refs]
+        ids = dict.fromkeys(profile.id for profile in chosen)
+        await self._monitor.check_all(ids, budget=budget)
+        left = {profile.id: profile for profile in self._registry.roster.profiles}
+        return [self._server(left[server_id]) for server_id in ids if server_id in left]
+
+    async def history(self, ref: str, *, since: datetime | None = None) -> History:
+        """A server's uptime, transitions, counts and last checks, of a day unless `since` is given.
+
+        30 days are kept. Raises `InvalidValue` for a `since` that lies ahead or has no time zone.
+        """
+        profile, now = self._find(ref), _now()
+        status = self._monitor.status(profile.id)
+        return await self._recorder.history(profile.id, status, since=begin(since, now), now=now)
+
+    def recent_checks(self, server_id: str) -> list[Check]:
+        """The last checks of a server that a running app knows of, oldest first."""
+        return self._recorder.recent(server_id)
+
+    def recent_states(self, server_id: str) -> list[State]:
+        """What each of its last checks alone said of the server, oldest first."""
+        return self._recorder.recent_states(server_id)
+
+    def tally(self, server_id: str) -> ServerTally:
+        """What the checks of a server found, counted since this process started."""
+        return self.parts.tally.of(server_id)
+
+    def lateness(self) -> Lateness:
+        """How long after its deadline each check by the clock began, in seconds."""
+        return self._monitor.lateness
 
     # Switching
 
@@ -182,55 +248,13 @@ class App:
         """Makes a server active, under a new generation; what is under way for another ends.
 
         One that isn't known to be healthy is checked first. Raises `ServerUnhealthy` where it is
-        unhealthy, unless `force`.
+        unhealthy, unless `force`, and `Superseded` where a later switch was wanted meanwhile.
         """
         profile = self._find(ref)
-        if not force and self._monitor.state(profile.id) is not State.HEALTHY:
-            status = await self._monitor.check(profile)
-            if status.state is State.UNHEALTHY:
-                raise ServerUnhealthy(
-                    f"{profile.name} is unhealthy: {_why(status)} "
-                    "Switch by force (`--force`) to use it all the same.",
-                    value=profile.id,
-                )
-        await self._registry.change(lambda roster: rules.switch(roster, profile.id))
-        return self._server(self._registry.roster.require(profile.id))
+        roster = await self._switching.switch(profile, force=force)
+        return self._server(roster.require(profile.id))
 
-    # What belongs to one
-
-    async def sessions(self, directory: str | None = None, *, cached: bool = False) -> SessionList:
-        """The active server's sessions, newest first; `cached` asks no server.
-
-        Raises `NoActiveServer`, `ServerUnreachable`, and `Superseded` where another server became
-        active meanwhile: a list on its way is never shown under another server. `InvalidValue`
-        for a directory that can't be asked for.
-        """
-        check_directory(directory)
-        async with self._active_server() as profile:
-            scope = self.scope(profile.id)
-            before = await cached_sessions(scope, directory)
-            if cached:
-                return before
-            connection = await self._connect(profile)
-            fresh = await fetch_sessions(scope, connection, directory)
-            if fresh.sessions != before.sessions:
-                self.announcer.announce(Event(kind=Kind.SESSIONS, server_id=profile.id))
-            return fresh
-
-    async def models(self) -> ModelList:
-        """The models that the active server's connected providers offer. Raises as `sessions`."""
-        async with self._active_server() as profile:
-            connection = await self._connect(profile)
-            return await list_models(self.scope(profile.id), connection)
-
-    async def use_model(self, ref: str) -> ModelList:
-        """Selects a `PROVIDER/MODEL` for the active server.
-
-        Raises `InvalidValue` for one that it doesn't offer, and as `sessions`.
-        """
-        async with self._active_server() as profile:
-            connection = await self._connect(profile)
-            return await use_model(self.scope(profile.id), connection, ref)
+    # What is kept for one
 
     async def kept_state(self, ref: str | None = None) -> Sequence[StateSize]:
         """The keys kept for one server, or for each."""
@@ -244,22 +268,10 @@ class App:
         """Makes stored passwords readable: their `reveal()` gives them from now on."""
         await self._connector.unlock()
 
-    def scope(self, server_id: str) -> Scope:
-        """The door to the state of one server."""
-        return Scope(self._state, server_id)
-
     # Inside
 
     def _find(self, ref: str) -> ServerProfile:
         return rules.find(self._registry.roster, ref)
-
-    def _active(self) -> ServerProfile:
-        profile = self._registry.roster.active
-        if profile is None:
-            raise NoActiveServer(
-                "There is no active server; add one with `codewalk server add URL`."
-            )
-        return profile
 
     def _server(self, profile: ServerProfile) -> Server:
         roster = self._registry.roster
@@ -268,52 +280,16 @@ class App:
             health=self._monitor.status(profile.id),
             active=profile.id == roster.active_id,
             default=profile.id == roster.default_id,
+            previous=profile.id == roster.previous_id,
             link=self.parts.links.state(profile.id),
+            former_version=self.parts.teller.former_version(profile.id),
+            snoozed=profile.snoozed_until is not None and profile.snoozed_until > _now(),
         )
 
     def _saved(self, server_id: str, status: HealthStatus | None) -> Server:
         if status:
             self._monitor.adopt(server_id, status)
         return self._server(self._registry.roster.require(server_id))
-
-    async def _require_healthy(self, profile: ServerProfile) -> HealthStatus:
-        status = await self._try_out(profile)
-        if status.state is not State.HEALTHY:
-            raise ServerUnreachable(f"{profile.url} isn't saved: {_why(status)}", value=profile.url)
-        return status
-
-    async def _try_out(self, profile: ServerProfile) -> HealthStatus:
-        """The check of a profile that isn't in force: it tells nothing of the one that is."""
-        draft = replace(profile, id=f"draft-{uuid4()}")
-        try:
-            return await self._monitor.check(draft)
-        finally:
-            self._monitor.forget(draft.id)
-            self._connector.forget(draft.id)
-
-    async def _connect(self, profile: ServerProfile) -> "Connection":
-        if self._monitor.holds(profile.id):
-            detail = self._monitor.status(profile.id).detail
-            raise RequestFailed(Reason.REFUSED, detail or "It isn't running.")
-        return await self._connector.connect(profile)
-
-    @asynccontextmanager
-    async def _active_server(self) -> AsyncIterator[ServerProfile]:
-        """Work for the active server: ended by a switch, and a failed request has it checked.
-
-        Which one is active is asked inside: nothing can come between that and the work.
-        """
-        async with self.generation.work():
-            profile = self._active()
-            try:
-                yield profile
-            except RequestFailed as exc:
-                self._monitor.check_soon(profile.id)
-                raise ServerUnreachable(f"{profile.name}: {exc.detail}", value=profile.url) from exc
-
-
-def _why(status: HealthStatus) -> str:
-    return status.detail or f"{status.reason}."
 
 
 def _now() -> datetime:

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, Self
 
+from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ class Connector:
         self._known[profile.id] = profile, connection
         return connection
 
+    async def connect_to(
+        self, url: str, username: str | None = None, password: Secret | None = None
+    ) -> "Connection":
+        """A connection to somebody else than a server that is kept, with these credentials."""
+        connections = self._connections or await self._open()
+        return connections.connect(url, username, password)
+
     async def unlock(self) -> None:
         """Loads the key of the stored passwords. Raises `StorageError`."""
         await self._vault.unlock()
@@ -62,6 +70,12 @@ class Connector:
     def forget(self, server_id: str) -> None:
         """Drops a server's connection; the next one is made anew."""
         self._known.pop(server_id, None)
+
+    def drop_idle(self) -> None:
+        """Has each server's next request make a connection of its own: those from before a sleep
+        may be dead."""
+        if self._connections:
+            self._connections.drop_idle()
 
     async def _open(self) -> "Connections":
         async with self._lock:

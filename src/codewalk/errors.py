@@ -8,6 +8,7 @@
     ├── NotFound                    what was named isn't there
     │   ├── ServerNotFound          server_not_found
     │   ├── AmbiguousReference      ambiguous_reference
+    │   ├── HookNotFound            hook_not_found
     │   └── NoActiveServer          no_active_server
     ├── Refused                     it could be done, but a rule forbids it now
     │   ├── DuplicateServer         duplicate_server
@@ -16,6 +17,7 @@
     │   ├── AlreadyRunning          already_running
     │   ├── Superseded              superseded
     │   └── Unauthorized            unauthorized
+    ├── HookFailed                  hook_failed; what a hook runs or calls didn't do its work
     ├── ServerUnreachable           server_unreachable; a server failed its check
     │   └── RequestFailed           a request to it failed; `reason` says how
     └── Unavailable                 this machine lacks something
@@ -84,6 +86,12 @@ class AmbiguousReference(NotFound):
     code = "ambiguous_reference"
 
 
+class HookNotFound(NotFound):
+    """No hook has this id."""
+
+    code = "hook_not_found"
+
+
 class NoActiveServer(NotFound):
     """The call works on the active server, and there is none."""
 
@@ -119,7 +127,7 @@ class AlreadyRunning(Refused):
 
 
 class Superseded(Refused):
-    """The active server changed while this was under way; its result was dropped."""
+    """Another server is active than the one this was for; nothing of it is shown or sent there."""
 
     code = "superseded"
 
@@ -130,24 +138,43 @@ class Unauthorized(Refused):
     code = "unauthorized"
 
 
+class HookFailed(CodeWalkError):
+    """A hook's program ended with a failure or not at all, or its URL wasn't taken."""
+
+    code = "hook_failed"
+
+
 class ServerUnreachable(CodeWalkError):
-    """A server failed its check or a request; the message carries the reason."""
+    """A server failed its check or a request; the message carries the reason.
+
+    `suggestion` is another URL that may be the one that was meant, where there is one.
+    """
 
     code = "server_unreachable"
+
+    def __init__(
+        self, message: str, *, value: str | None = None, suggestion: str | None = None
+    ) -> None:
+        super().__init__(message, value=value)
+        self.suggestion = suggestion
 
 
 class RequestFailed(ServerUnreachable):
     """A server didn't give what was asked of it.
 
     `reason` is never `ok`, `unchecked`, `incompatible` or `offline`; `detail`, the message, is one
-    sentence for a person; `status` is the HTTP status, where one came.
+    sentence for a person; `status` is the HTTP status, where one came; `ours` tells that this
+    process is to blame, so that it says nothing of the server.
     """
 
-    def __init__(self, reason: Reason, detail: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, reason: Reason, detail: str, *, status: int | None = None, ours: bool = False
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.status = status
+        self.ours = ours
 
 
 class Unavailable(CodeWalkError):

@@ -5,29 +5,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from codewalk.health.news import News
 
 BACKLOG: Final = 1000
 """Events that a slow listener may lag behind before it is told to read everything anew."""
 
 
 class Kind(StrEnum):
-    """The events of `GET /api/v1/events`, and one for a listener that lost some."""
+    """The events of `GET /api/v1/events`, and those that only this process hears of."""
 
     SERVERS = "servers"
     HEALTH = "health"
     ACTIVE = "active"
     SESSIONS = "sessions"
+    """A server's session list changed, or which of its sessions are at work."""
+    WORK = "work"
+    """Something else that belongs to a server changed: its projects, models or model selection."""
+    NEWS = "news"
+    """Something that a person would want to be told of: `Event.news`."""
     LOST = "lost"
+    """This listener lost some."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """`server_id` is whose it is, None for the list as a whole and for no active server."""
+    """`server_id` is whose it is, None for the list as a whole and for no active server.
+
+    `news` goes with `Kind.NEWS`.
+    """
 
     kind: Kind
     server_id: str | None = None
     generation: int = 0
+    news: "News | None" = None
 
 
 class Announcer:

@@ -13,8 +13,9 @@ from codewalk.app import App
 from codewalk.errors import DuplicateServer, StorageError
 from codewalk.events import Event, Kind
 from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.opencode.control import STOPPED
 from codewalk.opencode.local import LocalServer, LocalStatus, Phase
-from codewalk.opening import STOPPED
+from codewalk.opening import background
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.draft import new_profile
@@ -25,6 +26,25 @@ RETRY_AFTER: Final = 1.0
 """Seconds until a store that couldn't be written is tried again."""
 
 STARTING: Final = "The local OpenCode server is starting."
+IDLE: Final = "The local OpenCode server isn't started."
+
+
+@asynccontextmanager
+async def local_control(app: App) -> AsyncIterator[None]:
+    """Lets `app.local.start()` start a local OpenCode server, which ends with the block."""
+    await app.local.open()
+    _hold(app, HealthStatus(), app.local.why_not or IDLE)
+    try:
+        async with background(local_server=_run_when_asked(app)):
+            yield
+    finally:
+        app.local.close()
+
+
+async def _run_when_asked(app: App) -> None:
+    executable = await app.local.asked()
+    async with local_server(app, executable):
+        await asyncio.get_running_loop().create_future()  # until the block of `local_control` ends
 
 
 @asynccontextmanager
@@ -40,14 +60,16 @@ async def local_server(app: App, executable: Path) -> AsyncIterator[None]:
 
 
 async def _follow(app: App, local: LocalStatus) -> None:
+    app.local.running = local.phase is Phase.RUNNING
     app.local_news = _news(local)
     match local.phase:
         case Phase.RUNNING if local.url and local.password:
             await _put(app, local.url, local.password)
         case Phase.FAILED:
-            _hold(app, HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED))
+            failed = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED)
+            _hold(app, failed, app.local_news)
         case Phase.STARTING | Phase.STOPPED:
-            _hold(app, HealthStatus())
+            _hold(app, HealthStatus(), app.local_news)
     app.announcer.announce(Event(kind=Kind.SERVERS))
 
 
@@ -61,13 +83,11 @@ def _news(local: LocalStatus) -> str | None:
             return local.detail
 
 
-def _hold(app: App, status: HealthStatus) -> None:
+def _hold(app: App, status: HealthStatus, detail: str | None) -> None:
     """Shows what is known of a server that can't be asked now, instead of checking its old URL."""
     if kept := app.parts.registry.roster.managed:
         now = datetime.now(UTC)
-        app.parts.monitor.hold(
-            kept.id, replace(status, detail=app.local_news, checked_at=now, since=now)
-        )
+        app.parts.monitor.hold(kept.id, replace(status, detail=detail, checked_at=now, since=now))
 
 
 async def _put(app: App, url: str, password: Secret) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,14 +16,19 @@ from codewalk.servers.profile import ServerProfile
 class Server:
     """The answer of the use cases that are about servers.
 
-    `link` tells how news of it comes; it isn't part of the JSON.
+    `previous` marks the one that was active before; `link` tells how news of it comes;
+    `former_version` is what it ran before an upgrade of late; `snoozed` tells that nothing is told
+    of it now. None of them is part of the JSON.
     """
 
     profile: ServerProfile
     health: HealthStatus
     active: bool
     default: bool
+    previous: bool = False
     link: LinkState = LinkState.POLLING
+    former_version: str | None = None
+    snoozed: bool = False
 
     @property
     def id(self) -> str:
@@ -38,7 +44,8 @@ class Server:
         return advice(self.health.version)
 
     def to_json(self) -> dict[str, Any]:
-        """The server JSON of `INTERFACE.md`; a password is only ever told of, never told."""
+        """The server JSON of `INTERFACE.md`, and three keys more: `health_check`, `snoozed_until`
+        and `tell_me`. A password is only ever told of, never told."""
         profile = self.profile
         return {
             "id": profile.id,
@@ -56,6 +63,9 @@ class Server:
             "created_at": rfc3339(profile.created_at),
             "updated_at": rfc3339(profile.updated_at),
             "health": self.health.to_json(),
+            "health_check": profile.health_check.to_json(),
+            "snoozed_until": rfc3339(profile.snoozed_until),
+            "tell_me": profile.tell_me.value,
         }
 
 
@@ -67,6 +77,21 @@ _RANKS: Final[Mapping[State, int]] = MappingProxyType(
 def in_switching_order(servers: Iterable[Server]) -> list[Server]:
     """Active, healthy, unknown, unhealthy; servers of one kind stay in list order."""
     return sorted(servers, key=lambda server: 0 if server.active else _RANKS[server.health.state])
+
+
+def nearest(servers: Iterable[Server]) -> Server | None:
+    """The healthy server to switch to when the active one is down, None without any.
+
+    The default, else the one that was active before, else the one that answers soonest, of equal
+    ones the first in list order.
+    """
+
+    def nearness(server: Server) -> tuple[bool, bool, float]:
+        latency = server.health.latency_ms
+        return not server.default, not server.previous, inf if latency is None else latency
+
+    others = (s for s in servers if s.health.state is State.HEALTHY and not s.active)
+    return min(others, key=nearness, default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from tests.integration.web.running import Running
+from tests.integration.web.running import Running, running
 
 expect.set_options(timeout=10_000)
 
@@ -35,3 +36,21 @@ async def open_tab(context: BrowserContext, web: Running) -> AsyncIterator[Page]
     await page.goto(web.address)
     yield page
     assert complaints == []
+
+
+@asynccontextmanager
+async def opened(
+    browser: Browser,
+    folder: Path,
+    *,
+    watch: bool = False,
+    opencode: str | None = None,
+    **options: Any,
+) -> AsyncIterator[tuple[Running, Page]]:
+    """A running app and a tab with its front page; the options are the browser's."""
+    async with (
+        running(folder, watch=watch, opencode=opencode) as web,
+        open_context(browser, **options) as context,
+        open_tab(context, web) as tab,
+    ):
+        yield web, tab

@@ -3,41 +3,27 @@
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, expect
 
-from tests.browser.tabs import open_context, open_tab
-from tests.integration.web.running import running
+from tests.browser.parts import CLOSED, opener, panel, pick
+from tests.browser.tabs import opened
 from tests.mock_opencode import MockOpenCode
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-CLOSED = "http://127.0.0.1:9"
-
-
-def opener(tab: Page) -> Locator:
-    return tab.get_by_role("button", name="Switch server", exact=True)
-
-
-def panel(tab: Page) -> Locator:
-    return tab.get_by_role("dialog", name="Switch server")
-
-
-def pick(tab: Page, name: str) -> Locator:
-    return panel(tab).locator(".go", has_text=name)
-
 
 async def test_a_server_is_picked_with_the_pointer(chromium: Browser, tmp_path: Path) -> None:
     async with (
-        running(tmp_path, watch=True) as web,
+        opened(chromium, tmp_path, watch=True, has_touch=True) as (web, tab),
         MockOpenCode() as a,
         MockOpenCode() as b,
-        open_context(chromium, has_touch=True) as context,
-        open_tab(context, web) as tab,
     ):
         a.world.add_session("Of A")
         b.world.add_session("Of B")
         await web.app.add_server(a.url, label="Box A")
         await web.app.add_server(b.url, label="Box B")
+        await tab.goto(web.url)
+        await expect(tab.get_by_text("Of A")).to_be_visible()
         await expect(opener(tab)).to_have_accessible_description("healthy Box A")
         await tab.evaluate("window.untouched = true")
         await opener(tab).tap()
@@ -47,17 +33,26 @@ async def test_a_server_is_picked_with_the_pointer(chromium: Browser, tmp_path: 
         await expect(opener(tab)).to_be_focused()
         await expect(tab.get_by_text("Of B")).to_be_visible()
         await expect(tab.get_by_text("Of A")).to_have_count(0)
+        await expect(tab).to_have_title("Box B · CodeWalk")
         assert await tab.evaluate("window.untouched") is True
+        # What this tab asked for itself is no news.
+        await expect(tab.locator(".toast")).to_have_count(0)
+
+        await tab.go_back()
+        heading = tab.get_by_role("heading", name="Box A isn’t the active server")
+        await expect(heading).to_be_visible()
+        await expect(tab.get_by_text("Of A")).to_have_count(0)
+        await tab.get_by_role("button", name="Switch to Box A").click()
+        await expect(tab.get_by_text("Of A")).to_be_visible()
+        await expect(opener(tab)).to_have_accessible_description("healthy Box A")
 
 
 async def test_a_server_is_found_and_picked_with_the_keyboard(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
-        running(tmp_path) as web,
+        opened(chromium, tmp_path) as (web, tab),
         MockOpenCode() as mock,
-        open_context(chromium) as context,
-        open_tab(context, web) as tab,
     ):
         for name in ("One", "Two", "Twelve"):
             await web.app.add_server(f"{mock.url}/{name}", label=name, check=False)
@@ -66,6 +61,7 @@ async def test_a_server_is_found_and_picked_with_the_keyboard(
 
         await tab.keyboard.press("Control+k")
         await expect(field).to_be_focused()
+        await expect(pick(tab, "Twelve")).to_be_visible()
         await tab.keyboard.press("ArrowDown")
         await expect(pick(tab, "One")).to_be_focused()
         await tab.keyboard.press("ArrowUp")
@@ -93,10 +89,8 @@ async def test_an_unhealthy_server_says_why_and_is_switched_to_after_a_second_wo
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
-        running(tmp_path) as web,
+        opened(chromium, tmp_path) as (web, tab),
         MockOpenCode() as mock,
-        open_context(chromium) as context,
-        open_tab(context, web) as tab,
     ):
         await web.app.add_server(mock.url, label="Good")
         bad = await web.app.add_server(CLOSED, label="Bad", check=False)
@@ -124,10 +118,8 @@ async def test_it_follows_what_happens_and_keeps_the_filter(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
-        running(tmp_path) as web,
+        opened(chromium, tmp_path) as (web, tab),
         MockOpenCode() as mock,
-        open_context(chromium) as context,
-        open_tab(context, web) as tab,
     ):
         for number in range(3):
             await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
@@ -135,6 +127,7 @@ async def test_it_follows_what_happens_and_keeps_the_filter(
         await expect(opener(tab)).to_contain_text("Box 0")
         await tab.keyboard.press("Control+k")
         await tab.keyboard.type("box")
+        await expect(pick(tab, "Box last")).to_be_visible()
         await tab.keyboard.press("ArrowDown")
         await tab.keyboard.press("ArrowDown")
         await expect(pick(tab, "Box 1")).to_be_focused()
@@ -150,22 +143,21 @@ async def test_it_follows_what_happens_and_keeps_the_filter(
         await expect(tab.get_by_label("Filter servers")).to_have_value("box")
 
 
-async def test_from_another_page_it_leads_to_the_other_server(
+async def test_on_a_page_of_no_server_it_switches_and_leaves_what_was_typed(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
-        running(tmp_path) as web,
+        opened(chromium, tmp_path) as (web, tab),
         MockOpenCode() as mock,
-        open_context(chromium) as context,
-        open_tab(context, web) as tab,
     ):
         await web.app.add_server(CLOSED, label="First", check=False)
         await web.app.add_server(mock.url, label="Second")
-        await tab.get_by_role("button", name="Add server").click()
+        await tab.goto(f"{web.url}/servers/new")
+        await tab.get_by_label("Label", exact=True).fill("Typed")
         await opener(tab).click()
         await pick(tab, "Second").click()
-        await expect(tab.get_by_role("heading", name="Servers")).to_be_visible()
         await expect(opener(tab)).to_contain_text("Second")
+        await expect(tab.get_by_label("Label", exact=True)).to_have_value("Typed")
         await opener(tab).click()
         await panel(tab).get_by_role("link", name="Manage servers").click()
         await expect(tab.get_by_role("heading", name="Servers")).to_be_visible()
@@ -173,10 +165,8 @@ async def test_from_another_page_it_leads_to_the_other_server(
 
 async def test_it_works_without_javascript(chromium: Browser, tmp_path: Path) -> None:
     async with (
-        running(tmp_path) as web,
+        opened(chromium, tmp_path, java_script_enabled=False) as (web, tab),
         MockOpenCode() as mock,
-        open_context(chromium, java_script_enabled=False) as context,
-        open_tab(context, web) as tab,
     ):
         await web.app.add_server(CLOSED, label="First", check=False)
         await web.app.add_server(mock.url, label="Second")

@@ -94,7 +94,7 @@ def _started(wanted: Wanted) -> Iterator["subprocess.Popen[str]"]:
         raise FileNotFoundError(f"OpenCode {wanted.release} isn't installed; `make setup` does it")
     log = wanted.folder / "server.log"
     command = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), str(log), str(program)]
-    address = ["--hostname", "127.0.0.1", "--port", str(wanted.port or _free_port())]
+    address = ["--hostname", "127.0.0.1", "--port", str(wanted.port or free_port())]
     process = subprocess.Popen(
         [*command, "serve", *address],
         stdin=subprocess.PIPE,
@@ -167,7 +167,8 @@ def _ready(wanted: Wanted, process: "subprocess.Popen[str]") -> RealServer:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens at now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -33,7 +33,7 @@ async def make_session(app: App, title: str) -> None:
 
 
 async def titles(app: App, *, cached: bool = False) -> set[str]:
-    return {session.title for session in (await app.sessions(cached=cached)).sessions}
+    return {session.title for session in (await app.work.sessions(cached=cached)).sessions}
 
 
 async def test_every_release_is_healthy_and_says_its_version_where_it_can(
@@ -97,13 +97,13 @@ async def test_the_connected_models_are_listed_and_the_choice_stays_with_its_ser
     app: App,
 ) -> None:
     first, second = app.servers()[:2]
-    offered = await app.models()
+    offered = await app.work.models()
     assert offered.models
-    await app.use_model(offered.models[0].ref)
+    await app.work.use_model(offered.models[0].ref)
     await app.switch_to(second.id)
-    assert (await app.models()).selected is None
+    assert (await app.work.models()).selected is None
     await app.switch_to(first.id)
-    assert (await app.models()).selected == offered.models[0].ref
+    assert (await app.work.models()).selected == offered.models[0].ref
 
 
 async def _shown(app: App) -> set[str] | None:

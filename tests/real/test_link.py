@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
 
@@ -13,17 +13,17 @@ import pytest
 import codewalk
 from codewalk.app import App
 from codewalk.events import Event
-from codewalk.health.link import LinkState
-from codewalk.health.monitor import INTERVAL
+from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import State
 from codewalk.settings import Settings
 from codewalk.view import Server
-from tests.real.servers import CURRENT, RealServer, Wanted, executable, running
+from tests.real.linking import linked, started
+from tests.real.servers import CURRENT, RealServer, executable
 
 pytestmark = pytest.mark.real
 
-ROUNDS = 3
-LONG_BEFORE = INTERVAL / 2
+ROUNDS = 2
+LONG_BEFORE = DEFAULTS.interval / 2
 """Seconds. It proves that the link saw it and not the clock; how quick it is on an idle machine is
 a figure, and no property of a loaded one."""
 
@@ -52,24 +52,6 @@ async def answers(app: App, ref: str) -> None:
     await connection.get_json("/global/health", timeout=30)
 
 
-async def linked(app: App, ref: str) -> None:
-    """Waits until a server's link is live, which nothing announces."""
-    pause = asyncio.Event()
-    asyncio.get_running_loop().call_later(30, pause.set)
-    while app.server(ref).link is not LinkState.LIVE and not pause.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(pause.wait(), 0.05)
-    assert app.server(ref).link is LinkState.LIVE
-
-
-async def started(stack: AsyncExitStack, folder: Path, port: int) -> RealServer:
-    wanted = Wanted(release=CURRENT, folder=folder, port=port)
-    context = running(wanted)
-    [server] = await asyncio.to_thread(context.__enter__)
-    stack.push_async_callback(asyncio.to_thread, context.__exit__, None, None, None)
-    return server
-
-
 async def test_every_release_has_a_live_link(app: App, real_servers: list[RealServer]) -> None:
     for server in real_servers:
         await linked(app, server.release)
@@ -82,7 +64,7 @@ async def test_a_session_made_by_another_program_is_listed(app: App, real_a: Rea
         await connection.post_json("/session", {"title": "told by the stream"}, timeout=30)
         async with asyncio.timeout(30):
             while "told by the stream" not in {
-                session.title for session in (await app.sessions(cached=True)).sessions
+                session.title for session in (await app.work.sessions(cached=True)).sessions
             }:
                 await events.get()
 
@@ -97,9 +79,7 @@ async def test_a_killed_server_is_red_and_green_again_long_before_the_next_check
     async with AsyncExitStack() as stack:
         events = stack.enter_context(app.announcer.listen())
         for round_number in range(ROUNDS):
-            folder = tmp_path / str(round_number)
-            folder.mkdir()
-            server = await started(stack, folder, port)
+            server = await started(stack, tmp_path / str(round_number), port)
             if not victim:
                 port = int(server.url.rpartition(":")[2])
                 victim = (await app.add_server(server.url, label="victim")).id

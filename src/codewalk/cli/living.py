@@ -1,7 +1,6 @@
 """The life of the running app: start everything, serve, stop everything."""
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -15,8 +14,8 @@ from typing import Final
 from codewalk.app import App
 from codewalk.cli.output import note
 from codewalk.cli.running import spinning
-from codewalk.managing import local_server
-from codewalk.opencode.local import HOW_TO_GET, find_executable
+from codewalk.collecting import collect_seldom
+from codewalk.managing import local_control
 from codewalk.opencode.stale import RECORD, end_stale
 from codewalk.opening import open_app
 from codewalk.secret import Secret
@@ -104,9 +103,7 @@ async def _serve(living: Living, stop: _Stop) -> None:
 
         def ready() -> None:
             spinner.stop()
-            # What is there now stays. Looking it all through again takes 50 ms each time, in which
-            # a switch would wait.
-            gc.freeze()
+            collect_seldom()
             living.ready(web.state.access.invite())
 
         async with stop.serving():
@@ -115,18 +112,19 @@ async def _serve(living: Living, stop: _Stop) -> None:
 
 @asynccontextmanager
 async def _local(app: App, *, wanted: bool) -> AsyncIterator[None]:
-    """The managed local server, where it is wanted and OpenCode is installed."""
-    executable = await asyncio.to_thread(find_executable, app.settings) if wanted else None
-    if executable is not None:
-        async with local_server(app, executable):
+    """The managed local server: at once where it is wanted and OpenCode is installed, else once it
+    is asked for."""
+    async with local_control(app):
+        if wanted and app.local.available:
+            await app.local.start()
             yield
-        return
-    # One that an earlier run left behind ends, wanted or not.
-    await asyncio.to_thread(end_stale, app.settings.data_dir / RECORD)
-    if wanted:
-        app.local_news = HOW_TO_GET
-        note(f"note: {HOW_TO_GET}")
-    yield
+            return
+        # One that an earlier run left behind ends, wanted or not.
+        await asyncio.to_thread(end_stale, app.settings.data_dir / RECORD)
+        if wanted:
+            app.local_news = app.local.why_not
+            note(f"note: {app.local.why_not}")
+        yield
 
 
 def _on_signals(stop: _Stop) -> None:

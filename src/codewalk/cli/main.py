@@ -27,6 +27,7 @@ _ROOMS: Final = {
     "session": "codewalk.cli.sessions",
     "model": "codewalk.cli.models",
     "state": "codewalk.cli.state",
+    "hook": "codewalk.cli.hooks",
     "attach": "codewalk.cli.attach",
     "doctor": "codewalk.cli.doctor",
 }

@@ -28,7 +28,7 @@ def _list(as_json: Json = False) -> None:
     """Show the models that the active server's connected providers offer."""
 
     async def work(app: "App") -> "ModelList":
-        return await app.models()
+        return await app.work.models()
 
     found = run(work, doing=_ASKING, as_json=as_json)
     if as_json or found.models:
@@ -46,7 +46,7 @@ def _use(
     """Select a model for the active server; it is kept for that server alone."""
 
     async def work(app: "App") -> "ModelList":
-        return await app.use_model(model)
+        return await app.work.use_model(model)
 
     found = run(work, doing=_ASKING, as_json=as_json)
     answer(found.to_json(), as_json=as_json, people=f"Selected {found.selected}.")

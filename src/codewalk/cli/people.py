@@ -1,7 +1,8 @@
 """Servers, sessions and models as people see them: tables and lines."""
 
+import shlex
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from codewalk.cli.output import harmless
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from codewalk.health.settings import HealthSettings
+    from codewalk.hooks.hook import Hook
     from codewalk.storage.state import StateSize
     from codewalk.view import Server
     from codewalk.workspace.models import ModelList
@@ -22,7 +25,7 @@ MANAGED: Final = "◆"
 LEGEND: Final = f"{ACTIVE} active   {DEFAULT} default   {MANAGED} managed by CodeWalk"
 
 _SHAPES: Final = {State.HEALTHY: "✓", State.UNHEALTHY: "✗", State.UNKNOWN: "?"}
-_STYLES: Final = {State.HEALTHY: "green", State.UNHEALTHY: "red", State.UNKNOWN: "dim"}
+STYLES: Final = {State.HEALTHY: "green", State.UNHEALTHY: "red", State.UNKNOWN: "dim"}
 _SHORT_ID: Final = 8
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -35,20 +38,31 @@ def marks(server: "Server") -> str:
 
 def health_word(health: HealthStatus) -> str:
     """The state in shape and word, with the reason where it isn't plain: `✗ unhealthy: refused`."""
-    plain = health.reason in (Reason.OK, Reason.UNCHECKED)
-    reason = "" if plain else f": {health.reason.value.replace('_', ' ')}"
-    return f"{_SHAPES[health.state]} {health.state.value}{reason}"
+    return state_word(health.state, health.reason)
+
+
+def state_word(state: State, reason: Reason) -> str:
+    """As `health_word`."""
+    plain = reason in (Reason.OK, Reason.UNCHECKED)
+    words = "" if plain else f": {reason.value.replace('_', ' ')}"
+    return f"{_SHAPES[state]} {state.value}{words}"
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
     """How long ago, in the largest unit that fits: `12 s ago`."""
     if moment is None:
         return "never"
-    seconds = int((now - moment).total_seconds())
+    passed = length(now - moment)
+    return f"{passed} ago" if passed else "now"
+
+
+def length(duration: timedelta) -> str:
+    """In the largest unit that fits: `12 s`; nothing for less than a second."""
+    seconds = int(duration.total_seconds())
     for size, unit in _UNITS:
         if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return "now"
+            return f"{seconds // size} {unit}"
+    return ""
 
 
 def latency(health: HealthStatus) -> str:
@@ -67,7 +81,7 @@ def server_table(servers: Sequence["Server"]) -> "Table":
     from rich.text import Text
 
     now = datetime.now(UTC)
-    table = _table("", "id", "name", "url", "health", "version", "latency", "checked")
+    table = columns("", "id", "name", "url", "health", "version", "latency", "checked")
     table.columns[6].justify = "right"
     for server in servers:
         health = server.health
@@ -76,7 +90,7 @@ def server_table(servers: Sequence["Server"]) -> "Table":
             Text(server.id[:_SHORT_ID], style="dim"),
             Text(harmless(server.name), style="bold" if server.active else ""),
             Text(harmless(server.profile.url)),
-            Text(health_word(health), style=_STYLES[health.state]),
+            Text(health_word(health), style=STYLES[health.state]),
             Text(harmless(health.version or "")),
             Text(latency(health)),
             Text(ago(health.checked_at, now), style="dim"),
@@ -90,8 +104,8 @@ def server_card(server: "Server") -> "Table":
 
     now = datetime.now(UTC)
     profile, health = server.profile, server.health
-    style = _STYLES[health.state]
-    return _card(
+    style = STYLES[health.state]
+    return facts(
         ("name", Text(harmless(server.name), style="bold")),
         ("url", Text(harmless(profile.url))),
         ("id", Text(server.id)),
@@ -103,7 +117,10 @@ def server_card(server: "Server") -> "Table":
         ("warning", Text(harmless(server.warning or ""), style="yellow")),
         ("latency", Text(latency(health))),
         ("checked", Text(ago(health.checked_at, now))),
+        ("check", Text(_rhythm(profile.health_check))),
         ("since", Text(ago(health.since, now) if health.since else "")),
+        ("snoozed", Text(_snoozed(profile.snoozed_until, now))),
+        ("tell me", Text("" if profile.tell_me == "default" else profile.tell_me.value)),
         ("added", Text(ago(profile.created_at, now))),
     )
 
@@ -113,7 +130,7 @@ def session_table(found: "SessionList") -> "Table":
     from rich.text import Text
 
     now = datetime.now(UTC)
-    table = _table("updated", "id", "directory", "title")
+    table = columns("updated", "id", "directory", "title")
     for session in found.sessions:
         table.add_row(
             Text(ago(session.updated_at, now) if session.updated_at else "", style="dim"),
@@ -128,7 +145,7 @@ def model_table(found: "ModelList") -> "Table":
     """The models, the selected one marked."""
     from rich.text import Text
 
-    table = _table("", "model", "name")
+    table = columns("", "model", "name")
     for model in found.models:
         selected = model.ref == found.selected
         table.add_row(
@@ -144,7 +161,7 @@ def state_table(entries: Sequence["StateSize"]) -> "Table":
     from rich.text import Text
 
     now = datetime.now(UTC)
-    table = _table("server", "bytes", "updated", "key")
+    table = columns("server", "bytes", "updated", "key")
     table.columns[1].justify = "right"
     for entry in entries:
         table.add_row(
@@ -160,11 +177,38 @@ def check_table(checks: Sequence[tuple[str, bool, str]]) -> "Table":
     """What `doctor` found: name, whether it is well, and a sentence."""
     from rich.text import Text
 
-    table = _table("", "check", "found")
+    table = columns("", "check", "found")
     for name, well, detail in checks:
         style = "green" if well else "red"
         table.add_row(Text("✓" if well else "✗", style=style), Text(name), Text(harmless(detail)))
     return table
+
+
+def hook_table(hooks: Sequence["Hook"]) -> "Table":
+    """Hooks; of a URL only where it leads."""
+    from rich.text import Text
+
+    table = columns("id", "kind", "on", "what")
+    for hook in hooks:
+        shown = hook.to_json()
+        what = shown["url"] or shlex.join(shown["command"])
+        table.add_row(
+            Text(hook.id[:_SHORT_ID], style="dim"),
+            Text(hook.kind.value),
+            Text(", ".join(shown["events"])),
+            Text(harmless(what)),
+        )
+    return table
+
+
+def _snoozed(until: datetime | None, now: datetime) -> str:
+    return f"until {until.astimezone():%Y-%m-%d %H:%M}" if until and until > now else ""
+
+
+def _rhythm(settings: "HealthSettings") -> str:
+    """How it is checked: `every 10 s, for 3 s at most; rise 1, fall 2`."""
+    times = f"every {settings.interval:g} s, for {settings.timeout:g} s at most"
+    return f"{times}; rise {settings.rise}, fall {settings.fall}"
 
 
 def _roles(server: "Server") -> str:
@@ -184,7 +228,8 @@ def _credentials(server: "Server") -> str:
     return f"{profile.basic_auth_username}, {stored} a password"
 
 
-def _table(*headers: str) -> "Table":
+def columns(*headers: str) -> "Table":
+    """An empty table with these columns."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
@@ -193,7 +238,8 @@ def _table(*headers: str) -> "Table":
     return table
 
 
-def _card(*rows: tuple[str, "Text"]) -> "Table":
+def facts(*rows: tuple[str, "Text"]) -> "Table":
+    """Names and what they are, without those that are nothing."""
     from rich.table import Table
 
     card = Table.grid(padding=(0, 2, 0, 0))

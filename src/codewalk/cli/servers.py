@@ -1,11 +1,11 @@
 """`codewalk server`: which servers there are, and how they are."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codewalk.cli import editing
+from codewalk.cli import editing, history, snoozing
 from codewalk.cli.completion import complete_server
 from codewalk.cli.errors import FAILED, UsageMistake
 from codewalk.cli.options import Group, Json, Make, Ref
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from codewalk.app import App
     from codewalk.view import Server
 
-AT_ONCE: Final = 500
-"""Checks that `server check` has under way at most: each may hold an open file."""
-
 
 def command(make: Make) -> Any:
     """The group, ready to be run."""
@@ -30,6 +27,8 @@ def command(make: Make) -> Any:
     editing.add_commands(group)
     group.add("default", _default, example="codewalk server default devbox")
     group.add("use", _use, example="codewalk server use devbox")
+    history.add_command(group)
+    snoozing.add_commands(group)
     group.add("check", _check, example="codewalk server check devbox cloud --timeout 1")
     return group.command()
 
@@ -119,7 +118,7 @@ def _check(
             metavar="S",
             min=0.1,
             max=60,
-            help="Seconds for each check, 3 unless told.",
+            help="Seconds for each check; without it each server's own, 3 unless set.",
         ),
     ] = None,
     as_json: Json = False,
@@ -127,32 +126,12 @@ def _check(
     """Check servers now, all at once; fails where any isn't healthy."""
 
     async def work(app: "App") -> "list[Server]":
-        return await _check_all(app, refs, timeout)
+        return await app.check_all(refs or None, budget=timeout)
 
     servers = run(work, doing="checking servers", as_json=as_json)
     _print_all(servers, as_json=as_json)
     if any(server.health.state is not State.HEALTHY for server in servers):
         raise typer.Exit(FAILED)
-
-
-async def _check_all(
-    app: "App", refs: Sequence[str] | None, timeout: float | None
-) -> "list[Server]":
-    import asyncio
-
-    chosen = [app.server(ref) for ref in refs] if refs else app.servers()
-    budget = {} if timeout is None else {"budget": timeout}
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def check(server_id: str) -> "Server":
-        async with slots:
-            return await app.check(server_id, **budget)
-
-    # Named twice, a server is checked and shown once.
-    ids = dict.fromkeys(server.id for server in chosen)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(check(i), name=f"check {i}") for i in ids]
-    return [task.result() for task in tasks]
 
 
 def _print_all(servers: "Sequence[Server]", *, as_json: bool) -> None:

@@ -38,7 +38,7 @@ def _list(
     """Show the active server's sessions, newest first."""
 
     async def work(app: "App") -> "SessionList":
-        return await app.sessions(directory, cached=cached)
+        return await app.work.sessions(directory, cached=cached)
 
     found = run(work, doing="asking the active server", as_json=as_json)
     if as_json or found.sessions:

@@ -7,8 +7,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
 from codewalk.errors import StorageError
+from codewalk.health.lag import Lag
 from codewalk.health.network import has_route, is_loopback
-from codewalk.health.probe import BUDGET, probe
+from codewalk.health.probe import probe
 from codewalk.health.status import CheckResult, Reason
 from codewalk.servers.profile import ServerProfile
 
@@ -21,6 +22,21 @@ REUSE: Final = 0.75
 REMEMBER: Final = 300.0
 """Seconds until a server known by `/path` alone is asked for `/global/health` again."""
 
+TRIES: Final = 3
+"""How often a check is made at most that ran out of time while this process was late."""
+
+OURS: Final = 0.25
+"""The part of a check's budget by which this process may be late. Where it was later than that, a
+check that ran out of time is no evidence against the server."""
+
+_OUT_OF_TIME: Final = frozenset({Reason.TIMEOUT, Reason.DNS})
+STARTING: Final = 5.0
+"""Seconds after a refusal in which a server that takes a request has only just begun to listen."""
+
+HASTE: Final = 0.75
+"""Seconds for a check then: current releases leave a request of that moment unanswered for ever,
+and answer the next one."""
+
 _LOST: Final = frozenset({Reason.TIMEOUT, Reason.DNS, Reason.UNREACHABLE})
 """What may be this machine's fault; who is refused was heard."""
 
@@ -32,16 +48,36 @@ log = logging.getLogger(__name__)
 class _Known:
     """What is remembered of one server between checks."""
 
-    __slots__ = ("at", "budget", "by_path_until", "profile", "result", "running", "task")
+    __slots__ = (
+        "at", "budget", "by_path_until", "profile", "refusals", "refused_at", "result", "running",
+        "task",
+    )  # fmt: skip
 
     def __init__(self, profile: ServerProfile, running: set[asyncio.Task[CheckResult]]) -> None:
         self.profile = profile
         self.running = running  # also checks of another budget, or begun before an edit
         self.task: asyncio.Task[CheckResult] | None = None
-        self.budget = BUDGET
+        self.budget = profile.health_check.timeout
         self.result: CheckResult | None = None
         self.at = 0.0
         self.by_path_until = 0.0
+        self.refusals = 0  # in a row, but for checks without an answer
+        self.refused_at = 0.0
+
+    def take(self, result: CheckResult, now: float) -> None:
+        self.result, self.at = result, now
+        if not result.by_path:
+            self.by_path_until = 0.0
+        elif now >= self.by_path_until:
+            self.by_path_until = now + REMEMBER
+        if result.reason is Reason.REFUSED:
+            self.refusals, self.refused_at = self.refusals + 1, now
+        elif result.reason is not Reason.TIMEOUT:
+            self.refusals = 0
+
+    def may_be_starting(self, now: float) -> bool:
+        """Not after one refusal: a server that is well has all its time to show that."""
+        return self.refusals > 1 and now - self.refused_at < STARTING
 
 
 class Checker:
@@ -62,6 +98,7 @@ class Checker:
         self._route = route
         self._clock = clock
         self._known: dict[str, _Known] = {}
+        self._lag = Lag()
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
@@ -75,10 +112,14 @@ class Checker:
         await self._group.__aexit__(None, None, None)
 
     async def check(
-        self, profile: ServerProfile, *, budget: float = BUDGET, fresh: bool = False
+        self, profile: ServerProfile, *, budget: float | None = None, fresh: bool = False
     ) -> CheckResult:
-        """The result of a check made now, under way, or, unless `fresh`, just finished."""
+        """The result of a check made now, under way, or, unless `fresh`, just finished.
+
+        `budget` goes in place of the server's own timeout, in seconds.
+        """
         known = self._of(profile)
+        budget = profile.health_check.timeout if budget is None else budget
         recent = known.result if self._clock() - known.at < REUSE and not fresh else None
         # What failed in less time than is given now may do better.
         if recent and (recent.ok or known.budget >= budget):
@@ -91,9 +132,12 @@ class Checker:
             return CheckResult(reason=Reason.UNCHECKED, detail="The server was changed meanwhile.")
         return task.result()
 
-    def begin(self, profile: ServerProfile, *, budget: float = BUDGET) -> asyncio.Task[CheckResult]:
+    def begin(
+        self, profile: ServerProfile, *, budget: float | None = None
+    ) -> asyncio.Task[CheckResult]:
         """The check under way for this server, or a new one. Its task never fails."""
         known = self._of(profile)
+        budget = profile.health_check.timeout if budget is None else budget
         if known.task and known.budget >= budget:
             return known.task
         task = self._group.create_task(self._run(known, budget), name=f"check {profile.id}")
@@ -108,6 +152,17 @@ class Checker:
             for task in known.running:
                 task.cancel()
 
+    def void(self) -> None:
+        """Ends all checks under way, and reuses no result from before: time was lost meanwhile."""
+        for known in self._known.values():
+            for task in known.running:
+                task.cancel()
+            known.task = known.result = None
+
+    def has_route(self, profile: ServerProfile) -> bool:
+        """Whether this machine has a way to this server."""
+        return is_loopback(profile.url) or self._route(profile.url)
+
     def _of(self, profile: ServerProfile) -> _Known:
         known = self._known.get(profile.id)
         if known is None or (known.profile is not profile and known.profile != profile):
@@ -117,19 +172,27 @@ class Checker:
 
     async def _run(self, known: _Known, budget: float) -> CheckResult:
         try:
-            result = await self._result(known, budget)
+            result = await self._in_time(known, budget)
         finally:
             if known.task is asyncio.current_task():
                 known.task = None
-        known.result, known.at = result, self._clock()
-        if not result.by_path:
-            known.by_path_until = 0.0
-        elif known.at >= known.by_path_until:
-            known.by_path_until = known.at + REMEMBER
+        known.take(result, self._clock())
         return result
+
+    async def _in_time(self, known: _Known, budget: float) -> CheckResult:
+        """The result of a check for which this process had the time, if it has any."""
+        for _ in range(TRIES - 1):
+            with self._lag.measured() as late:
+                result = await self._result(known, budget)
+                if result.reason not in _OUT_OF_TIME or late() < OURS * budget:
+                    return result
+        # A server that never answers must turn red on a machine that is always busy, too.
+        return await self._result(known, budget)
 
     async def _result(self, known: _Known, budget: float) -> CheckResult:
         profile = known.profile
+        if known.may_be_starting(self._clock()):
+            budget = min(budget, HASTE)
         try:
             connection = await self._connect(profile)
             path_first = self._clock() < known.by_path_until
@@ -139,7 +202,6 @@ class Checker:
         except Exception:  # whatever a server provokes, the others are still checked
             log.exception("The check of server %s broke", profile.id)
             return CheckResult(reason=Reason.NOT_OPENCODE, detail="Its answer can't be understood.")
-        lost = result.reason in _LOST and not is_loopback(profile.url)
-        if lost and not self._route(profile.url):
+        if result.reason in _LOST and not self.has_route(profile):
             return CheckResult(reason=Reason.OFFLINE, detail="This machine has no network.")
         return result

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from codewalk.servers.profile import ServerProfile
+from codewalk.servers.profile import ServerProfile, TellMe
 
 MOST: Final = 50
-"""Servers with a live link; the others are checked by the clock alone."""
+"""Servers with a live link that nobody asked for; more are checked by the clock alone."""
 
 BEATS: Final = 2.5
 """Heartbeats that may be missed, so to speak, before silence counts."""
@@ -83,14 +83,24 @@ class Pulse:
 def pause(failures: int, chance: float) -> float:
     """Seconds to wait after so many failed attempts in a row; `chance` is from 0 to 1."""
     doubled = FIRST_PAUSE * 2.0 ** min(failures, 10)
-    return min(doubled * (1 + JITTER * chance), LONGEST_PAUSE)
+    # Room for chance in the longest ones, too: they are those of a server that is gone for many.
+    return min(doubled, LONGEST_PAUSE / (1 + JITTER)) * (1 + JITTER * chance)
 
 
 def chosen(
     profiles: Iterable[ServerProfile], active_id: str | None, most: int = MOST
 ) -> dict[str, ServerProfile]:
-    """Who gets a live link: the active server, then the first ones of the list."""
+    """Who gets a live link: the active server, those that it is asked for, and then the first ones
+    of the list, up to `most` in all."""
     listed = {profile.id: profile for profile in profiles}
-    first = {active_id: listed[active_id]} if active_id in listed else {}
-    others = [profile for server_id, profile in listed.items() if server_id not in first]
-    return first | {profile.id: profile for profile in others[: most - len(first)]}
+    sure = {
+        server_id: profile
+        for server_id, profile in listed.items()
+        if server_id == active_id or profile.tell_me is TellMe.ON
+    }
+    others = [
+        (server_id, profile)
+        for server_id, profile in listed.items()
+        if server_id not in sure and profile.tell_me is TellMe.DEFAULT
+    ]
+    return sure | dict(others[: max(most - len(sure), 0)])

@@ -16,6 +16,8 @@ from codewalk.health.link import HOPELESS, MOST, STEADY, LinkState, Pulse, chose
 from codewalk.health.monitor import Monitor
 from codewalk.health.status import TRANSPORT, Reason, State
 from codewalk.opencode.events import (
+    ActivityChanged,
+    Connected,
     EventStream,
     Heartbeat,
     ServerEvent,
@@ -41,7 +43,7 @@ _NO_RETURN: Final = frozenset({Reason.AUTH_REQUIRED, Reason.AUTH_REJECTED, Reaso
 """What doesn't pass by itself within a minute."""
 
 Connect = Callable[[ServerProfile], Awaitable["Connection"]]
-Stale = Callable[[str], None]
+Heard = Callable[[str, ServerEvent], None]
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +51,9 @@ log = logging.getLogger(__name__)
 class Links:
     """Holds a live link to the active server and to the first of the others.
 
-    An async context manager that owns the links; nothing is held outside of it. `stale` is called,
-    on the event loop, with the id of a server whose sessions may have changed.
+    An async context manager that owns the links; nothing is held outside of it. `heard` is called,
+    on the event loop, with a server's id and what it told: `Connected` each time that it begins to,
+    what happened before being lost, and all that isn't about the link itself.
     """
 
     def __init__(
@@ -59,13 +62,13 @@ class Links:
         monitor: Monitor,
         announcer: Announcer,
         *,
-        stale: Stale,
+        heard: Heard,
         chance: Callable[[], float] = random.random,
         most: int = MOST,
     ) -> None:
         self.connect = connect
         self.monitor = monitor
-        self.stale = stale
+        self.heard = heard
         self.chance = chance
         self._announcer = announcer
         self._most = most
@@ -107,6 +110,11 @@ class Links:
             task = self._group.create_task(link.run(), name=f"link {server_id}")
             self._links[server_id] = link, task
 
+    def reopen(self) -> None:
+        """Opens every link anew, as after a sleep: what was open may be dead without knowing it."""
+        for link, _ in self._links.values():
+            link.reopen()
+
     def _stop(self, server_id: str) -> None:
         _, task = self._links.pop(server_id)
         task.cancel()
@@ -138,9 +146,14 @@ class _Link:
     def wake(self) -> None:
         """Has the link look at the server's health again."""
         self._woken.set()
-        if self._holding and not self._healthy:
-            # Taken out: it can't be moved twice.
-            holding, self._holding = self._holding, None
+        if not self._healthy:
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Ends the stream that is open; another one is opened while the server is healthy."""
+        # Taken out: it can't be moved twice.
+        holding, self._holding = self._holding, None
+        if holding:
             holding.reschedule(0.0)
 
     @property
@@ -218,14 +231,14 @@ class _Link:
         self._path = events.path
         self._pulse = self._pulse.reopened()
         # What the stream would have told before now is lost.
-        self._links.stale(self.profile.id)
+        self._links.heard(self.profile.id, Connected())
 
     def _take(self, event: ServerEvent, now: float) -> None:
         match event:
             case Heartbeat():
                 self._pulse = self._pulse.beat(now)
-            case SessionChanged():
-                self._links.stale(self.profile.id)
+            case SessionChanged() | ActivityChanged():
+                self._links.heard(self.profile.id, event)
 
     def _lost(self, reason: Reason, *, steady: bool) -> None:
         self.state = LinkState.CONNECTING

@@ -1,19 +1,22 @@
 """When each server is checked, and what is known of all of them."""
 
 import asyncio
-import heapq
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from codewalk.errors import StorageError
 from codewalk.health.checker import Checker
-from codewalk.health.pace import Pace
-from codewalk.health.probe import BUDGET
+from codewalk.health.pace import idle_time
+from codewalk.health.rhythm import pause
+from codewalk.health.saving import StatusStore, StatusWriter
+from codewalk.health.schedule import Lateness
+from codewalk.health.scheduler import Scheduler
+from codewalk.health.settings import DEFAULTS, HealthSettings
 from codewalk.health.status import (
     RECHECK_AFTER,
     CheckResult,
@@ -22,30 +25,23 @@ from codewalk.health.status import (
     State,
     advance,
 )
+from codewalk.health.waking import Amnesty
 from codewalk.servers.profile import ServerProfile, reached_otherwise
 
-INTERVAL: Final = 10.0
-"""Seconds between two checks of a server."""
+ASKED_AT_ONCE: Final = 500
+"""Checks that one `check_all` has under way at most: each may hold an open file."""
 
-JITTER: Final = 0.1
-"""How much of the interval chance may take or give, so that checks don't bunch."""
-
-LONG_DOWN: Final = ((600.0, 60.0), (120.0, 30.0))
-"""Seconds that a server has been down, and the interval from then on."""
-
-SAVE_EVERY: Final = 1.0
-"""Seconds between two batches of statuses to the store."""
+LOOKED_AT: Final = 100
+"""Servers at most that are looked at to see whether this machine has its network back."""
 
 UNCHECKED: Final = HealthStatus()
 
 log = logging.getLogger(__name__)
 
 
-class StatusStore(Protocol):
-    """Where statuses outlive the process."""
-
-    async def load(self) -> dict[str, HealthStatus]: ...
-    async def save(self, statuses: Mapping[str, HealthStatus]) -> None: ...
+Record = Callable[[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | None], None]
+"""Told of each kept status: whose it is, the one before as it was left and as it counted until now,
+this one, and the check behind it."""
 
 
 class Monitor:
@@ -53,90 +49,102 @@ class Monitor:
 
     An async context manager: its scheduler and its writer run between enter and exit when `watch`
     is true; without it only what is asked for is checked. `changed` is called, on the event loop,
-    with the id of a server whose state, reason, detail or version changed.
+    with the id of a server whose state, reason, detail or version changed. `interval` goes for
+    all servers in place of their own, as for a measurement. `woken` is called after a time that was
+    lost, as by a laptop's sleep.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a seam
         self,
         checker: Checker,
         store: StatusStore,
         *,
         changed: Callable[[str], None],
+        record: Record = lambda *_: None,
+        woken: Callable[[], None] = lambda: None,
         watch: bool = True,
-        interval: float = INTERVAL,
+        interval: float | None = None,
         chance: Callable[[], float] = random.random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        idle: Callable[[], float] = idle_time,
     ) -> None:
         self._checker = checker
         self._store = store
         self._changed = changed
+        self._record = record
+        self._woken = woken
         self._watch = watch
         self._interval = interval
         self._chance = chance
         self._now = now
         self._statuses: dict[str, HealthStatus] = {}
         self._applied: dict[str, CheckResult] = {}
-        self._dirty: set[str] = set()
+        self._failed_at: dict[str, float] = {}
+        self._writer = StatusWriter(store, self._statuses)
         self._profiles: dict[str, ServerProfile] = {}
-        self._active_id: str | None = None
         self._held: set[str] = set()
-        self._due: dict[str, float] = {}
-        self._heap: list[tuple[float, str]] = []
-        self._pace = Pace()
-        self._crowded = False
-        self._wake = asyncio.Event()
-        self._group = asyncio.TaskGroup()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._amnesty = Amnesty()
+        self._scheduler = Scheduler(checker, self, now=now, idle=idle)
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._statuses = await self._store.load()
-        await self._group.__aenter__()
+        self._statuses.update(await self._store.load())
         if self._watch:
-            self._tasks = [
-                self._group.create_task(self._schedule(), name="health scheduler"),
-                self._group.create_task(self._save_often(), name="health writer"),
-            ]
+            await self._stack.enter_async_context(self._scheduler)
+            await self._stack.enter_async_context(self._writer)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        # Not told of the block's own error, which it would wrap in a group.
-        await self._group.__aexit__(None, None, None)
+        await self._stack.aclose()
         with suppress(StorageError):
             await self.save()
 
+    @property
+    def lateness(self) -> Lateness:
+        """How long after its deadline each check by the clock began, in seconds."""
+        return self._scheduler.lateness
+
     def status(self, server_id: str) -> HealthStatus:
         """What is known now; `unknown` where nobody has looked lately."""
-        return self._statuses.get(server_id, UNCHECKED).as_of(self._now())
+        stale_after = self._settings(server_id).stale_after
+        return self._statuses.get(server_id, UNCHECKED).as_of(self._now(), stale_after)
 
     def state(self, server_id: str) -> State:
         return self.status(server_id).state
 
     def reconcile(self, profiles: Iterable[ServerProfile], active_id: str | None) -> None:
         """Watches just these servers from now on; a changed one is unknown until it is checked."""
-        wanted = {profile.id: profile for profile in profiles}
-        for server_id in self._profiles.keys() - wanted.keys():
+        before, wanted = self._profiles, {profile.id: profile for profile in profiles}
+        for server_id in before.keys() - wanted.keys():
             self.forget(server_id)
-        for server_id, profile in wanted.items():
-            known = self._profiles.get(server_id)
-            if known is not None and reached_otherwise(known, profile):
-                self._checker.forget(server_id)
-                self._put(server_id, UNCHECKED)
-            if known is None or reached_otherwise(known, profile):
-                self._plan(server_id, 0.0)
         self._profiles = wanted
-        if active_id != self._active_id:
-            self._active_id = active_id
+        self._scheduler.watch(wanted)
+        for server_id, profile in wanted.items():
+            self._follow(before.get(server_id), profile)
+        if active_id != self._scheduler.first:
+            self._scheduler.first = active_id
             if active_id:
-                self._plan(active_id, 0.0)
+                self._scheduler.plan(active_id)
+
+    def _follow(self, before: ServerProfile | None, profile: ServerProfile) -> None:
+        if before is None:
+            self._scheduler.plan(profile.id)
+        elif reached_otherwise(before, profile):
+            self._checker.forget(profile.id)
+            self._put(profile.id, UNCHECKED)
+            self._scheduler.plan(profile.id)
+        elif before.health_check != profile.health_check and self._scheduler.plans(profile.id):
+            self._scheduler.plan(profile.id, self._delay(profile.id))
 
     def forget(self, server_id: str) -> None:
         """Drops everything known of a server, its check under way included."""
         self._checker.forget(server_id)
-        for kept in (self._statuses, self._applied, self._due):
-            kept.pop(server_id, None)
-        self._dirty.discard(server_id)
+        self._scheduler.drop(server_id)
+        self._amnesty.forget(server_id)
+        self._writer.discard(server_id)
+        self._statuses.pop(server_id, None)
+        self._applied.pop(server_id, None)
+        self._failed_at.pop(server_id, None)
         self._held.discard(server_id)
 
     def adopt(self, server_id: str, status: HealthStatus) -> None:
@@ -161,50 +169,85 @@ class Monitor:
     def check_soon(self, server_id: str) -> None:
         """Has the scheduler check this server next; nothing where it is gone meanwhile."""
         if server_id in self._profiles:
-            self._plan(server_id, 0.0)
+            self._scheduler.plan(server_id)
 
     def doubt(self, server_id: str) -> None:
         """Counts a broken link as a first failure: the check that follows at once decides."""
         status = self._statuses.get(server_id)
-        if status and status.state is State.HEALTHY and not status.failures:
+        sound = status and status.state is State.HEALTHY and not status.failures
+        # After a sleep every link from before is broken, which says nothing of a server.
+        if status and sound and not self._amnesty.awaits(server_id):
             self._statuses[server_id] = replace(status, failures=1)
+            self._failed_at[server_id] = asyncio.get_running_loop().time()
         self.check_soon(server_id)
 
-    async def check(self, profile: ServerProfile, *, budget: float = BUDGET) -> HealthStatus:
-        """Checks a server now and returns its status, settled: a suspect one is checked again."""
+    def trust(self, server_id: str, *, asked_at: float) -> bool:
+        """Counts a good answer to a request as a good check, where it proves as much.
+
+        That is so for a healthy server: what it was suspected of is forgiven, if the request was
+        sent after it (`asked_at`, on the loop's clock). Any other has to be checked: then this is
+        false. What a check alone finds, the latency say, stays as it was found.
+        """
+        status = self._statuses.get(server_id)
+        if status is None or status.state is not State.HEALTHY:
+            return False
+        if status.failures and asked_at > self._failed_at.get(server_id, asked_at):
+            self._statuses[server_id] = replace(status, failures=0)
+        return True
+
+    async def check(self, profile: ServerProfile, *, budget: float | None = None) -> HealthStatus:
+        """Checks a server now and returns its status, settled: where the next check decides, that
+        is made too. `budget` goes in place of the server's own timeout."""
         if self.holds(profile.id):
             return self.status(profile.id)
         status = self._apply(profile, await self._checker.check(profile, budget=budget))
-        while status.suspect and self._keeps(profile):
+        while self._is_open(profile.id, status) and self._keeps(profile):
             await asyncio.sleep(RECHECK_AFTER)
             result = await self._checker.check(profile, budget=budget, fresh=True)
             status = self._apply(profile, result)
         return status
 
+    async def check_all(self, server_ids: Iterable[str], *, budget: float | None = None) -> None:
+        """Checks servers now, side by side; passes over one that is gone when its turn comes."""
+        slots = asyncio.Semaphore(ASKED_AT_ONCE)
+
+        async def check(server_id: str) -> None:
+            async with slots:
+                if profile := self._profiles.get(server_id):
+                    await self.check(profile, budget=budget)
+
+        async with asyncio.TaskGroup() as group:
+            for server_id in server_ids:
+                group.create_task(check(server_id), name=f"asked check of {server_id}")
+
     async def save(self) -> None:
         """Writes what changed since the last batch. Raises `StorageError`."""
-        dirty, self._dirty = self._dirty, set()
-        batch = {i: self._statuses[i] for i in dirty if i in self._statuses}
-        if not batch:
-            return
-        try:
-            await self._store.save(batch)
-        except (StorageError, asyncio.CancelledError):
-            self._dirty |= batch.keys()
-            raise
+        await self._writer.save()
 
     def _apply(self, profile: ServerProfile, result: CheckResult) -> HealthStatus:
         """The status after `result`, which is kept where it still is this server's."""
         server_id = profile.id
         before = self.status(server_id)
-        # Several may have waited for one check: it counts once. One that was ended tells nothing.
+        # Several may have waited for one check: it counts once. One that was ended, or couldn't be
+        # made, tells nothing.
         if self._applied.get(server_id) is result or result.reason is Reason.UNCHECKED:
             return before
-        status = advance(before, result, self._now())
-        if self._keeps(profile):
+        keeps = self._keeps(profile)
+        if keeps and self._amnesty.pardons(server_id, result):
             self._applied[server_id] = result
-            self._put(server_id, status)
+            return before
+        settings = self._settings(server_id) if keeps else _at_once(profile.health_check)
+        status = advance(before, result, self._now(), settings)
+        if keeps:
+            self._applied[server_id] = result
+            if status.failures:
+                self._failed_at[server_id] = asyncio.get_running_loop().time()
+            self._put(server_id, status, result)
         return status
+
+    def _is_open(self, server_id: str, status: HealthStatus) -> bool:
+        """Whether the next check decides."""
+        return status.unsettled or self._amnesty.pardoned(server_id)
 
     def _keeps(self, profile: ServerProfile) -> bool:
         """Whether what a check of `profile` finds is this server's status."""
@@ -212,89 +255,66 @@ class Monitor:
         changed = current is None or reached_otherwise(profile, current)
         return not changed and profile.id not in self._held
 
-    def _put(self, server_id: str, status: HealthStatus) -> None:
+    def _put(self, server_id: str, status: HealthStatus, result: CheckResult | None = None) -> None:
         before = self.status(server_id)
+        left = self._statuses.get(server_id, UNCHECKED)
+        self._record(server_id, left, before, status, result)
         self._statuses[server_id] = status
-        self._dirty.add(server_id)
+        self._writer.add(server_id)
         if _visibly(before) != _visibly(status):
             self._changed(server_id)
         if before.state is not status.state:
             log.info("Server %s is %s: %s", server_id, status.state, status.reason)
 
-    def _plan(self, server_id: str, delay: float) -> None:
-        due = asyncio.get_running_loop().time() + delay
-        self._due[server_id] = due
-        heapq.heappush(self._heap, (due, server_id))
-        if self._heap[0][0] == due:
-            self._wake.set()
+    def _settings(self, server_id: str) -> HealthSettings:
+        profile = self._profiles.get(server_id)
+        return profile.health_check if profile else DEFAULTS
 
-    def _delay(self, server_id: str) -> float:
-        status = self._statuses.get(server_id, UNCHECKED)
-        if status.suspect:
-            return RECHECK_AFTER
-        interval = self._interval
-        if status.state is State.UNHEALTHY and server_id != self._active_id and status.since:
-            down = (self._now() - status.since).total_seconds()
-            interval = next((long for since, long in LONG_DOWN if down >= since), interval)
-        return interval * (1 + JITTER * (2 * self._chance() - 1))
+    # For the scheduler
 
-    async def _schedule(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._wake.clear()
-            wait = self._start_due(loop.time())
-            timer = None if wait is None else loop.call_later(wait, self._wake.set)
-            await self._wake.wait()
-            if timer:
-                timer.cancel()
+    def to_ask(self, server_id: str) -> ServerProfile | None:
+        return None if self.holds(server_id) else self._profiles.get(server_id)
 
-    def _start_due(self, now: float) -> float | None:
-        """Starts what is due; returns the seconds until the next may start, None without any."""
-        self._crowded = False
-        while self._heap:
-            due, server_id = self._heap[0]
-            if due > now:
-                return due - now
-            wait = self._pace.wait()
-            if wait != 0:
-                self._crowded = True
-                return wait
-            heapq.heappop(self._heap)
-            if self._due.get(server_id) != due or server_id in self._held:
-                continue  # planned anew meanwhile, gone, or on hold
-            del self._due[server_id]
-            self._start(self._profiles[server_id])
-        return None
+    def is_failing(self, server_id: str) -> bool:
+        return self._statuses.get(server_id, UNCHECKED).failures > 0
 
-    def _start(self, profile: ServerProfile) -> None:
-        task = self._checker.begin(profile)
-        self._pace.started(task)
-        task.add_done_callback(lambda done: self._finished(profile, done))
-
-    def _finished(self, profile: ServerProfile, task: asyncio.Task[CheckResult]) -> None:
-        self._pace.ended(task)
-        if self._crowded:
-            self._wake.set()
+    def found(self, profile: ServerProfile, result: CheckResult) -> float | None:
         current = self._profiles.get(profile.id)
         if current is None or reached_otherwise(profile, current):
-            return
-        if not task.cancelled():
-            self._apply(profile, task.result())
-        if profile.id not in self._due:
-            self._plan(profile.id, self._delay(profile.id))
+            return None
+        self._apply(profile, result)
+        return self._delay(profile.id)
 
-    async def _save_often(self) -> None:
-        trouble = False
-        while True:
-            await asyncio.sleep(SAVE_EVERY)
-            try:
-                await self.save()
-            except StorageError as exc:
-                if not trouble:
-                    log.warning("Health can't be saved: %s", exc.message)
-                trouble = True
-            else:
-                trouble = False
+    def look_around(self) -> None:
+        """Has the servers checked that this machine had no way to, once it has one again."""
+        lost = [p for i, p in self._profiles.items() if self._reason(i) is Reason.OFFLINE]
+        if any(self._checker.has_route(profile) for profile in lost[:LOOKED_AT]):
+            for profile in lost:
+                self._scheduler.plan(profile.id)
+
+    def time_was_lost(self) -> None:
+        self._amnesty.declare(self._profiles)
+        self._woken()
+
+    def _reason(self, server_id: str) -> Reason:
+        return self._statuses.get(server_id, UNCHECKED).reason
+
+    def _delay(self, server_id: str) -> float:
+        if self._amnesty.pardoned(server_id):
+            return RECHECK_AFTER
+        own = self._settings(server_id).interval
+        return pause(
+            self._statuses.get(server_id, UNCHECKED),
+            own if self._interval is None else self._interval,
+            now=self._now(),
+            active=server_id == self._scheduler.first,
+            chance=self._chance(),
+        )
+
+
+def _at_once(settings: HealthSettings) -> HealthSettings:
+    """For a server that isn't watched: one good check shows that it can be used."""
+    return replace(settings, rise=1)
 
 
 def _visibly(status: HealthStatus) -> tuple[object, ...]:

@@ -7,17 +7,19 @@ current releases answer unknown paths with a web page: only the JSON's shape cou
 
 import asyncio
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import RequestFailed
+from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import TRANSPORT, CheckResult, Reason
 
 if TYPE_CHECKING:
     from codewalk.opencode.answer import Answer
     from codewalk.opencode.connection import Connection
 
-BUDGET: Final = 3.0
-"""Seconds for a whole check, retries and fallback included."""
+BUDGET: Final = DEFAULTS.timeout
+"""Seconds for a whole check, retries and fallback included, unless it is given another."""
 
 FALLBACK_AFTER: Final = 0.3
 """Seconds without an answer from `/global/health` until `/path` is asked beside it."""
@@ -25,8 +27,8 @@ FALLBACK_AFTER: Final = 0.3
 RETRY_AFTER: Final = (0.1, 0.2)
 """Seconds before each retry of a request that failed below HTTP."""
 
-_PATIENCE: Final = 3600.0
-"""Seconds for one request; the budget of the check, whatever it is, ends it sooner."""
+_PATIENCE: Final = inf
+"""Seconds for one request: none of its own, the budget of the check ends it."""
 
 LIMIT: Final = 64 * 1024
 """Bytes that a health answer may have."""
@@ -51,6 +53,8 @@ class _Question:
                 body = await self.connection.read_json(self.path, answer)
                 return _judge(self.path, answer, body)
             except RequestFailed as failure:
+                if failure.ours:
+                    return CheckResult(reason=Reason.UNCHECKED, detail=failure.detail)
                 result = CheckResult(reason=failure.reason, detail=failure.detail)
                 if pause is None or not _may_pass(failure.reason):
                     return result
@@ -163,11 +167,17 @@ async def _second_major(connection: "Connection") -> CheckResult | None:
             body = await connection.read_json(path, answer)
         except RequestFailed:
             continue
-        # Others have a JSON `/api/health` with a version too, Grafana for one.
-        version = _version(body) if isinstance(body, dict) else None
-        if isinstance(body, dict) and (body.get("healthy") is True or _major(version) == 2):
-            return _incompatible(version or "2")
+        if isinstance(body, dict) and _is_second_major(body):
+            return _incompatible(_version(body))
     return None
+
+
+def _is_second_major(body: dict[str, Any]) -> bool:
+    """Whether this is what OpenCode 2 says at either path. Its builds don't always have a number,
+    and others have a JSON `/api/health` with a version too, Grafana for one."""
+    described = isinstance(body.get("urls"), list) and isinstance(body.get("paths"), dict)
+    info = described and isinstance(body.get("pid"), int)
+    return body.get("healthy") is True or _major(_version(body)) == 2 or info
 
 
 def _out_of_time(connection: "Connection", budget: float) -> CheckResult:
@@ -210,9 +220,10 @@ def _not_opencode(detail: str) -> CheckResult:
     return CheckResult(reason=Reason.NOT_OPENCODE, detail=detail)
 
 
-def _incompatible(version: str) -> CheckResult:
+def _incompatible(version: str | None) -> CheckResult:
+    known = version if version and _major(version) else None
     return CheckResult(
         reason=Reason.INCOMPATIBLE,
-        detail=f"OpenCode {version[:50]} speaks another language; CodeWalk talks to 1.x.",
-        version=version if version[:1].isdigit() and "." in version else None,
+        detail=f"OpenCode {known or 2} has another API; CodeWalk works with OpenCode 1.x.",
+        version=known,
     )

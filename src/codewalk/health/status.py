@@ -7,10 +7,13 @@ network or a clock.
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from codewalk.health.settings import HealthSettings
 
 RECHECK_AFTER: Final = 0.5
-"""Seconds until a suspect server is checked again."""
+"""Seconds until a server whose next check decides is checked again."""
 
 STALE_AFTER: Final = timedelta(minutes=3)
 """A stored status older than this says nothing about now: three times the longest interval."""
@@ -48,6 +51,10 @@ TRANSPORT: Final = frozenset(
 """Failures below HTTP. One alone may be a hiccup; a definite answer never is."""
 
 
+NOTHING_ANSWERS: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE})
+"""The host may be right and the port wrong."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckResult:
     """What one check found. `latency_ms` is the answering request's alone; `by_path` tells that
@@ -68,8 +75,9 @@ class CheckResult:
 class HealthStatus:
     """What is known of one server.
 
-    `since` is when the state began and changes only with the state; `failures` counts the failed
-    checks in a row; `version` is the last one seen.
+    `since` is when the state began and changes only with the state; `version` is the last one seen.
+    `failures` counts the failed checks in a row, `successes` the good ones of a server that isn't
+    healthy yet.
     """
 
     state: State = State.UNKNOWN
@@ -80,24 +88,30 @@ class HealthStatus:
     checked_at: datetime | None = None
     since: datetime | None = None
     failures: int = 0
+    successes: int = 0
 
     @property
     def suspect(self) -> bool:
-        """Still healthy, though the last check failed: the next one decides."""
+        """Still healthy, though the last check failed."""
         return self.state is State.HEALTHY and self.failures > 0
 
-    def as_of(self, now: datetime) -> "HealthStatus":
-        """This status, or `unknown` where nobody has looked for `STALE_AFTER`."""
-        if self.checked_at is None or now - self.checked_at <= STALE_AFTER:
+    @property
+    def unsettled(self) -> bool:
+        """Whether the next checks decide: it failed, or answered again, but not often enough."""
+        return self.successes > 0 or (self.failures > 0 and self.state is not State.UNHEALTHY)
+
+    def as_of(self, now: datetime, stale_after: timedelta = STALE_AFTER) -> "HealthStatus":
+        """This status, or `unknown` where nobody has looked for `stale_after`."""
+        if self.checked_at is None or now - self.checked_at <= stale_after:
             return self
-        old = replace(self, reason=Reason.UNCHECKED, latency_ms=None, failures=0)
+        old = replace(self, reason=Reason.UNCHECKED, latency_ms=None, failures=0, successes=0)
         if self.state is State.UNKNOWN:
             return old
         return replace(
             old,
             state=State.UNKNOWN,
             detail=f"Not checked lately; was {self.state} when last seen.",
-            since=self.checked_at + STALE_AFTER,
+            since=self.checked_at + stale_after,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -113,13 +127,20 @@ class HealthStatus:
         }
 
 
-def advance(status: HealthStatus, result: CheckResult, now: datetime) -> HealthStatus:
+def advance(
+    status: HealthStatus, result: CheckResult, now: datetime, settings: "HealthSettings"
+) -> HealthStatus:
     """The status after `result`.
 
-    One success makes healthy. A transport failure makes a healthy server suspect, the second in a
-    row unhealthy. A definite answer counts at once. Without a network nothing is known.
+    `settings.rise` good checks in a row make healthy. A transport failure makes a healthy server
+    suspect, the `settings.fall`-th in a row unhealthy; so it is for one that comes back, from
+    `offline` say, where the network may not be all there yet. Another one that fails is unhealthy
+    at once, and so is any after a definite answer. Without a network nothing is known.
     """
-    state, reason, detail = _judge(status, result)
+    failures = status.failures + 1 if _failed(result) else 0
+    successes = status.successes + 1 if result.ok and status.state is not State.HEALTHY else 0
+    verdict = _judge(status, result, failures < settings.fall, successes < settings.rise)
+    state, reason, detail = verdict
     return HealthStatus(
         state=state,
         reason=reason,
@@ -128,19 +149,42 @@ def advance(status: HealthStatus, result: CheckResult, now: datetime) -> HealthS
         latency_ms=result.latency_ms,
         checked_at=now,
         since=status.since if status.since and state is status.state else now,
-        failures=0 if result.ok else status.failures + 1,
+        failures=failures,
+        successes=0 if state is State.HEALTHY else successes,
     )
 
 
-def _judge(status: HealthStatus, result: CheckResult) -> tuple[State, Reason, str | None]:
+def _failed(result: CheckResult) -> bool:
+    return result.reason not in (Reason.OK, Reason.OFFLINE, Reason.UNCHECKED)
+
+
+def _judge(
+    status: HealthStatus, result: CheckResult, spared: bool, rising: bool
+) -> tuple[State, Reason, str | None]:
+    """State, reason and detail; `spared` and `rising` tell that it takes more checks to change."""
+    unchanged = status.state, status.reason, status.detail
+    offline = status.reason is Reason.OFFLINE
     if result.ok:
-        return State.HEALTHY, Reason.OK, result.detail
-    if result.reason in (Reason.OFFLINE, Reason.UNCHECKED):
+        if status.state is State.HEALTHY or not rising:
+            return State.HEALTHY, Reason.OK, result.detail
+        # That this machine has no network isn't so any longer.
+        return (State.UNKNOWN, Reason.UNCHECKED, None) if offline else unchanged
+    if not _failed(result):
         return State.UNKNOWN, result.reason, result.detail
-    first = status.state is State.HEALTHY and not status.failures
-    if first and result.reason in TRANSPORT:
-        return State.HEALTHY, status.reason, status.detail
+    hopeful = status.state is State.HEALTHY or offline or _comes_back(status)
+    if result.reason in TRANSPORT and spared and hopeful:
+        return unchanged
     return State.UNHEALTHY, result.reason, result.detail
+
+
+def _comes_back(status: HealthStatus) -> bool:
+    """Whether it answered lately, though not often enough to be healthy."""
+    return status.state is State.UNKNOWN and status.unsettled
+
+
+def why(status: HealthStatus) -> str:
+    """The end of a sentence that says why a server is as it is."""
+    return status.detail or f"{status.reason}."
 
 
 def rfc3339(moment: datetime | None) -> str | None:

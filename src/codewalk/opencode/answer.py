@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Final
 
 from aiohttp import StreamReader
+from yarl import URL
 
+from codewalk.opencode.address import redirect_of
 from codewalk.opencode.decoding import decode
 
 MAX_BODY: Final = 64 * 2**20
@@ -38,6 +41,20 @@ class Answer:
         Raises `ValueError` where it isn't JSON in UTF-8, is nested too deep or has too many values.
         """
         return await decode(self.body)
+
+
+def answered(
+    url: URL, status: int, headers: Mapping[str, str], body: bytes, *, since: float
+) -> Answer:
+    """The answer that `url` gave; `since` is when it was asked, on `perf_counter`."""
+    return Answer(
+        status=status,
+        content_type=headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+        body=body,
+        headers=headers,
+        elapsed_ms=(perf_counter() - since) * 1000,
+        location=redirect_of(url, status, headers),
+    )
 
 
 class TooLarge(Exception):

@@ -1,16 +1,19 @@
 """How to talk HTTP to one OpenCode server, and to no other.
 
-`Connections` owns the one HTTP session; `Connection` is one server's view of it: its base URL, its
-credentials, its limits. A server is hostile until proven otherwise, so what it sends is bounded in
-time, size and depth, redirects stay on its origin, and no cookie is kept. Every failure comes out
-as `RequestFailed`; `asyncio.CancelledError` passes through.
+`Connections` owns the one HTTP session, and the wires that GETs take in its place; `Connection` is
+one server's view of both: its base URL, its credentials, its limits. A server is hostile until
+proven otherwise, so what it sends is bounded in time, size and depth, redirects stay on its origin,
+and no cookie is kept. Every failure comes out as `RequestFailed`; `asyncio.CancelledError` passes
+through.
 """
 
 import asyncio
 import ssl
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from copy import copy
 from functools import partial
+from math import inf
 from time import perf_counter
 from typing import Any, Final, Self
 
@@ -21,22 +24,25 @@ from yarl import URL
 
 from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
-from codewalk.opencode.address import MAX_REDIRECTS, onward, origin_of, plain_zone, redirect_of
-from codewalk.opencode.answer import MAX_BODY, Answer, TooLarge, read_body
+from codewalk.opencode.address import MAX_REDIRECTS, onward, origin_of, plain_zone
+from codewalk.opencode.answer import MAX_BODY, Answer, TooLarge, answered, read_body
+from codewalk.opencode.connector import BoundedConnector
 from codewalk.opencode.credentials import basic_auth
 from codewalk.opencode.failures import FOREIGN, redirected, refused, translate
-from codewalk.opencode.interim import BoundedConnector
 from codewalk.opencode.resolver import Resolver
 from codewalk.opencode.streaming import STREAM_HEADERS, Stream, open_stream
+from codewalk.opencode.wire import Get, Wire, Wires
 from codewalk.secret import Secret
 
 __all__ = ["MAX_BODY", "Answer", "Connection", "Connections", "RequestFailed"]
 
-_KEPT_URLS: Final = 8
-"""URLs kept for a server: it is asked for few paths again and again, and making one costs a fifth
-of a request."""
+_KEPT_GETS: Final = 8
+"""GETs kept for a server: it is asked for few paths again and again, and making one costs more than
+sending it."""
 
-_KEEP_ALIVE: Final = 30.0
+KEEP_ALIVE: Final = 30.0
+"""Seconds for which a connection may wait for its next request."""
+
 _DNS_TTL: Final = 30
 # `asyncio.timeout` bounds the whole of a request, redirects and body included.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
@@ -48,35 +54,57 @@ _HEADERS: Final = {
 
 
 class Connections:
-    """All outgoing HTTP: one session, no cookies, no proxy or netrc from the environment."""
+    """All outgoing HTTP: one session, no cookies, no proxy or netrc from the environment.
+
+    A connection that nothing was sent on for `keep_alive` seconds is closed.
+    """
 
     def __init__(
-        self, *, resolver: Resolver | None = None, ssl_context: ssl.SSLContext | None = None
+        self,
+        *,
+        resolver: Resolver | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        keep_alive: float = KEEP_ALIVE,
     ) -> None:
         self._resolver = resolver
         self._ssl_context = ssl_context
+        self._keep_alive = keep_alive
         self._session: aiohttp.ClientSession | None = None
+        self._connector: BoundedConnector | None = None
+        self._wires: Wires | None = None
 
     async def __aenter__(self) -> Self:
         self._resolver = self._resolver or Resolver()
+        self._connector = BoundedConnector(
+            limit=0,
+            resolver=self._resolver,
+            ttl_dns_cache=_DNS_TTL,
+            keepalive_timeout=self._keep_alive,
+            ssl=True if self._ssl_context is None else self._ssl_context,
+        )
         self._session = aiohttp.ClientSession(
-            connector=BoundedConnector(
-                limit=0,
-                resolver=self._resolver,
-                ttl_dns_cache=_DNS_TTL,
-                keepalive_timeout=_KEEP_ALIVE,
-                ssl=True if self._ssl_context is None else self._ssl_context,
-            ),
+            connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
             timeout=_NO_TIMEOUT,
             trust_env=False,
         )
+        self._wires = Wires(self._connector, keep_alive=self._keep_alive)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._wires is not None:
+            self._wires.drop_idle()
         if self._session is not None:
             await self._session.close()
+
+    def drop_idle(self) -> None:
+        """Closes the connections that nothing is under way on: after a sleep they may be dead
+        without knowing it. Names are looked up anew, too."""
+        if self._connector is not None and self._wires is not None:
+            self._wires.drop_idle()
+            self._connector.drop_idle()
+            self._connector.clear_dns_cache()
 
     def connect(
         self, url: str, username: str | None = None, password: Secret | None = None
@@ -85,10 +113,11 @@ class Connections:
 
         With neither a user name nor a password no credentials are sent at all.
         """
-        if self._session is None or self._resolver is None:
+        if self._session is None or self._resolver is None or self._wires is None:
             raise RuntimeError("Connections is used before `async with`")
         return Connection(
             session=self._session,
+            wire=Wire(self._wires),
             resolver=self._resolver,
             url=url,
             username=username,
@@ -100,13 +129,15 @@ class Connection:
     """One server: its base URL with prefix, its credentials, and nobody else's.
 
     Made by `Connections.connect`. Paths start with a slash and are sent as they stand below the
-    base URL: percent-encode what comes from elsewhere. `timeout` is in seconds for the whole call.
+    base URL: percent-encode what comes from elsewhere. `timeout` is in seconds for the whole call,
+    `inf` for a caller who ends it himself: a timer for each of thousands of checks is felt.
     """
 
     def __init__(
         self,
         *,
         session: aiohttp.ClientSession,
+        wire: Wire,
         resolver: Resolver,
         url: str,
         username: str | None = None,
@@ -115,6 +146,7 @@ class Connection:
         self.url = url
         self.has_credentials = username is not None or password is not None
         self._session = session
+        self._wire = wire
         self._resolver = resolver
         self._base = plain_zone(url)
         base = URL(self._base, encoded=True)
@@ -124,7 +156,15 @@ class Connection:
         self._username = username
         self._password = password
         self._headers: CIMultiDict[str] | None = None
-        self._urls: dict[str, URL] = {}
+        self._gets: dict[str, Get] = {}
+        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def overheard(self, around: Callable[[], AbstractContextManager[None]]) -> "Connection":
+        """This connection, with each call for JSON within `around()`, which hears what becomes of
+        it."""
+        other = copy(self)
+        other.around = around
+        return other
 
     def __repr__(self) -> str:
         return f"Connection({self.url!r})"
@@ -146,7 +186,7 @@ class Connection:
 
         Raises `RequestFailed` where no whole answer came within `timeout` and `limit` (bytes).
         """
-        return await self._request("GET", path, params, None, timeout, limit)
+        return await self._request(path, params, None, timeout, limit)
 
     async def get_json(
         self,
@@ -157,8 +197,9 @@ class Connection:
         limit: int = MAX_BODY,
     ) -> Any:
         """The JSON of a 2xx answer. Raises `RequestFailed` for anything else."""
-        answer = await self._request("GET", path, params, None, timeout, limit)
-        return await self.read_json(path, answer)
+        with self.around():
+            answer = await self._request(path, params, None, timeout, limit)
+            return await self.read_json(path, answer)
 
     async def post_json(
         self,
@@ -174,8 +215,16 @@ class Connection:
         It is sent once: a POST isn't repeated and follows no redirect. Raises `RequestFailed`.
         """
         data = orjson.dumps({} if body is None else body)
-        answer = await self._request("POST", path, params, data, timeout, limit)
-        return await self.read_json(path, answer)
+        with self.around():
+            answer = await self._request(path, params, data, timeout, limit)
+            return await self.read_json(path, answer)
+
+    async def post(self, path: str, data: bytes, *, timeout: float, limit: int) -> Answer:
+        """The answer to `data`, which is JSON, whatever its status.
+
+        It is sent once, and no redirect is followed. Raises `RequestFailed` as `get` does.
+        """
+        return await self._request(path, None, data, timeout, limit)
 
     def stream(self, path: str, *, timeout: float = 10.0) -> AbstractAsyncContextManager[Stream]:
         """An answer to a GET that may go on for ever, open while the block runs, whatever its
@@ -204,30 +253,19 @@ class Connection:
 
     async def _request(
         self,
-        method: str,
         path: str,
         params: Mapping[str, str] | None,
         data: bytes | None,
         timeout: float,
         limit: int,
     ) -> Answer:
-        headers = self._make_headers() if self._headers is None else self._headers
-        if data is not None:
-            headers = CIMultiDict(headers, **{"Content-Type": "application/json"})
-        url = self._url(path)
-        if params:
-            url = url.with_query(params)
+        if self._headers is None:
+            self._make_headers()
         try:
+            if timeout == inf:
+                return await self._send(path, params, data, limit)
             async with asyncio.timeout(timeout):
-                for _ in range(MAX_REDIRECTS):
-                    answer = await self._send(method, url, headers, data, limit)
-                    if answer.location is None or method != "GET":
-                        return answer
-                    target = self._target(answer.location)
-                    if target is None:
-                        return answer
-                    url = target
-                return await self._send(method, url, headers, data, limit)
+                return await self._send(path, params, data, limit)
         except TooLarge as exc:
             raise RequestFailed(
                 Reason.NOT_OPENCODE, f"{self._place} sent more than {exc.limit:,} bytes."
@@ -238,37 +276,53 @@ class Connection:
             raise self._explain(exc, timeout) from exc
 
     async def _send(
-        self, method: str, url: URL, headers: CIMultiDict[str], data: bytes | None, limit: int
+        self, path: str, params: Mapping[str, str] | None, data: bytes | None, limit: int
     ) -> Answer:
+        """Sends a POST of `data`, or without it a GET, whose redirects on this server's origin are
+        followed."""
+        if data is not None:
+            return await self._post(self._url(path, params), data, limit)
+        answer = await self._get(self._get_of(path, params), limit)
+        for _ in range(MAX_REDIRECTS):
+            target = self._target(answer.location) if answer.location else None
+            if target is None:
+                break
+            answer = await self._get(Get.of(target, self._all_headers()), limit)
+        return answer
+
+    async def _get(self, get: Get, limit: int) -> Answer:
         started = perf_counter()
-        response = await self._session.request(
-            method, url, headers=headers, data=data, allow_redirects=False
-        )
+        head, body = await self._wire.get(get, limit)
+        return answered(get.request.url, head.code, head.headers, body, since=started)
+
+    async def _post(self, url: URL, data: bytes, limit: int) -> Answer:
+        headers = {**self._all_headers(), "Content-Type": "application/json"}
+        started = perf_counter()
+        response = await self._session.post(url, headers=headers, data=data, allow_redirects=False)
         try:
             body = await read_body(response.content, limit)
         finally:
             # Back to the pool after the last byte, else closed.
             response.release()
-        status, received = response.status, response.headers
-        return Answer(
-            status=status,
-            content_type=received.get("Content-Type", "").partition(";")[0].strip().lower(),
-            body=body,
-            headers=received,
-            elapsed_ms=(perf_counter() - started) * 1000,
-            location=redirect_of(url, status, received),
-        )
+        return answered(url, response.status, response.headers, body, since=started)
 
     def _explain(self, exc: Exception, timeout: float) -> RequestFailed:
         return translate(exc, place=self._place, timeout=timeout, resolving=self.is_resolving)
 
-    def _url(self, path: str) -> URL:
-        url = self._urls.get(path)
-        if url is None:
-            url = URL(self._base + path, encoded=True)
-            if len(self._urls) < _KEPT_URLS:
-                self._urls[path] = url
-        return url
+    def _url(self, path: str, params: Mapping[str, str] | None = None) -> URL:
+        url = URL(self._base + path, encoded=True)
+        return url.with_query(params) if params else url
+
+    def _get_of(self, path: str, params: Mapping[str, str] | None) -> Get:
+        get = None if params else self._gets.get(path)
+        if get is None:
+            get = Get.of(self._url(path, params), self._all_headers())
+            if not params and len(self._gets) < _KEPT_GETS:
+                self._gets[path] = get
+        return get
+
+    def _all_headers(self) -> Mapping[str, str]:
+        return {**_HEADERS, **(self._headers or {})}
 
     def _target(self, location: str) -> URL | None:
         """Where a redirect leads, if that is on this server's origin."""

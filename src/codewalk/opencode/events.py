@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
+from codewalk.opencode.activity import Activity, activity
 from codewalk.opencode.decoding import decode
+from codewalk.opencode.fields import MAX_DIRECTORY, identifier
 from codewalk.opencode.sse import EventParser
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ makes no live link."""
 # What somebody reads. All else, above all the deltas of running answers, is dropped unparsed: a
 # search for these names in the bytes costs a hundredth of reading the JSON.
 _READ: Final = re.compile(
-    rb'"(?:server\.(?:connected|heartbeat)|session\.(?:created|updated|deleted))"'
+    rb'"(?:server\.(?:connected|heartbeat)|session\.(?:created|updated|deleted|status|idle))"'
 )
-_MAX_ID: Final = 500
+_IDLE: Final = {"type": "idle"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,16 @@ class SessionChanged:
     directory: str | None
 
 
-ServerEvent = Connected | Heartbeat | SessionChanged
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActivityChanged:
+    """A session set to work, or went idle: then `activity` is None."""
+
+    session_id: str
+    directory: str | None
+    activity: Activity | None
+
+
+ServerEvent = Connected | Heartbeat | SessionChanged | ActivityChanged
 
 
 class EventStream:
@@ -149,18 +160,40 @@ def _event(value: Any) -> ServerEvent | None:
         case "server.heartbeat":
             return Heartbeat()
         case "session.created" | "session.updated" | "session.deleted":
-            return _session_changed(payload.get("properties"), value.get("directory"))
+            return _session_changed(_properties(payload), value.get("directory"))
+        case "session.status":
+            properties = _properties(payload)
+            return _activity_changed(properties, properties.get("status"), value.get("directory"))
+        case "session.idle":
+            return _activity_changed(_properties(payload), _IDLE, value.get("directory"))
         case _:
             return None
 
 
-def _session_changed(properties: Any, directory: Any) -> SessionChanged:
-    properties = properties if isinstance(properties, dict) else {}
+def _properties(payload: dict[str, Any]) -> dict[str, Any]:
+    found = payload.get("properties")
+    return found if isinstance(found, dict) else {}
+
+
+def _session_changed(properties: dict[str, Any], directory: Any) -> SessionChanged:
     info = properties.get("info")
     info = info if isinstance(info, dict) else {}
     session_id = properties.get("sessionID", info.get("id"))
-    return SessionChanged(session_id=_text(session_id), directory=_text(directory))
+    return SessionChanged(session_id=identifier(session_id), directory=_directory(directory))
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and len(value) <= _MAX_ID else None
+def _activity_changed(
+    properties: dict[str, Any], status: Any, directory: Any
+) -> ActivityChanged | None:
+    session_id = identifier(properties.get("sessionID"))
+    try:
+        doing = activity(status)
+    except TypeError:
+        return None
+    if session_id is None:
+        return None
+    return ActivityChanged(session_id=session_id, directory=_directory(directory), activity=doing)
+
+
+def _directory(value: Any) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_DIRECTORY else None

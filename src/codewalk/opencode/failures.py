@@ -5,6 +5,7 @@ The one place where errors of aiohttp, OpenSSL and the operating system become `
 
 import errno
 import ssl
+from math import inf
 from typing import Final
 
 import aiohttp
@@ -42,13 +43,15 @@ _NOT_HTTP: Final = (
 def translate(exc: Exception, *, place: str, timeout: float, resolving: bool) -> RequestFailed:
     """The failure that `exc` means for the server at `place` (its host and port).
 
-    `timeout` is the budget in seconds; `resolving` tells that its name was being looked up.
+    `timeout` is the budget in seconds, `inf` without one; `resolving` tells that its name was
+    being looked up.
     """
     match exc:
         case TimeoutError() if resolving:
             return RequestFailed(Reason.DNS, f"The name of {place} wasn't resolved in time.")
         case TimeoutError():
-            return RequestFailed(Reason.TIMEOUT, f"{place} didn't answer within {timeout:g} s.")
+            within = "in time" if timeout == inf else f"within {timeout:g} s"
+            return RequestFailed(Reason.TIMEOUT, f"{place} didn't answer {within}.")
         case aiohttp.ClientConnectorDNSError():
             return RequestFailed(Reason.DNS, f"The name of {place} can't be resolved.")
         case _ if isinstance(exc, _TLS):
@@ -76,9 +79,8 @@ def _connect_failed(exc: aiohttp.ClientConnectorError, place: str) -> RequestFai
     if cause.errno == errno.ETIMEDOUT:
         return RequestFailed(Reason.TIMEOUT, f"{place} didn't take the connection in time.")
     if cause.errno in (errno.EMFILE, errno.ENFILE):
-        return RequestFailed(
-            Reason.UNREACHABLE, "CodeWalk has too many connections open (see `ulimit -n`)."
-        )
+        detail = "CodeWalk has too many connections open (see `ulimit -n`)."
+        return RequestFailed(Reason.UNREACHABLE, detail, ours=True)
     why = f" ({cause.strerror})" if cause.errno and cause.strerror else ""
     return RequestFailed(Reason.UNREACHABLE, f"{place} can't be reached{why}.")
 

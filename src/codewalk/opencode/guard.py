@@ -12,6 +12,7 @@ it. What the command prints goes to LOG, which is kept below twice `MAX_LOG`.
 """
 
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -60,7 +61,11 @@ class Log:
 def main(parent: int, log_path: str, command: list[str]) -> int:
     """Runs `command` until it ends or CodeWalk does; returns its status."""
     stop, ended = threading.Event(), threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # Not `stop.set()` in the handler: a second signal may come while the first one's holds the
+    # event's lock, and then waits for itself for ever. This queue's `put` is made for handlers.
+    asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+    signal.signal(signal.SIGTERM, lambda *_: asked.put(None))
+    threading.Thread(target=_pass_on, args=(asked, stop), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent(signal.SIGTERM)
     if os.getppid() != parent:
@@ -106,6 +111,11 @@ def _die_with_parent(number: signal.Signals) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+def _pass_on(asked: "queue.SimpleQueue[None]", stop: threading.Event) -> None:
+    asked.get()
+    stop.set()
 
 
 def _watch_pipe(stop: threading.Event) -> None:

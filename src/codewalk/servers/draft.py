@@ -1,19 +1,28 @@
 """From what a person entered to a profile, checked in full before anything is asked or kept."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from codewalk.errors import InvalidCredentials, InvalidInput
+from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL
 from codewalk.secret import Secret
 from codewalk.servers.profile import (
     DEFAULT_USERNAME,
     ServerProfile,
+    TellMe,
     check_credentials,
     clean_label,
     parse_url,
 )
+
+USUAL_PORT: Final = 4096
+"""Where an OpenCode server listens unless it is told otherwise."""
+
+USUAL_ADDRESS: Final = f"http://127.0.0.1:{USUAL_PORT}"
+"""Where one that was started by hand on this machine is likely to be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +30,8 @@ class Change:
     """What to change of a profile: None leaves a field as it is.
 
     An empty `label` removes the label. `no_auth` drops the credentials, and goes with neither a
-    user name nor a password.
+    user name nor a password. `health_check` has settings of `HealthSettings` by name, None for the
+    default. `tell_me` is as in a profile.
     """
 
     url: str | None = None
@@ -29,6 +39,8 @@ class Change:
     username: str | None = None
     password: Secret | None = None
     no_auth: bool = False
+    health_check: Mapping[str, float | None] = field(default_factory=dict)
+    tell_me: TellMe | None = None
 
 
 def new_profile(
@@ -61,12 +73,16 @@ def new_profile(
 
 
 def fields_of(change: Change) -> dict[str, Any]:
-    """The profile fields that a change sets, validated.
+    """What a change sets, as `roster.edit` takes it, validated as far as it can be here.
 
     Raises `InvalidURL`, `InvalidValue` (the label), `InvalidCredentials`, and `InvalidInput` for
     `no_auth` beside credentials.
     """
     fields: dict[str, Any] = {}
+    if change.health_check:
+        fields["health_check"] = change.health_check
+    if change.tell_me is not None:
+        fields["tell_me"] = change.tell_me
     username, password = change.username, change.password
     if change.url is not None:
         parsed = parse_url(change.url)
@@ -92,3 +108,20 @@ def fields_of(change: Change) -> dict[str, Any]:
         fields |= {"basic_auth_username": username} if username else {}
         fields |= {"basic_auth_password": password} if password else {}
     return fields
+
+
+def with_usual_port(typed: str) -> str | None:
+    """The normalised URL of the same place on OpenCode's usual port, to offer where nothing answers
+    on the scheme's own; None where a port was typed, or this is no URL.
+
+    `https` stays `https`, though an OpenCode server alone speaks plain HTTP: what a person meant
+    to be encrypted isn't offered in the open. Credentials in the text aren't repeated.
+    """
+    try:
+        parsed = parse_url(typed)
+        if parsed.port is not None:
+            return None
+        parts = urlsplit(parsed.url)
+        return parse_url(parts._replace(netloc=f"{parts.netloc}:{USUAL_PORT}").geturl()).url
+    except InvalidURL:
+        return None

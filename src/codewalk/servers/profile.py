@@ -3,11 +3,13 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from codewalk.errors import InvalidCredentials, InvalidURL, InvalidValue
+from codewalk.health.settings import DEFAULTS, HealthSettings
 from codewalk.secret import Secret
 
 DEFAULT_USERNAME: Final = "opencode"
@@ -28,7 +30,21 @@ _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]")
 _HOST_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CREDENTIAL_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_AT_SIGN: Final = re.compile("[@\uff20\ufe6b]")
+"""Also those that an input method for Chinese or Japanese gives: in NFKC they are one."""
+
 _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+
+
+class TellMe(StrEnum):
+    """Whether what happens to a server is told, and seen at once by a live link."""
+
+    ON = "on"
+    """Told; linked, however long the list is."""
+    OFF = "off"
+    """Not told; linked only while it is active."""
+    DEFAULT = "default"
+    """Told; linked while it is among the first ones of the list."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +52,8 @@ class ServerProfile:
     """One OpenCode server as the user knows it.
 
     `id` is a UUID that never changes: a server's identity isn't its URL. `url` is normalised by
-    `parse_url`. `basic_auth_password` decrypts itself when it is revealed.
+    `parse_url`. `basic_auth_password` decrypts itself when it is revealed. Until `snoozed_until`
+    nothing is told of the server.
     """
 
     id: str
@@ -46,6 +63,9 @@ class ServerProfile:
     basic_auth_username: str = DEFAULT_USERNAME
     basic_auth_password: Secret | None = None
     managed: bool = False
+    health_check: HealthSettings = DEFAULTS
+    snoozed_until: datetime | None = None
+    tell_me: TellMe = TellMe.DEFAULT
     created_at: datetime
     updated_at: datetime
 
@@ -65,9 +85,13 @@ def reached_otherwise(old: ServerProfile, new: ServerProfile) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedURL:
-    """A normalised URL, and the credentials that stood in the text it came from."""
+    """A normalised URL, and what else stood in the text it came from.
+
+    `port` is the one that was typed, also where the URL leaves it out as the scheme's own.
+    """
 
     url: str
+    port: int | None = None
     username: str | None = None
     password: Secret | None = None
 
@@ -82,7 +106,7 @@ def parse_url(text: str) -> ParsedURL:
     Raises `InvalidURL`, whose message never repeats a password.
     """
     text = text.strip()
-    shown = without_userinfo(text)
+    shown = repeatable(text)
     _refuse_characters(text, shown)
     parts = _split(text, shown)
     host = _host(parts, shown)
@@ -92,7 +116,7 @@ def parse_url(text: str) -> ParsedURL:
     if len(url) > MAX_URL:
         raise _too_long(shown)
     username, password = _userinfo(parts, shown)
-    return ParsedURL(url=url, username=username, password=password)
+    return ParsedURL(url=url, port=port, username=username, password=password)
 
 
 def origin(url: str) -> str:
@@ -143,12 +167,19 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def without_userinfo(text: str) -> str:
-    """The text as an error may repeat it."""
-    head, mark, tail = text.rpartition("@")
-    scheme = _SCHEME.match(head)
-    shown = f"{scheme.group() if scheme else ''}***@{tail}" if mark else text
+def repeatable(text: str) -> str:
+    """The text as an error may repeat it: a password doesn't show, and it isn't long."""
+    shown = without_userinfo(text, instead="***@")
     return shown if len(shown) <= 200 else shown[:200] + "…"
+
+
+def without_userinfo(text: str, *, instead: str = "") -> str:
+    """The text with `instead` in the place of all that may be a user name and a password."""
+    signs = [sign.end() for sign in _AT_SIGN.finditer(text)]
+    if not signs:
+        return text
+    scheme = _SCHEME.match(text, 0, signs[-1])
+    return f"{scheme.group() if scheme else ''}{instead}{text[signs[-1] :]}"
 
 
 def _invalid(shown: str, problem: str) -> InvalidURL:

@@ -6,6 +6,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from codewalk.landing import land
+from codewalk.servers import roster as rules
+from codewalk.servers.profile import ServerProfile
+from codewalk.servers.removal import Removal, Removals
 from codewalk.servers.roster import Roster
 
 Decide = Callable[[Roster], Roster]
@@ -17,7 +20,12 @@ class RosterKeeper(Protocol):
 
     async def load(self) -> Roster: ...
     async def revision(self) -> int: ...
-    async def update(self, known: Roster, decide: Decide) -> Roster: ...
+    async def update(
+        self, known: Roster, decide: Decide, *, undo: Removal | None = None
+    ) -> Roster: ...
+    async def remove(
+        self, known: Roster, server_id: str, decide: Decide
+    ) -> tuple[Roster, Removal]: ...
 
 
 class Registry:
@@ -31,6 +39,7 @@ class Registry:
         self._keeper = keeper
         self._changed = changed
         self._lock = asyncio.Lock()
+        self._removals = Removals()
         self.roster = Roster()
 
     async def load(self) -> None:
@@ -46,6 +55,24 @@ class Registry:
             # What is on disk is in force here too, though the caller be cancelled meanwhile.
             return await land(self._change(decide))
 
+    async def remove(self, server_id: str, decide: Decide) -> Roster:
+        """`change` by a rule that removes this server, which `restore` can undo for a while."""
+        async with self._lock:
+            return await land(self._remove(server_id, decide))
+
+    def removed(self, server_id: str) -> ServerProfile | None:
+        """The profile that `restore` would bring back; None where there is nothing to undo."""
+        removal = self._removals.find(server_id)
+        return removal.before.get(server_id) if removal else None
+
+    async def restore(self, server_id: str) -> Roster:
+        """Undoes a removal; one that is undone already stays so. Raises `ServerNotFound` where that
+        can't be done any more, `DuplicateServer`, and `StorageError`."""
+        async with self._lock:
+            if self.roster.get(server_id):
+                return self.roster
+            return await land(self._restore(self._removals.get(server_id)))
+
     async def refresh(self) -> None:
         """Takes over what other processes changed. Raises `StorageError`."""
         async with self._lock:
@@ -54,6 +81,20 @@ class Registry:
 
     async def _change(self, decide: Decide) -> Roster:
         return self._adopt(await self._keeper.update(self.roster, decide))
+
+    async def _remove(self, server_id: str, decide: Decide) -> Roster:
+        roster, removal = await self._keeper.remove(self.roster, server_id, decide)
+        self._removals.keep(removal)
+        return self._adopt(roster)
+
+    async def _restore(self, removal: Removal) -> Roster:
+        roster = await self._keeper.update(
+            self.roster,
+            lambda roster: rules.restore(roster, removal.server_id, removal.before),
+            undo=removal,
+        )
+        self._removals.forget(removal.server_id)
+        return self._adopt(roster)
 
     def _adopt(self, roster: Roster) -> Roster:
         old = self.roster

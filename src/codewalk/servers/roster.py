@@ -4,24 +4,27 @@ Pure: every rule takes a roster and returns another, so that a change is decided
 inside the store's transaction, from what is really there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from codewalk.errors import (
     AmbiguousReference,
     DuplicateServer,
     InvalidURL,
+    InvalidValue,
     ServerManaged,
     ServerNotFound,
 )
 from codewalk.health.status import State
 from codewalk.secret import Secret
-from codewalk.servers.profile import ServerProfile, parse_url, without_userinfo
+from codewalk.servers.profile import ServerProfile, parse_url, repeatable
 
 PREVIOUS = "-"
 """The reference that means the previously active server, as in `cd -`."""
+
+LONGEST_SNOOZE: Final = timedelta(days=366)
 
 StateOf = Callable[[str], State]
 """The health state of the server with this id."""
@@ -73,7 +76,7 @@ def find(roster: Roster, reference: str) -> ServerProfile:
         if previous := roster.get(roster.previous_id):
             return previous
         raise ServerNotFound("There is no previously active server.", value=text)
-    shown = without_userinfo(text)
+    shown = repeatable(text)
     folded = text.casefold()
     for matches in (
         [p for p in roster.profiles if p.id == text.lower()],
@@ -108,15 +111,47 @@ def add(
     return set_default(grown, profile.id) if default else grown
 
 
-def edit(roster: Roster, server_id: str, now: datetime, **changes: Any) -> Roster:
-    """With the named fields of one profile changed. Raises `DuplicateServer`, `ServerNotFound`."""
+def edit(
+    roster: Roster,
+    server_id: str,
+    now: datetime,
+    *,
+    health_check: Mapping[str, float | None] | None = None,
+    **changes: Any,
+) -> Roster:
+    """With the named fields of one profile changed, and the named settings of its health check.
+
+    Raises `DuplicateServer`, `ServerNotFound`, and `InvalidValue` for a setting out of bounds.
+    """
     old = roster.require(server_id)
-    new = replace(old, **changes)
+    new = replace(old, health_check=old.health_check.changed(health_check or {}), **changes)
     if new == old:
         return roster
     new = replace(new, updated_at=now)
     _refuse_duplicate(roster, new)
     return replace(roster, profiles=tuple(new if p.id == server_id else p for p in roster.profiles))
+
+
+def move(roster: Roster, server_id: str, before: str | None) -> Roster:
+    """With this server right before another in the list, or at its end.
+
+    Raises `ServerNotFound` for either.
+    """
+    moved = roster.require(server_id)
+    if before == server_id:
+        return roster
+    others = [p for p in roster.profiles if p.id != server_id]
+    place = len(others) if before is None else others.index(roster.require(before))
+    return replace(roster, profiles=(*others[:place], moved, *others[place:]))
+
+
+def check_snooze(until: datetime | None, now: datetime) -> None:
+    """Raises `InvalidValue` for a moment that has passed or is far off: then it is a mistake."""
+    if until is not None and not now < until <= now + LONGEST_SNOOZE:
+        raise InvalidValue(
+            "A server is snoozed until a moment from now on, within a year.",
+            value=until.isoformat(),
+        )
 
 
 def remove(roster: Roster, server_id: str, state_of: StateOf) -> Roster:
@@ -137,6 +172,45 @@ def remove(roster: Roster, server_id: str, state_of: StateOf) -> Roster:
         previous_id=None if left.previous_id == successor else left.previous_id,
         generation=roster.generation + 1,
     )
+
+
+def restore(roster: Roster, server_id: str, before: Roster) -> Roster:
+    """With a server back that was removed from `before`: in its place among those that are left,
+    and with the marks that nobody else has taken since.
+
+    It is active again only if no switch came after its removal. One that is back already changes
+    nothing. Raises `DuplicateServer` where its URL or label was taken meanwhile.
+    """
+    if roster.get(server_id):
+        return roster
+    profile = before.require(server_id)
+    _refuse_duplicate(roster, profile)
+    place = _old_place(roster, server_id, before)
+    back = replace(roster, profiles=(*roster.profiles[:place], profile, *roster.profiles[place:]))
+    if before.default_id == server_id and back.default_id is None:
+        back = replace(back, default_id=server_id)
+    if before.previous_id == server_id and back.previous_id is None:
+        back = replace(back, previous_id=server_id)
+    undisturbed = before.active_id == server_id and back.generation == before.generation + 1
+    if not undisturbed and back.active:
+        return back
+    former = back.get(before.previous_id)
+    return replace(
+        back,
+        active_id=server_id,
+        previous_id=former.id if former and former.id != server_id else roster.previous_id,
+        generation=back.generation + 1,
+    )
+
+
+def _old_place(roster: Roster, server_id: str, before: Roster) -> int:
+    """Before the first of those that followed it, without any after the last that it followed."""
+    ids = [p.id for p in before.profiles]
+    at = ids.index(server_id)
+    now = {p.id: place for place, p in enumerate(roster.profiles)}
+    followers = [now[i] for i in ids[at + 1 :] if i in now]
+    leaders = [now[i] + 1 for i in ids[:at] if i in now]
+    return followers[0] if followers else leaders[-1] if leaders else len(now)
 
 
 def fallback(roster: Roster, state_of: StateOf) -> str | None:
@@ -213,14 +287,18 @@ def _by_url(roster: Roster, text: str) -> list[ServerProfile]:
     return [p for p in roster.profiles if p.url == url]
 
 
+def refuse_taken(roster: Roster, url: str, *, besides: str | None = None) -> None:
+    """Raises `DuplicateServer` where a server has this URL, `besides` the one with that id."""
+    for other in roster.profiles:
+        if other.url == url and other.id != besides:
+            raise DuplicateServer(f"{url} is already kept as {other.name!r}.", value=url)
+
+
 def _refuse_duplicate(roster: Roster, profile: ServerProfile) -> None:
+    refuse_taken(roster, profile.url, besides=profile.id)
     for other in roster.profiles:
         if other.id == profile.id:
             continue
-        if other.url == profile.url:
-            raise DuplicateServer(
-                f"{profile.url} is already kept as {other.name!r}.", value=profile.url
-            )
         if profile.label and other.label and other.label.casefold() == profile.label.casefold():
             raise DuplicateServer(
                 f"The label {profile.label!r} already names {other.url}.", value=profile.label

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from codewalk.health.settings import DEFAULTS, HealthSettings
 from codewalk.secret import Secret
-from codewalk.servers.profile import ServerProfile
+from codewalk.servers.profile import ServerProfile, TellMe
 from codewalk.servers.roster import Roster
 from codewalk.storage import tables
 
@@ -83,6 +84,19 @@ def profile_row(profile: ServerProfile) -> dict[str, Any]:
         "basic_auth_enabled": profile.basic_auth_enabled,
         "basic_auth_username": profile.basic_auth_username,
         "managed": profile.managed,
+        **_check_columns(profile.health_check),
+        "snoozed_until": None
+        if profile.snoozed_until is None
+        else tables.to_micros(profile.snoozed_until),
+        "tell_me": None if profile.tell_me is TellMe.DEFAULT else profile.tell_me.value,
         "created_at": tables.to_micros(profile.created_at),
         "updated_at": tables.to_micros(profile.updated_at),
+    }
+
+
+def _check_columns(settings: HealthSettings) -> dict[str, float | None]:
+    """NULL for a default: a later default then goes for those who never chose."""
+    return {
+        f"check_{name}": None if value == getattr(DEFAULTS, name) else value
+        for name, value in settings.items()
     }

@@ -17,9 +17,11 @@ from codewalk.storage.tables import from_micros, server_health, to_micros
 # One order of rows for every process: two that save at once can't block each other.
 _UPSERT: Final = """
     INSERT INTO server_health
-        (server_id, state, reason, detail, version, latency_ms, checked_at, since, failures)
+        (server_id, state, reason, detail, version, latency_ms, checked_at, since, failures,
+        successes)
     SELECT seen.server_id, seen.state, seen.reason, seen.detail, seen.version,
-        seen.latency_ms, seen.checked_at, seen.since, seen.failures
+        seen.latency_ms, seen.checked_at, seen.since, seen.failures,
+        seen.successes
     FROM {source} AS seen JOIN servers ON servers.id = seen.server_id
     WHERE true
     ORDER BY seen.server_id
@@ -27,7 +29,8 @@ _UPSERT: Final = """
     ON CONFLICT (server_id) DO UPDATE SET
         state = excluded.state, reason = excluded.reason, detail = excluded.detail,
         version = excluded.version, latency_ms = excluded.latency_ms,
-        checked_at = excluded.checked_at, since = excluded.since, failures = excluded.failures
+        checked_at = excluded.checked_at, since = excluded.since, failures = excluded.failures,
+        successes = excluded.successes
 """
 
 _SQLITE: Final = text(
@@ -38,7 +41,7 @@ _SQLITE: Final = text(
                 json_extract(value, '$[2]') AS reason, json_extract(value, '$[3]') AS detail,
                 json_extract(value, '$[4]') AS version, json_extract(value, '$[5]') AS latency_ms,
                 json_extract(value, '$[6]') AS checked_at, json_extract(value, '$[7]') AS since,
-                json_extract(value, '$[8]') AS failures
+                json_extract(value, '$[8]') AS failures, json_extract(value, '$[9]') AS successes
             FROM json_each(:rows)
         )""",
     )
@@ -52,7 +55,7 @@ _POSTGRES: Final = text(
                 value ->> 3 AS detail, value ->> 4 AS version,
                 CAST(value ->> 5 AS double precision) AS latency_ms,
                 CAST(value ->> 6 AS bigint) AS checked_at, CAST(value ->> 7 AS bigint) AS since,
-                CAST(value ->> 8 AS integer) AS failures
+                CAST(value ->> 8 AS integer) AS failures, CAST(value ->> 9 AS integer) AS successes
             FROM json_array_elements(CAST(:rows AS json))
         )""",
     )
@@ -84,12 +87,13 @@ def _row(server_id: str, status: HealthStatus) -> list[str | float | int | None]
         server_id,
         status.state.value,
         status.reason.value,
-        _storable(status.detail),
-        _storable(status.version),
+        storable(status.detail),
+        storable(status.version),
         status.latency_ms,
         _micros(status.checked_at),
         _micros(status.since),
         status.failures,
+        status.successes,
     ]
 
 
@@ -108,10 +112,11 @@ def _status(row: Any) -> HealthStatus | None:
         checked_at=_moment(row.checked_at),
         since=_moment(row.since),
         failures=row.failures,
+        successes=row.successes,
     )
 
 
-def _storable(words: str | None) -> str | None:
+def storable(words: str | None) -> str | None:
     """Without what a hostile server may send and a database can't keep: NUL and half characters."""
     if words is None or (words.isascii() and "\0" not in words):
         return words

@@ -3,22 +3,27 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from codewalk.errors import DuplicateServer
+from codewalk.errors import DuplicateServer, InvalidValue
+from codewalk.health.settings import BOUNDS, DEFAULTS, HealthSettings
 from codewalk.landing import land
 from codewalk.secret import Secret
-from codewalk.servers.profile import ServerProfile
+from codewalk.servers.profile import ServerProfile, TellMe
+from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster
 from codewalk.storage import tables
 from codewalk.storage.changes import Changes, changes, profile_row
 from codewalk.storage.database import Database
+from codewalk.storage.remains import put_back, take
 from codewalk.storage.secrets import Vault
 from codewalk.storage.tables import from_micros, pointers, servers
+
+T = TypeVar("T")
 
 Decide = Callable[[Roster], Roster]
 """A pure rule: from the roster as it really is to the one that is wanted. May raise to refuse."""
@@ -50,7 +55,7 @@ class RosterStore:
         """The revision alone: one row, cheap enough to ask for several times a second."""
         return await self._database.read(lambda c: int(c.scalar(_REVISION) or 0))
 
-    async def update(self, known: Roster, decide: Decide) -> Roster:
+    async def update(self, known: Roster, decide: Decide, *, undo: Removal | None = None) -> Roster:
         """Changes the roster in one transaction, from what is really there; returns the new one.
 
         `known` is the caller's roster as it came from here: it saves the reading when nobody else
@@ -58,9 +63,19 @@ class RosterStore:
         thread. What it raises passes through, with nothing changed; a roster equal to the current
         one isn't written. Once begun, a write lands: cancellation waits for it.
 
+        `undo` is the removal of a server that `decide` brings back: its password and all that was
+        kept for it come back as they were.
+
         Raises `StorageError`, and `DuplicateServer` where `decide` let two servers be the same.
         """
-        attempt = partial(self._attempt, known, decide)
+        return await self._unlocked(partial(self._attempt, known, decide, undo))
+
+    async def remove(self, known: Roster, server_id: str, decide: Decide) -> tuple[Roster, Removal]:
+        """`update` by a rule that removes this server, with what it takes to undo that."""
+        return await self._unlocked(partial(self._remove, known, server_id, decide))
+
+    async def _unlocked(self, attempt: Callable[[Connection], T | None]) -> T:
+        """What a transaction returns; tried again, with the vault unlocked, where that is None."""
         updated = await land(self._database.write(attempt))
         if updated is None:
             # Not inside the transaction: a keyring may take seconds, and others would wait.
@@ -70,23 +85,39 @@ class RosterStore:
             raise RuntimeError("an unlocked vault has locked itself")
         return updated
 
-    def _attempt(self, known: Roster, decide: Decide, connection: Connection) -> Roster | None:
-        """One transaction; None, with nothing written, where it needs the vault unlocked first."""
+    def _remove(
+        self, known: Roster, server_id: str, decide: Decide, connection: Connection
+    ) -> tuple[Roster, Removal] | None:
+        before = self._current(known, connection)
+        sealed, rows = take(connection, server_id)
+        after = self._attempt(before, decide, None, connection)
+        removal = Removal(server_id=server_id, before=before, sealed=sealed, rows=rows)
+        return None if after is None else (after, removal)
+
+    def _current(self, known: Roster, connection: Connection) -> Roster:
+        """The roster as it is, which nobody else can change until this transaction ends."""
         revision = int(connection.scalar(_LOCK) or 0)
-        current = known if revision == known.revision else self._read(connection)
+        return known if revision == known.revision else self._read(connection)
+
+    def _attempt(
+        self, known: Roster, decide: Decide, undo: Removal | None, connection: Connection
+    ) -> Roster | None:
+        """One transaction; None, with nothing written, where it needs the vault unlocked first."""
+        current = self._current(known, connection)
         wanted = decide(current)
         if wanted is current or wanted == current:
             return current
         wanted = replace(wanted, revision=current.revision + 1)
         difference = changes(current, wanted)
-        if difference.to_seal and not self._vault.unlocked:
+        kept = {undo.server_id: undo.sealed} if undo and undo.sealed else {}
+        to_seal = {i: text for i, text in difference.to_seal.items() if i not in kept}
+        if to_seal and not self._vault.unlocked:
             return None
-        sealed = {
-            server_id: self._vault.seal(password, server_id)
-            for server_id, password in difference.to_seal.items()
-        }
+        sealed = kept | {i: self._vault.seal(text, i) for i, text in to_seal.items()}
         try:
             _write(connection, difference, sealed, wanted)
+            if undo:
+                put_back(connection, undo.rows)
         except IntegrityError as exc:
             raise DuplicateServer("Another server has this URL or label.") from exc
         return self._with_sealed(wanted, sealed)
@@ -116,6 +147,9 @@ class RosterStore:
             basic_auth_username=row.basic_auth_username,
             basic_auth_password=None if sealed is None else self._secret(sealed, row.id),
             managed=row.managed,
+            health_check=_health_check(row),
+            snoozed_until=None if row.snoozed_until is None else from_micros(row.snoozed_until),
+            tell_me=_tell_me(row.tell_me),
             created_at=from_micros(row.created_at),
             updated_at=from_micros(row.updated_at),
         )
@@ -136,6 +170,22 @@ class RosterStore:
                 for p in roster.profiles
             ),
         )
+
+
+def _health_check(row: Any) -> HealthSettings:
+    kept = {name: getattr(row, f"check_{name}") for name in BOUNDS}
+    try:
+        return DEFAULTS.changed({name: value for name, value in kept.items() if value is not None})
+    except InvalidValue:
+        # Written by something else. How it is checked is no reason to have no servers at all.
+        return DEFAULTS
+
+
+def _tell_me(kept: str | None) -> TellMe:
+    try:
+        return TellMe.DEFAULT if kept is None else TellMe(kept)
+    except ValueError:
+        return TellMe.DEFAULT  # another release's word
 
 
 def _write(

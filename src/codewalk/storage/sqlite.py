@@ -21,6 +21,9 @@ BUSY_SECONDS: Final = 5.0
 CHECKED_BYTES: Final = 4 * 2**20
 """Up to this size the whole file is checked for damage at each start: a few milliseconds."""
 
+_CHECKED_TABLES: Final = ("servers", "pointers")
+"""What is checked of a larger file, which history has made so: what can't be had again."""
+
 CONNECTION_SETUP: Final = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
@@ -88,16 +91,19 @@ def _read_version(place: SqliteFile, mode: str) -> str | None:
         names = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master")}
         if not names:
             return None
-        if place.path.stat().st_size <= CHECKED_BYTES:
-            _check(connection)
         if "alembic_version" not in names:
             raise sqlite3.DatabaseError("not a CodeWalk store")
+        if place.path.stat().st_size <= CHECKED_BYTES:
+            _check(connection, "1")
+        else:
+            for table in names.intersection(_CHECKED_TABLES):
+                _check(connection, table)
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return str(row[0]) if row else None
 
 
-def _check(connection: sqlite3.Connection) -> None:
-    found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+def _check(connection: sqlite3.Connection, what: str) -> None:
+    found = str(connection.execute(f"PRAGMA quick_check({what})").fetchone()[0])
     if found != "ok":
         raise sqlite3.DatabaseError(found)
 

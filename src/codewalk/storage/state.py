@@ -3,13 +3,14 @@
 Every statement names the server too, so that a wrong key can't reach another server's value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     LargeBinary,
     String,
     TextClause,
@@ -32,7 +33,11 @@ _PUT: Final = """
     INSERT INTO server_state (key, server_id, value, updated_at)
     SELECT :key, servers.id, :value, :updated_at FROM servers WHERE servers.id = :server_id {lock}
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
-    WHERE server_state.server_id = excluded.server_id
+    WHERE server_state.server_id = excluded.server_id {unless}
+"""
+_UNLESS_CLAIMED: Final = """
+    AND (server_state.updated_at < :stale
+         OR (:other AND server_state.value <> excluded.value))
 """
 
 
@@ -64,20 +69,31 @@ class StateStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._put = _put_statement(lock="" if database.is_sqlite else "FOR KEY SHARE")
+        lock = "" if database.is_sqlite else "FOR KEY SHARE"
+        self._put = _put_statement(lock=lock)
+        self._claim = _put_statement(lock=lock, unless=_UNLESS_CLAIMED).bindparams(
+            bindparam("stale", type_=BigInteger), bindparam("other", type_=Boolean)
+        )
 
     async def get(self, server_id: str, key: str) -> StateEntry | None:
         """The value under `key`, if it is this server's."""
-        query = select(_C.value, _C.updated_at).where(_C.key == key, _C.server_id == server_id)
-        row = await self._database.read(lambda c: c.execute(query).one_or_none())
-        if row is None:
-            return None
-        return StateEntry(
-            key=key,
-            server_id=server_id,
-            value=bytes(row.value),
-            updated_at=from_micros(row.updated_at),
+        return (await self.get_all(server_id, [key])).get(key)
+
+    async def get_all(self, server_id: str, keys: Collection[str]) -> dict[str, StateEntry]:
+        """The values under those of the keys that are this server's, read at one moment."""
+        query = select(_C.key, _C.value, _C.updated_at).where(
+            _C.key.in_(keys), _C.server_id == server_id
         )
+        rows = await self._database.read(lambda c: c.execute(query).all())
+        return {
+            row.key: StateEntry(
+                key=row.key,
+                server_id=server_id,
+                value=bytes(row.value),
+                updated_at=from_micros(row.updated_at),
+            )
+            for row in rows
+        }
 
     async def put(
         self,
@@ -103,10 +119,32 @@ class StateStore:
 
         return await self._database.write(put, durable=durable)
 
-    async def delete(self, server_id: str, key: str) -> None:
-        """Forgets one value of this server."""
+    async def claim(
+        self,
+        server_id: str,
+        key: str,
+        value: bytes,
+        now: datetime,
+        *,
+        since: datetime | None = None,
+        other: bool = False,
+    ) -> bool:
+        """Keeps a value where none is under `key` that was kept at `since` or later; with `other`
+        also where another one is. Whether it was kept: of several processes at once, one's is."""
+        row = {
+            "server_id": server_id,
+            "key": key,
+            "value": value,
+            "updated_at": to_micros(now),
+            "stale": to_micros(since) if since else 0,
+            "other": other,
+        }
+        return await self._database.write(lambda c: c.execute(self._claim, row).rowcount > 0)
+
+    async def delete(self, server_id: str, key: str) -> bool:
+        """Forgets one value of this server; whether it was there."""
         statement = delete(server_state).where(_C.key == key, _C.server_id == server_id)
-        await self._database.write(lambda c: c.execute(statement))
+        return await self._database.write(lambda c: c.execute(statement).rowcount > 0)
 
     async def list(self, server_id: str | None) -> Sizes:
         """What is kept for one server, or for all with None, in order of the keys."""
@@ -132,9 +170,9 @@ class StateStore:
         return await self._database.write(lambda c: c.execute(statement).rowcount)
 
 
-def _put_statement(lock: str) -> TextClause:
+def _put_statement(lock: str, unless: str = "") -> TextClause:
     # With types: PostgreSQL can't guess those of a select's parameters.
-    return text(_PUT.format(lock=lock)).bindparams(
+    return text(_PUT.format(lock=lock, unless=unless)).bindparams(
         bindparam("key", type_=String),
         bindparam("server_id", type_=String),
         bindparam("value", type_=LargeBinary),

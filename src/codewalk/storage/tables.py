@@ -21,7 +21,7 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION: Final = "0001"
+SCHEMA_VERSION: Final = "0005"
 """The newest migration's name. A store that says so needs no migration, and no Alembic import."""
 
 ACTIVE: Final = "active_server_id"
@@ -56,6 +56,14 @@ servers: Final = Table(
     # Sealed by the vault; never plain text.
     Column("basic_auth_password", String),
     Column("managed", Boolean, nullable=False),
+    # How it is checked; NULL is the default, whatever that is by then.
+    Column("check_interval", Float),
+    Column("check_timeout", Float),
+    Column("check_rise", Integer),
+    Column("check_fall", Integer),
+    Column("snoozed_until", BigInteger),
+    # `on` or `off`; NULL is the default.
+    Column("tell_me", String),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
 )
@@ -79,6 +87,7 @@ server_health: Final = Table(
     Column("checked_at", BigInteger),
     Column("since", BigInteger),
     Column("failures", Integer, nullable=False),
+    Column("successes", Integer, nullable=False, server_default="0"),
 )
 
 server_state: Final = Table(
@@ -88,6 +97,59 @@ server_state: Final = Table(
     Column("server_id", ForeignKey("servers.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("value", LargeBinary, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+)
+
+# Minutes of the last day, and hours. One by one they'd be millions: an integer is a byte or two in
+# SQLite, and the rows lie in the primary key's own tree.
+health_periods: Final = Table(
+    "health_periods",
+    METADATA,
+    Column("server_id", ForeignKey("servers.id", ondelete="CASCADE"), primary_key=True),
+    Column("span_s", Integer, primary_key=True),
+    Column("begins_at", BigInteger, primary_key=True),
+    Column("checks", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("answers", Integer, nullable=False),
+    Column("up_ms", BigInteger, nullable=False),
+    Column("down_ms", BigInteger, nullable=False),
+    Column("latency_min_us", BigInteger),
+    Column("latency_sum_us", BigInteger, nullable=False),
+    Column("latency_p95_sum_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+health_transitions: Final = Table(
+    "health_transitions",
+    METADATA,
+    Column("server_id", ForeignKey("servers.id", ondelete="CASCADE"), primary_key=True),
+    Column("changed_at", BigInteger, primary_key=True),
+    Column("from_state", String, nullable=False),
+    Column("to_state", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("detail", String),
+    Column("version", String),
+    sqlite_with_rowid=False,
+)
+
+health_recent: Final = Table(
+    "health_recent",
+    METADATA,
+    Column("server_id", ForeignKey("servers.id", ondelete="CASCADE"), primary_key=True),
+    # The last checks as `health.tape` packs them, in base64: 12 bytes are 16 characters, so that
+    # the database itself can append some and drop the first.
+    Column("checks", String, nullable=False),
+)
+
+hooks: Final = Table(
+    "hooks",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    # Sealed by the vault: the URL, or the program and its arguments.
+    Column("target", String, nullable=False),
+    # Words with a blank between.
+    Column("events", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
 )
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

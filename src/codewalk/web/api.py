@@ -1,6 +1,8 @@
 """The HTTP API of the local app, under `/api/v1`: the use cases, and nothing but them."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -9,19 +11,31 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 import codewalk
 from codewalk.errors import NoActiveServer
+from codewalk.health.history import History, parse_since
 from codewalk.web import live
 from codewalk.web.deps import Core, Events, ServerId, Streams, exactly
-from codewalk.web.models import (
+from codewalk.web.requests import (
     ActiveChoice,
-    Alive,
     DefaultChoice,
+    HistoryQuery,
+    NewPlace,
     NewServer,
+    NewSession,
+    ServerChange,
+    SessionQuery,
+    Snooze,
+    WorkQuery,
+)
+from codewalk.web.responses import (
+    Alive,
+    HistoryBody,
+    ModelListBody,
     NoDefault,
+    ProjectListBody,
     RemovedBody,
     ServerBody,
-    ServerChange,
+    SessionBody,
     SessionListBody,
-    SessionQuery,
 )
 
 PREFIX: Final = "/api/v1"
@@ -67,10 +81,54 @@ async def remove_server(app: Core, server_id: ServerId) -> Any:
     return removed.to_json()
 
 
+@router.post("/servers/{id}/restore", response_model=ServerBody)
+async def restore_server(app: Core, server_id: ServerId) -> Any:
+    """Undoes a removal, for ten seconds after it, and only in the app that removed the server."""
+    server = await app.restore_server(server_id)
+    return server.to_json()
+
+
+@router.post("/servers/{id}/move", response_model=ServerBody)
+async def move_server(app: Core, server_id: ServerId, body: NewPlace) -> Any:
+    """Puts a server right before another in the list, or at its end."""
+    before = None if body.before is None else exactly(app, body.before).id
+    server = await app.move_server(exactly(app, server_id).id, before=before)
+    return server.to_json()
+
+
 @router.post("/servers/{id}/check", response_model=ServerBody)
 async def check_server(app: Core, server_id: ServerId) -> Any:
     """Checks a server now. That it is unhealthy is an answer, not an error."""
     server = await app.check(exactly(app, server_id).id)
+    return server.to_json()
+
+
+@router.get("/servers/{id}/history", response_model=HistoryBody)
+async def show_history(
+    app: Core, server_id: ServerId, query: Annotated[HistoryQuery, Query()]
+) -> Any:
+    """A server's uptime, transitions, counts by the minute or hour, and last checks."""
+    since = None if query.since is None else parse_since(query.since, datetime.now(UTC))
+    history = await app.history(exactly(app, server_id).id, since=since)
+    # Thousands of lines, made where nobody waits for them.
+    return await asyncio.to_thread(_written, history)
+
+
+def _written(history: History) -> JSONResponse:
+    return JSONResponse(history.to_json())
+
+
+@router.put("/servers/{id}/snooze", response_model=ServerBody)
+async def snooze_server(app: Core, server_id: ServerId, body: Snooze) -> Any:
+    """Has nothing told of a server until a moment: no toast, no notification, no hook."""
+    server = await app.snooze(exactly(app, server_id).id, body.until)
+    return server.to_json()
+
+
+@router.delete("/servers/{id}/snooze", response_model=ServerBody)
+async def wake_server(app: Core, server_id: ServerId) -> Any:
+    """Has everything told of a server again."""
+    server = await app.snooze(exactly(app, server_id).id, None)
     return server.to_json()
 
 
@@ -120,7 +178,28 @@ async def clear_default(app: Core) -> Any:
 @router.get("/sessions", response_model=SessionListBody)
 async def list_sessions(app: Core, query: Annotated[SessionQuery, Query()]) -> Any:
     """The active server's sessions, newest first."""
-    found = await app.sessions(query.directory, cached=query.cached)
+    found = await app.work.sessions(query.directory, cached=query.cached, server_id=query.server_id)
+    return found.to_json()
+
+
+@router.post("/sessions", response_model=SessionBody, status_code=201)
+async def make_session(app: Core, body: NewSession) -> Any:
+    """Makes a session on the active server, if that is the one that is meant."""
+    session = await app.work.new_session(body.directory, title=body.title, server_id=body.server_id)
+    return session.to_json()
+
+
+@router.get("/projects", response_model=ProjectListBody)
+async def list_projects(app: Core, query: Annotated[WorkQuery, Query()]) -> Any:
+    """The active server's projects, the last one worked in first."""
+    found = await app.work.projects(cached=query.cached, server_id=query.server_id)
+    return found.to_json()
+
+
+@router.get("/models", response_model=ModelListBody)
+async def list_models(app: Core, query: Annotated[WorkQuery, Query()]) -> Any:
+    """The models that the active server's connected providers offer, and the one selected."""
+    found = await app.work.models(cached=query.cached, server_id=query.server_id)
     return found.to_json()
 
 

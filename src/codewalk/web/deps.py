@@ -11,6 +11,7 @@ from codewalk.errors import ServerNotFound
 from codewalk.events import Event
 from codewalk.view import Server
 from codewalk.web import live, views
+from codewalk.web.theme import theme_of
 
 
 def _core(request: Request) -> App:
@@ -25,7 +26,7 @@ def _streams(request: Request) -> live.Streams:
 
 def _views(request: Request) -> views.Views:
     found: views.Views = request.app.state.views
-    return found
+    return found.themed(theme_of(request))
 
 
 async def _listening(app: Annotated[App, Depends(_core)]) -> AsyncIterator[asyncio.Queue[Event]]:
@@ -46,7 +47,7 @@ def exactly(app: App, server_id: str) -> Server:
 
     Raises `ServerNotFound`.
     """
-    found = next((server for server in app.servers() if server.id == server_id), None)
+    found = app.known(server_id)
     if found is None:
         raise ServerNotFound(f"No server has the id {server_id!r}.", value=server_id)
     return found

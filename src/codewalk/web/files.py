@@ -1,5 +1,6 @@
 """The files that the pages are made of, read with this module: nothing waits for a disk later."""
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,21 +8,31 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+WORTH_PACKING: Final = 500
+"""Bytes from which on a body is sent packed: a smaller one fits into a packet as it is."""
+
 _HERE: Final = Path(__file__).parent
 
 # Said here: what a system says of its files' types can be anything, on Windows text/plain for .js.
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
+    {
+        ".css": "text/css",
+        ".js": "text/javascript",
+        ".png": "image/png",
+        ".svg": "image/svg+xml",
+        ".txt": "text/plain",
+        ".webmanifest": "application/manifest+json",
+    }
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asset:
-    """A file for browsers; `version` changes with its content."""
+    """A file for browsers; `packed` is its body as gzip makes it, None where that saves nothing."""
 
     body: bytes
+    packed: bytes | None
     media_type: str
-    version: str
 
 
 def _read_templates(folder: Path) -> Mapping[str, str]:
@@ -41,20 +52,27 @@ def _read_assets(folder: Path) -> Mapping[str, Asset]:
 
 def _read_asset(path: Path) -> Asset:
     body = path.read_bytes()
-    return Asset(
-        body=body,
-        media_type=_TYPES[path.suffix],
-        version=hashlib.sha256(body).hexdigest()[:12],
-    )
+    packed = gzip.compress(body, mtime=0)
+    saves = len(body) >= WORTH_PACKING and len(packed) < 0.9 * len(body)
+    return Asset(body=body, packed=packed if saves else None, media_type=_TYPES[path.suffix])
+
+
+def _version(assets: Mapping[str, Asset]) -> str:
+    told = hashlib.sha256()
+    for path, asset in assets.items():
+        told.update(f"{path}\0{len(asset.body)}\0".encode() + asset.body)
+    return told.hexdigest()[:12]
 
 
 TEMPLATES: Final = MappingProxyType(_read_templates(_HERE / "templates"))
 """The text of each template by its name."""
 
 ASSETS: Final = MappingProxyType(_read_assets(_HERE / "static"))
-"""Each file below `/static/` by its path there."""
+"""Each file for browsers by its path below `static/`."""
 
-ADDRESSES: Final = MappingProxyType(
-    {path: f"/static/{path}?v={asset.version}" for path, asset in ASSETS.items()}
-)
-"""Where each is to be had, with its version, so that browsers may keep it for good."""
+VERSION: Final = _version(ASSETS)
+"""Of all of them together. A script names another by its place beside it, so with one version in
+the path a page never runs scripts of two versions."""
+
+ADDRESSES: Final = MappingProxyType({path: f"/static/{VERSION}/{path}" for path in ASSETS})
+"""Where each is to be had, for good: another version has other addresses."""

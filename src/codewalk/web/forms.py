@@ -15,15 +15,24 @@ from codewalk.errors import (
     InvalidValue,
     ServerUnreachable,
 )
+from codewalk.health.settings import BOUNDS, DEFAULTS, HealthSettings, read_setting
 from codewalk.health.status import HealthStatus
 from codewalk.servers.draft import Change
-from codewalk.servers.profile import DEFAULT_USERNAME, ServerProfile, without_userinfo
-from codewalk.web.models import Password, filled
+from codewalk.servers.profile import (
+    DEFAULT_USERNAME,
+    ServerProfile,
+    TellMe,
+    parse_url,
+    without_userinfo,
+)
+from codewalk.web.requests import Password, filled
 
 _FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(
     {InvalidURL: "url", InvalidCredentials: "password", InvalidValue: "label"}
 )
 """The field that an error is about, where it is about one."""
+
+_IN_THE_URL: Final = "A password in a URL isn't shown again: enter it here."
 
 
 class Typed(BaseModel):
@@ -37,7 +46,26 @@ class Typed(BaseModel):
     label: str = ""
     username: str = ""
     password: Password = None
+    interval: str = ""
+    timeout: str = ""
+    rise: str = ""
+    fall: str = ""
+    tell_me: Literal["", "on", "off", "default"] = ""
     action: Literal["test", "save", "anyway", "forget"] = "save"
+    instead: str = ""
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether the form had the part on checks and notifications, whose fields may all be empty:
+        what is empty isn't told from what isn't there."""
+        return bool(self.tell_me)
+
+    @property
+    def meant(self) -> "Typed":
+        """With the URL that was offered instead, to be tried out, where that was taken."""
+        if not self.instead:
+            return self
+        return self.model_copy(update={"url": self.instead, "action": "test", "instead": ""})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,41 +74,79 @@ class ServerForm:
 
     heading: str
     address: str
+    preview: str
     url: str = ""
     label: str = ""
     username: str = DEFAULT_USERNAME
     has_password: bool = False
     errors: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
     found: HealthStatus | None = None
     offer_anyway: bool = False
+    suggestion: str | None = None
     password_typed: bool = False
+    checks: Mapping[str, str] | None = None
+    tell_me: str = ""
 
     @classmethod
     def empty(cls) -> Self:
-        return cls(heading="Add server", address="/servers/new")
+        return cls(heading="Add server", address="/servers/new", preview="/servers/preview")
+
+    @classmethod
+    def begun(cls, url: str, *, username: str = "", lost: bool = False) -> Self:
+        """With a URL that was typed elsewhere; `lost` is whether a password was taken out of it."""
+        typed = Typed(url=url, username=username or DEFAULT_USERNAME)
+        form = cls.empty().with_typed(typed)
+        return replace(form, hints={"password": _IN_THE_URL}) if lost else form
+
+    @property
+    def beginning(self) -> dict[str, str]:
+        """What to begin with, as an address may have it; the names are those of `begun`."""
+        known = {"url": self.url, "username": self.username, "lost": "true" if self.hints else ""}
+        if self.username == DEFAULT_USERNAME:
+            del known["username"]
+        return {name: value for name, value in known.items() if value}
 
     @classmethod
     def of(cls, profile: ServerProfile) -> Self:
         return cls(
             heading=f"Edit {profile.name}",
             address=f"/servers/{profile.id}/edit",
+            preview=f"/servers/{profile.id}/preview",
             url=profile.url,
             label=profile.label or "",
             username=profile.basic_auth_username,
             has_password=profile.basic_auth_password is not None,
+            checks=_shown(profile.health_check),
+            tell_me=profile.tell_me.value,
         )
 
+    @property
+    def has_settings(self) -> bool:
+        """Whether it says anything of checks and notifications but the defaults."""
+        return self.checks != _shown(DEFAULTS) or self.tell_me != TellMe.DEFAULT
+
     def with_typed(self, typed: Typed, **shown: Any) -> Self:
-        """With what was typed, but for a password, in the URL too: none is ever sent back."""
-        url = without_userinfo(typed.url).replace("***@", "") if "@" in typed.url else typed.url
+        """With what was typed, but for a password: none is ever sent back. A user name in the URL
+        goes to its own field, and a password there has to be entered in its."""
+        entered = _Entered.of(typed.url)
+        username = credentials(typed, self.username)["username"] or entered.username
+        lost = entered.password and filled(typed.password) is None
         return replace(
             self,
-            url=url,
+            url=entered.url,
             label=typed.label,
-            username=typed.username,
+            username=username or typed.username,
             password_typed=typed.password is not None,
+            hints={"password": _IN_THE_URL} if lost else {},
+            checks=_texts(typed) if self.checks and typed.has_settings else self.checks,
+            tell_me=typed.tell_me or self.tell_me,
             **shown,
         )
+
+    def tested(self, typed: Typed, found: HealthStatus, suggestion: str | None) -> Self:
+        """With what the check of the connection found."""
+        return self.with_typed(typed, found=found, suggestion=suggestion)
 
     def on_a_new_page(self) -> Self:
         """As a page of its own: what was typed as a password isn't there any more."""
@@ -92,8 +158,9 @@ class ServerForm:
     def refused(self, typed: Typed, exc: CodeWalkError) -> Self:
         """With what is wrong beside the field it is about."""
         errors = {_field_of(exc, typed): exc.message}
-        offer_anyway = isinstance(exc, ServerUnreachable)
-        return self.with_typed(typed, errors=errors, offer_anyway=offer_anyway)
+        if not isinstance(exc, ServerUnreachable):
+            return self.with_typed(typed, errors=errors)
+        return self.with_typed(typed, errors=errors, offer_anyway=True, suggestion=exc.suggestion)
 
 
 def credentials(typed: Typed, preset: str) -> dict[str, Any]:
@@ -107,11 +174,74 @@ def credentials(typed: Typed, preset: str) -> dict[str, Any]:
 
 
 def change_of(typed: Typed, profile: ServerProfile) -> Change:
-    """What the form changes; an empty password field keeps the password."""
+    """What the form changes; an empty password field keeps the password, an empty setting of the
+    checks is its default.
+
+    Raises `InvalidValue` for such a setting; `wrong_settings` tells which before.
+    """
+    tell_me = TellMe(typed.tell_me) if typed.tell_me else None
+    fixed = Change(url=typed.url, label=typed.label, tell_me=tell_me)
     if typed.action == "forget":
-        return Change(url=typed.url, label=typed.label, no_auth=True)
+        return replace(fixed, no_auth=True, health_check=_settings_of(typed, profile))
     given = credentials(typed, profile.basic_auth_username)
-    return Change(url=typed.url, label=typed.label, **given)
+    return replace(fixed, health_check=_settings_of(typed, profile), **given)
+
+
+def wrong_settings(typed: Typed, profile: ServerProfile) -> dict[str, str]:
+    """What is wrong with each setting of the checks, by its name."""
+    wrong = {}
+    for name, text in _entered_settings(typed, profile).items():
+        try:
+            profile.health_check.changed({name: _read(name, text)})
+        except InvalidValue as exc:
+            wrong[name] = exc.message
+    return wrong
+
+
+def _settings_of(typed: Typed, profile: ServerProfile) -> Mapping[str, float | None]:
+    entered = _entered_settings(typed, profile)
+    return {name: _read(name, text) for name, text in entered.items()}
+
+
+def _entered_settings(typed: Typed, profile: ServerProfile) -> Mapping[str, str]:
+    """Those that were really changed. A form without them, a program's say, changes none."""
+    if not typed.has_settings:
+        return {}
+    before = _shown(profile.health_check)
+    return {name: text for name, text in _texts(typed).items() if text != before[name]}
+
+
+def _texts(typed: Typed) -> Mapping[str, str]:
+    return {name: getattr(typed, name).strip() for name in BOUNDS}
+
+
+def _read(name: str, text: str) -> float | None:
+    return read_setting(name, text) if text else None
+
+
+def _shown(settings: HealthSettings) -> Mapping[str, str]:
+    return {name: f"{value:g}" for name, value in settings.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Entered:
+    """A URL as it may be shown again, and what else stood in it."""
+
+    url: str
+    username: str | None = None
+    password: bool = False
+
+    @classmethod
+    def of(cls, typed: str) -> Self:
+        try:
+            parsed = parse_url(typed)
+        except InvalidURL:
+            # Whatever stands before an at sign may hold a password.
+            shown = without_userinfo(typed)
+            return cls(url=shown, password=shown != typed)
+        if not (parsed.username or parsed.password):
+            return cls(url=typed)
+        return cls(url=parsed.url, username=parsed.username, password=parsed.password is not None)
 
 
 def _field_of(exc: CodeWalkError, typed: Typed) -> str:

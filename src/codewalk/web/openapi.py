@@ -7,8 +7,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from codewalk.web.models import ProblemBody
 from codewalk.web.problems import MEDIA_TYPE
+from codewalk.web.responses import ProblemBody
 
 _MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -25,6 +25,9 @@ _MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
         503: "The store can't be read or written",
     }
 )
+
+_OF_THE_ACTIVE: Final = ("/sessions", "/projects", "/models")
+"""What is asked of the active server."""
 
 _ALWAYS: Final = (401, 403, 413, 422, 500, 503)
 
@@ -68,8 +71,8 @@ def _specific(path: str, operation: dict[str, Any]) -> set[int]:
         found |= {400, 409, 404}
     if "{id}" in path:
         found |= {404, 409}
-    if "requestBody" in operation or path.endswith("/sessions"):
+    if "requestBody" in operation or path.endswith(_OF_THE_ACTIVE):
         found |= {502}
-    if path.endswith(("/sessions", "/active")):
+    if path.endswith((*_OF_THE_ACTIVE, "/active")):
         found |= {409}
     return found

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from codewalk.errors import (
     AmbiguousReference,
     CodeWalkError,
+    HookFailed,
     InvalidInput,
     NoActiveServer,
     NotFound,
@@ -35,6 +36,7 @@ STATUSES: Final[Mapping[type[CodeWalkError], int]] = MappingProxyType(
         NoActiveServer: 409,
         Refused: 409,
         Unauthorized: 401,
+        HookFailed: 502,
         ServerUnreachable: 502,
         Unavailable: 503,
     }

@@ -38,8 +38,8 @@ CONTENT_POLICY: Final = (
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[str, Problem], Response]
-"""Makes the response to a path that tells of a problem."""
+Answer = Callable[[Scope, Problem], Response]
+"""Makes the response to a request that tells of a problem."""
 
 
 def is_api(path: str) -> bool:
@@ -53,6 +53,16 @@ def is_same_origin(headers: Headers) -> bool:
         return site == "same-origin"
     # Browsers leave that out towards plain HTTP off loopback; `Origin` they send with any change.
     return headers.get("origin") == f"http://{headers.get('host', '')}"
+
+
+def is_foreign(headers: Headers) -> bool:
+    """Whether a browser says that another site's page, or another port's, made the request."""
+    return headers.get("sec-fetch-site") in ("same-site", "cross-site")
+
+
+def is_visit(headers: Headers) -> bool:
+    """Whether a browser is to show the answer as a page of its own."""
+    return headers.get("sec-fetch-dest", "document") == "document"
 
 
 class Guard:
@@ -82,33 +92,34 @@ class Guard:
                 log.exception("A request failed")
             if guarded.started:
                 raise
-            response = self._answer(scope["path"], problem)
+            response = self._answer(scope, problem)
         await response(scope, receive, guarded)
 
     def _refuse(self, scope: Scope) -> Response | None:
         """The answer to a request that doesn't come through, None for one that does."""
         headers, path, port = Headers(scope=scope), scope["path"], scope["server"][1]
         if not self._access.knows_host(headers.get("host", ""), port):
-            return self._forbid(path, "This address isn't one that CodeWalk is known by.")
+            return self._forbid(scope, "This address isn't one that CodeWalk is known by.")
         if int(_digits(headers.get("content-length"))) > MAX_BODY:
             raise HTTPException(413)
         if path in OPEN or path.startswith(STATIC):
             return None
         bears = self._access.bears_token(headers)
         if bears is not None:
-            return None if bears else self._deny(path)
+            return None if bears else self._deny(scope)
         by_cookie = self._access.bears_cookie(headers, port)
         if scope["method"] in SAFE and not is_api(path):
             redirect = self._take_token(scope, port, by_cookie=by_cookie)
             if redirect:
                 return redirect
         if not by_cookie:
-            return self._deny(path)
+            return self._deny(scope)
         if scope["method"] not in SAFE and not is_same_origin(headers):
-            return self._forbid(path, "This change didn't come from one of CodeWalk's own pages.")
-        if is_api(path) and headers.get("sec-fetch-site") in ("same-site", "cross-site"):
-            # To ask a server is no change, but it costs that server and fills the cache.
-            return self._forbid(path, "This request came from another site's page.")
+            return self._forbid(scope, "This change didn't come from one of CodeWalk's own pages.")
+        if is_foreign(headers) and (is_api(path) or not is_visit(headers)):
+            # What is read there stays hidden from it, but a list costs its server, and a page or
+            # an event stream costs this app. A link may lead here.
+            return self._forbid(scope, "This request came from another site's page.")
         return None
 
     def _take_token(self, scope: Scope, port: int, *, by_cookie: bool) -> Response | None:
@@ -126,14 +137,14 @@ class Guard:
             self._access.let_in(response, port)
         return response
 
-    def _deny(self, path: str) -> Response:
+    def _deny(self, scope: Scope) -> Response:
         error = Unauthorized("The access token is missing or wrong.")
-        response = self._answer(path, problem_of(error))
+        response = self._answer(scope, problem_of(error))
         response.headers["www-authenticate"] = "Bearer"
         return response
 
-    def _forbid(self, path: str, detail: str) -> Response:
-        return self._answer(path, Problem(status=403, code=Unauthorized.code, detail=detail))
+    def _forbid(self, scope: Scope, detail: str) -> Response:
+        return self._answer(scope, Problem(status=403, code=Unauthorized.code, detail=detail))
 
 
 class _Sender:
@@ -166,8 +177,7 @@ class _Sender:
     def _caching(self, headers: Headers, status: int) -> str:
         if not self._scope["path"].startswith(STATIC) or status >= 400:
             return headers.get("cache-control", "no-store")
-        versioned = self._scope["query_string"].startswith(b"v=")
-        return "public, max-age=31536000, immutable" if versioned else "no-cache"
+        return "public, max-age=31536000, immutable"  # its address has its version
 
 
 def _limited(receive: Receive) -> Receive:

@@ -3,27 +3,32 @@
 import asyncio
 import socket
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Final
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 import codewalk
 from codewalk.app import App
 from codewalk.errors import CodeWalkError
 from codewalk.secret import Secret
-from codewalk.web import api, openapi, pages
+from codewalk.web import api, appearance, assets, history, home, manager, metrics, openapi, pages
 from codewalk.web.access import Access
-from codewalk.web.answers import is_htmx
+from codewalk.web.answers import is_htmx, parts
+from codewalk.web.files import WORTH_PACKING
 from codewalk.web.live import Streams
 from codewalk.web.problems import Problem, problem_of, problem_response
 from codewalk.web.security import Guard, is_api
-from codewalk.web.views import Notice, Views
+from codewalk.web.shown import Notice
+from codewalk.web.theme import theme_of
+from codewalk.web.views import Views
 
 GRACE: Final = 1
 """Seconds that a request under way has left when the app stops."""
@@ -53,16 +58,20 @@ def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
     )
     web.state.core = app
     web.state.streams = Streams()
-    web.state.views = views = Views()
+    web.state.views = views = Views(recent=app.recent_states)
     web.include_router(api.router)
-    web.include_router(pages.router)
+    for room in (pages, manager, history, home, appearance, assets, metrics):
+        web.include_router(room.router)
     # Made when it is first asked for: most starts never need it.
     web.state.openapi = cache(lambda: openapi.document(web))
     web.state.access = access = Access(token, hosts)
+    # What is added last is outermost: the guard's headers are on packed answers too. Event streams
+    # stay as they are: what happens is told as it happens.
+    web.add_middleware(GZipMiddleware, minimum_size=WORTH_PACKING, compresslevel=4)
     web.add_middleware(
         Guard,
         access=access,
-        answer=lambda path, problem: _answer(views, path, problem),
+        answer=lambda scope, problem: _answer(views, scope, problem),
     )
     return web
 
@@ -75,6 +84,9 @@ async def serve(
     Event streams end at once; other requests under way have `GRACE` seconds. The caller handles
     signals. Nothing is logged of the requests: an address may carry the token.
     """
+    # asyncio sets it for a socket that says it is TCP's, which `socket.create_server`'s doesn't. A
+    # body that comes after its head would wait for the head's acknowledgement: 40 ms for each page.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         web,
         access_log=False,
@@ -90,7 +102,10 @@ async def serve(
     try:
         await server.serve([sock])
     except asyncio.CancelledError:
-        # What the requests under way work with is about to be closed.
+        # What the requests under way work with is about to be closed. The socket is the caller's:
+        # listened on any longer, its number may soon be another's.
+        for listener in server.servers if server.started else ():
+            listener.close()
         for task in server.server_state.tasks:
             task.cancel()
         raise
@@ -120,6 +135,14 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._ready()
 
+    async def main_loop(self) -> None:
+        # uvicorn's own looks ten times a second whether it is to stop. A tick numbered 0 also
+        # brings the `Date` header up to date, which tells seconds.
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._stop.wait()
+
     async def on_tick(self, counter: int) -> bool:
         if self._stop.is_set():
             self._streams.close()
@@ -130,15 +153,17 @@ class _Server(uvicorn.Server):
 async def _explain(request: Request, exc: Exception) -> Response:
     headers = exc.headers if isinstance(exc, HTTPException) else None
     views: Views = request.app.state.views
-    problem = problem_of(exc)
-    if is_htmx(request):
-        notice = views.live_notice(Notice(text=problem.detail))
-        return HTMLResponse(notice, problem.status)
-    response = _answer(views, request.url.path, problem)
+    response = _answer(views, request.scope, problem_of(exc))
     response.headers.update(headers or {})
     return response
 
 
-def _answer(views: Views, path: str, problem: Problem) -> Response:
-    """A problem as a program reads it, or as a page."""
-    return problem_response(problem) if is_api(path) else views.error_page(problem)
+def _answer(views: Views, scope: Scope, problem: Problem) -> Response:
+    """A problem as a program reads it, as a notice in the page that asks, or as a page."""
+    connection = HTTPConnection(scope)
+    if is_api(scope["path"]):
+        return problem_response(problem)
+    if is_htmx(connection):
+        notice = views.live_notice(Notice(text=problem.detail))
+        return parts(notice, status=problem.status)
+    return views.themed(theme_of(connection)).error_page(problem)

@@ -1,246 +1,286 @@
 """Values to HTML. What a server sent or a user typed is escaped here, and marked up nowhere."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, Self
 
 from fastapi.responses import HTMLResponse
 from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 import codewalk
-from codewalk.app import App
-from codewalk.errors import NoActiveServer, Superseded
-from codewalk.health.status import HealthStatus, Reason, State, rfc3339
+from codewalk.health.chart import bar, bar_lines
+from codewalk.health.history import Check
+from codewalk.health.settings import DEFAULTS
+from codewalk.health.status import HealthStatus, State, rfc3339
 from codewalk.view import Server, in_switching_order
 from codewalk.web.files import ADDRESSES, TEMPLATES
+from codewalk.web.forms import ServerForm
+from codewalk.web.icons import LOGO, icon
+from codewalk.web.news import MORE, Told, more_told
+from codewalk.web.past import HEIGHT, WIDTH, Past, Range
 from codewalk.web.problems import Problem
-from codewalk.workspace.sessions import SessionList
-
-MAX_SESSIONS: Final = 100
-"""Sessions on the page; the newest ones."""
+from codewalk.web.shown import PAGE, Frame, Home, Notice
+from codewalk.web.theme import GROUNDS, Theme
+from codewalk.web.words import (
+    LINKS,
+    age,
+    axis,
+    duration,
+    milliseconds,
+    moment,
+    opencode_address,
+    sentence,
+    short_path,
+    until,
+    watched,
+)
 
 MANY: Final = 8
 """Servers from which on their list can be searched."""
 
+FIRST_ROWS: Final = 20
+"""Rows that a browser with scripts has before it can show anything: more than a screen has."""
+
+MOST_PICKS: Final = 30
+"""Servers in the switcher as a page is painted; it asks for all of them when it opens."""
+
+MOST_MODELS: Final = 500
+"""Models in the picker."""
+
 FRESH: Final = 15.0
 """Seconds for which a list that was fetched counts as what the server has now."""
 
-SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
-    {
-        Reason.OK: "Ready to use.",
-        Reason.UNCHECKED: "Not checked yet.",
-        Reason.REFUSED: "Nothing listens at this address.",
-        Reason.TIMEOUT: "No answer in time.",
-        Reason.DNS: "The host name isn't known.",
-        Reason.TLS: "No secure connection could be made.",
-        Reason.UNREACHABLE: "The server can't be reached.",
-        Reason.AUTH_REQUIRED: "The server asks for a password, and none is stored.",
-        Reason.AUTH_REJECTED: "The server refused the stored user name or password.",
-        Reason.NOT_OPENCODE: "Something answers, but it isn't an OpenCode server.",
-        Reason.SERVER_ERROR: "The server answered with an error of its own.",
-        Reason.INCOMPATIBLE: "CodeWalk can't talk to this OpenCode release.",
-        Reason.OFFLINE: "This machine has no network.",
-    }
-)
-"""For a status without a detail of its own."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
-    """Everything that the first page shows, taken at one moment: one server's sessions at most.
-
-    `trouble` says why the sessions couldn't be fetched; `news` is about the managed local server.
-    """
-
-    servers: list[Server]
-    active: Server | None
-    sessions: SessionList | None
-    generation: int
-    trouble: str | None = None
-    news: str | None = None
-
-    @property
-    def stamp(self) -> str:
-        """Differs where what is shown differs, but for when servers were last checked."""
-        fetched = self.sessions.fetched_at if self.sessions else None
-        seen = [visible(server) for server in self.servers]
-        told = repr((seen, self.generation, fetched, self.trouble, self.news))
-        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-async def take_snapshot(app: App, *, trouble: str | None = None) -> Snapshot:
-    """What is, with the active server's sessions as last fetched. Raises `StorageError`."""
-    sessions = await _cached_sessions(app)
-    # Nothing is awaited from here on: all that is in a snapshot is of one moment.
-    return Snapshot(
-        servers=app.servers(),
-        active=app.active(),
-        sessions=sessions,
-        generation=app.generation.number,
-        trouble=trouble,
-        news=app.local_news,
-    )
-
-
-async def _cached_sessions(app: App) -> SessionList | None:
-    """The active server's, whichever that is once they are read; None without one."""
-    while app.active():
-        with suppress(Superseded, NoActiveServer):
-            return await app.sessions(cached=True)
-    return None
-
-
-def take_servers(app: App) -> Snapshot:
-    """What is, without the sessions."""
-    return Snapshot(
-        servers=app.servers(),
-        active=app.active(),
-        sessions=None,
-        generation=app.generation.number,
-        news=app.local_news,
-    )
-
 
 class Views:
-    """The templates. The macros under `parts/` serve pages and live updates alike."""
+    """The templates. The macros under `parts/` serve pages and live updates alike.
 
-    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    `recent` gives what a server's last checks said of it, oldest first, for the bar in its row.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        recent: Callable[[str], Sequence[State]] = lambda _: (),
+    ) -> None:
         self._now = now
-        env = Environment(
-            loader=DictLoader(TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        env.filters |= {"age": age, "rfc3339": rfc3339, "sentence": sentence, "local_path": _short}
-        env.filters["in_switching_order"] = in_switching_order
-        env.globals |= {"asset": ADDRESSES, "many": MANY, "version": codewalk.__version__}
-        self._templates = {name: env.get_template(name) for name in TEMPLATES}
+        self._theme = Theme.SYSTEM
+        self._templates = _templates()
+        self._recent = recent
+
+    def themed(self, theme: Theme) -> Self:
+        """The same, for a browser that has its pages light or dark."""
+        views = copy(self)
+        views._theme = theme  # noqa: SLF001 - its own copy
+        return views
+
+    # Whole pages
 
     def page(self, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        return HTMLResponse(
-            self._templates[name].render({"notice": None, "now": self._now()} | values), status
-        )
+        common = {"notice": None, "place": "", "about": "", "now": self._now()}
+        common["theme"] = self._theme
+        return HTMLResponse(self._templates[name].render(common | values), status)
 
-    def servers_page(
-        self, shown: Snapshot, *, status: int = 200, notice: "Notice | None" = None
+    def servers_page(self, frame: Frame, *, status: int = 200, **shown: Any) -> HTMLResponse:
+        """The list of servers.
+
+        `shown` may have a `notice`, the profile that was `removed`, and the status that was found
+        where the user let CodeWalk have `looked`.
+        """
+        values = {"removed": None, "looked": None, "recent": self._recent} | shown
+        return self.page("servers.html", status=status, frame=frame, place="servers", **values)
+
+    def home_page(
+        self, frame: Frame, home: Home, *, status: int = 200, notice: Notice | None = None
     ) -> HTMLResponse:
-        values = {"shown": shown, "notice": notice, "sessions": self._sessions(shown)}
-        return self.page("servers.html", status=status, **values)
+        values = {"frame": frame, "notice": notice, "place": "home"}
+        fetched = self._fetched(home)
+        return self.page("home.html", status=status, home=home, fetched=fetched, **values)
+
+    def server_page(self, frame: Frame, past: Past, checks: Sequence[Check]) -> HTMLResponse:
+        """One server: how it is and how it has been."""
+        server = past.server
+        shown: dict[str, Any] = {"server": server, "past": past, "cells": bar(checks)}
+        return self.page("server.html", frame=frame, about=server.id, **shown)
 
     def error_page(self, problem: Problem) -> HTMLResponse:
         return self.page("error.html", status=problem.status, problem=problem)
 
     # Parts of a page, each in an envelope that tells htmx where it goes
 
-    def live_servers(self, shown: Snapshot) -> str:
-        parts = self._parts("parts/server.html")
-        html = parts.server_list(shown, self._now())
-        return _part("servers", html) + self.live_picks(shown.servers)
-
-    def live_rows(self, servers: Iterable[Server]) -> str:
-        """Each server's row in the list and its place in the switcher."""
-        row, pick = self._parts("parts/server.html"), self._parts("parts/switcher.html")
-        now = self._now()
-        return "".join(
-            _part(f"server-{s.id}", row.server_row(s, now)) + _part(f"pick-{s.id}", pick.pick(s))
-            for s in servers
+    def live_servers(self, frame: Frame) -> str:
+        return _part(
+            "servers",
+            self._parts("server").server_list(frame, self._now(), self._recent),
         )
 
-    def live_picks(self, servers: Iterable[Server]) -> str:
-        """All of the switcher's list, in its order."""
-        html = self._parts("parts/switcher.html").picks(in_switching_order(servers))
-        return _part("picks", html)
+    def live_rows(self, servers: Iterable[Server]) -> str:
+        parts, now = self._parts("server"), self._now()
+        return "".join(
+            _part(f"server-{s.id}", parts.server_row(s, now, self._recent)) for s in servers
+        )
+
+    def live_statuses(self, servers: Iterable[Server]) -> str:
+        """What rows report: less than a row, where nothing else of it changed."""
+        parts, now = self._parts("server"), self._now()
+        return "".join(_part(f"status-{s.id}", parts.status(s, now, self._recent)) for s in servers)
+
+    def live_menu(self, server: Server) -> str:
+        """What can be done to a server, for its menu in the list."""
+        menu: Markup = self._parts("server").menu(server)
+        return menu
 
     def live_pulses(self, servers: Iterable[Server]) -> str:
-        parts, now = self._parts("parts/server.html"), self._now()
-        return "".join(_part(f"pulse-{s.id}", parts.pulse(s, now)) for s in servers)
+        parts, now = self._parts("server"), self._now()
+        return "".join(_part(f"pulse-{s.id}", parts.pulse(s, now, self._recent)) for s in servers)
 
-    def live_sessions(self, shown: Snapshot) -> str:
-        html = self._parts("parts/sessions.html").session_list(self._sessions(shown), self._now())
-        return _part("sessions", html) + self._chrome(shown)
+    def live_switcher(self, frame: Frame, *, known: str) -> str:
+        """The switcher's list, if it isn't `known` by its stamp, and when to ask for it again."""
+        parts = self._parts("switcher")
+        again = _part_at("#picks-again", parts.again(frame.stamp), swap="outerHTML settle:0")
+        if known == frame.stamp:
+            return again
+        return _part("picks", parts.picks(in_switching_order(frame.servers))) + again
 
-    def live_notice(self, notice: "Notice | None") -> str:
-        return _part("notices", self._parts("parts/chrome.html").notices(notice))
+    def live_picks(self, servers: Iterable[Server]) -> str:
+        """Each server's place in the switcher."""
+        parts = self._parts("switcher")
+        return "".join(_part(f"pick-{s.id}", parts.pick(s)) for s in servers)
 
-    def live_form(self, form: Any) -> str:
-        return _part("server-form", self._parts("parts/form.html").server_form(form))
+    def live_button(self, frame: Frame) -> str:
+        """The switcher's button, which tells the active server."""
+        return _part("active", self._parts("switcher").button(frame.active))
 
-    def _chrome(self, shown: Snapshot) -> str:
-        return _part("active", self._parts("parts/switcher.html").button(shown.active))
+    def live_appearance(self, theme: Theme) -> str:
+        return _part("appearance", self._parts("appearance").appearance(theme))
 
-    def _sessions(self, shown: Snapshot) -> dict[str, Any]:
-        listing, active = shown.sessions, shown.active
-        found = listing.sessions if listing else ()
-        fetched = listing.fetched_at if listing else None
-        fresh = fetched is not None and (self._now() - fetched).total_seconds() < FRESH
-        down = active is not None and active.health.state is State.UNHEALTHY
-        return {
-            "active": active,
-            "trouble": shown.trouble or (sentence(active.health) if active and down else None),
-            "shown": found[:MAX_SESSIONS],
-            "total": len(found),
-            "fetched_at": fetched,
-            "fresh": fresh,
-            # Asked for once by the page itself; after a failure the user decides.
-            "wanted": active is not None and not fresh and not down and not shown.trouble,
-        }
+    def live_home(self, frame: Frame, home: Home, *, within: bool) -> str:
+        """All that a page shows with another home: of the same server, if it still shows that
+        (`within`), or in the place of whichever it shows."""
+        title = str(Markup("<title>{} · CodeWalk</title>").format(home.server.name))
+        html = self._parts("home").home(home, self._fetched(home), self._now())
+        place = f"#home-{home.server.id}" if within else ".home"
+        # A link that was followed in a list that scrolls within the page stays in view there.
+        main = _part_at(place, html, swap="outerHTML focusScroll:true show:top settle:0")
+        return title + main + self.live_button(frame) + self.live_notice(None)
+
+    def live_sessions(self, home: Home) -> str:
+        html = self._parts("home").sessions(home, self._fetched(home), self._now())
+        return _part(f"sessions-{home.server.id}", html)
+
+    def live_around(self, home: Home) -> str:
+        """What stands around the sessions: projects to choose from, and models."""
+        parts, server = self._parts("home"), home.server
+        projects = _part(f"projects-{server.id}", parts.projects(home))
+        return projects + _part(f"model-{server.id}", parts.model_picker(home))
+
+    def live_news(self, news: Sequence[Told], *, more: int) -> str:
+        """Toasts, each in the place of an earlier one about the same; `more` counts servers."""
+        parts = self._parts("news")
+        toasts = {told.place: parts.toast(told) for told in news}
+        if more:
+            toasts[MORE] = parts.more(MORE, more_told(more))
+        if not toasts:
+            return ""
+        gone = "".join(map(self.live_gone, toasts))
+        return gone + _part_at("#toasts", Markup().join(toasts.values()), swap="beforeend")
+
+    def live_now(self, server: Server, checks: Sequence[Check]) -> str:
+        """How a server is, on its own page."""
+        html = self._parts("history").now_part(server, bar(checks), self._now())
+        return _part(f"now-{server.id}", html)
+
+    def live_cells(self, server: Server, checks: Sequence[Check]) -> str:
+        """The last checks one by one, over the bar in a server's row."""
+        html = self._parts("history").sixty(server, bar(checks), self._now())
+        return _part_at(f"#status-{server.id} .facts > i", html, swap="innerMorph")
+
+    def live_past(self, past: Past) -> str:
+        """How it has been."""
+        html = self._parts("history").past_part(past, self._now())
+        return _part(f"past-{past.server.id}", html)
+
+    def live_look(self, usual: str, found: HealthStatus) -> str:
+        return _part("look", self._parts("first").look(usual, found))
+
+    def live_gone(self, target: str) -> str:
+        """Takes something out of the page."""
+        return _part_at(f"#{target}", Markup(), swap="delete")
+
+    def live_notice(self, notice: Notice | None) -> str:
+        return _part("notices", self._parts("chrome").notices(notice))
+
+    def live_form(self, form: ServerForm) -> str:
+        return _part("server-form", self._parts("form").server_form(form))
+
+    def live_told(self, field: str, *, error: str = "", fine: str = "") -> str:
+        """What is said of a field of the form while somebody types there."""
+        return _part(f"{field}-told", self._parts("form").about(field, error, fine))
+
+    def _fetched(self, home: Home) -> dict[str, Any]:
+        """How old the list is, and whether the page shall ask for a newer one by itself."""
+        at = home.listing.fetched_at
+        down = bool(home.trouble) or home.server.health.state is State.UNHEALTHY
+        fresh = at is not None and not down and (self._now() - at).total_seconds() < FRESH
+        # Asked for once by the page itself; after a failure the user decides.
+        return {"at": at, "fresh": fresh, "wanted": not (fresh or down)}
 
     def _parts(self, name: str) -> Any:
-        template: Template = self._templates[name]
+        template: Template = self._templates[f"parts/{name}.html"]
         return template.module
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
-    """Something a user is told once; `retry` is where a form can insist, and `retry_label` how."""
-
-    text: str
-    retry: str | None = None
-    retry_label: str = ""
-
-
-def age(moment: datetime | None, now: datetime) -> str:
-    """How long ago, in words; `static/app.js` counts on with the same ones."""
-    if moment is None:
-        return "never"
-    seconds = int((now - moment).total_seconds())
-    for limit, unit, word in ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h")):
-        if seconds < limit:
-            return "just now" if seconds < 3 else f"{seconds // unit} {word} ago"
-    days = seconds // 86_400
-    if days < 30:
-        return f"{days} day{'s' if days > 1 else ''} ago"
-    return moment.astimezone(UTC).strftime("%Y-%m-%d")
-
-
-def sentence(health: HealthStatus) -> str:
-    """Why a server is as it is, for a person."""
-    return health.detail or SENTENCES[health.reason]
-
-
-def visible(server: Server) -> tuple[object, ...]:
-    """What a row shows, but for when the server was last checked and how fast it answered."""
-    profile, health = server.profile, server.health
-    return (
-        *(profile.id, profile.url, profile.label, profile.managed, profile.updated_at),
-        *(health.state, health.reason, health.detail, health.version),
-        *(server.active, server.default),
+@cache
+def _templates() -> Mapping[str, Template]:
+    """The templates by name: the same for every app in a process, compiled once."""
+    env = Environment(
+        loader=DictLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
     )
+    env.filters |= {
+        "age": age,
+        "rfc3339": rfc3339,
+        "axis": axis,
+        "duration": duration,
+        "milliseconds": milliseconds,
+        "moment": moment,
+        "sentence": sentence,
+        "until": until,
+        "watched": watched,
+        "short_path": short_path,
+        "opencode_address": opencode_address,
+        "in_switching_order": in_switching_order,
+    }
+    env.globals |= {
+        "asset": ADDRESSES,
+        "bar_lines": bar_lines,
+        "defaults": dict(DEFAULTS.items()),
+        "grounds": GROUNDS,
+        "first_rows": FIRST_ROWS,
+        "icon": icon,
+        "logo": LOGO,
+        "many": MANY,
+        "most_models": MOST_MODELS,
+        "most_picks": MOST_PICKS,
+        "page_size": PAGE,
+        "link_words": LINKS,
+        "plot": (WIDTH, HEIGHT),
+        "ranges": list(Range),
+        "version": codewalk.__version__,
+    }
+    return {name: env.get_template(name) for name in TEMPLATES}
 
 
 def _part(target: str, html: Markup) -> str:
-    return f'<hx-partial hx-target="#{target}" hx-swap="outerMorph">{html}</hx-partial>'
+    return _part_at(f"#{target}", html, swap="outerMorph")
 
 
-def _short(directory: str) -> str:
-    """The last two folders of a path; the whole is in the title."""
-    parts = directory.rstrip("/").rsplit("/", 2)
-    return directory if len(parts) < 3 or not parts[0] else f"…/{parts[1]}/{parts[2]}"
+def _part_at(place: str, html: Markup, *, swap: str) -> str:
+    return f'<hx-partial hx-target="{place}" hx-swap="{swap}">{html}</hx-partial>'

@@ -2,22 +2,29 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from difflib import get_close_matches
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from codewalk.errors import InvalidValue, RequestFailed
 from codewalk.health.status import Reason
-from codewalk.workspace.scope import Name, Scope
+from codewalk.opencode.fields import fitting, identifier, text
+from codewalk.workspace.scope import Form, Name, Scope
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
 
-MAX_ID: Final = 500
 MAX_NAME: Final = 500
-MAX_MODELS: Final = 20_000
+MAX_MODELS: Final = 6_000
+"""All that models.dev knows, of all providers, are five thousand. So many hold the event loop for
+40 ms when they are fetched, twenty thousand for a quarter of a second."""
+
+MAX_TEXT: Final = 2**20
+"""Characters of a list's ids and names; those of five thousand real models are less than half."""
+
 MAX_NEAR: Final = 2_000
 MAX_NEAR_LENGTH: Final = 100
 
@@ -39,13 +46,32 @@ class Model:
         return {"provider_id": self.provider_id, "model_id": self.model_id, "name": self.name}
 
 
+Models = tuple[Model, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """What a server offers: its models, and which one it takes by itself, as `provider/model`."""
+
+    models: Models = ()
+    default: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelList:
-    """The models of one server's connected providers; `selected` is a `provider/model` or None."""
+    """The models of one server's connected providers; `selected` is a `provider/model` or None.
+
+    `default` is the one that the server would take for a session without a choice, as far as it
+    tells. `fetched_at` is when the server was asked, None where it never was: then the list is
+    empty.
+    """
 
     server_id: str
     selected: str | None
-    models: tuple[Model, ...]
+    models: Models
+    default: str | None = None
+    source: Literal["live", "cache"] = "live"
+    fetched_at: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -55,35 +81,55 @@ class ModelList:
         }
 
 
-async def list_models(scope: Scope, connection: "Connection") -> ModelList:
-    """Asks the server. Raises `RequestFailed`."""
-    models = await _fetch(connection)
-    return ModelList(server_id=scope.server_id, selected=await selected(scope), models=models)
+async def fetch_models(scope: Scope, connection: "Connection") -> ModelList:
+    """Asks the server, and keeps the answer in its scope. Raises `RequestFailed`."""
+    asked = scope.asking()
+    body = await connection.get_json("/config/providers")
+    providers = body.get("providers") if isinstance(body, dict) else None
+    if not isinstance(providers, list):
+        raise RequestFailed(Reason.NOT_OPENCODE, "Its list of providers isn't a list.")
+    found = (model for provider in providers for model in _models(provider))
+    models = tuple(fitting(islice(found, MAX_MODELS), MAX_TEXT, _length))
+    offer = Offer(models=models, default=_default(models, body.get("default")))
+    await scope.keep(_FORM, offer, asked)
+    return await _listed(scope, offer, "live", asked.at)
 
 
-async def use_model(scope: Scope, connection: "Connection", ref: str) -> ModelList:
-    """Keeps the selection for this server.
+async def cached_models(scope: Scope) -> ModelList:
+    """The list as last fetched; empty where it never was. Asks no server."""
+    kept = await scope.recall(_FORM)
+    if kept is None:
+        return await _listed(scope, Offer(), "cache", None)
+    return await _listed(scope, kept.value, "cache", kept.updated_at)
 
-    Raises `InvalidValue` for a model that the server doesn't offer, and `RequestFailed`.
-    """
-    provider_id, _, model_id = ref.strip().partition("/")
-    if not (provider_id and model_id):
-        raise InvalidValue(f"{ref!r} isn't a model; write PROVIDER/MODEL.", value=ref)
-    models = await _fetch(connection)
-    chosen = ref.strip()
-    # By the whole: a provider's id may have a slash too.
-    model = next((model for model in models if model.ref == chosen), None)
-    if model is None:
-        near = await asyncio.to_thread(_near, chosen, models)
+
+async def select_model(scope: Scope, offered: ModelList, ref: str) -> ModelList:
+    """Keeps the selection for this server. Raises `InvalidValue` for a model not offered there."""
+    chosen = find_model(offered, ref)
+    if chosen is None:
+        near = await asyncio.to_thread(_near, ref.strip(), offered.models)
         hint = f"; near it: {', '.join(near)}" if near else ""
         raise InvalidValue(
-            f"The server offers no model {chosen!r}{hint}. `codewalk model list` shows all.",
+            f"The server offers no model {ref.strip()!r}{hint}. `codewalk model list` shows all.",
             value=ref,
         )
     await scope.put(
-        {Name.SELECTED_PROVIDER: model.provider_id, Name.SELECTED_MODEL: model.model_id}
+        {Name.SELECTED_PROVIDER: chosen.provider_id, Name.SELECTED_MODEL: chosen.model_id}
     )
-    return ModelList(server_id=scope.server_id, selected=chosen, models=models)
+    return replace(offered, selected=chosen.ref)
+
+
+def find_model(offered: ModelList, ref: str) -> Model | None:
+    """The model that `PROVIDER/MODEL` names, None where it isn't offered.
+
+    Raises `InvalidValue` for what names none.
+    """
+    chosen = ref.strip()
+    provider_id, _, model_id = chosen.partition("/")
+    if not (provider_id and model_id):
+        raise InvalidValue(f"{ref!r} isn't a model; write PROVIDER/MODEL.", value=ref)
+    # By the whole: a provider's id may have a slash too.
+    return next((model for model in offered.models if model.ref == chosen), None)
 
 
 def _near(ref: str, models: Iterable[Model]) -> list[str]:
@@ -99,32 +145,60 @@ async def selected(scope: Scope) -> str | None:
     return f"{provider.value}/{model.value}" if provider and model else None
 
 
-async def _fetch(connection: "Connection") -> tuple[Model, ...]:
-    body = await connection.get_json("/config/providers")
-    providers = body.get("providers") if isinstance(body, dict) else None
-    if not isinstance(providers, list):
-        raise RequestFailed(Reason.NOT_OPENCODE, "Its list of providers isn't a list.")
-    found = (model for provider in providers for model in _models(provider))
-    return tuple(islice(found, MAX_MODELS))
+async def _listed(
+    scope: Scope, offer: Offer, source: Literal["live", "cache"], fetched_at: datetime | None
+) -> ModelList:
+    return ModelList(
+        server_id=scope.server_id,
+        selected=await selected(scope),
+        models=offer.models,
+        default=offer.default,
+        source=source,
+        fetched_at=fetched_at,
+    )
+
+
+def _default(models: Models, defaults: Any) -> str | None:
+    """A server names one for each provider, and takes that of its first one."""
+    if not (models and isinstance(defaults, dict)):
+        return None
+    first = models[0].provider_id
+    refs = {model.ref for model in models}
+    ref = f"{first}/{defaults.get(first)}"
+    return ref if ref in refs else None
 
 
 def _models(provider: Any) -> list[Model]:
-    if not isinstance(provider, dict) or not _is_id(provider.get("id")):
-        return []
-    models = provider.get("models")
-    if not isinstance(models, dict):
+    provider_id = identifier(provider.get("id")) if isinstance(provider, dict) else None
+    models = provider.get("models") if provider_id else None
+    if provider_id is None or not isinstance(models, dict):
         return []
     return [
-        Model(provider_id=provider["id"], model_id=model_id, name=_name(model, model_id))
+        Model(provider_id=provider_id, model_id=model_id, name=_name(model) or model_id)
         for model_id, model in models.items()
-        if _is_id(model_id)
+        if identifier(model_id)
     ]
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MAX_ID
+def _length(model: Model) -> int:
+    return len(model.ref) + len(model.name)
 
 
-def _name(model: Any, model_id: str) -> str:
-    name = model.get("name") if isinstance(model, dict) else None
-    return name[:MAX_NAME] if isinstance(name, str) and name else model_id
+def _name(model: Any) -> str:
+    return text(model.get("name"), MAX_NAME) if isinstance(model, dict) else ""
+
+
+def _dump(offer: Offer) -> dict[str, Any]:
+    rows = [[model.provider_id, model.model_id, model.name] for model in offer.models]
+    return {"default": offer.default, "models": rows}
+
+
+def _load(value: Any) -> Offer:
+    models = (
+        Model(provider_id=provider_id, model_id=model_id, name=name)
+        for provider_id, model_id, name in value["models"]
+    )
+    return Offer(default=value["default"], models=tuple(models))
+
+
+_FORM: Final = Form(name=Name.CACHED_MODELS, dump=_dump, load=_load)

@@ -1,28 +1,31 @@
 """The only door to the state kept for a server."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from types import MappingProxyType
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 import orjson
 
+from codewalk.workspace.memory import Asked, Memory
+
 SEPARATOR = "::"
+
+T = TypeVar("T")
 
 
 class Name(StrEnum):
     """What can be kept for a server; `INTERFACE.md` fixes the names."""
 
     CACHED_SESSIONS = "cached_sessions"
+    CACHED_PROJECTS = "cached_projects"
+    CACHED_MODELS = "cached_models"
     CURRENT_SESSION_ID = "current_session_id"
     SELECTED_PROVIDER = "selected_provider"
     SELECTED_MODEL = "selected_model"
-
-
-FETCHED: Final = frozenset({Name.CACHED_SESSIONS})
-"""What a server can be asked for again. A switch mustn't wait until the disk has it."""
 
 
 class Entry(Protocol):
@@ -37,7 +40,7 @@ class Entry(Protocol):
 class StateKeeper(Protocol):
     """Where state is kept. Every call names the server, so that none can reach another's."""
 
-    async def get(self, server_id: str, key: str) -> Entry | None: ...
+    async def get_all(self, server_id: str, keys: Collection[str]) -> Mapping[str, Entry]: ...
     async def put(
         self,
         server_id: str,
@@ -49,11 +52,23 @@ class StateKeeper(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class Kept(Generic[T]):
     """A value and when it was kept."""
 
-    value: Any
+    value: T
     updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Form(Generic[T]):
+    """How something fetched is kept: as JSON, and back.
+
+    `load` raises `LookupError`, `TypeError` or `ValueError` for the form of another release.
+    """
+
+    name: Name
+    dump: Callable[[T], Any]
+    load: Callable[[Any], T]
 
 
 def state_key(name: Name, server_id: str, place: str | None = None) -> str:
@@ -70,13 +85,30 @@ def state_key(name: Name, server_id: str, place: str | None = None) -> str:
 class Scope:
     """The state of one server. Whoever holds it can neither read nor write another's."""
 
-    def __init__(self, keeper: StateKeeper, server_id: str) -> None:
+    def __init__(
+        self,
+        keeper: StateKeeper,
+        server_id: str,
+        memory: Memory | None = None,
+        *,
+        ahead: Mapping[str, Entry | None] = MappingProxyType({}),
+    ) -> None:
         self._keeper = keeper
+        self._memory = memory or Memory()
+        self._ahead = ahead
         self.server_id = server_id
 
-    async def get(self, name: Name, place: str | None = None) -> Kept | None:
+    async def ahead(self, *wanted: tuple[Name, str | None]) -> "Scope":
+        """The same scope, with what is kept under these names and places read already, at one
+        moment. A page shows five things that are kept: to read them one by one takes as many trips
+        to the store."""
+        keys = [state_key(name, self.server_id, place) for name, place in wanted]
+        found = {**dict.fromkeys(keys), **await self._read(keys)}
+        return Scope(self._keeper, self.server_id, self._memory, ahead=found)
+
+    async def get(self, name: Name, place: str | None = None) -> Kept[Any] | None:
         """What is kept under this name, for this directory or project where the name has one."""
-        entry = await self._keeper.get(self.server_id, state_key(name, self.server_id, place))
+        entry = await self._entry(state_key(name, self.server_id, place))
         if entry is None:
             return None
         try:
@@ -93,6 +125,43 @@ class Scope:
             state_key(name, self.server_id, place): orjson.dumps(value)
             for name, value in values.items()
         }
-        return await self._keeper.put(
-            self.server_id, encoded, datetime.now(UTC), durable=not FETCHED.issuperset(values)
-        )
+        return await self._keeper.put(self.server_id, encoded, datetime.now(UTC))
+
+    async def recall(self, form: Form[T], place: str | None = None) -> Kept[T] | None:
+        """What was kept in this form; None as well where it is in another one."""
+        key = state_key(form.name, self.server_id, place)
+        entry = await self._entry(key)
+        if entry is None:
+            return None
+        value: T | None = self._memory.recall(key, entry.value)
+        if value is None:
+            try:
+                value = form.load(orjson.loads(entry.value))
+            except (LookupError, TypeError, ValueError):
+                return None
+            self._memory.remember(key, entry.value, value)
+        return Kept(value=value, updated_at=entry.updated_at)
+
+    def asking(self) -> Asked:
+        """To be called before the server is asked; `keep` wants it."""
+        return Asked(at=datetime.now(UTC), turn=next(self._memory.turns))
+
+    async def keep(self, form: Form[T], value: T, asked: Asked, place: str | None = None) -> bool:
+        """Keeps what was fetched; False where the server is gone, or a newer answer came first.
+
+        It can be fetched again: nobody, a switch above all, has to wait until it is on disk.
+        """
+        key = state_key(form.name, self.server_id, place)
+        if not self._memory.is_newest(key, asked.turn):
+            return False
+        raw = orjson.dumps(form.dump(value))
+        self._memory.remember(key, raw, value)
+        return await self._keeper.put(self.server_id, {key: raw}, asked.at, durable=False)
+
+    async def _entry(self, key: str) -> Entry | None:
+        if key in self._ahead:
+            return self._ahead[key]
+        return (await self._read([key])).get(key)
+
+    async def _read(self, keys: Collection[str]) -> Mapping[str, Entry]:
+        return await self._keeper.get_all(self.server_id, keys)

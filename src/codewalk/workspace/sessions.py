@@ -1,36 +1,56 @@
 """The sessions of one server, fetched or as last fetched."""
 
+import asyncio
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final, Literal
+from unicodedata import normalize
 
 from codewalk.errors import InvalidValue, RequestFailed
 from codewalk.health.status import Reason, rfc3339
-from codewalk.workspace.scope import Name, Scope
+from codewalk.opencode.fields import (
+    MAX_DIRECTORY,
+    Timed,
+    fitting,
+    identifier,
+    milliseconds,
+    text,
+    times,
+)
+from codewalk.workspace.memory import Asked
+from codewalk.workspace.scope import Form, Name, Scope
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
-MAX_ID: Final = 500
 MAX_TITLE: Final = 500
 """Characters of a title that are kept; a list of thousands is held in memory and painted."""
 
-MAX_DIRECTORY: Final = 4096
 MAX_SESSIONS: Final = 10_000
 """Sessions asked for and kept; current releases send 100 unless they are asked for more."""
 
+MAX_TEXT: Final = 4 * 2**20
+"""Characters of a list's titles and directories; those of ten thousand real sessions are half."""
+
+MAX_QUERY: Final = 500
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+_INLINE: Final = 1000
+"""Sessions up to which an answer is read on the event loop: a few milliseconds."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Session:
+class Session(Timed):
     """One session. Its title is whatever a server sent: text, never markup."""
 
     id: str
     title: str
     directory: str
-    created_at: datetime | None
-    updated_at: datetime | None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -40,6 +60,9 @@ class Session:
             "created_at": rfc3339(self.created_at),
             "updated_at": rfc3339(self.updated_at),
         }
+
+
+Sessions = tuple[Session, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +76,7 @@ class SessionList:
     directory: str | None
     source: Literal["live", "cache"]
     fetched_at: datetime | None
-    sessions: tuple[Session, ...]
+    sessions: Sessions
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -65,15 +88,81 @@ class SessionList:
         }
 
 
-def check_directory(directory: str | None) -> None:
-    """Raises `InvalidValue` for a name that a URL or a key can't carry whole."""
+def clean_directory(directory: str | None) -> str | None:
+    """A directory as a server is asked for it, None for the server's own project.
+
+    Raises `InvalidValue` for a name that a URL or a key can't carry whole.
+    """
+    _refuse_half_characters("directory", directory or "")
+    if directory and len(directory) > MAX_DIRECTORY:
+        raise InvalidValue(
+            f"The directory has {len(directory):,} characters; at most {MAX_DIRECTORY:,} are "
+            "allowed.",
+            value=directory[:MAX_TITLE],
+        )
+    return directory or None
+
+
+def whole_directory(directory: str | None) -> str | None:
+    """A directory in which something is made: some releases take any other name for a folder of
+    its own. Raises `InvalidValue`."""
+    directory = clean_directory(directory)
+    kinds = (PurePosixPath, PureWindowsPath)
+    if directory and not any(kind(directory).is_absolute() for kind in kinds):
+        raise InvalidValue(
+            f"The directory {directory!r} isn't a whole path, such as /home/me/project.",
+            value=directory,
+        )
+    return directory
+
+
+def clean_title(title: str | None) -> str | None:
+    """A title as it is sent: trimmed, None where nothing is left. Raises `InvalidValue`."""
+    title = (title or "").strip()
+    _refuse_half_characters("title", title)
+    if _CONTROL.search(title):
+        raise InvalidValue("The title has a control character; use plain text.", value=title)
+    if len(title) > MAX_TITLE:
+        raise InvalidValue(
+            f"The title has {len(title):,} characters; at most {MAX_TITLE} are allowed.",
+            value=title[:MAX_TITLE],
+        )
+    return title or None
+
+
+def _refuse_half_characters(what: str, given: str) -> None:
     try:
-        (directory or "").encode()
+        given.encode()
     except UnicodeEncodeError:
         raise InvalidValue(
-            f"The directory {directory!r} isn't UTF-8; a server can't be asked for it.",
-            value=repr(directory),
+            f"The {what} {given[:MAX_TITLE]!r} isn't UTF-8; it can't be sent to a server.",
+            value=repr(given[:MAX_TITLE]),
         ) from None
+
+
+def find_sessions(sessions: Iterable[Session], query: str) -> Sessions:
+    """Those whose title and directory hold every word of the query, in any order and any case."""
+    words = [_spellings(word) for word in set(query[:MAX_QUERY].casefold().split())]
+    if not words:  # most lists that are painted: nothing is to be read of each session
+        return tuple(sessions)
+    return tuple(
+        session
+        for session in sessions
+        if _has_all(words, f"{session.title}\n{session.directory}".casefold())
+    )
+
+
+def _spellings(word: str) -> frozenset[str]:
+    """The ways to write a word: an `é` may be one character or two, as in macOS's file names.
+
+    Of the query alone: to normalise a text takes time that grows with the square of how many
+    accents stand in a row, and that is a server's choice.
+    """
+    return frozenset({word, normalize("NFC", word), normalize("NFD", word)})
+
+
+def _has_all(words: Iterable[Iterable[str]], where: str) -> bool:
+    return all(any(map(where.__contains__, spellings)) for spellings in words)
 
 
 async def fetch_sessions(
@@ -83,17 +172,17 @@ async def fetch_sessions(
 
     Raises `RequestFailed` where the server can't be reached or doesn't answer a list.
     """
+    asked = scope.asking()
     body = await _ask(connection, {} if directory is None else {"directory": directory})
     if not isinstance(body, list):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its session list isn't a list.")
-    sessions = _newest_first(filter(None, map(_parse, body[:MAX_SESSIONS])))
-    rows = [[s.id, s.title, s.directory, _ms(s.created_at), _ms(s.updated_at)] for s in sessions]
-    await scope.put({Name.CACHED_SESSIONS: rows}, directory or "")
+    sessions = _read(body) if len(body) <= _INLINE else await asyncio.to_thread(_read, body)
+    await scope.keep(_FORM, sessions, asked, directory or "")
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
         source="live",
-        fetched_at=datetime.now(UTC),
+        fetched_at=asked.at,
         sessions=sessions,
     )
 
@@ -110,70 +199,93 @@ async def _ask(connection: "Connection", params: dict[str, str]) -> Any:
 
 async def cached_sessions(scope: Scope, directory: str | None = None) -> SessionList:
     """The list as last fetched; empty where it never was. Asks no server."""
-    kept = await scope.get(Name.CACHED_SESSIONS, directory or "")
-    sessions = _restore(kept.value) if kept else None
+    kept = await scope.recall(_FORM, directory or "")
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
         source="cache",
-        fetched_at=kept.updated_at if kept and sessions is not None else None,
-        sessions=sessions or (),
+        fetched_at=kept.updated_at if kept else None,
+        sessions=kept.value if kept else (),
     )
 
 
-def _parse(item: Any) -> Session | None:
+async def create_session(
+    scope: Scope, connection: "Connection", directory: str | None, title: str | None
+) -> Session:
+    """Has the server make a session, and makes it the one that is open in its directory.
+
+    It is in the kept list at once. Raises `RequestFailed`.
+    """
+    params = {} if directory is None else {"directory": directory}
+    body = await connection.post_json(
+        "/session", {} if title is None else {"title": title}, params=params
+    )
+    session = _session(body)
+    if session is None:
+        raise RequestFailed(Reason.NOT_OPENCODE, "Its answer to a new session isn't one.")
+    for place in {directory or "", session.directory}:
+        await _insert(scope, session, place)
+    await scope.put({Name.CURRENT_SESSION_ID: session.id}, directory or "")
+    return session
+
+
+async def _insert(scope: Scope, session: Session, place: str) -> None:
+    # After the session is there: a list asked for before may lack it, and isn't kept any more.
+    turn = scope.asking().turn
+    kept = await scope.recall(_FORM, place)
+    if kept is None:
+        return  # one with this session alone would be taken for the whole
+    others = [known for known in kept.value if known.id != session.id]
+    asked = Asked(at=kept.updated_at, turn=turn)
+    await scope.keep(_FORM, _newest_first([session, *others]), asked, place)
+
+
+def _read(items: list[Any]) -> Sessions:
+    """The sessions of a server's answer."""
+    found = [session for item in items[:MAX_SESSIONS] if (session := _session(item))]
+    return tuple(fitting(_newest_first(found), MAX_TEXT, _length))
+
+
+def _length(session: Session) -> int:
+    return len(session.id) + len(session.title) + len(session.directory)
+
+
+def _newest_first(sessions: Iterable[Session]) -> Sessions:
+    return tuple(sorted(sessions, key=lambda session: session.updated_ms or 0, reverse=True))
+
+
+def _session(item: Any) -> Session | None:
     """A session of the server's answer; None for what isn't one."""
     if not isinstance(item, dict):
         return None
-    session_id = item.get("id")
-    if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_ID:
+    session_id = identifier(item.get("id"))
+    if session_id is None:
         return None
-    times = item.get("time")
-    times = times if isinstance(times, dict) else {}
-    created = _moment(times.get("created"))
+    created, updated = times(item.get("time"))
     return Session(
         id=session_id,
-        title=_text(item.get("title"), MAX_TITLE),
-        directory=_text(item.get("directory"), MAX_DIRECTORY),
-        created_at=created,
-        updated_at=_moment(times.get("updated")) or created,
+        title=text(item.get("title"), MAX_TITLE),
+        directory=text(item.get("directory"), MAX_DIRECTORY),
+        created_ms=created,
+        updated_ms=updated,
     )
 
 
-def _restore(rows: Any) -> tuple[Session, ...] | None:
-    """The sessions of a kept list; None for one that another release kept in another form."""
-    try:
-        return tuple(
-            Session(
-                id=session_id,
-                title=title,
-                directory=directory,
-                created_at=_moment(created),
-                updated_at=_moment(updated),
-            )
-            for session_id, title, directory, created, updated in rows
+def _dump(sessions: Sessions) -> list[list[Any]]:
+    return [[s.id, s.title, s.directory, s.created_ms, s.updated_ms] for s in sessions]
+
+
+def _load(rows: Any) -> Sessions:
+    return tuple(
+        Session(
+            id=session_id,
+            title=title,
+            directory=directory,
+            created_ms=milliseconds(created),
+            updated_ms=milliseconds(updated),
         )
-    except (TypeError, ValueError):
-        return None
+        for session_id, title, directory, created, updated in rows
+    )
 
 
-def _newest_first(sessions: Iterable[Session]) -> tuple[Session, ...]:
-    return tuple(sorted(sessions, key=lambda s: _ms(s.updated_at) or 0, reverse=True))
-
-
-def _text(value: Any, limit: int) -> str:
-    return value[:limit] if isinstance(value, str) else ""
-
-
-def _moment(milliseconds: Any) -> datetime | None:
-    if not isinstance(milliseconds, int | float) or isinstance(milliseconds, bool):
-        return None
-    try:
-        # Whole ones, as they are kept: a list is the same when it comes back from the store.
-        return datetime.fromtimestamp(round(milliseconds) / 1000, UTC)
-    except (OverflowError, OSError, ValueError):
-        return None
-
-
-def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else round(moment.timestamp() * 1000)
+_FORM: Final = Form(name=Name.CACHED_SESSIONS, dump=_dump, load=_load)

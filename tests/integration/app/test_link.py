@@ -43,7 +43,7 @@ def is_green(app: App) -> bool:
 
 
 async def titles(app: App) -> list[str]:
-    return [session.title for session in (await app.sessions(cached=True)).sessions]
+    return [session.title for session in (await app.work.sessions(cached=True)).sessions]
 
 
 async def test_a_server_that_goes_is_red_at_once_and_the_other_keeps_its_stream(app: App) -> None:
@@ -65,6 +65,17 @@ async def test_a_server_that_goes_is_red_at_once_and_the_other_keeps_its_stream(
         assert b.count(STREAM) == 1
         assert app.servers()[1].health.state is State.HEALTHY
         assert app.servers()[1].link is LinkState.LIVE
+
+
+async def test_after_a_sleep_no_connection_from_before_is_trusted(app: App) -> None:
+    async with MockOpenCode() as server:
+        await app.add_server(server.url)
+        await asyncio.wait_for(server.world.subscribed.wait(), SOON)
+        # What the scheduler calls when it notices.
+        app.parts.monitor.time_was_lost()
+        async with asyncio.timeout(SOON):
+            await server.seen(STREAM, 2)
+        assert is_green(app)
 
 
 async def test_a_session_made_elsewhere_is_listed(app: App) -> None:
@@ -106,6 +117,6 @@ async def test_the_oldest_releases_are_linked_by_their_own_stream(app: App) -> N
 async def test_a_command_holds_no_stream(settings: Settings) -> None:
     async with MockOpenCode() as server, codewalk.open(settings) as app:
         added = await app.add_server(server.url)
-        await app.sessions()
+        await app.work.sessions()
         assert added.link is LinkState.POLLING
         assert server.count(STREAM) == 0

@@ -13,7 +13,7 @@ from codewalk.errors import ServerManaged, ServerUnreachable
 from codewalk.events import Kind
 from codewalk.health.status import State
 from codewalk.managing import local_server
-from codewalk.opening import STOPPED
+from codewalk.opencode.control import STOPPED
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings
 from codewalk.view import Server
@@ -88,7 +88,7 @@ async def test_stranger_on_its_old_port_is_asked_nothing(
         async with codewalk.open(settings, watch=True) as started:
             assert (await started.check(server.id)).health.state is State.UNKNOWN
             with pytest.raises(ServerUnreachable, match="runs while"):
-                await started.sessions()
+                await started.work.sessions()
         async with codewalk.open(settings) as command:
             assert (await command.check(server.id)).health.state is State.UNKNOWN
         assert stranger.requests == []

@@ -1,5 +1,6 @@
 """Adding, editing, removing and choosing servers, through the core and a real store."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from codewalk.errors import (
     ServerUnhealthy,
     ServerUnreachable,
 )
-from codewalk.health.status import Reason, State
+from codewalk.events import Kind
+from codewalk.health.status import HealthStatus, Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings
-from tests.mock_opencode import MockOpenCode
+from tests.mock_behaviours import page
+from tests.mock_opencode import MockOpenCode, Release
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -42,6 +45,18 @@ async def test_server_that_fails_its_check_is_not_saved(app: App) -> None:
     with pytest.raises(ServerUnreachable, match="refused"):
         await app.add_server(NOBODY)
     assert app.servers() == []
+
+
+@pytest.mark.parametrize("release", [Release.NEXT, Release.LATER])
+async def test_server_of_the_next_major_release_is_refused_and_says_why(
+    app: App, release: Release
+) -> None:
+    async with MockOpenCode(release=release) as server:
+        with pytest.raises(ServerUnreachable, match=r"has another API.*works with OpenCode 1\.x"):
+            await app.add_server(server.url)
+        await app.add_server(server.url, check=False)
+        (checked,) = await app.check_all()
+    assert (checked.health.reason, checked.health.version) == (Reason.INCOMPATIBLE, release.value)
 
 
 async def test_unchecked_server_is_saved_unknown(app: App) -> None:
@@ -92,7 +107,9 @@ async def test_edited_label_causes_no_check(app: App) -> None:
     async with MockOpenCode() as server:
         added = await app.add_server(server.url)
         asked = len(server.requests)
-        edited = await app.edit_server(added.id, Change(label=" Renamed "))
+        # A form sends the URL too.
+        change = Change(url=f"{server.url}/", label=" Renamed ")
+        edited = await app.edit_server(added.id, change)
         assert len(server.requests) == asked
     assert edited.name == "Renamed"
     assert edited.health.state is State.HEALTHY
@@ -154,8 +171,103 @@ async def test_minus_names_the_previously_active_server(app: App) -> None:
     with pytest.raises(ServerNotFound):
         await app.switch_to("-", force=True)
     await app.switch_to("two", force=True)
+    assert [server.previous for server in app.servers()] == [True, False]
     assert (await app.switch_to("-", force=True)).name == "one"
     assert (await app.switch_to("-", force=True)).name == "two"
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggestion"),
+    [("127.0.0.2", "http://127.0.0.2:4096"), ("127.0.0.2:1", None)],
+)
+async def test_usual_port_is_offered_where_none_was_typed_and_nothing_answers(
+    app: App, typed: str, suggestion: str | None
+) -> None:
+    # Nothing listens on port 80 of this machine's second address.
+    with pytest.raises(ServerUnreachable) as refused:
+        await app.add_server(typed)
+    assert refused.value.suggestion == suggestion
+    assert f"{suggestion}?" in refused.value.message or suggestion is None
+    assert app.drafts.suggest_url(typed, await app.drafts.test_connection(typed)) == suggestion
+    kept = await app.add_server("elsewhere", check=False)
+    with pytest.raises(ServerUnreachable) as refused:
+        await app.edit_server(kept.id, Change(url=typed))
+    assert refused.value.suggestion == suggestion
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_another_port_is_offered_only_where_nothing_answers(app: App, reason: Reason) -> None:
+    nothing = reason in (Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE)
+    offered = app.drafts.suggest_url("devbox", HealthStatus(reason=reason))
+    assert offered == ("http://devbox:4096" if nothing else None)
+
+
+async def test_preview_shows_what_would_be_kept_and_what_stands_in_its_way(app: App) -> None:
+    kept = await app.add_server("devbox:4096", label="Dev box", check=False)
+    assert app.drafts.preview_url(" HTTP://me:s3cr3t@Other:80/x/ ") == "http://other/x"
+    assert app.drafts.preview_url("DEVBOX:4096/", besides=kept.id) == kept.profile.url
+    with pytest.raises(DuplicateServer, match="Dev box"):
+        app.drafts.preview_url("me:s3cr3t@DEVBOX:4096/")
+    with pytest.raises(InvalidURL) as refused:
+        app.drafts.preview_url("http://me:s3cr3t@devbox:x")
+    assert "s3cr3t" not in f"{refused.value.message} {refused.value.value}"
+
+
+async def test_all_servers_are_checked_side_by_side_and_told_in_list_order(app: App) -> None:
+    async with MockOpenCode() as good, MockOpenCode() as bad:
+        for mock, label in ((bad, "bad"), (good, "good")):
+            await app.add_server(mock.url, label=label, check=False)
+        bad.script("*", page())
+        gates = [mock.hold("/global/health") for mock in (good, bad)]
+        async with asyncio.TaskGroup() as group:
+            checking = group.create_task(app.check_all(), name="all")
+            for gate in gates:
+                await gate.arrived.wait()
+            for gate in gates:
+                gate.release()
+    told = [(server.name, server.health.state) for server in checking.result()]
+    assert told == [("bad", State.UNHEALTHY), ("good", State.HEALTHY)]
+
+
+async def test_servers_that_are_named_are_checked_once_each_and_no_others(app: App) -> None:
+    async with MockOpenCode() as one, MockOpenCode() as two:
+        named = await app.add_server(one.url, label="one", check=False)
+        await app.add_server(two.url, label="two", check=False)
+        assert [server.id for server in await app.check_all(["ONE", named.id])] == [named.id]
+        assert (one.count("/global/health"), two.requests) == (1, [])
+        with pytest.raises(ServerNotFound):
+            await app.check_all(["one", "nobody"])
+
+
+async def test_server_removed_while_all_are_checked_is_left_out(app: App) -> None:
+    async with MockOpenCode() as goes, MockOpenCode() as stays:
+        gone = await app.add_server(goes.url, check=False)
+        left = await app.add_server(stays.url, check=False)
+        gate = goes.hold("/global/health")
+        async with asyncio.TaskGroup() as group:
+            checking = group.create_task(app.check_all(), name="all")
+            await gate.arrived.wait()
+            await app.remove_server(gone.id)
+    # The active mark is that of the end, when the fallback has it.
+    assert [(s.id, s.active) for s in checking.result()] == [(left.id, True)]
+
+
+async def test_moved_server_stays_where_it_was_put(settings: Settings) -> None:
+    async with codewalk.open(settings) as app:
+        for name in ("one", "two", "three"):
+            await app.add_server(name, label=name, check=False)
+        with app.announcer.listen() as events:
+            assert (await app.move_server("three", before="one")).name == "three"
+            await app.move_server("one", before=None)
+            told = [events.get_nowait().kind for _ in range(events.qsize())]
+        with pytest.raises(ServerNotFound):
+            await app.move_server("one", before="nobody")
+    assert told == [Kind.SERVERS, Kind.SERVERS]
+    async with codewalk.open(settings) as app:
+        assert [server.name for server in app.servers()] == ["three", "two", "one"]
+        active = app.active()
+        assert active
+        assert active.name == "one"
 
 
 async def test_removal_of_the_active_server_falls_back_to_a_healthy_one(app: App) -> None:

@@ -11,7 +11,7 @@ from codewalk.errors import NoActiveServer, ServerUnreachable, Superseded
 from codewalk.events import Event, Kind
 from codewalk.secret import Secret
 from codewalk.settings import Settings
-from tests.mock_opencode import MockOpenCode
+from tests.mock_opencode import Gate, MockOpenCode
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def both(app: App, alpha: MockOpenCode, beta: MockOpenCode) -> App:
 
 
 async def titles(app: App, *, cached: bool = False, directory: str | None = None) -> list[str]:
-    shown = await app.sessions(directory, cached=cached)
+    shown = await app.work.sessions(directory, cached=cached)
     return [session.title for session in shown.sessions]
 
 
@@ -53,16 +53,16 @@ async def test_session_list_follows_the_active_server(both: App) -> None:
 
 
 async def test_cached_list_is_the_active_servers_own(both: App) -> None:
-    await both.sessions()
+    await both.work.sessions()
     await both.switch_to("beta")
     assert await titles(both, cached=True) == []
-    await both.sessions()
+    await both.work.sessions()
     await both.switch_to("alpha")
     assert await titles(both, cached=True) == ["Alpha's work"]
 
 
 async def test_cache_is_kept_by_directory(both: App) -> None:
-    await both.sessions("/work")
+    await both.work.sessions("/work")
     assert await titles(both, cached=True, directory="/work") == ["Alpha's work"]
     assert await titles(both, cached=True, directory="/other") == []
 
@@ -115,12 +115,99 @@ async def test_rapid_switching_shows_only_the_server_that_is_active(both: App) -
                 await both.switch_to(name)
 
 
+async def test_a_switch_that_waits_for_its_check_gives_way_to_a_later_one(
+    both: App, beta: MockOpenCode
+) -> None:
+    """Raced: beta, of which nothing was known, answered after the user had gone elsewhere."""
+    async with MockOpenCode() as third:
+        await both.add_server(third.url, label="gamma")
+        both.parts.monitor.forget(both.server("beta").id)
+        gate, _ = _hold_checks(beta)
+        async with asyncio.TaskGroup() as group:
+            earlier = group.create_task(_switched(both, "beta"))
+            await gate.arrived.wait()
+            await both.switch_to("gamma")
+            generation = both.generation.number
+            gate.release()
+    assert isinstance(earlier.result(), Superseded)
+    active = both.active()
+    assert active
+    assert (active.name, both.generation.number) == ("gamma", generation)
+
+
+async def test_of_two_switches_that_wait_the_later_one_counts_whichever_answers_first(
+    both: App, alpha: MockOpenCode, beta: MockOpenCode
+) -> None:
+    async with MockOpenCode() as third:
+        await both.add_server(third.url, label="gamma", use=True)
+        for name in ("alpha", "beta"):
+            both.parts.monitor.forget(both.server(name).id)
+        (first, _), (second, _) = _hold_checks(alpha), _hold_checks(beta)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_switched(both, "alpha"))]
+            await first.arrived.wait()
+            tasks += [group.create_task(_switched(both, "beta"))]
+            await second.arrived.wait()
+            first.release()
+            assert isinstance(await tasks[0], Superseded)
+            active = both.active()
+            assert active
+            assert active.name == "gamma"
+            second.release()
+        assert tasks[1].result() == "beta"
+
+
+async def test_a_switch_that_waits_gives_way_to_one_by_another_process(
+    settings: Settings, both: App, beta: MockOpenCode
+) -> None:
+    async with (
+        MockOpenCode() as third,
+        codewalk.open(settings, watch=True) as running,
+        asyncio.timeout(10),
+    ):
+        gate, _ = _hold_checks(beta)
+        with running.announcer.listen() as events:
+            running.parts.monitor.forget(running.server("beta").id)
+            async with asyncio.TaskGroup() as group:
+                earlier = group.create_task(_switched(running, "beta"))
+                await gate.arrived.wait()
+                added = await both.add_server(third.url, label="gamma", use=True)
+                await _next(events, Kind.ACTIVE)
+                gate.release()
+        assert isinstance(earlier.result(), Superseded)
+        active = running.active()
+        assert active
+        assert active.id == added.id
+
+
+async def test_the_same_switch_wanted_twice_is_made_once(both: App, beta: MockOpenCode) -> None:
+    both.parts.monitor.forget(both.server("beta").id)
+    gate, _ = _hold_checks(beta)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_switched(both, "beta")) for _ in range(2)]
+        await gate.arrived.wait()
+        gate.release()
+    assert [task.result() for task in tasks] == ["beta", "beta"]
+
+
+def _hold_checks(server: MockOpenCode) -> tuple[Gate, Gate]:
+    """Has a server's checks wait, also at the path that is asked where the first is slow."""
+    return server.hold("/global/health"), server.hold("/path")
+
+
+async def _switched(app: App, name: str) -> str | Superseded:
+    try:
+        return (await app.switch_to(name)).name
+    except Superseded as exc:
+        return exc
+
+
 async def test_credentials_go_to_their_own_server_alone(
     both: App, alpha: MockOpenCode, beta: MockOpenCode
 ) -> None:
-    await both.sessions()
+    await both.work.sessions()
     await both.switch_to("beta")
-    await both.sessions()
+    await both.work.sessions()
     await both.check("alpha")
     for server in (alpha, beta):
         assert len({seen.headers.get("Authorization") for seen in server.requests}) == 1
@@ -128,19 +215,20 @@ async def test_credentials_go_to_their_own_server_alone(
 
 
 async def test_model_selection_is_kept_per_server(both: App) -> None:
-    await both.use_model("anthropic/claude-haiku")
+    await both.work.use_model("anthropic/claude-haiku")
     await both.switch_to("beta")
-    assert (await both.models()).selected is None
-    await both.use_model("local/tiny")
+    assert (await both.work.models()).selected is None
+    await both.work.use_model("local/tiny")
     await both.switch_to("alpha")
-    assert (await both.models()).selected == "anthropic/claude-haiku"
+    assert (await both.work.models()).selected == "anthropic/claude-haiku"
 
 
 async def test_everything_kept_for_a_server_goes_with_it(both: App) -> None:
-    await both.sessions()
-    await both.use_model("local/tiny")
+    await both.work.sessions()
+    await both.work.use_model("local/tiny")
     alpha_id = both.server("alpha").id
     assert {kept.key.partition("::")[0] for kept in await both.kept_state("alpha")} == {
+        "cached_models",
         "cached_sessions",
         "selected_model",
         "selected_provider",
@@ -150,25 +238,25 @@ async def test_everything_kept_for_a_server_goes_with_it(both: App) -> None:
 
 
 async def test_cleared_state_leaves_the_server_and_the_others(both: App) -> None:
-    await both.sessions()
+    await both.work.sessions()
     await both.switch_to("beta")
-    await both.sessions()
+    await both.work.sessions()
     assert await both.clear_state("alpha") == 1
     assert [kept.server_id for kept in await both.kept_state()] == [both.server("beta").id]
     assert len(both.servers()) == 2
 
 
 async def test_failed_list_leaves_the_cached_one(both: App, alpha: MockOpenCode) -> None:
-    await both.sessions()
+    await both.work.sessions()
     await alpha.stop()
     with pytest.raises(ServerUnreachable, match="alpha"):
-        await both.sessions()
+        await both.work.sessions()
     assert await titles(both, cached=True) == ["Alpha's work"]
 
 
 async def test_no_server_no_sessions(app: App) -> None:
     with pytest.raises(NoActiveServer):
-        await app.sessions()
+        await app.work.sessions()
 
 
 async def test_switch_by_another_process_is_followed_within_a_second(
@@ -210,7 +298,7 @@ async def test_killed_server_turns_unhealthy_without_being_asked_for(
         await alpha.stop()
         with running.announcer.listen() as events:
             with pytest.raises(ServerUnreachable):
-                await running.sessions()
+                await running.work.sessions()
             event = await _next(events, Kind.HEALTH)
         assert event.server_id == added.id
         assert running.server(added.id).health.reason == "refused"
@@ -226,7 +314,7 @@ async def _outcome(app: App) -> list[str] | Superseded:
 async def _see_only_the_active_servers(app: App, *, cached: bool) -> None:
     """Checks a list at the moment at which it is handed out, when a caller would show it."""
     try:
-        shown = await app.sessions(cached=cached)
+        shown = await app.work.sessions(cached=cached)
     except Superseded:
         return
     active = app.active()

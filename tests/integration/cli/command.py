@@ -4,11 +4,14 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from tests.integration.cli import forked
 
 LIMIT: Final = 60.0
 """Seconds that any command here may take, on a machine that others use too."""
@@ -60,7 +63,17 @@ class CodeWalk:
         }
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Result:
-        """Runs `codewalk` with these arguments to its end."""
+        """Runs `codewalk` with these arguments to its end, in a process that has all imported."""
+        folder = Path(tempfile.mkdtemp(prefix="command-", dir=self.data_dir.parent))
+        async with asyncio.timeout(LIMIT):
+            status, out, err = await forked.run(
+                arguments, environment=self.surroundings(), stdin=stdin, folder=folder
+            )
+        assert "Traceback" not in out + err
+        return Result(status=status, out=out, err=err)
+
+    async def fresh(self, *arguments: str, stdin: str = "") -> Result:
+        """Runs it as a shell does: in a Python of its own, which has to import what it needs."""
         async with self.started(*arguments) as process:
             out, err = await process.communicate(stdin.encode())
         assert process.returncode is not None

@@ -3,10 +3,12 @@
 import asyncio
 import socket
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 from codewalk.opening import open_app
 from codewalk.settings import Settings
 from tests.integration.cli.command import CodeWalk
+from tests.mock_behaviours import never
 from tests.mock_opencode import MockOpenCode
 
 PASSWORD = "pass:wörd with a space "
@@ -20,7 +22,7 @@ def dead_url() -> str:
 
 async def test_a_server_from_its_addition_to_its_removal(codewalk: CodeWalk) -> None:
     async with MockOpenCode(password=PASSWORD) as server:
-        added = await codewalk(
+        added = await codewalk.fresh(
             *("server", "add", server.url, "--label", "Dev box"),
             *("--password-stdin", "--default", "--json"),
             stdin=f"{PASSWORD}\n",
@@ -35,16 +37,29 @@ async def test_a_server_from_its_addition_to_its_removal(codewalk: CodeWalk) -> 
             "has_password": True,
         }
         assert profile["health"]["state"] == "healthy"
-        listed = await codewalk("server", "list", "--json")
+        listed = await codewalk.fresh("server", "list", "--json")
         assert [s["id"] for s in listed.json] == [profile["id"]]
-        checked = await codewalk("server", "check", "dev BOX", profile["id"][:8], "--json")
+        checked = await codewalk.fresh("server", "check", "dev BOX", profile["id"][:8], "--json")
         assert (checked.status, len(checked.json)) == (0, 1)
-        shown = await codewalk("server", "show", server.url)
+        shown = await codewalk.fresh("server", "show", server.url)
         assert "opencode, with a password" in shown.out
         assert PASSWORD.strip() not in added.out + listed.out + checked.out + shown.out
-        removed = await codewalk("server", "remove", "Dev box", "--yes", "--json")
+        removed = await codewalk.fresh("server", "remove", "Dev box", "--yes", "--json")
         assert removed.json == {"removed": profile["id"], "active": None}
-    assert (await codewalk("server", "list", "--json")).json == []
+    assert (await codewalk.fresh("server", "list", "--json")).json == []
+
+
+async def test_a_server_is_moved_before_another_and_to_the_end(codewalk: CodeWalk) -> None:
+    for name in ("a", "b", "c"):
+        await codewalk("server", "add", name, "--label", name, "--no-check")
+    moved = await codewalk("server", "move", "c", "--before", "a", "--json")
+    assert moved.json["label"] == "c"
+    to_the_end = await codewalk("server", "move", "a")
+    assert (to_the_end.status, to_the_end.out) == (0, "Moved a (http://a): ? unknown\n")
+    listed = await codewalk("server", "list", "--json")
+    assert [server["label"] for server in listed.json] == ["c", "b", "a"]
+    refused = await codewalk("server", "move", "a", "--before", "nobody", "--json")
+    assert (refused.status, refused.error["code"]) == (1, "server_not_found")
 
 
 async def test_several_servers_edited_switched_and_defaulted(
@@ -70,6 +85,66 @@ async def test_several_servers_edited_switched_and_defaulted(
     checked = await codewalk("server", "check", "--timeout", "1", "--json")
     assert checked.status == 1
     assert [s["health"]["state"] for s in checked.json] == ["healthy", "unhealthy"]
+
+
+async def test_a_server_is_checked_as_it_is_told_to_be(codewalk: CodeWalk) -> None:
+    async with MockOpenCode() as slow:
+        slow.script("*", never())
+        await codewalk("server", "add", slow.url, "--label", "slow", "--no-check")
+        edited = await codewalk(
+            *("server", "edit", "slow", "--interval", "30", "--timeout", "0.2"),
+            *("--rise", "2", "--fall", "3", "--json"),
+        )
+        settings = {"interval_s": 30.0, "timeout_s": 0.2, "rise": 2, "fall": 3}
+        assert edited.json["health_check"] == settings
+        shown = await codewalk("server", "show", "slow")
+        assert "every 30 s, for 0.2 s at most; rise 2, fall 3" in shown.out
+        # Its own timeout, unless another is asked for.
+        for options, patience in (((), "0.2"), (("--timeout", "0.1"), "0.1")):
+            checked = await codewalk("server", "check", "slow", *options, "--json")
+            assert checked.json[0]["health"]["detail"] == f"No answer within {patience} s."
+        back = await codewalk(
+            *("server", "edit", "slow", "--interval", "default", "--timeout", "Default", "--json")
+        )
+        assert back.json["health_check"] == settings | {"interval_s": 10.0, "timeout_s": 3.0}
+        for option, value, status, code in (
+            ("--interval", "0", 1, "invalid_value"),
+            ("--fall", "nan", 2, "usage"),
+            ("--rise", "1.5", 2, "usage"),
+            ("--timeout", "long", 2, "usage"),
+        ):
+            refused = await codewalk("server", "edit", "slow", option, value, "--json")
+            assert (refused.status, refused.error["code"]) == (status, code)
+            assert value in refused.error["message"]
+
+
+async def test_whether_what_happens_to_a_server_is_told_is_set_for_each(codewalk: CodeWalk) -> None:
+    await codewalk("server", "add", dead_url(), "--label", "a", "--no-check")
+    for typed, kept in (("on", "on"), (" OFF", "off"), ("default", "default"), ("on", "on")):
+        edited = await codewalk("server", "edit", "a", "--tell-me", typed, "--json")
+        assert edited.json["tell_me"] == kept
+    assert "tell me" in (await codewalk("server", "show", "a")).out
+    refused = await codewalk("server", "edit", "a", "--tell-me", "maybe", "--json")
+    assert (refused.status, refused.error["code"]) == (2, "usage")
+
+
+async def test_a_server_is_snoozed_for_a_while(codewalk: CodeWalk) -> None:
+    await codewalk("server", "add", dead_url(), "--label", "a", "--no-check")
+    snoozed = await codewalk("server", "snooze", "a", "--for", "2h", "--json")
+    left = datetime.fromisoformat(snoozed.json["snoozed_until"]) - datetime.now(UTC)
+    assert timedelta(hours=1, minutes=58) < left <= timedelta(hours=2)
+    assert "snoozed" in (await codewalk("server", "show", "a")).out
+    woken = await codewalk("server", "snooze", "a", "--clear", "--json")
+    assert woken.json["snoozed_until"] is None
+    for options, status, code in (
+        ((), 2, "usage"),
+        (("--for", "2h", "--clear"), 2, "usage"),
+        (("--for", "soon"), 2, "usage"),
+        (("--for", "0h"), 1, "invalid_value"),
+        (("--for", "400d"), 1, "invalid_value"),
+    ):
+        refused = await codewalk("server", "snooze", "a", *options, "--json")
+        assert (refused.status, refused.error["code"]) == (status, code)
 
 
 async def test_what_is_refused_says_so_in_json(codewalk: CodeWalk, server: MockOpenCode) -> None:
@@ -121,14 +196,14 @@ async def test_people_get_text_that_can_do_nothing(
 
 
 async def test_sessions_models_and_what_is_kept(codewalk: CodeWalk, server: MockOpenCode) -> None:
-    nobody = await codewalk("session", "list", "--json")
+    nobody = await codewalk.fresh("session", "list", "--json")
     assert (nobody.status, nobody.error["code"]) == (1, "no_active_server")
     session = server.world.add_session("one")
     server_id = (await codewalk("server", "add", server.url, "--json")).json["id"]
-    live = (await codewalk("session", "list", "--json")).json
+    live = (await codewalk.fresh("session", "list", "--json")).json
     assert live["source"] == "live"
     assert [s["id"] for s in live["sessions"]] == [session["id"]]
-    model = await codewalk("model", "use", "local/tiny", "--json")
+    model = await codewalk.fresh("model", "use", "local/tiny", "--json")
     assert model.json["selected"] == "local/tiny"
     wrong = await codewalk("model", "use", "local/tinny", "--json")
     assert "local/tiny" in wrong.error["message"]
@@ -139,12 +214,13 @@ async def test_sessions_models_and_what_is_kept(codewalk: CodeWalk, server: Mock
     assert (down.status, down.error["code"]) == (1, "server_unreachable")
     kept = (await codewalk("state", "list", "--server", server_id, "--json")).json
     assert {entry["key"] for entry in kept} == {
+        f"cached_models::{server_id}",
         f"cached_sessions::{server_id}::",
         f"selected_model::{server_id}",
         f"selected_provider::{server_id}",
     }
-    cleared = await codewalk("state", "clear", server_id, "--json")
-    assert cleared.json == {"cleared": 3}
+    cleared = await codewalk.fresh("state", "clear", server_id, "--json")
+    assert cleared.json == {"cleared": 4}
 
 
 async def test_a_password_never_shows_in_the_process_list_or_the_folder(

@@ -255,6 +255,7 @@ async def test_each_release_answers_health_in_its_own_way(
         Release.CURRENT: (200, "application/json"),
         Release.OLD: (404, "text/plain"),
         Release.NEXT: (200, "text/html"),
+        Release.LATER: (200, "text/html"),
     }
     assert (answer.status, answer.content_type) == expected[release]
 

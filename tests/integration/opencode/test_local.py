@@ -100,20 +100,22 @@ async def test_it_ends_with_the_app_and_leaves_no_note(start: Start, data: Path)
     assert not (data / "local-server.json").exists()
 
 
-def is_guard(process: psutil.Process) -> bool:
-    """Whether it is a local server's: a run of all tests has other children, databases say."""
-    return any(part.endswith("guard.py") for part in process.cmdline())
+def guards() -> set[psutil.Process]:
+    """Of this process: a run of all tests has other children, and servers that all tests share."""
+    children = psutil.Process().children()
+    return {child for child in children if any(p.endswith("guard.py") for p in child.cmdline())}
 
 
 @pytest.mark.parametrize("mode", ["stubborn", "launcher", "silent"])
 async def test_it_ends_in_time_whatever_it_is(start: Start, mode: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
+    others = guards()
     async with start(mode) as (_, watch):
         if mode == "silent":
             await asyncio.to_thread((tmp_path / "pipe").read_bytes)
         else:
             await watch.until(Phase.RUNNING)
-        (guard,) = (p for p in psutil.Process().children() if is_guard(p))
+        (guard,) = guards() - others
         family = [guard, *guard.children(recursive=True)]
         began = monotonic()
     assert monotonic() - began < 2.5

@@ -4,14 +4,17 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 
 import psutil
 import pytest
 
+from codewalk.opencode import guard as guard_program
 from codewalk.opencode.local import LocalServer, Phase
 from tests.fake_opencode import write_fake
 from tests.local_watch import Watch, gone
@@ -19,6 +22,13 @@ from tests.local_watch import Watch, gone
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the fake is a Unix script")
 
 PROGRAM = Path(__file__).with_name("run_local.py")
+
+DEAF = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("opencode server listening on http://127.0.0.1:1", flush=True)
+signal.pause()
+"""
 
 
 @pytest.fixture
@@ -69,6 +79,29 @@ async def test_a_killed_app_takes_its_server_along(
         app.send_signal(number)
         for process in family:
             await gone(process.pid)
+
+
+def test_a_guard_that_is_asked_to_end_again_and_again_ends(tmp_path: Path) -> None:
+    # Raced: a second signal came while the first one's handler held a lock that it needs too. Of
+    # thousands that are sent while the command takes its time to end, some come just then.
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-I", "-S", guard_program.__file__, str(os.getpid())),
+            *(str(tmp_path / "log"), sys.executable, "-I", "-S", "-c", DEAF),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as guard:
+        try:
+            assert guard.stdout is not None
+            assert [guard.stdout.readline()[:4] for _ in range(2)] == [b"pid ", b"url "]
+            last = monotonic() + guard_program.GRACE + 10
+            while guard.poll() is None and monotonic() < last:
+                guard.send_signal(signal.SIGTERM)
+            # It saw the command through to its end.
+            assert guard.returncode == 128 + signal.SIGKILL
+        finally:
+            guard.kill()
 
 
 async def test_a_server_left_behind_is_ended_at_the_next_start(tmp_path: Path, data: Path) -> None:

@@ -10,6 +10,7 @@ from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.health import HealthStore
+from codewalk.storage.history import HistoryStore
 from codewalk.storage.keyrings import NoKeyring
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.secrets import Vault
@@ -30,6 +31,7 @@ class Stores:
     vault: Vault
     roster: RosterStore
     health: HealthStore
+    history: HistoryStore
     state: StateStore
 
     @classmethod
@@ -40,6 +42,7 @@ class Stores:
             vault=vault,
             roster=RosterStore(database, vault),
             health=HealthStore(database),
+            history=HistoryStore(database),
             state=StateStore(database),
         )
 

@@ -8,14 +8,26 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from sqlalchemy import select, update
 
 from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
+from codewalk.health.settings import DEFAULTS, HealthSettings
 from codewalk.health.status import HealthStatus, Reason, State
 from codewalk.secret import Secret
-from codewalk.servers.profile import ServerProfile
-from codewalk.servers.roster import Roster, add, edit, imported, remove, set_default, switch
+from codewalk.servers.profile import ServerProfile, TellMe
+from codewalk.servers.roster import (
+    Roster,
+    add,
+    edit,
+    imported,
+    move,
+    remove,
+    set_default,
+    switch,
+)
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
+from codewalk.storage.tables import servers
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import profile, unknown
 
@@ -48,7 +60,13 @@ async def test_a_roster_comes_back_as_it_was(stores: Stores) -> None:
         created_at=NOW,
         updated_at=NOW + timedelta(microseconds=1),
     )
-    second = profile("https://xn--bcher-kva.example", managed=True)
+    second = profile(
+        "https://xn--bcher-kva.example",
+        managed=True,
+        health_check=HealthSettings(interval=0.1 + 1.2, timeout=5, rise=2, fall=7),
+        snoozed_until=NOW + timedelta(hours=2, microseconds=1),
+        tell_me=TellMe.OFF,
+    )
 
     def decide(roster: Roster) -> Roster:
         roster = add(add(roster, first), second, activate=True, default=True)
@@ -64,6 +82,27 @@ async def test_a_roster_comes_back_as_it_was(stores: Stores) -> None:
     assert (read.active_id, read.default_id, read.previous_id) == (second.id, second.id, first.id)
     assert read.legacy_imported
     assert await stores.roster.revision() == 1
+
+
+async def test_a_default_is_not_kept_so_that_a_later_one_goes_for_it(stores: Stores) -> None:
+    server = profile("http://a", health_check=HealthSettings(timeout=5))
+    await stores.roster.update(Roster(), lambda r: add(r, server))
+    kept = (
+        servers.c.check_interval,
+        servers.c.check_timeout,
+        servers.c.check_rise,
+        servers.c.check_fall,
+    )
+    row = await stores.database.read(lambda c: c.execute(select(*kept)).one())
+    assert tuple(row) == (None, 5, None, None)
+
+
+async def test_settings_that_make_no_sense_take_no_server_away(stores: Stores) -> None:
+    await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
+    broken = update(servers).values(check_interval=0, check_fall=3)
+    await stores.database.write(lambda c: c.execute(broken))
+    (read,) = (await stores.roster.load()).profiles
+    assert read.health_check == DEFAULTS
 
 
 async def test_what_changes_nothing_is_not_written(stores: Stores) -> None:
@@ -163,6 +202,42 @@ async def test_an_edit_keeps_the_sealed_password_and_replaces_it_when_told(store
     assert shown(await stores.roster.load())[1] == [None]
 
 
+async def test_a_moved_server_keeps_its_place_among_gaps_and_newcomers(stores: Stores) -> None:
+    a, b, c, d = (profile(f"http://{name}") for name in "abcd")
+    roster = await stores.roster.update(Roster(), lambda r: replace(r, profiles=(a, b, c, d)))
+    # Removals leave gaps, and the next one added comes after the last position.
+    roster = await stores.roster.update(roster, lambda r: remove(r, a.id, unknown))
+    roster = await stores.roster.update(roster, lambda r: remove(r, c.id, unknown))
+
+    roster = await stores.roster.update(roster, lambda r: move(r, d.id, b.id))
+    assert await order(stores) == [d.url, b.url]
+
+    roster = await stores.roster.update(roster, lambda r: add(r, profile("http://new")))
+    await stores.roster.update(roster, lambda r: move(r, d.id, None))
+    assert await order(stores) == [b.url, "http://new", d.url]
+
+
+async def order(stores: Stores) -> list[str]:
+    return [p.url for p in (await stores.roster.load()).profiles]
+
+
+async def test_moves_at_once_all_count_whichever_comes_first(stores: Stores, other: Stores) -> None:
+    servers = [profile(f"http://s{n}") for n in range(7)]
+    ids = [p.id for p in servers]
+    stale = await stores.roster.update(Roster(), lambda r: replace(r, profiles=tuple(servers)))
+
+    await asyncio.gather(
+        stores.roster.update(stale, partial(move, server_id=ids[1], before=ids[0])),
+        other.roster.update(stale, partial(move, server_id=ids[3], before=ids[2])),
+        stores.roster.update(stale, partial(move, server_id=ids[5], before=ids[4])),
+        other.roster.update(stale, lambda r: remove(r, ids[6], unknown)),
+        stores.roster.update(stale, partial(add, profile=profile("http://new"))),
+    )
+
+    swapped = [servers[n].url for n in (1, 0, 3, 2, 5, 4)]
+    assert await order(stores) == [*swapped, "http://new"]
+
+
 async def test_any_sequence_of_changes_reads_back_as_it_was_written(stores: Stores) -> None:
     chance = random.Random(11)
     roster = await stores.roster.load()
@@ -177,7 +252,7 @@ def _some_change(chance: random.Random, number: int) -> Callable[[Roster], Roste
 
     def decide(roster: Roster) -> Roster:
         kept: list[ServerProfile] = list(roster.profiles)
-        match chance.randrange(6) if kept else 0:
+        match chance.randrange(7) if kept else 0:
             case 0 | 1:
                 return add(roster, new, activate=chance.random() < 0.5)
             case 2:
@@ -188,6 +263,8 @@ def _some_change(chance: random.Random, number: int) -> Callable[[Roster], Roste
                 chance.shuffle(kept)
                 kept.insert(chance.randrange(len(kept) + 1), new)
                 return replace(roster, profiles=tuple(kept[1:]), active_id=None)
+            case 5:
+                return move(roster, *(chance.choice(kept).id for _ in range(2)))
             case _:
                 chosen = chance.choice(kept).id
                 return set_default(switch(roster, chosen), chosen)
@@ -211,14 +288,14 @@ async def test_health_comes_back_as_it_was(stores: Stores) -> None:
             since=NOW - timedelta(days=400),
             failures=7,
         ),
-        second: HealthStatus(),
+        second: HealthStatus(successes=3),
     }
     await stores.health.save(statuses)
     assert await stores.health.load() == statuses
 
     healthy = HealthStatus(state=State.HEALTHY, reason=Reason.OK, checked_at=NOW, since=NOW)
     await stores.health.save({first: healthy, "gone": healthy})
-    assert await stores.health.load() == {first: healthy, second: HealthStatus()}
+    assert await stores.health.load() == {first: healthy, second: HealthStatus(successes=3)}
 
     await stores.health.save({})
 
@@ -247,6 +324,9 @@ async def test_state_is_kept_for_each_server(stores: Stores) -> None:
     entry = await stores.state.get(a, f"k::{a}::/p")
     assert entry is not None
     assert (entry.value, entry.updated_at, entry.server_id) == (blob, NOW, a)
+    found = await stores.state.get_all(a, [f"Z::{a}", f"k::{a}::/p", f"k::{b}", "none"])
+    assert found == {f"Z::{a}": replace(entry, key=f"Z::{a}", value=b""), entry.key: entry}
+    assert await stores.state.get_all(a, []) == {}
     assert [(s.key, s.bytes) for s in await stores.state.list(a)] == [
         (f"Z::{a}", 0),
         (f"k::{a}::/p", len(blob)),

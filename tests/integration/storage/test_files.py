@@ -14,6 +14,7 @@ from codewalk.secret import Secret
 from codewalk.servers.roster import Roster, add
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
+from codewalk.storage.sqlite import CHECKED_BYTES
 from codewalk.storage.tables import SCHEMA_VERSION
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import profile
@@ -142,6 +143,24 @@ async def test_a_damaged_file_is_refused_and_left_untouched(made: Settings, dama
     assert str(made.database_file) in message
     assert "damaged" in message
     assert everything(made.data_dir) == before
+
+
+@pytest.mark.parametrize(("table", "refused"), [("servers", True), ("health_periods", False)])
+async def test_of_a_large_file_what_cannot_be_had_again_is_checked(
+    made: Settings, table: str, refused: bool
+) -> None:
+    with closing(sqlite3.connect(made.database_file, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE filling AS SELECT zeroblob(?)", (CHECKED_BYTES,))
+        root = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        (page,) = connection.execute(root, (table,)).fetchone()
+    with made.database_file.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\x5a" * 4096)
+    if refused:
+        assert "damaged" in await refusal(made)
+        return
+    async with open_database(made) as database:
+        assert len((await Stores.on(database, made).roster.load()).profiles) == 1
 
 
 async def test_another_programs_database_is_refused_and_left_untouched(

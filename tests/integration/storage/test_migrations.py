@@ -1,16 +1,20 @@
 """The migrations make what the tables say, and a store that doesn't need them never loads them."""
 
+import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import Connection
 
 from codewalk.errors import StorageError
+from codewalk.health.period import EPOCH
+from codewalk.health.settings import DEFAULTS
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.migrate import load_migrations
@@ -42,12 +46,13 @@ async def test_a_newer_schema_is_refused(settings: Settings) -> None:
 
 async def test_a_migration_that_fails_leaves_nothing(settings: Settings) -> None:
     async with open_database(settings) as database:
-        # As if there were no schema yet but for the last table, over which it then stumbles.
+        # As if there were no schema yet but for the last table of the first, over which it then
+        # stumbles.
+        others = METADATA.tables.keys() - {"servers", "server_state"}
         await _execute(
             database,
             "DELETE FROM alembic_version",
-            "DROP TABLE server_health",
-            "DROP TABLE pointers",
+            *(f"DROP TABLE {name}" for name in others),
             "ALTER TABLE servers RENAME TO former",
         )
         with pytest.raises(StorageError, match="already exists"):
@@ -55,6 +60,36 @@ async def test_a_migration_that_fails_leaves_nothing(settings: Settings) -> None
                 pass
         names = await database.read(lambda c: inspect(c).get_table_names())
     assert set(names) == {"alembic_version", "former", "server_state"}
+
+
+async def test_a_store_of_the_first_release_comes_through_with_what_it_holds(
+    sqlite_settings: Settings,
+) -> None:
+    await asyncio.to_thread(_make_first_store, sqlite_settings)
+    async with open_database(sqlite_settings) as database:
+        stores = Stores.on(database, sqlite_settings)
+        (server,) = (await stores.roster.load()).profiles
+        status = (await stores.health.load())["a"]
+        assert (await stores.history.load("a", EPOCH)).periods == []
+    assert (server.id, server.label, server.health_check) == ("a", "A", DEFAULTS)
+    assert (status.version, status.successes) == ("1.18.33", 0)
+
+
+def _make_first_store(settings: Settings) -> None:
+    everything = load_migrations()
+    first = replace(everything, scripts=everything.scripts[:1])
+    settings.data_dir.mkdir(mode=0o700)
+    engine = create_engine(f"sqlite:///{settings.data_dir / 'codewalk.db'}")
+    with engine.begin() as connection:
+        first.run(connection)
+        connection.exec_driver_sql(
+            "INSERT INTO servers VALUES"
+            " ('a', 0, 'http://a:4096', 'A', 'a', 0, 'opencode', NULL, 0, 1, 2)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO server_health VALUES ('a', 'healthy', 'ok', NULL, '1.18.33', 3.5, 1, 1, 0)"
+        )
+    engine.dispose()
 
 
 async def _execute(database: Database, *statements: str) -> None:

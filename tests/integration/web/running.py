@@ -47,23 +47,29 @@ class Running:
             return answer.status, await answer.json(content_type=None)
 
 
-def settings_in(folder: Path) -> Settings:
+def settings_in(folder: Path, *, opencode: str | None = None) -> Settings:
     return Settings(
         data_dir=folder / "data",
         secret_key=Secret("key of the test"),
         legacy_preferences=folder / "no-preferences.json",
+        opencode=opencode,
     )
 
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, watch: bool = False, hosts: Sequence[str] = ()
+    folder: Path,
+    *,
+    watch: bool = False,
+    hosts: Sequence[str] = (),
+    port: int = 0,
+    opencode: str | None = None,
 ) -> AsyncIterator[Running]:
-    """CodeWalk on a free loopback port, stopped when the block ends."""
+    """CodeWalk on this loopback port or a free one, stopped when the block ends."""
     stop, stopped, ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    with socket.create_server(("127.0.0.1", 0)) as sock:
+    with socket.create_server(("127.0.0.1", port)) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        async with open_app(settings_in(folder), watch=watch) as app:
+        async with open_app(settings_in(folder, opencode=opencode), watch=watch) as app:
             web = make_web(app, Secret(TOKEN), hosts=hosts)
 
             async def run() -> None:

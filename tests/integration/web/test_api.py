@@ -1,9 +1,11 @@
 """The HTTP API, call by call, over a real socket."""
 
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import codewalk
+from codewalk.health.status import rfc3339
 from tests.integration.web.running import API, Running, running
 from tests.mock_behaviours import json_reply, page
 from tests.mock_opencode import MockOpenCode
@@ -74,6 +76,37 @@ async def test_what_cannot_be_added_says_why_and_is_not_kept(tmp_path: Path) -> 
         assert await web.call("GET", "/servers") == (200, [])
 
 
+async def test_a_servers_history_is_that_of_the_command(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await add(web, mock.url)
+        path = f"/servers/{server['id']}/history"
+        assert (await web.call("POST", f"/servers/{server['id']}/check"))[0] == 200
+        status, found = await web.call("GET", path)
+        assert status == 200
+        told = await web.app.history(server["id"])
+        assert found == told.to_json() | {"since": found["since"], "until": found["until"]}
+        assert [t["to"] for t in found["transitions"]] == ["healthy"]
+        assert [c["ok"] for c in found["checks"]] == [True]
+        assert found["uptime"]["last_24h"].keys() == {"percent", "known_s"}
+        _, week = await web.call("GET", path, params={"since": "7d"})
+        assert week["since"] < found["since"]
+        _, later = await web.call("GET", path, params={"since": "0m"})
+        assert later["transitions"] == []
+        assert later["checks"] == found["checks"]
+
+
+async def test_a_history_that_cannot_be_asked_for_says_why(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await add(web, CLOSED, check=False)
+        path = f"/servers/{server['id']}/history"
+        told = await problem(web, "GET", f"{path}?since=soon", 422, "invalid_value")
+        assert "'soon'" in told["detail"]
+        assert "24h" in told["detail"]
+        await problem(web, "GET", f"{path}?since=2999-01-01T00:00:00Z", 422, "invalid_value")
+        await problem(web, "GET", f"{path}?from=24h", 422, "invalid_value")
+        await problem(web, "GET", "/servers/nobody/history", 404, "server_not_found")
+
+
 async def test_an_unreachable_server_is_kept_where_no_check_is_wanted(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await add(web, CLOSED, check=False)
@@ -105,6 +138,63 @@ async def test_patch_changes_what_is_there_and_leaves_what_is_absent(tmp_path: P
         assert (await patch(password=None))["basic_auth"] == off
 
 
+async def test_patch_sets_how_a_server_is_checked(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await add(web, CLOSED, check=False)
+        default = {"interval_s": 10.0, "timeout_s": 3.0, "rise": 1, "fall": 2}
+        assert server["health_check"] == default
+        path = f"/servers/{server['id']}"
+
+        async def patch(settings: Any) -> Any:
+            # Not checked: where the server answers is not what changes.
+            status, changed = await web.call("PATCH", path, json={"health_check": settings})
+            assert status == 200, changed
+            return changed["health_check"]
+
+        assert await patch({"interval_s": 30, "fall": 3}) == default | {
+            "interval_s": 30.0,
+            "fall": 3,
+        }
+        assert await patch({"interval_s": None, "timeout_s": 7.5}) == default | {
+            "timeout_s": 7.5,
+            "fall": 3,
+        }
+        assert await patch(None) == default
+        assert (await web.call("GET", path))[1]["health_check"] == default
+        for wrong in ({"interval_s": 0}, {"fall": 1.5}, {"retries": 1}, {"rise": True}, 5):
+            body = {"health_check": wrong}
+            await problem(web, "PATCH", path, 422, "invalid_value", json=body)
+
+
+async def test_whether_what_happens_to_a_server_is_told_is_set(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await add(web, CLOSED, check=False)
+        path = f"/servers/{server['id']}"
+        assert server["tell_me"] == "default"
+        for given, kept in (("off", "off"), (None, "off"), ("on", "on"), ("default", "default")):
+            _, changed = await web.call("PATCH", path, json={"tell_me": given, "check": False})
+            assert changed["tell_me"] == kept
+        for wrong in ("maybe", True, 1):
+            await problem(web, "PATCH", path, 422, "invalid_value", json={"tell_me": wrong})
+
+
+async def test_a_server_is_snoozed_and_woken(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await add(web, CLOSED, check=False)
+        assert server["snoozed_until"] is None
+        path = f"/servers/{server['id']}/snooze"
+        moment = datetime.now(UTC) + timedelta(hours=2)
+        for until in (moment, moment.astimezone(timezone(timedelta(hours=9)))):
+            body = {"until": until.isoformat()}
+            status, snoozed = await web.call("PUT", path, json=body)
+            assert (status, snoozed["snoozed_until"]) == (200, rfc3339(moment))
+        status, woken = await web.call("DELETE", path)
+        assert (status, woken["snoozed_until"]) == (200, None)
+        past, far = moment - timedelta(hours=3), moment + timedelta(days=400)
+        for wrong in (past.isoformat(), far.isoformat(), "2099-01-01T00:00:00", "soon", 5, None):
+            await problem(web, "PUT", path, 422, "invalid_value", json={"until": wrong})
+
+
 async def test_an_edit_is_checked_before_it_is_kept(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await add(web, mock.url)
@@ -124,6 +214,35 @@ async def test_removing_the_active_one_tells_which_follows(tmp_path: Path) -> No
         assert gone == (200, {"removed": second["id"], "active": None})
         await problem(web, "GET", "/active", 409, "no_active_server")
         await problem(web, "GET", "/sessions", 409, "no_active_server")
+
+
+async def test_a_removed_server_can_be_had_back(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        first = await add(web, f"{CLOSED}/1", label="One", password=PASSWORD, check=False)
+        await add(web, f"{CLOSED}/2", check=False)
+        await problem(web, "POST", "/servers/nobody/restore", 404, "server_not_found")
+        await web.call("DELETE", f"/servers/{first['id']}")
+        assert await web.call("POST", f"/servers/{first['id']}/restore") == (200, first)
+        assert (await web.call("GET", "/servers"))[1][0] == first
+        await web.call("DELETE", f"/servers/{first['id']}")
+        await add(web, f"{CLOSED}/3", label="one", check=False)
+        path = f"/servers/{first['id']}/restore"
+        await problem(web, "POST", path, 409, "duplicate_server")
+
+
+async def test_a_server_moves_before_another_or_to_the_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        ids = [(await add(web, f"{CLOSED}/{n}", check=False))["id"] for n in range(3)]
+        path = f"/servers/{ids[2]}/move"
+        status, moved = await web.call("POST", path, json={"before": ids[0]})
+        assert (status, moved["id"]) == (200, ids[2])
+        await web.call("POST", f"/servers/{ids[0]}/move", json={"before": None})
+        listed = [server["id"] for server in (await web.call("GET", "/servers"))[1]]
+        assert listed == [ids[2], ids[1], ids[0]]
+        await problem(web, "POST", path, 422, "invalid_value", json={})
+        await problem(web, "POST", path, 404, "server_not_found", json={"before": ids[0][:8]})
+        nobody = "/servers/nobody/move"
+        await problem(web, "POST", nobody, 404, "server_not_found", json={"before": None})
 
 
 async def test_an_id_is_taken_exactly(tmp_path: Path) -> None:
@@ -184,6 +303,51 @@ async def test_sessions_are_the_active_servers_live_or_as_last_fetched(tmp_path:
         await problem(web, "GET", "/sessions", 502, "server_unreachable")
         _, kept = await web.call("GET", "/sessions", params={"cached": "true"})
         assert (kept["source"], kept["sessions"]) == ("cache", live["sessions"])
+
+
+async def test_projects_and_models_are_the_active_servers(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        mock.world.add_project("/srv/shop")
+        server = await add(web, mock.url)
+        status, live = await web.call("GET", "/projects")
+        assert (status, live["source"], live["server_id"]) == (200, "live", server["id"])
+        told = [(p["name"], p["directory"], p["own"]) for p in live["projects"]]
+        assert told == [("shop", "/srv/shop", False), ("project", "/srv/project", True)]
+        status, models = await web.call("GET", "/models")
+        assert (status, models["server_id"], models["selected"]) == (200, server["id"], None)
+        assert len(models["models"]) == 3
+        for path, before in (("/projects", live["projects"]), ("/models", models["models"])):
+            mock.script("*", json_reply({}, status=500))
+            await problem(web, "GET", path, 502, "server_unreachable")
+            _, kept = await web.call("GET", path, params={"cached": "true"})
+            assert kept[path[1:]] == before
+
+
+async def test_a_session_is_made_on_the_server_that_is_meant_or_not_at_all(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock, MockOpenCode() as other:
+        first, second = await add(web, mock.url), await add(web, other.url)
+        meant = {"server_id": first["id"], "directory": "/p", "title": "Mine"}
+        status, made = await web.call("POST", "/sessions", json=meant)
+        assert (status, made["title"], made["directory"]) == (201, "Mine", "/p")
+        assert [session["id"] for session in mock.world.sessions] == [made["id"]]
+        await web.call("PUT", "/active", json={"id": second["id"], "force": True})
+        await problem(web, "POST", "/sessions", 409, "superseded", json=meant)
+        for path in ("/sessions", "/projects", "/models"):
+            for cached in ("true", "false"):
+                params = {"server_id": first["id"], "cached": cached}
+                await problem(web, "GET", path, 409, "superseded", params=params)
+        assert len(mock.world.sessions) == 1
+        assert other.world.sessions == []
+
+
+async def test_a_session_that_cannot_be_made_is_a_problem(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await add(web, mock.url)
+        await problem(web, "POST", "/sessions", 422, "invalid_value", json={})
+        for wrong in ({"title": "two\nlines"}, {"title": "x" * 501}, {"directory": "/" * 5000}):
+            body = wrong | {"server_id": server["id"]}
+            await problem(web, "POST", "/sessions", 422, "invalid_value", json=body)
+        assert mock.world.sessions == []
 
 
 async def test_a_body_that_cannot_be_used_is_a_problem(tmp_path: Path) -> None:
@@ -259,14 +423,22 @@ async def test_healthz_needs_no_token_and_the_document_lists_every_call(tmp_path
             "POST /servers",
             "GET /servers/{id}",
             "PATCH /servers/{id}",
+            "PUT /servers/{id}/snooze",
+            "DELETE /servers/{id}/snooze",
             "DELETE /servers/{id}",
             "POST /servers/{id}/check",
+            "GET /servers/{id}/history",
+            "POST /servers/{id}/move",
+            "POST /servers/{id}/restore",
             "GET /active",
             "PUT /active",
             "GET /default",
             "PUT /default",
             "DELETE /default",
             "GET /sessions",
+            "POST /sessions",
+            "GET /projects",
+            "GET /models",
             "GET /events",
             "GET /healthz",
         }

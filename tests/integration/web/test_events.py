@@ -71,12 +71,24 @@ async def test_each_change_is_told(tmp_path: Path) -> None:
         assert await stream.until("servers") == {"count": 1}
         assert await stream.until("active") == {"id": first.id, "generation": 1}
         assert (await stream.until("health"))["health"]["state"] == "healthy"
-        await web.app.sessions()
+        await web.app.work.sessions()
         assert await stream.until("sessions") == {"server_id": first.id}
         second = await web.app.add_server(CLOSED, check=False, use=True)
         assert await stream.until("active") == {"id": second.id, "generation": 2}
         await web.app.remove_server(second.id)
         assert await stream.until("active") == {"id": first.id, "generation": 3}
+
+
+async def test_what_only_this_process_hears_of_is_not_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        await web.app.add_server(mock.url)
+        async with listening(web) as stream:
+            await stream.until("active")
+            with web.app.announcer.listen() as events:
+                await web.app.work.models()
+                assert events.get_nowait().kind is Kind.WORK
+            await web.app.set_default(web.app.servers()[0].id)
+            assert (await stream.next())[0] == "servers"
 
 
 async def test_a_server_that_goes_down_is_told_without_a_check_of_ours(tmp_path: Path) -> None:

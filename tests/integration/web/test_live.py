@@ -1,6 +1,8 @@
 """The stream that keeps an open page true."""
 
 import asyncio
+import html
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,11 +10,16 @@ from pathlib import Path
 
 import aiohttp
 
+from codewalk.web.following import MOST, Page
+from codewalk.web.views import Views
 from tests.integration.web.running import Running, running
-from tests.mock_behaviours import page
+from tests.integration.web.telling import news, tell
+from tests.mock_behaviours import page as web_page
 from tests.mock_opencode import MockOpenCode
+from tests.real.linking import linked
 
 CLOSED = "http://127.0.0.1:9"
+HTMX = {"HX-Request": "true"}
 
 
 class Parts:
@@ -22,44 +29,60 @@ class Parts:
         self._lines = answer.content
 
     async def next(self) -> dict[str, str]:
-        """The HTML of the next message by the id it goes to."""
-        html = ""
+        """The next message: its HTML by the id it goes to, or the data of a named event."""
+        data, event = "", ""
         async with asyncio.timeout(10):
             while line := (await self._lines.readline()).decode():
-                if line.startswith("data: "):
-                    html += line.removeprefix("data: ")
-                elif not line.strip() and html:
+                if line.startswith("event: "):
+                    event = line.removeprefix("event: ").strip()
+                elif line.startswith("data: "):
+                    data += line.removeprefix("data: ")
+                elif not line.strip() and event:
+                    return {event: data.strip()}
+                elif not line.strip() and data:
                     found = re.findall(
-                        r'<hx-partial hx-target="#([^"]+)"[^>]*>(.*?)</hx-partial>', html, re.DOTALL
+                        r'<hx-partial hx-target="#([^"]+)"[^>]*>(.*?)</hx-partial>', data, re.DOTALL
                     )
                     return dict(found)
         raise EOFError
 
-    async def until(self, target: str, text: str) -> dict[str, str]:
-        while text not in (parts := await self.next()).get(target, ""):
+    async def next_id(self) -> str:
+        """The next id, which a browser gives back when it reconnects."""
+        async with asyncio.timeout(10):
+            while line := (await self._lines.readline()).decode():
+                if line.startswith("id: "):
+                    return line.removeprefix("id: ").strip()
+        raise EOFError
+
+    async def until(self, target: str, text: str = "") -> dict[str, str]:
+        while text not in (parts := await self.next()).get(target, "") or target not in parts:
             pass
         return parts
 
 
 @asynccontextmanager
 async def open_page(
-    web: Running, *, stamp: str | None = None, **headers: str
+    web: Running, *, path: str = "/servers", stamp: str | None = None, **headers: str
 ) -> AsyncIterator[Parts]:
     """A page's stream; without a stamp of its own it has that of the page as it is now."""
-    if stamp is None:
-        async with web.client.get(f"{web.url}/servers") as answer:
-            found = re.search(r'hx-sse:connect="/live\?stamp=(\w+)"', await answer.text())
-        assert found
-        stamp = found[1]
-    async with web.client.get(f"{web.url}/live?stamp={stamp}", headers=headers) as answer:
+    async with web.client.get(f"{web.url}{path}") as answer:
+        (address,) = re.findall(r'hx-sse:connect="([^"]+)"', await answer.text())
+    address = html.unescape(address)
+    if stamp is not None:
+        address = re.sub(r"stamp=\w+", f"stamp={stamp}", address)
+    async with web.client.get(f"{web.url}{address}", headers=headers) as answer:
         yield Parts(answer)
 
 
 async def test_a_page_that_is_true_already_is_sent_the_first_change_only(tmp_path: Path) -> None:
     async with running(tmp_path) as web, open_page(web) as parts:
-        await web.app.add_server(CLOSED, label="First", check=False)
+        first = await web.app.add_server(CLOSED, label="First", check=False)
         sent = await parts.next()
-        assert sent.keys() == {"servers", "picks", "sessions", "active"}
+        url = f"/s/{first.id}/"
+        told = {"generation": 1, "id": first.id, "name": "First", "url": url}
+        assert json.loads(sent["active"]) == told
+        sent = await parts.next()
+        assert sent.keys() == {"servers", "active"}
         assert "First" in sent["servers"]
 
 
@@ -67,13 +90,26 @@ async def test_a_page_that_is_out_of_date_is_sent_all(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         await web.app.add_server(CLOSED, label="First", check=False)
         async with open_page(web, stamp="old") as parts:
-            assert "First" in (await parts.next())["servers"]
-        async with web.client.get(f"{web.url}/servers") as answer:
-            found = re.search(r"stamp=(\w+)", await answer.text())
-        assert found
+            assert "First" in (await parts.until("servers"))["servers"]
         # A page that reconnects may have been changed since it was painted.
-        async with open_page(web, stamp=found[1], **{"Last-Event-ID": "1"}) as parts:
+        async with open_page(web, **{"Last-Event-ID": "1"}) as parts:
+            assert "First" in (await parts.until("active", '"First"'))["active"]
+            assert (await parts.next()) == {"sessions": "{}"}
+            assert (await parts.next()) == {"work": "{}"}
             assert "First" in (await parts.next())["servers"]
+
+
+async def test_a_tab_that_was_hidden_before_anything_happened_catches_up(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url, label="A")
+        home = f"/s/{server.id}/"
+        async with open_page(web, path=home) as parts:
+            last = await parts.next_id()
+        # Its list alone, which no stamp tells of.
+        mock.world.add_session("Made while it was hidden")
+        await web.app.work.sessions()
+        async with open_page(web, path=home, **{"Last-Event-ID": last}) as parts:
+            assert await parts.until("sessions") == {"sessions": "{}"}
 
 
 async def test_a_change_of_health_is_one_row(tmp_path: Path) -> None:
@@ -84,21 +120,31 @@ async def test_a_change_of_health_is_one_row(tmp_path: Path) -> None:
             await parts.until("servers", "Box")
             await web.app.check(server.id)
             sent = await parts.next()
-        assert sent.keys() == {f"server-{server.id}", f"pick-{server.id}"}
-        assert "healthy" in sent[f"server-{server.id}"]
+        assert sent.keys() == {f"status-{server.id}"}
+        assert "healthy" in sent[f"status-{server.id}"]
 
 
-async def test_a_server_that_turned_healthy_moves_up_in_the_switcher(tmp_path: Path) -> None:
+async def test_an_open_switcher_asks_for_its_list_and_gets_what_it_lacks(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         for number in range(3):
             await web.app.add_server(f"{CLOSED}/{number}", check=False)
         server = await web.app.add_server(mock.url, label="Box", check=False)
-        async with open_page(web) as parts:
-            await web.app.check(server.id)
-            sent = await parts.next()
-        order = re.findall(r'<li id="pick-([^"]+)"', sent["picks"])
+
+        async def ask(address: str) -> tuple[list[str], str]:
+            url = f"{web.url}{html.unescape(address)}"
+            async with web.client.get(url, headers=HTMX) as answer:
+                text = await answer.text()
+            (again,) = re.findall(r'id="picks-again" hx-get="([^"]+)"', text)
+            return re.findall(r'<li id="pick-([^"]+)"', text), again
+
+        async with web.client.get(f"{web.url}/servers") as answer:
+            (known,) = re.findall(r'id="picks-again" hx-get="([^"]+)"', await answer.text())
+        assert await ask(known) == ([], known)
+        await web.app.check(server.id)
         first, *others, _ = web.app.servers()
+        order, again = await ask(known)
         assert order == [first.id, server.id, *(other.id for other in others)]
+        assert await ask(again) == ([], again)
 
 
 async def test_a_burst_of_changes_is_one_message(tmp_path: Path) -> None:
@@ -109,32 +155,76 @@ async def test_a_burst_of_changes_is_one_message(tmp_path: Path) -> None:
         async with open_page(web, stamp="old") as parts:
             await parts.next()
             for server in servers[1:]:
-                web.app.parts.monitor.adopt(server.id, (await web.app.test_connection(CLOSED)))
+                web.app.parts.monitor.adopt(
+                    server.id, (await web.app.drafts.test_connection(CLOSED))
+                )
             rows: set[str] = set()
             while len(rows) < 4:
-                rows |= {key for key in await parts.next() if key.startswith("server-")}
-        assert rows == {f"server-{server.id}" for server in servers[1:]}
+                rows |= {key for key in await parts.next() if key.startswith("status-")}
+        assert rows == {f"status-{server.id}" for server in servers[1:]}
 
 
-async def test_after_a_switch_the_page_has_nothing_of_the_former_server(tmp_path: Path) -> None:
-    async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
-        a.world.add_session("Of A")
-        b.world.add_session("Of B")
-        first = await web.app.add_server(a.url, label="A")
-        second = await web.app.add_server(b.url, label="B", use=True)
-        await web.app.sessions()
-        await web.app.switch_to(first.id)
-        await web.app.sessions()
+async def test_many_changes_at_once_come_a_few_rows_a_message(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        servers = [
+            await web.app.add_server(f"{CLOSED}/{number}", check=False) for number in range(20)
+        ]
         async with open_page(web, stamp="old") as parts:
-            await parts.until("sessions", "Of A")
+            await parts.next()
+            down = await web.app.drafts.test_connection(CLOSED)
+            for server in servers:
+                web.app.parts.monitor.adopt(server.id, down)
+            told: list[set[str]] = []
+            while sum(map(len, told)) < len(servers):
+                told.append({key for key in await parts.next() if key.startswith("status-")})
+        assert set().union(*told) == {f"status-{server.id}" for server in servers}
+        assert max(map(len, told)) == MOST
+
+
+async def test_a_switch_tells_every_page_where_the_active_server_is(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
+        first = await web.app.add_server(a.url, label="A")
+        second = await web.app.add_server(b.url, label="B")
+        async with open_page(web, path="/servers/new") as form, open_page(web) as servers:
             await web.app.switch_to(second.id)
-            sent = await parts.next()
-        assert "Of B" in sent["sessions"]
-        assert "Of A" not in str(sent)
-        assert ">B<" in sent["active"]
-        # Nothing else of the list is painted again.
-        rows = {f"{part}-{server.id}" for part in ("server", "pick") for server in (first, second)}
-        assert sent.keys() == {"sessions", "active", "picks", *rows}
+            for parts in (form, servers):
+                told = json.loads((await parts.next())["active"])
+                url = f"/s/{second.id}/"
+                assert told == {"generation": 2, "id": second.id, "name": "B", "url": url}
+            # After the event, so that a page can tell the one it showed from the one to show.
+            rows = {f"server-{server.id}" for server in (first, second)}
+            assert (await servers.next()).keys() == {"active", *rows}
+            sent = await form.next()
+            assert sent.keys() == {"active"}
+            assert ">B<" in sent["active"]
+
+
+async def test_a_switch_there_and_back_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
+        first = await web.app.add_server(a.url, label="A")
+        second = await web.app.add_server(b.url, label="B")
+        page = Page(web.app, Views(), rows=False)
+        page.catch_up(None)
+        # The same server is active as when the page was last told of one.
+        for server in (second, first):
+            await web.app.switch_to(server.id)
+        told = page.follow([]).events["active"]
+        assert (told["id"], told["generation"]) == (first.id, 3)
+
+
+async def test_a_page_is_told_that_its_sessions_may_be_old_and_asks_for_what_it_shows(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url, label="A")
+        home = f"/s/{server.id}/"
+        async with open_page(web, path=home) as parts:
+            mock.world.add_session("Of A")
+            await web.app.work.sessions()
+            assert (await parts.next()) == {"sessions": "{}"}
+        async with web.client.get(f"{web.url}{home}sessions", headers=HTMX) as answer:
+            assert "Of A" in await answer.text()
+            assert answer.headers["hx-replace-url"] == home
 
 
 async def test_a_list_on_its_way_when_another_server_became_active_is_not_shown(
@@ -145,23 +235,18 @@ async def test_a_list_on_its_way_when_another_server_became_active_is_not_shown(
         first = await web.app.add_server(a.url, label="A")
         second = await web.app.add_server(b.url, label="B")
         gate = a.hold("/session")
-        refresh = f"{web.url}/servers/{first.id}/sessions"
-        headers = {"HX-Request": "true"}
-        async with open_page(web) as parts, asyncio.TaskGroup() as group:
 
-            async def fetch() -> str:
-                async with web.client.post(refresh, headers=headers) as answer:
-                    return await answer.text()
+        async def fetch() -> tuple[int, str]:
+            url = f"{web.url}/s/{first.id}/refresh"
+            async with web.client.post(url, headers=HTMX) as answer:
+                return answer.status, await answer.text()
 
+        async with asyncio.TaskGroup() as group:
             fetching = group.create_task(fetch())
             await gate.arrived.wait()
             await web.app.switch_to(second.id)
             gate.release()
-            html = await fetching
-            sent = await parts.until("active", ">B<")
-        for told in (html, str(sent)):
-            assert "Of A" not in told
-            assert "The active server changed" not in told
+        assert fetching.result() == (204, "")
 
 
 async def test_a_server_that_goes_down_turns_red_within_a_second_of_the_check(
@@ -171,10 +256,10 @@ async def test_a_server_that_goes_down_turns_red_within_a_second_of_the_check(
         server = await web.app.add_server(mock.url, label="Box")
         async with open_page(web, stamp="old") as parts:
             await parts.until("active", "Box")
-            mock.script("*", page())
+            mock.script("*", web_page())
             web.app.parts.monitor.check_soon(server.id)
-            sent = await parts.until(f"server-{server.id}", "unhealthy")
-            assert "OpenCode" in sent[f"server-{server.id}"]
+            sent = await parts.until(f"status-{server.id}", "unhealthy")
+            assert "OpenCode" in sent[f"status-{server.id}"]
             assert "unhealthy" in sent["active"]
 
 
@@ -185,3 +270,90 @@ async def test_when_a_server_was_checked_is_told_without_news(tmp_path: Path) ->
             await web.app.check(server.id)
             sent = await parts.next()
         assert sent.keys() == {f"pulse-{server.id}"}
+
+
+async def test_news_is_a_toast_in_every_page_and_has_nothing_asked_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        async with open_page(web, path="/servers/new") as form, open_page(web) as servers:
+            tell(web, server.id)
+            for parts in (form, servers):
+                sent = await parts.next()
+                assert sent.keys() == {f"state-of-{server.id}", "toasts"}
+                assert "Box</bdi></a> is down." in sent["toasts"]
+
+
+async def test_a_burst_of_news_is_three_toasts_and_how_many_more(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        servers = [
+            await web.app.add_server(f"{CLOSED}/{number}", check=False) for number in range(9)
+        ]
+        async with open_page(web, path="/servers/new") as parts:
+            for server in servers:
+                tell(web, server.id)
+            toasts = ""
+            while "6 more servers have news." not in toasts:
+                toasts += (await parts.next())["toasts"]
+        assert toasts.count("is down.") == 3
+
+
+async def test_news_of_a_server_that_is_gone_is_told_to_nobody(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        page = Page(web.app, Views(), rows=False)
+        page.catch_up(None)
+        await web.app.remove_server(server.id)
+        told = page.follow([news(server.id)])
+        assert "toasts" not in told.html
+
+
+async def test_notices_of_the_desktop_are_told_by_a_stream_of_their_own(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        servers = [
+            await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
+            for number in range(5)
+        ]
+        async with web.client.get(f"{web.url}/live/news") as answer:
+            for server in servers:
+                tell(web, server.id)
+            told: list[dict[str, object]] = []
+            async with asyncio.timeout(10):
+                while len(told) < 5:
+                    line = (await answer.content.readline()).decode()
+                    if line.startswith("data: "):
+                        told.append(json.loads(line.removeprefix("data: ")))
+        tags = [f"state-of-{server.id}" for server in servers[:3]]
+        # The number stands in one place, too.
+        assert [one["tag"] for one in told] == [*tags, "more-news", "more-news"]
+        assert told[0]["title"] == "Box 0 is down"
+        assert [one["renotify"] for one in told] == [True, True, True, False, False]
+        assert told[-1]["body"] == "2 more servers have news."
+
+
+async def test_a_link_that_is_there_shows_though_nothing_announces_it(tmp_path: Path) -> None:
+    async with running(tmp_path, watch=True) as web, MockOpenCode() as mock:
+        gate = mock.hold("/global/event")
+        server = await web.app.add_server(mock.url, label="Box")
+        await gate.arrived.wait()
+        page = Page(web.app, Views(), rows=True)
+        assert "connecting" in page.catch_up(None).html
+        gate.release()
+        await linked(web.app, "Box")
+        html = page.pulse().html
+        assert ">live<" in html
+        assert f'hx-target="#pulse-{server.id}"' not in html
+        assert ">live<" not in page.pulse().html
+
+
+async def test_a_snooze_shows_and_ends(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        row = f"server-{server.id}"
+        async with open_page(web) as parts:
+            for nap, shown in (("1h", True), ("over", False)):
+                url = f"{web.url}/servers/{server.id}/snooze"
+                async with web.client.post(url, headers=HTMX, data={"nap": nap}) as answer:
+                    assert answer.status == 200
+                sent = await parts.until(row)
+                assert ("Snoozed until" in sent[row]) is shown
+                assert web.app.server("Box").snoozed is shown

@@ -1,62 +1,20 @@
 """The pages as a browser without JavaScript gets them, and the parts that htmx gets."""
 
-import re
 from pathlib import Path
-from typing import Any
-
-import aiohttp
 
 from codewalk.secret import Secret
-from tests.integration.web.running import Running, running
-from tests.mock_behaviours import json_reply
+from tests.integration.web.browsing import CLOSED, PASSWORD, Browser, row
+from tests.integration.web.running import running
 from tests.mock_opencode import MockOpenCode
 
-CLOSED = "http://127.0.0.1:9"
-PASSWORD = "hunter2-never-shown"
-HTMX = {"HX-Request": "true"}
 
-
-class Browser:
-    """Follows what a page says, as a browser without JavaScript does."""
-
-    def __init__(self, web: Running) -> None:
-        self._web = web
-
-    async def get(self, path: str) -> str:
-        return await self._text("GET", path)
-
-    async def post(self, path: str, **fields: str) -> str:
-        """The page after a form was sent, wherever that led."""
-        return await self._text("POST", path, data=fields)
-
-    async def send(self, path: str, **fields: str) -> aiohttp.ClientResponse:
-        """The answer that htmx gets."""
-        url = self._web.url + path
-        async with self._web.client.post(url, data=fields, headers=HTMX) as answer:
-            await answer.read()
-            return answer
-
-    async def _text(self, method: str, path: str, **options: Any) -> str:
-        async with self._web.client.request(method, self._web.url + path, **options) as answer:
-            text = await answer.text()
-            self.status = answer.status
-            self.path = answer.url.path
-        assert PASSWORD not in text
-        return text
-
-
-def row(text: str, name: str) -> str:
-    """The list item of the server that is named so."""
-    found = [
-        li for li in re.findall(r'<li id="server-.*?</li>', text, re.DOTALL) if f">{name}<" in li
-    ]
-    assert len(found) == 1, f"{len(found)} rows are named {name}"
-    return str(found[0])
-
-
-async def test_the_front_door_leads_to_the_servers(tmp_path: Path) -> None:
+async def test_the_front_door_leads_to_the_active_server_or_to_all(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         browser = Browser(web)
+        server = await web.app.add_server(CLOSED, check=False)
+        await browser.get("/")
+        assert browser.path == f"/s/{server.id}/"
+        await web.app.remove_server(server.id)
         text = await browser.get("/")
         assert browser.path == "/servers"
         assert '<h1 id="servers-heading">Servers</h1>' in text
@@ -95,7 +53,7 @@ async def test_a_refused_form_keeps_what_was_typed_but_the_password(tmp_path: Pa
         typed = {"label": "Böx", "username": "ana", "password": PASSWORD}
         text = await browser.post("/servers/new", url="ftp://x", action="save", **typed)
         assert browser.status == 422
-        assert 'id="url-error"' in text
+        assert 'id="url-told" class="error"' in text
         assert "not http or https" in text
         for part in ('value="ftp://x"', 'value="Böx"', 'value="ana"'):
             assert part in text
@@ -107,7 +65,7 @@ async def test_a_refused_form_keeps_what_was_typed_but_the_password(tmp_path: Pa
         text = await browser.post("/servers/new", url=CLOSED, action="anyway", **typed)
         assert "unknown" in row(text, "Böx")
         text = await browser.post("/servers/new", url=CLOSED, action="anyway", **typed)
-        assert 'id="url-error"' in text
+        assert 'id="url-told" class="error"' in text
         assert "already kept" in text
 
 
@@ -135,6 +93,48 @@ async def test_an_edit_keeps_the_password_unless_told_to_forget_it(tmp_path: Pat
         assert not web.app.server("New name").profile.basic_auth_enabled
 
 
+async def test_an_edit_says_where_a_stored_password_goes(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        url, warning = "http://127.0.0.1:9", "The stored password is sent there"
+        guarded = await web.app.add_server(url, password=Secret(PASSWORD), check=False)
+        bare = await web.app.add_server("http://127.0.0.1:8", check=False)
+        browser = Browser(web)
+        for server, typed, warned in (
+            (guarded, "http://127.0.0.1:7", True),
+            (guarded, "https://127.0.0.1:9", True),
+            (guarded, f"{url}/prefix/", False),
+            (guarded, url, False),
+            (bare, "http://127.0.0.1:7", False),
+        ):
+            text = await browser.post(f"/servers/{server.id}/preview", url=typed)
+            assert (warning in text) is warned, typed
+
+
+async def test_credentials_in_the_first_url_come_back_and_the_password_is_in_no_address(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as web:
+        browser = Browser(web)
+        assert 'method="post" action="/servers/begin"' in await browser.get("/servers")
+        address, again = "/servers/new?url=http%3A%2F%2F127.0.0.1%3A9", "enter it here"
+        for userinfo, query, username, lost in (
+            ("", "", "opencode", False),
+            ("ana@", "&username=ana", "ana", False),
+            (f"ana:{PASSWORD}@", "&username=ana&lost=true", "ana", True),
+            (f":{PASSWORD}@", "&lost=true", "opencode", True),
+        ):
+            typed = {"url": f"http://{userinfo}127.0.0.1:9"}
+            async with web.client.post(
+                f"{web.url}/servers/begin", data=typed, allow_redirects=False
+            ) as answer:
+                assert answer.headers["location"] == address + query
+            text = await browser.post("/servers/begin", **typed)
+            assert 'value="http://127.0.0.1:9"' in text
+            assert f'name="username" value="{username}"' in text
+            assert (again in text) is lost, typed
+            assert PASSWORD not in text
+
+
 async def test_a_server_is_removed_after_a_question(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, label="Old", check=False)
@@ -153,8 +153,8 @@ async def test_the_default_is_set_and_cleared_by_id(tmp_path: Path) -> None:
         second = await web.app.add_server(f"{CLOSED}/2", label="Two", check=False)
         browser = Browser(web)
         text = await browser.post(f"/servers/{second.id}/default")
-        assert "Default" in row(text, "Two")
-        assert "Clear default" in row(text, "Two")
+        assert ">Default<" in row(text, "Two")
+        assert "Clear default" in await browser.get(f"/servers/{second.id}/menu")
         # A tab that still shows the first as the default doesn't clear the second.
         await browser.post(f"/servers/{first.id}/default/clear")
         assert web.app.default() is not None
@@ -173,7 +173,8 @@ async def test_an_unhealthy_server_is_switched_to_only_when_insisted(tmp_path: P
         assert f'action="/servers/{bad.id}/use?force=true"' in text
         assert "Active" in row(text, "Good")
         text = await browser.post(f"/servers/{bad.id}/use?force=true")
-        assert "Active" in row(text, "Bad &lt;b&gt;")
+        assert browser.path == f"/s/{bad.id}/"
+        assert "Active" in row(await browser.get("/servers"), "Bad &lt;b&gt;")
 
 
 async def test_checks_are_run_for_one_and_for_all(tmp_path: Path) -> None:
@@ -186,31 +187,6 @@ async def test_checks_are_run_for_one_and_for_all(tmp_path: Path) -> None:
         assert "unknown" in row(text, "Good")
         text = await browser.post("/servers/check")
         assert "1.18.33" in row(text, "Good")
-
-
-async def test_sessions_say_whether_they_are_cached(tmp_path: Path) -> None:
-    async with running(tmp_path) as web, MockOpenCode() as mock:
-        server = await web.app.add_server(mock.url)
-        mock.world.add_session("Fix the build", directory="/home/ana/work/shop")
-        browser = Browser(web)
-        assert "Fix the build" not in await browser.get("/servers")
-        text = await browser.post(f"/servers/{server.id}/sessions")
-        assert "Fix the build" in text
-        assert "…/work/shop" in text
-        assert ">cached<" not in text
-        mock.script("/session", json_reply({}, status=500))
-        text = await browser.post(f"/servers/{server.id}/sessions")
-        assert "Fix the build" in text
-        assert "Retry" in text
-        assert "500" in text
-
-
-async def test_a_refresh_meant_for_another_server_fetches_nothing(tmp_path: Path) -> None:
-    async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
-        first = await web.app.add_server(a.url)
-        await web.app.add_server(b.url, use=True)
-        await Browser(web).post(f"/servers/{first.id}/sessions")
-        assert a.count("/session") == b.count("/session") == 0
 
 
 async def test_a_form_for_a_server_that_is_gone_says_so(tmp_path: Path) -> None:
@@ -238,5 +214,5 @@ async def test_htmx_gets_the_parts_that_change(tmp_path: Path) -> None:
         server = web.app.servers()[0]
         answer = await browser.send(f"/servers/{server.id}/check")
         assert f'hx-target="#server-{server.id}"' in await answer.text()
-        answer = await browser.send(f"/servers/{server.id}/sessions")
-        assert 'hx-target="#sessions"' in await answer.text()
+        # Not boosted forms' own addresses into the browser's history.
+        assert answer.headers["hx-push-url"] == "false"

@@ -5,6 +5,7 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
+from codewalk.web.files import ADDRESSES
 from tests.integration.web.running import API, TOKEN, Running, running
 
 
@@ -82,7 +83,7 @@ async def test_a_foreign_host_name_is_refused_even_with_the_token(tmp_path: Path
     async with running(tmp_path) as web:
         foreign = ("evil.example", f"evil.example:{web.port}", f"10.0.0.9:{web.port}")
         for host in (*foreign, "127.0.0.1:1", "127.0.0.1", ""):
-            for path in (f"{API}/healthz", f"{API}/servers", "/servers", "/static/app.css"):
+            for path in (f"{API}/healthz", f"{API}/servers", "/servers", ADDRESSES["app.css"]):
                 async with web.client.get(web.url + path, headers={"Host": host}) as answer:
                     assert answer.status == 403
                     assert "set-cookie" not in answer.headers
@@ -129,10 +130,41 @@ async def test_a_change_by_cookie_comes_from_our_own_pages_alone(tmp_path: Path)
         assert len(web.app.servers()) == 2
 
 
+async def test_a_page_that_has_no_address_is_no_fault(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        for path in ("/servers/check", "/appearance"):
+            for header in ("Referer", "HX-Current-URL"):
+                headers = {header: "http://["}
+                async with web.client.post(
+                    web.url + path, data={"theme": "dark"}, headers=headers, allow_redirects=False
+                ) as answer:
+                    assert answer.status == 303
+
+
+async def test_only_a_link_leads_here_from_another_sites_page(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, stranger() as client:
+        cookies = await cookie_of(web, client)
+        cases = [
+            ("same-site", "navigate", "document", 200),
+            ("same-site", "no-cors", "script", 403),
+            ("same-site", "cors", "empty", 403),
+            ("cross-site", "no-cors", "image", 403),
+            ("same-site", "navigate", "iframe", 403),
+            ("same-origin", "cors", "empty", 200),
+            ("none", "navigate", "document", 200),
+        ]
+        for site, mode, dest, status in cases:
+            sent = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+            async with client.get(
+                f"{web.url}/servers", headers=sent | {"Cookie": cookies}
+            ) as answer:
+                assert answer.status == status, (site, mode, dest)
+
+
 async def test_every_answer_carries_the_protecting_headers(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
-        paths = ("/servers", "/nowhere", f"{API}/servers", f"{API}/nowhere", "/static/app.css")
-        for path in paths:
+        style = ADDRESSES["app.css"]
+        for path in ("/servers", "/nowhere", f"{API}/servers", f"{API}/nowhere", style):
             async with web.client.get(web.url + path) as answer:
                 headers = answer.headers
             policy = headers["content-security-policy"]
@@ -143,16 +175,15 @@ async def test_every_answer_carries_the_protecting_headers(tmp_path: Path) -> No
             assert headers["cross-origin-opener-policy"] == "same-origin"
             assert headers["cross-origin-resource-policy"] == "same-origin"
             assert headers["referrer-policy"] in {"no-referrer", "same-origin"}
-            expected = "no-cache" if path.startswith("/static") else "no-store"
+            expected = "public, max-age=31536000, immutable" if path == style else "no-store"
             assert headers["cache-control"] == expected
 
 
-async def test_versioned_files_may_be_kept_for_good(tmp_path: Path) -> None:
-    async with running(tmp_path) as web:
-        async with web.client.get(f"{web.url}/static/app.css?v=1") as answer:
-            assert "immutable" in answer.headers["cache-control"]
-        async with web.client.get(f"{web.url}/static/none.css?v=1") as answer:
-            assert (answer.status, answer.headers["cache-control"]) == (404, "no-store")
-        for path in ("/static/../server.py", "/static/%2e%2e/server.py", "/static/"):
-            async with web.client.get(URL(web.url + path, encoded=True)) as answer:
-                assert answer.status == 404
+async def test_a_page_whose_token_is_no_longer_right_says_so(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, aiohttp.ClientSession() as stranger:
+        url, headers = f"{web.url}/servers/check", {"HX-Request": "true"}
+        async with stranger.post(url, headers=headers) as answer:
+            text = await answer.text()
+        assert answer.status == 401
+        assert text.startswith('<hx-partial hx-target="#notices"')
+        assert "The access token is missing or wrong." in text

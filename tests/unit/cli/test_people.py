@@ -122,7 +122,7 @@ def test_titles_labels_and_details_can_do_nothing() -> None:
     health = HealthStatus(state=State.UNHEALTHY, reason=Reason.NOT_OPENCODE, detail=HOSTILE)
     server = a_server(label=HOSTILE, health=health)
     session = Session(
-        id=HOSTILE, title=HOSTILE, directory=HOSTILE, created_at=None, updated_at=None
+        id=HOSTILE, title=HOSTILE, directory=HOSTILE, created_ms=None, updated_ms=None
     )
     sessions = SessionList(
         server_id="a", directory=None, source="live", fetched_at=None, sessions=(session,)

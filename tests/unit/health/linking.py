@@ -10,7 +10,7 @@ from codewalk.health.link import MOST, LinkState
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
 from codewalk.health.status import State
-from codewalk.opencode.events import GLOBAL
+from codewalk.opencode.events import GLOBAL, ServerEvent
 from codewalk.servers.profile import ServerProfile
 from tests.fake_events import StreamingConnection
 from tests.fake_time import elapsed, pass_time
@@ -19,12 +19,12 @@ from tests.fakes import FakeStatusStore, Network, utc_now
 
 @dataclass(kw_only=True)
 class Linked:
-    """Running links; `changes` holds what the monitor told, `stale` what the links told."""
+    """Running links; `changes` holds what the monitor told, `heard` what the servers told."""
 
     links: Links
     monitor: Monitor
     connections: dict[str, StreamingConnection]
-    stale: list[tuple[float, str]] = field(default_factory=list)
+    heard: list[tuple[float, str, ServerEvent]] = field(default_factory=list)
     changes: list[tuple[float, str, State]] = field(default_factory=list)
 
     def of(self, server: ServerProfile) -> StreamingConnection:
@@ -45,13 +45,14 @@ async def linking(
     active: ServerProfile | None = None,
     served: Collection[str] = (GLOBAL,),
     most: int = MOST,
+    chance: float = 0.0,
 ) -> AsyncIterator[Linked]:
     """Links to `servers`, all healthy, half a second after the start."""
     connections = {s.id: StreamingConnection(served=served, url=s.url) for s in servers}
     network = Network(connections=dict(connections))
     announcer = Announcer()
     changes: list[tuple[float, str, State]] = []
-    stale: list[tuple[float, str]] = []
+    heard: list[tuple[float, str, ServerEvent]] = []
 
     def changed(server_id: str) -> None:
         changes.append((elapsed(), server_id, monitor.state(server_id)))
@@ -59,13 +60,15 @@ async def linking(
 
     async with Checker(network.connect, route=lambda _: True, clock=elapsed) as checker:
         store = FakeStatusStore()
-        monitor = Monitor(checker, store, changed=changed, chance=lambda: 0.5, now=utc_now)
+        monitor = Monitor(
+            checker, store, changed=changed, chance=lambda: 0.5, now=utc_now, idle=elapsed
+        )
         links = Links(
             network.connect,
             monitor,
             announcer,
-            stale=lambda server_id: stale.append((elapsed(), server_id)),
-            chance=lambda: 0.0,
+            heard=lambda server_id, event: heard.append((elapsed(), server_id, event)),
+            chance=lambda: chance,
             most=most,
         )
         async with monitor, links:
@@ -77,6 +80,6 @@ async def linking(
                 links=links,
                 monitor=monitor,
                 connections=connections,
-                stale=stale,
+                heard=heard,
                 changes=changes,
             )

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from codewalk.errors import StorageError
-from codewalk.health.checker import REMEMBER, REUSE, Checker
+from codewalk.health.checker import HASTE, REMEMBER, REUSE, STARTING, Checker
 from codewalk.health.status import CheckResult, Reason
 from codewalk.opencode.connection import Connection
 from codewalk.servers.profile import ServerProfile
-from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fake_time import elapsed, fake_time, pass_time, stand_still
 from tests.fakes import HEALTHY, PATH, Network, fails, profile, silence, slowly, text
 
 A, B = profile(1), profile(2)
@@ -239,3 +239,91 @@ async def test_a_failure_ends_what_was_known_of_the_path() -> None:
         network.up(A)
         await checker.check(A, fresh=True)
     assert network.of(A).paths[-1] == "/global/health"
+
+
+async def _late(share: float, budget: float) -> None:
+    """This process stands still for so much of a check's time, just before that has passed."""
+    await asyncio.sleep(budget * (1 - share) * 0.9)
+    stand_still(budget * (share + 0.1))
+
+
+@fake_time
+async def test_a_check_that_ran_out_of_time_while_this_process_was_late_is_made_again() -> None:
+    network = Network()
+    network.script(A, health=[slowly(0.95, HEALTHY), HEALTHY], path=silence())
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        group.create_task(_late(0.4, 1.0), name="a busy machine")
+        result = await checker.check(A, budget=1.0)
+    assert result.ok
+    assert len(network.of(A).asked) > 1
+
+
+@fake_time
+async def test_a_check_that_ran_out_of_time_counts_where_this_process_was_hardly_late() -> None:
+    network = Network()
+    network.script(A, health=silence(), path=silence())
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        group.create_task(_late(0.1, 1.0), name="a machine that does something else")
+        result = await checker.check(A, budget=1.0)
+    assert (result.reason, elapsed() < 1.5) == (Reason.TIMEOUT, True)
+
+
+@fake_time
+async def test_a_server_that_never_answers_is_found_out_on_a_machine_that_is_always_late() -> None:
+    network = Network()
+    network.script(A, health=silence(), path=silence())
+
+    async def starve() -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            stand_still(0.1)
+
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        starving = group.create_task(starve(), name="a busy machine")
+        result = await checker.check(A, budget=1.0)
+        starving.cancel()
+    assert result.reason is Reason.TIMEOUT
+    assert 3.0 <= elapsed() < 3.6
+
+
+@fake_time
+async def test_a_definite_answer_counts_however_late_this_process_is() -> None:
+    network = Network()
+    connection = network.script(A, health=slowly(0.05, text(401)))
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        group.create_task(_late(0.9, 1.0), name="a busy machine")
+        result = await checker.check(A, budget=1.0)
+    assert result.reason is Reason.AUTH_REQUIRED
+    assert len(connection.asked) == 1
+
+
+@fake_time
+async def test_a_server_that_just_began_to_listen_and_left_a_request_is_asked_again_soon() -> None:
+    network = Network()
+    network.down(A)
+    async with checking(network) as checker:
+        for _ in range(2):
+            await checker.check(A, fresh=True)
+            await pass_time(1)
+        network.script(A, health=silence(), path=silence())
+        begun = elapsed()
+        assert (await checker.check(A)).reason is Reason.TIMEOUT
+        assert elapsed() - begun == pytest.approx(HASTE)
+        # It may be slow and not starting: then it has all its time again.
+        await pass_time(STARTING)
+        begun = elapsed()
+        await checker.check(A)
+        assert elapsed() - begun == pytest.approx(A.health_check.timeout)
+
+
+@fake_time
+async def test_a_single_refusal_leaves_a_server_all_its_time() -> None:
+    network = Network()
+    refused, slow = fails(Reason.REFUSED), slowly(2, HEALTHY)
+    found: list[bool] = []
+    async with checking(network) as checker:
+        for health in (refused, HEALTHY, refused, slow):
+            network.script(A, health=health, path=silence() if health is slow else refused)
+            found.append((await checker.check(A, fresh=True)).ok)
+            await pass_time(0.1)
+    assert found == [False, True, False, True]

@@ -1,5 +1,8 @@
 """The rules of a live link."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +16,7 @@ from codewalk.health.link import (
     chosen,
     pause,
 )
+from codewalk.servers.profile import TellMe
 from tests.fakes import profile
 
 
@@ -51,7 +55,13 @@ def test_no_server_makes_us_impatient_or_patient_without_end(times: list[float])
 
 def test_the_pauses_double_up_to_ten_seconds() -> None:
     pauses = [pause(failures, 0.0) for failures in range(8)]
-    assert pauses == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert pauses == pytest.approx([0.25, 0.5, 1.0, 2.0, 4.0, 20 / 3, 20 / 3, 20 / 3])
+    assert pause(7, 1.0) == pytest.approx(10)
+
+
+@given(st.integers(min_value=0, max_value=10**6))
+def test_chance_makes_any_pause_up_to_half_as_long_again(failures: int) -> None:
+    assert pause(failures, 1.0) == pytest.approx(1.5 * pause(failures, 0.0))
 
 
 @given(st.integers(min_value=0, max_value=10**6), st.floats(min_value=0, max_value=1))
@@ -71,3 +81,19 @@ def test_the_active_server_is_always_among_those_linked(count: int, active: int,
     assert (profile(active).id in links) == (active <= count)
     others = [server_id for server_id in links if server_id != profile(active).id]
     assert others == [p.id for p in listed if p.id != profile(active).id][: len(others)]
+
+
+def test_who_is_asked_for_is_linked_and_who_is_not_wanted_is_not() -> None:
+    listed = [profile(number) for number in range(1, 9)]
+    listed[0] = replace(listed[0], tell_me=TellMe.OFF)
+    listed[2] = replace(listed[2], tell_me=TellMe.OFF)
+    listed[6] = replace(listed[6], tell_me=TellMe.ON)
+    listed[7] = replace(listed[7], tell_me=TellMe.ON)
+
+    def numbers(most: int, active: int) -> list[int]:
+        links = chosen(listed, listed[active].id, most)
+        return [number for number, each in enumerate(listed) if each.id in links]
+
+    assert numbers(most=4, active=1) == [1, 3, 6, 7]
+    # The active one always; however many are asked for.
+    assert numbers(most=1, active=0) == [0, 6, 7]

@@ -10,7 +10,8 @@ from codewalk.errors import RequestFailed
 from codewalk.health.link import LinkState
 from codewalk.health.links import NO_STREAM_PAUSE
 from codewalk.health.status import Reason, State
-from codewalk.opencode.events import GLOBAL, LOCAL
+from codewalk.opencode.activity import BUSY
+from codewalk.opencode.events import GLOBAL, LOCAL, ActivityChanged, Connected, SessionChanged
 from tests.fake_events import StreamingConnection
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import profile, silence
@@ -79,7 +80,7 @@ async def test_a_stream_that_ends_while_the_server_is_well_is_opened_again() -> 
         await pass_time(0.5)
         assert linked.state(A) is LinkState.LIVE
         assert [state for _, _, state in linked.changes] == [State.HEALTHY]
-        assert len(linked.stale) == 2
+        assert len(linked.heard) == 2
 
 
 @fake_time
@@ -118,9 +119,15 @@ async def test_a_server_that_is_well_without_heartbeats_is_left_in_peace() -> No
         assert [path for path, _ in linked.of(A).tried].count(GLOBAL) == 1
 
 
+@pytest.mark.parametrize(
+    ("chance", "expected"),
+    [(0.0, [0.5, 1, 2, 4, 6.7, 6.7, 6.7]), (1.0, [0.8, 1.5, 3, 6, 10, 10, 10])],
+)
 @fake_time
-async def test_a_link_that_ends_at_once_is_tried_ever_less_often() -> None:
-    async with linking(A) as linked:
+async def test_a_link_that_ends_at_once_is_tried_ever_less_often(
+    chance: float, expected: list[float]
+) -> None:
+    async with linking(A, chance=chance) as linked:
 
         async def end_all() -> None:
             count = 0
@@ -135,8 +142,8 @@ async def test_a_link_that_ends_at_once_is_tried_ever_less_often() -> None:
             await pass_time(60)
             ender.cancel()
         times = [at for _, at in linked.of(A).tried]
-        gaps = [round(b - a) for a, b in pairwise(times)]
-        assert gaps[1:8] == [0, 1, 2, 4, 8, 10, 10]
+        gaps = [b - a for a, b in pairwise(times)]
+        assert gaps[1:8] == pytest.approx(expected, abs=0.1)
         assert linked.monitor.state(A.id) is State.HEALTHY
 
 
@@ -172,13 +179,20 @@ async def test_a_hung_server_that_keeps_its_stream_open_isnt_streamed() -> None:
 
 
 @fake_time
-async def test_sessions_may_have_changed_when_the_stream_says_so_and_when_it_is_new() -> None:
+async def test_a_new_stream_and_what_it_tells_of_sessions_are_passed_on() -> None:
     async with linking(A, B) as linked:
         await pass_time(1)
-        linked.of(B).current.send("session.deleted", {"info": {"id": "ses_1"}})
-        linked.of(B).current.send("message.part.delta", {"delta": "x"})
+        stream = linked.of(B).current
+        stream.send("session.deleted", {"info": {"id": "ses_1"}})
+        stream.send("message.part.delta", {"delta": "x"})
+        stream.send("session.status", {"sessionID": "ses_2", "status": {"type": "busy"}})
         await pass_time(1)
-        assert [server_id for _, server_id in linked.stale] == [A.id, B.id, B.id]
+        assert [(server_id, event) for _, server_id, event in linked.heard] == [
+            (A.id, Connected()),
+            (B.id, Connected()),
+            (B.id, SessionChanged(session_id="ses_1", directory="global")),
+            (B.id, ActivityChanged(session_id="ses_2", directory="global", activity=BUSY)),
+        ]
 
 
 @fake_time
@@ -223,6 +237,24 @@ def test_a_link_that_fails_has_the_server_checked_and_makes_nothing_red_by_itsel
             assert [state for _, _, state in linked.changes] == [State.HEALTHY]
 
     run()
+
+
+@fake_time
+async def test_after_a_sleep_every_link_is_opened_anew() -> None:
+    async with linking(A, B) as linked:
+        linked.of(B).kill()
+        await pass_time(5)
+        asked = len(linked.of(A).asked)
+        linked.links.reopen()
+        await pass_time(0.1)
+        assert linked.state(A) is LinkState.LIVE
+        assert [stream.closed for stream in linked.of(A).opened] == [True, False]
+        # What it would have told meanwhile is fetched.
+        opened = [i for _, i, event in linked.heard if isinstance(event, Connected)]
+        assert opened == [A.id, B.id, A.id]
+        # It says nothing of the server.
+        assert len(linked.of(A).asked) == asked
+        assert linked.monitor.status(A.id).failures == 0
 
 
 @fake_time

@@ -1,10 +1,13 @@
 """When each server is checked."""
 
+import asyncio
 import itertools
 from dataclasses import replace
 
 import pytest
 
+from codewalk.health.monitor import ASKED_AT_ONCE
+from codewalk.health.settings import HealthSettings
 from codewalk.health.status import HealthStatus, Reason, State
 from codewalk.secret import Secret
 from tests.fake_time import elapsed, fake_time, pass_time
@@ -274,3 +277,81 @@ async def test_without_watching_only_what_is_asked_for_is_checked() -> None:
         assert watch.checks(A) == []
         assert (await watch.monitor.check(A)).state is State.HEALTHY
         assert (watch.checks(A), watch.checks(B)) == ([60], [])
+
+
+@fake_time
+async def test_all_that_are_asked_for_are_checked_side_by_side_up_to_a_bound() -> None:
+    servers = [profile(number) for number in range(ASKED_AT_ONCE + 2)]
+    async with watching(*servers, watch=False) as watch:
+        for server in servers:
+            watch.network.script(server, health=slowly(0.2, HEALTHY))
+        # The last one is gone before its turn comes.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch.monitor.check_all(server.id for server in servers))
+            await pass_time(0.1)
+            watch.monitor.reconcile(servers[:-1], None)
+        assert elapsed() == pytest.approx(0.4)
+        assert [watch.checks(server) for server in servers[-3:]] == [[0.0], [0.2], []]
+        assert {watch.state(server) for server in servers[:-1]} == {State.HEALTHY}
+
+
+@fake_time
+async def test_each_server_is_checked_as_its_own_settings_say() -> None:
+    often = replace(B, health_check=HealthSettings(interval=4, timeout=1))
+    seldom = replace(C, health_check=HealthSettings(interval=300))
+    network = Network()
+    network.script(B, health=silence(), path=silence())
+    async with watching(A, often, seldom, network=network) as watch:
+        await pass_time(21)
+        assert watch.checks(A) == [0, 10, 20]
+        assert watch.checks(B) == [0, 5, 10, 15, 20]
+        assert watch.monitor.status(B.id).detail == "No answer within 1 s."
+        await pass_time(600)
+        assert watch.checks(C) == [0, 300, 600]
+        # Not asked for five minutes, and still known.
+        assert watch.state(seldom) is State.HEALTHY
+
+
+@fake_time
+async def test_new_settings_go_from_now_on_and_take_no_status_away() -> None:
+    async with watching(A) as watch:
+        await pass_time(12)
+        often = replace(A, health_check=HealthSettings(interval=2))
+        watch.monitor.reconcile([often], None)
+        assert watch.state(A) is State.HEALTHY
+        await pass_time(4.5)
+        assert watch.checks(A) == [0, 10, 14, 16]
+        watch.monitor.reconcile([A], None)
+        await pass_time(20)
+        assert watch.checks(A) == [0, 10, 14, 16, 26.5]
+        assert watch.told(A) == [0]
+
+
+@fake_time
+async def test_a_server_that_is_checked_seldom_is_not_checked_more_often_once_it_is_down() -> None:
+    seldom = replace(A, health_check=HealthSettings(interval=300))
+    network = Network()
+    network.down(A)
+    async with watching(seldom, network=network) as watch:
+        await pass_time(1000)
+        assert watch.checks(A) == [0, 300.3, 600.6, 900.9]
+
+
+@fake_time
+async def test_rise_and_fall_take_half_a_second_for_each_further_check() -> None:
+    careful = replace(A, health_check=HealthSettings(rise=2, fall=3))
+    network = Network()
+    async with watching(careful, network=network) as watch:
+        await pass_time(9)
+        network.down(A)
+        await pass_time(3)
+        # Failed checks of 0.3 s, half a second apart, the first at 10.5: it rose at 0.5.
+        assert watch.checks(A) == [0, 0.5, 10.5, 11.3]
+        assert watch.state(A) is State.HEALTHY
+        await pass_time(1)
+        assert watch.state(A) is State.UNHEALTHY
+        assert watch.told(A)[1:] == [0.5, 12.4]
+        network.up(A)
+        await pass_time(11)
+        assert watch.state(A) is State.HEALTHY
+        assert watch.told(A)[1:] == [0.5, 12.4, 22.9]

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from codewalk.errors import RequestFailed
+from codewalk.health.settings import HealthSettings
 from codewalk.health.status import HealthStatus, Reason, State
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import (
@@ -14,6 +16,7 @@ from tests.fakes import (
     HEALTHY,
     FakeStatusStore,
     Network,
+    Reply,
     fails,
     page,
     profile,
@@ -94,6 +97,37 @@ async def test_a_check_has_the_budget_that_it_is_given() -> None:
     async with watching(A, network=network, watch=False) as watch:
         status = await watch.monitor.check(A, budget=0.5)
         assert (status.reason, status.detail) == (Reason.TIMEOUT, "No answer within 0.5 s.")
+
+
+@fake_time
+async def test_a_check_that_is_given_none_has_the_servers_own() -> None:
+    patient = replace(A, health_check=HealthSettings(timeout=5))
+    network = Network()
+    network.script(A, health=slowly(4, HEALTHY), path=silence())
+    async with watching(patient, network=network, watch=False) as watch:
+        assert (await watch.monitor.check(patient)).state is State.HEALTHY
+        # The one that isn't kept, as the Test button has it.
+        draft = replace(patient, id="draft")
+        network.connections["draft"] = network.of(A)
+        assert (await watch.monitor.check(draft)).state is State.HEALTHY
+        await pass_time(1)
+        assert (await watch.monitor.check(draft, budget=3)).reason is Reason.TIMEOUT
+
+
+@fake_time
+async def test_a_check_that_somebody_asks_for_sees_a_server_rise() -> None:
+    careful = replace(A, health_check=HealthSettings(rise=3))
+    async with watching(careful, watch=False) as watch:
+        assert (await watch.monitor.check(careful)).state is State.HEALTHY
+        assert elapsed() == 1
+
+
+@fake_time
+async def test_one_good_check_shows_that_a_server_may_be_kept() -> None:
+    careful = replace(A, health_check=HealthSettings(rise=3))
+    async with watching(watch=False) as watch:
+        assert (await watch.monitor.check(careful)).state is State.HEALTHY
+        assert elapsed() == 0
 
 
 @fake_time
@@ -198,6 +232,51 @@ async def test_a_status_found_under_another_id_is_taken_over() -> None:
 
 
 @fake_time
+async def test_each_check_that_counts_is_recorded_once_with_what_it_changed() -> None:
+    async with watching(A) as watch:
+        await pass_time(0.1)
+        watch.network.script(A, health=page(), path=page())
+        await asyncio.gather(*(watch.monitor.check(A) for _ in range(3)))
+        await pass_time(11)
+        # The checks that somebody asked for reused the result of the first one.
+        first, second = watch.records
+        for (server, left, before, after, result), states, reason in (
+            (first, (State.UNKNOWN, State.HEALTHY), Reason.OK),
+            (second, (State.HEALTHY, State.UNHEALTHY), Reason.NOT_OPENCODE),
+        ):
+            assert (server, left, (before.state, after.state)) == (A.id, before, states)
+            assert result is not None
+            assert result.reason is reason
+        assert second[1] is first[3]
+        assert second[3] is watch.monitor.status(A.id)
+
+
+@fake_time
+async def test_an_old_status_is_recorded_as_it_was_left_and_as_it_counted() -> None:
+    old = seen(WELL, minutes_ago=1440)
+    async with watching(A, store=FakeStatusStore({A.id: old})) as watch:
+        await pass_time(0.1)
+        ((_, left, before, after, _),) = watch.records
+        assert left == old
+        assert before == old.as_of(EPOCH)
+        assert before.state is State.UNKNOWN
+        assert after.state is State.HEALTHY
+
+
+@fake_time
+async def test_a_status_that_no_check_found_is_recorded_without_one() -> None:
+    async with watching(A, B, watch=False) as watch:
+        watch.monitor.adopt(A.id, WELL)
+        watch.monitor.hold(A.id, HealthStatus(detail="It starts."))
+        watch.monitor.reconcile([replace(A, url="http://elsewhere"), B], None)
+        details = [after.detail for _, _, _, after, _ in watch.records]
+        assert details == [None, "It starts.", None]
+        assert {result for *_, result in watch.records} == {None}
+        await watch.monitor.check(profile(9))
+        assert len(watch.records) == 3
+
+
+@fake_time
 async def test_statuses_are_saved_in_batches_once_a_second_and_only_where_checked() -> None:
     async with watching(A, B, C) as watch:
         await pass_time(5)
@@ -242,6 +321,23 @@ async def test_a_batch_that_the_end_interrupts_is_saved_all_the_same() -> None:
         loop = asyncio.get_running_loop()
         loop.call_later(0.1, store.gate.set)
     assert store.statuses[A.id].state is State.HEALTHY
+
+
+@fake_time
+async def test_what_this_process_cannot_do_says_nothing_of_a_server() -> None:
+    network = Network()
+    full = Reply(failure=RequestFailed(Reason.UNREACHABLE, "Too many connections.", ours=True))
+    async with watching(A, network=network) as watch:
+        await pass_time(5)
+        network.script(A, health=full, path=full)
+        await pass_time(60)
+        assert watch.states(A) == [State.HEALTHY]
+        # Asked again in vain, it is no more than that: nobody has looked for long.
+        await pass_time(200)
+        assert (watch.state(A), watch.monitor.status(A.id).reason) == (
+            State.UNKNOWN,
+            Reason.UNCHECKED,
+        )
 
 
 @fake_time

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from codewalk.health.checker import Checker
-from codewalk.health.status import TRANSPORT, Reason
-from tests.fake_time import elapsed, fake_time
+from codewalk.health.status import TRANSPORT, Reason, State
+from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import Network, page, profile
+from tests.unit.health.watching import watching
 
-A = profile(1)
+A, B = profile(1), profile(2)
 HERE = profile(3, url="http://127.0.0.1:4096")
 
 
@@ -67,3 +68,65 @@ async def test_a_definite_answer_is_never_offline() -> None:
     network.script(A, health=page(), path=page())
     async with checking(network, route=lambda _: False) as checker:
         assert (await checker.check(A)).reason is Reason.NOT_OPENCODE
+
+
+@fake_time
+async def test_servers_are_checked_at_once_when_the_network_is_back() -> None:
+    network, routed = Network(), True
+    for server in (A, B):
+        network.up(server)
+    async with watching(A, B, HERE, network=network, route=lambda _: routed) as watch:
+        await pass_time(25)
+        routed = False
+        for server in (A, B):
+            network.down(server, Reason.UNREACHABLE)
+        await pass_time(12)
+        assert {watch.monitor.status(s.id).reason for s in (A, B)} == {Reason.OFFLINE}
+        assert {watch.state(s) for s in (A, B)} == {State.UNKNOWN}
+        assert watch.state(HERE) is State.HEALTHY
+        here = len(watch.checks(HERE))
+        await pass_time(7.6)
+        routed = True
+        for server in (A, B):
+            network.up(server)
+        back = elapsed()
+        await pass_time(1.1)
+        for server in (A, B):
+            assert watch.states(server) == [State.HEALTHY, State.UNKNOWN, State.HEALTHY]
+            assert watch.told(server)[-1] - back <= 1
+        # The one that was never away isn't asked more often for that.
+        assert len(watch.checks(HERE)) - here <= 1
+
+
+@fake_time
+async def test_a_network_whose_first_second_is_half_a_one_makes_nobody_red() -> None:
+    network, routed = Network(), True
+    async with watching(A, network=network, route=lambda _: routed) as watch:
+        await pass_time(15)
+        routed = False
+        network.down(A, Reason.UNREACHABLE)
+        await pass_time(20)
+        # The route is back, and the name server not yet.
+        routed = True
+        network.down(A, Reason.DNS)
+        asked = len(network.of(A).asked)
+        while len(network.of(A).asked) < asked + 3:
+            await pass_time(0.05)
+        network.up(A)
+        await pass_time(1.2)
+        assert watch.states(A) == [State.HEALTHY, State.UNKNOWN, State.HEALTHY]
+
+
+@fake_time
+async def test_an_outage_is_noticed_with_the_next_checks_and_makes_nobody_red() -> None:
+    network, routed = Network(), True
+    async with watching(A, B, network=network, route=lambda _: routed) as watch:
+        await pass_time(15)
+        routed = False
+        for server in (A, B):
+            network.down(server, Reason.TIMEOUT)
+        await pass_time(60)
+        for server in (A, B):
+            assert watch.states(server) == [State.HEALTHY, State.UNKNOWN]
+            # Checked on, but no more often than others: the look at the routes costs less.
+            assert len([at for at in watch.checks(server) if at > 20]) <= 6

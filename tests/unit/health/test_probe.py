@@ -67,6 +67,13 @@ RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
         {"/api/health": page(), "/api/info": says({"version": "2.3.0"})},
         CheckResult(reason=Reason.INCOMPATIBLE, version="2.3.0"),
     ),
+    "2.x from a checkout": (
+        {
+            "/api/health": page(),
+            "/api/info": says({"version": "unknown", "pid": 7, "urls": [], "paths": {}}),
+        },
+        CheckResult(reason=Reason.INCOMPATIBLE),
+    ),
     "2.x with the old path": (
         {BASE: says({"healthy": True, "version": "2.0.0-beta.1"})},
         CheckResult(reason=Reason.INCOMPATIBLE, version="2.0.0-beta.1"),

@@ -1,5 +1,6 @@
 """The health of one server as a pure state machine."""
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codewalk.health.settings import DEFAULTS, HealthSettings
 from codewalk.health.status import (
     STALE_AFTER,
     TRANSPORT,
@@ -30,17 +32,23 @@ RESULTS = st.builds(
     latency_ms=st.none() | st.floats(0, 3000),
 )
 STEPS = st.lists(st.tuples(RESULTS, st.timedeltas(timedelta(0), timedelta(minutes=2))), max_size=12)
+# Few kinds, so that runs of one kind are as long as a rise or a fall may want them.
+RUNS = st.lists(
+    st.sampled_from([Reason.OK, Reason.TIMEOUT, Reason.REFUSED, Reason.OFFLINE, Reason.DNS]),
+    max_size=30,
+)
+SETTINGS = st.builds(HealthSettings, rise=st.integers(1, 5), fall=st.integers(1, 5))
 
 
 def failed(reason: Reason) -> CheckResult:
     return CheckResult(reason=reason, detail=f"It failed: {reason}.")
 
 
-def after(*results: CheckResult, start: HealthStatus | None = None) -> HealthStatus:
+def after(*results: CheckResult, settings: HealthSettings = DEFAULTS) -> HealthStatus:
     """The status after checks a second apart."""
-    status = start or HealthStatus()
+    status = HealthStatus()
     for number, result in enumerate(results):
-        status = advance(status, result, EPOCH + timedelta(seconds=number))
+        status = advance(status, result, EPOCH + timedelta(seconds=number), settings)
     return status
 
 
@@ -95,9 +103,81 @@ def test_a_definite_answer_counts_at_once(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize("reason", sorted(DEFINITE | TRANSPORT))
-def test_a_server_that_was_not_healthy_gets_no_second_chance(reason: Reason) -> None:
+def test_a_server_that_was_never_healthy_gets_no_second_chance(reason: Reason) -> None:
     assert after(failed(reason)).state is State.UNHEALTHY
-    assert after(failed(Reason.OFFLINE), failed(reason)).state is State.UNHEALTHY
+    assert after(failed(Reason.AUTH_REJECTED), failed(reason)).reason is reason
+
+
+@pytest.mark.parametrize("reason", sorted(TRANSPORT))
+def test_a_network_that_has_just_come_back_may_fail_once(reason: Reason) -> None:
+    # Its name server or its gateway may take a second longer than its route.
+    offline = failed(Reason.OFFLINE)
+    status = after(OK, offline, failed(reason))
+    assert (status.state, status.reason, status.unsettled) == (State.UNKNOWN, Reason.OFFLINE, True)
+    assert after(OK, offline, failed(reason), OK).state is State.HEALTHY
+    assert after(OK, offline, failed(reason), failed(reason)).reason is reason
+
+
+def test_hours_without_a_network_are_no_failures_of_a_server() -> None:
+    status = after(OK, *[failed(Reason.OFFLINE)] * 100)
+    assert (status.failures, status.unsettled) == (0, False)
+
+
+def test_a_server_rises_with_as_many_good_checks_as_its_settings_say() -> None:
+    settings = HealthSettings(rise=3)
+    down = failed(Reason.REFUSED)
+    rising = after(down, OK, OK, settings=settings)
+    assert (rising.state, rising.reason, rising.detail) == (
+        State.UNHEALTHY,
+        Reason.REFUSED,
+        "It failed: refused.",
+    )
+    assert rising.unsettled
+    assert rising.since == EPOCH
+    risen = after(down, OK, OK, OK, settings=settings)
+    assert (risen.state, risen.successes, risen.unsettled) == (State.HEALTHY, 0, False)
+    assert after(down, OK, OK, down, OK, OK, settings=settings).state is State.UNHEALTHY
+
+
+def test_a_server_that_answers_again_is_not_offline_while_it_rises() -> None:
+    status = after(failed(Reason.OFFLINE), OK, settings=HealthSettings(rise=2))
+    assert (status.state, status.reason, status.detail) == (State.UNKNOWN, Reason.UNCHECKED, None)
+
+
+def test_a_server_falls_with_as_many_failed_checks_as_its_settings_say() -> None:
+    down = failed(Reason.TIMEOUT)
+    assert after(OK, down, settings=HealthSettings(fall=1)).state is State.UNHEALTHY
+    patient = HealthSettings(fall=4)
+    assert after(OK, down, down, down, settings=patient).suspect
+    assert after(OK, down, down, down, down, settings=patient).state is State.UNHEALTHY
+    assert after(OK, down, down, down, OK, down, settings=patient).suspect
+
+
+@pytest.mark.parametrize("reason", sorted(DEFINITE))
+def test_no_fall_delays_a_definite_answer(reason: Reason) -> None:
+    assert after(OK, failed(reason), settings=HealthSettings(fall=9)).state is State.UNHEALTHY
+
+
+@given(RUNS, SETTINGS)
+def test_a_state_changes_when_the_last_results_are_enough_of_one_kind_and_never_sooner(
+    reasons: list[Reason], settings: HealthSettings
+) -> None:
+    status = HealthStatus()
+    for number, reason in enumerate(reasons, 1):
+        before, now = status, EPOCH + timedelta(seconds=number)
+        status = advance(status, failed(reason), now, settings)
+        run = list(itertools.takewhile(lambda r: r is Reason.OK, reversed(reasons[:number])))
+        if len(run) >= settings.rise:
+            assert status.state is State.HEALTHY
+        elif before.state is not State.HEALTHY:
+            assert status.state is not State.HEALTHY
+        lost = list(itertools.takewhile(lambda r: r in TRANSPORT, reversed(reasons[:number])))
+        if len(lost) >= settings.fall:
+            assert status.state is State.UNHEALTHY
+        elif lost and before.state is not State.UNHEALTHY and number > len(lost):
+            assert status.state is before.state
+        assert (status.since == now) == (status.state is not before.state or number == 1)
+        assert not (status.failures and status.successes)
 
 
 @pytest.mark.parametrize("reason", [Reason.OFFLINE, Reason.UNCHECKED])
@@ -119,7 +199,7 @@ def test_since_changes_with_the_state_and_never_without(
     status, now = HealthStatus(), EPOCH
     for result, pause in steps:
         now += pause
-        before, status = status, advance(status, result, now)
+        before, status = status, advance(status, result, now, DEFAULTS)
         if before.since is None or status.state is not before.state:
             assert status.since == now
         else:
@@ -133,12 +213,16 @@ def test_whatever_came_before_each_step_keeps_the_promises(
     status, now = HealthStatus(), EPOCH
     for result, pause in [*steps, (last, timedelta(seconds=1))]:
         now += pause
-        before, status = status, advance(status, result, now)
+        before, status = status, advance(status, result, now, DEFAULTS)
         assert status.checked_at == now
-        assert status.failures == (0 if result.ok else before.failures + 1)
+        failed = not result.ok and result.reason not in (Reason.OFFLINE, Reason.UNCHECKED)
+        assert status.failures == (before.failures + 1 if failed else 0)
+        spared = result.reason in TRANSPORT and before.failures == 0
         assert (status.state is State.HEALTHY) == (
-            result.ok
-            or (result.reason in TRANSPORT and before.state is State.HEALTHY and not before.suspect)
+            result.ok or (spared and before.state is State.HEALTHY)
+        )
+        assert (status.state is State.UNKNOWN) == (
+            (not result.ok and not failed) or (spared and before.reason is Reason.OFFLINE)
         )
         # Red says why; green and grey never carry a failure's reason.
         if status.state is State.UNHEALTHY:
@@ -156,11 +240,11 @@ def test_three_minutes_without_a_look_make_any_status_unknown(
     status, now = HealthStatus(), EPOCH
     for result, pause in steps:
         now += pause
-        status = advance(status, result, now)
+        status = advance(status, result, now, DEFAULTS)
     assert status.as_of(now + STALE_AFTER) is status
     old = status.as_of(now + STALE_AFTER + timedelta(microseconds=1))
     assert (old.state, old.reason) == (State.UNKNOWN, Reason.UNCHECKED)
-    assert not old.suspect
+    assert not old.unsettled
     assert old.latency_ms is None
     assert (old.version, old.checked_at) == (status.version, status.checked_at)
     assert old.as_of(now + timedelta(days=1)).state is State.UNKNOWN

@@ -1,25 +1,31 @@
 """A monitor over made-up servers, on a clock that jumps."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from codewalk.health.checker import Checker
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import State
+from codewalk.health.status import CheckResult, HealthStatus, State
 from codewalk.servers.profile import ServerProfile
 from tests.fake_time import elapsed
 from tests.fakes import FakeStatusStore, Network, utc_now
 
+Recorded = tuple[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | None]
+
 
 @dataclass(kw_only=True)
 class Watch:
-    """A running monitor and what it works with; `changes` holds what it told, with the time."""
+    """A running monitor and what it works with; `changes` holds what it told, with the time, and
+    `records` what it gave to be recorded."""
 
     monitor: Monitor
     network: Network
     store: FakeStatusStore
     changes: list[tuple[float, str]] = field(default_factory=list)
+    records: list[Recorded] = field(default_factory=list)
+    seen: list[tuple[str, State]] = field(default_factory=list)
 
     def state(self, server: ServerProfile) -> State:
         return self.monitor.state(server.id)
@@ -31,6 +37,10 @@ class Watch:
             if path == "/global/health" and not (starts and at - starts[-1] < 0.35):
                 starts.append(at)
         return [round(at, 1) for at in starts]
+
+    def states(self, server: ServerProfile) -> list[State]:
+        """The states that were told of this server, one after the other."""
+        return [state for server_id, state in self.seen if server_id == server.id]
 
     def told(self, server: ServerProfile) -> list[float]:
         """When a change of this server's was told."""
@@ -45,20 +55,40 @@ async def watching(
     active: ServerProfile | None = None,
     chance: Sequence[float] = (0.5,),
     watch: bool = True,
+    route: Callable[[str], bool] = lambda _: True,
+    now: Callable[[], datetime] = utc_now,
+    woken: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Watch]:
     """Watches `servers`; the `chance` of 0.5 leaves the interval as it is."""
     network, store = network or Network(), store or FakeStatusStore()
     drawn = iter(chance)
     changes: list[tuple[float, str]] = []
-    async with Checker(network.connect, route=lambda _: True, clock=elapsed) as checker:
+    records: list[Recorded] = []
+    seen: list[tuple[str, State]] = []
+
+    def changed(server_id: str) -> None:
+        changes.append((elapsed(), server_id))
+        seen.append((server_id, monitor.state(server_id)))
+
+    async with Checker(network.connect, route=route, clock=elapsed) as checker:
         monitor = Monitor(
             checker,
             store,
-            changed=lambda server_id: changes.append((elapsed(), server_id)),
+            changed=changed,
+            record=lambda *told: records.append(told),
             chance=lambda: next(drawn, chance[-1]),
-            now=utc_now,
+            now=now,
+            idle=elapsed,
+            woken=woken,
             watch=watch,
         )
         async with monitor:
             monitor.reconcile(servers, active.id if active else None)
-            yield Watch(monitor=monitor, network=network, store=store, changes=changes)
+            yield Watch(
+                monitor=monitor,
+                network=network,
+                store=store,
+                changes=changes,
+                records=records,
+                seen=seen,
+            )

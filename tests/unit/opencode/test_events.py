@@ -6,9 +6,11 @@ import pytest
 
 from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
+from codewalk.opencode.activity import BUSY, Activity, Doing
 from codewalk.opencode.events import (
     GLOBAL,
     LOCAL,
+    ActivityChanged,
     Connected,
     EventStream,
     Heartbeat,
@@ -43,6 +45,39 @@ async def test_events_in_an_envelope_and_flat_ones_are_typed() -> None:
         SessionChanged(session_id="ses_1", directory="/p"),
         SessionChanged(session_id="ses_2", directory="/p"),
     ]
+
+
+async def test_sessions_that_set_to_work_and_go_idle_are_told() -> None:
+    stream = FakeStream()
+    waiting = {"type": "retry", "attempt": 2, "message": "Overloaded", "next": 1_795_531_047_944}
+    for status in ({"type": "busy"}, waiting, {"type": "idle"}):
+        stream.send("session.status", {"sessionID": "ses_1", "status": status}, directory="/p")
+    stream.send("session.idle", {"sessionID": "ses_2"}, directory="/q")
+    retry = Activity(doing=Doing.RETRY, attempt=2, message="Overloaded")
+    assert (await read_all(stream))[0] == [
+        *(
+            ActivityChanged(session_id="ses_1", directory="/p", activity=doing)
+            for doing in (BUSY, retry, None)
+        ),
+        ActivityChanged(session_id="ses_2", directory="/q", activity=None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"sessionID": "ses_1"},
+        {"sessionID": "ses_1", "status": "busy"},
+        {"sessionID": "ses_1", "status": {"type": None}},
+        {"sessionID": 5, "status": {"type": "busy"}},
+        {"sessionID": "x" * 501, "status": {"type": "busy"}},
+    ],
+)
+async def test_a_status_that_is_none_is_no_event(properties: dict[str, object]) -> None:
+    stream = FakeStream()
+    stream.send("session.status", properties)
+    assert (await read_all(stream))[0] == []
 
 
 async def test_what_nobody_reads_is_dropped_unparsed() -> None:

@@ -5,6 +5,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
+from math import inf
 from typing import Any, Final
 
 import aiohttp
@@ -126,6 +127,13 @@ def test_a_connection_that_can_t_be_made_says_why(number: int, reason: Reason) -
     assert reason_of(exc) is reason
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EHOSTUNREACH])
+def test_too_many_open_connections_are_no_fault_of_the_server(number: int) -> None:
+    exc = aiohttp.ClientConnectorError(KEY, OSError(number, "why"))
+    failure = translate(exc, place="a:1", timeout=1.0, resolving=False)
+    assert failure.ours is (number != errno.EHOSTUNREACH)
+
+
 def test_several_addresses_are_refused_if_one_is() -> None:
     mixed = OSError(f"Multiple exceptions: {CONNECT}, {REFUSED}")
     assert reason_of(aiohttp.ClientConnectorError(KEY, mixed)) is Reason.REFUSED
@@ -133,6 +141,12 @@ def test_several_addresses_are_refused_if_one_is() -> None:
 
 def test_a_timeout_while_the_name_is_looked_up_is_the_name_s_fault() -> None:
     assert reason_of(TimeoutError(), resolving=True) is Reason.DNS
+
+
+@pytest.mark.parametrize(("timeout", "told"), [(3.0, "within 3 s"), (inf, "in time")])
+def test_a_timeout_tells_of_its_budget_where_there_is_one(timeout: float, told: str) -> None:
+    failure = translate(TimeoutError(), place="box:4096", timeout=timeout, resolving=False)
+    assert failure.detail == f"box:4096 didn't answer {told}."
 
 
 def test_cancellation_is_nobody_s_failure() -> None:

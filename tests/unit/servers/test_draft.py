@@ -7,7 +7,7 @@ import pytest
 
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL, InvalidValue
 from codewalk.secret import Secret
-from codewalk.servers.draft import Change, fields_of, new_profile
+from codewalk.servers.draft import Change, fields_of, new_profile, with_usual_port
 from tests.fakes import EPOCH, profile
 
 
@@ -125,3 +125,37 @@ def test_credentials_in_a_changed_url_are_taken_over() -> None:
 def test_a_change_that_cannot_be_kept_is_refused(change: Change, error: type[Exception]) -> None:
     with pytest.raises(error):
         fields_of(change)
+
+
+def test_settings_of_the_health_check_are_handed_on_as_they_were_named() -> None:
+    assert fields_of(Change(health_check={"interval": 30, "rise": None})) == {
+        "health_check": {"interval": 30, "rise": None}
+    }
+    assert fields_of(Change(label="x")) == {"label": "x"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("devbox", "http://devbox:4096"),
+        (" HTTP://DevBox/ ", "http://devbox:4096"),
+        ("devbox:", "http://devbox:4096"),
+        ("https://devbox", "https://devbox:4096"),
+        ("devbox/opencode/", "http://devbox:4096/opencode"),
+        ("[::1]", "http://[::1]:4096"),
+        ("http://[fe80::1%eth0]/x", "http://[fe80::1%25eth0]:4096/x"),
+        ("me:s3cr3t@devbox", "http://devbox:4096"),
+        # A port was typed, be it the scheme's own.
+        ("devbox:4097", None),
+        ("http://devbox:80", None),
+        ("https://devbox:443/x", None),
+        # No URL.
+        ("", None),
+        ("ftp://devbox", None),
+        ("dev box", None),
+        ("x" * 300, None),
+        ("h/" + "x" * 2036, None),
+    ],
+)
+def test_the_usual_port_is_offered_where_none_was_typed(typed: str, offered: str | None) -> None:
+    assert with_usual_port(typed) == offered

@@ -175,6 +175,8 @@ def test_credentials_are_taken_out_of_a_url(
     "typed",
     [
         "ftp://user:s3cr3t@h",
+        "http://user:s3cr3t\uff20h",
+        "http://user:s3cr3t\ufe6bh",
         "http://user:s3cr3t@",
         "http://user:s3cr3t@h?x",
         "http://user:s3cr3t@h:99999",

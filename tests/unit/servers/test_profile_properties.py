@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL, InvalidValue
 from codewalk.secret import Secret
-from codewalk.servers.draft import new_profile
+from codewalk.servers.draft import USUAL_PORT, new_profile, with_usual_port
 from codewalk.servers.profile import (
     MAX_LABEL,
     MAX_URL,
@@ -68,7 +68,7 @@ def test_any_text_is_a_url_or_refused_as_one(text: str) -> None:
 def test_normalising_twice_changes_nothing(text: str) -> None:
     url = parsed(text).url
     again = parse_url(url)
-    assert again == ParsedURL(url=url)
+    assert again == ParsedURL(url=url, port=urlsplit(url).port)
 
 
 @given(TYPED)
@@ -99,9 +99,22 @@ def test_no_port_is_made_up_and_none_is_lost(text: str) -> None:
     parts = urlsplit(parsed(text).url)
     authority = re.sub(r"^([a-zA-Z]+:)?//", "", text.strip()).partition("/")[0]
     typed = authority.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
+    assert parse_url(text).port == (int(typed) if typed else None)
     default = {"http": 80, "https": 443}[parts.scheme]
     expected = int(typed) if typed and int(typed) != default else None
     assert parts.port == expected
+
+
+@given(ANYTHING | TYPED)
+def test_the_usual_port_is_offered_for_the_same_place_where_none_was_typed(text: str) -> None:
+    offered = with_usual_port(text)
+    if offered is None:
+        return
+    meant = parse_url(text)
+    parts = urlsplit(offered)
+    assert (meant.port, parts.port) == (None, USUAL_PORT)
+    assert offered.replace(f":{USUAL_PORT}", "", 1) == meant.url
+    assert parse_url(offered).url == offered
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=30), st.text())

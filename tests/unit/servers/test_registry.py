@@ -6,12 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from codewalk.errors import DuplicateServer, StorageError
+from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
+from codewalk.health.status import State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
-from codewalk.servers.registry import Registry
+from codewalk.servers.registry import Decide, Registry
+from codewalk.servers.removal import UNDO_WITHIN
 from codewalk.servers.roster import Roster
-from tests.fake_time import fake_time
+from tests.fake_time import fake_time, pass_time
 from tests.fakes import EPOCH, FakeRosterKeeper, profile
 
 A, B, C = profile(1), profile(2), profile(3)
@@ -211,3 +213,83 @@ async def test_a_change_whose_caller_is_cancelled_is_in_force_here_as_on_disk() 
         go_on.set()
     assert change.cancelled()
     assert keeper.stored.profiles == registry.roster.profiles == (A,)
+
+
+def without(server_id: str) -> Decide:
+    return lambda roster: rules.remove(roster, server_id, lambda _: State.UNKNOWN)
+
+
+@fake_time
+async def test_a_removal_is_undone_on_what_is_really_kept_then() -> None:
+    keeper = FakeRosterKeeper(rules.add(rules.add(Roster(), A), B))
+    registry, seen = await opened(keeper)
+    assert (await registry.remove(A.id, without(A.id))).active is B
+    keeper.change_elsewhere(lambda roster: rules.add(roster, C, activate=True))
+    after = await registry.restore(A.id)
+    assert after == registry.roster == keeper.stored
+    assert (after.profiles, after.active) == ((A, B, C), C)
+    assert seen.changes[-1][1] is after
+    assert keeper.undone == [A.id]
+
+
+@fake_time
+async def test_a_removal_that_is_undone_already_stays_so() -> None:
+    registry, _ = await opened(FakeRosterKeeper(rules.add(Roster(), A)))
+    await registry.remove(A.id, without(A.id))
+    async with asyncio.TaskGroup() as group:
+        for name in ("first", "second"):
+            group.create_task(registry.restore(A.id), name=name)
+    assert registry.roster.revision == 2
+
+
+@fake_time
+async def test_a_removal_can_be_undone_for_a_while_and_once_for_each_time() -> None:
+    registry, _ = await opened(FakeRosterKeeper(rules.add(Roster(), A)))
+    await registry.remove(A.id, without(A.id))
+    await registry.restore(A.id)
+    await registry.remove(A.id, without(A.id))
+    await pass_time(UNDO_WITHIN + 0.1)
+    with pytest.raises(ServerNotFound, match="undone"):
+        await registry.restore(A.id)
+
+
+@fake_time
+async def test_a_removal_made_elsewhere_cannot_be_undone_here() -> None:
+    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    registry, _ = await opened(keeper)
+    keeper.change_elsewhere(without(A.id))
+    await registry.refresh()
+    with pytest.raises(ServerNotFound):
+        await registry.restore(A.id)
+
+
+@fake_time
+async def test_an_undo_that_failed_can_be_tried_again() -> None:
+    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    registry, _ = await opened(keeper)
+    await registry.remove(A.id, without(A.id))
+    keeper.change_elsewhere(lambda roster: rules.add(roster, profile(9, url=A.url)))
+    with pytest.raises(DuplicateServer):
+        await registry.restore(A.id)
+    keeper.change_elsewhere(without(profile(9).id))
+    assert (await registry.restore(A.id)).profiles == (A,)
+
+
+async def test_a_removal_whose_caller_is_cancelled_can_be_undone() -> None:
+    keeper, seen = FakeRosterKeeper(rules.add(Roster(), A)), Seen()
+    registry = Registry(keeper, changed=seen)
+    await registry.load()
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held() -> None:
+        writing.set()
+        await go_on.wait()
+
+    keeper.before_update = held
+    async with asyncio.TaskGroup() as group:
+        removing = group.create_task(registry.remove(A.id, without(A.id)))
+        await writing.wait()
+        removing.cancel()
+        go_on.set()
+    assert registry.roster.profiles == ()
+    assert (await registry.restore(A.id)).profiles == (A,)

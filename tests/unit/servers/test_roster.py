@@ -9,11 +9,14 @@ import pytest
 from codewalk.errors import (
     AmbiguousReference,
     DuplicateServer,
+    InvalidValue,
     ServerManaged,
     ServerNotFound,
 )
+from codewalk.health.settings import HealthSettings
 from codewalk.health.status import State
 from codewalk.secret import Secret
+from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import (
     Roster,
     StateOf,
@@ -21,9 +24,11 @@ from codewalk.servers.roster import (
     edit,
     fallback,
     find,
+    move,
     put_managed,
     refuse_managed,
     remove,
+    restore,
     set_default,
     start,
     switch,
@@ -106,6 +111,16 @@ def test_an_edit_changes_what_is_named_and_when_it_was() -> None:
     assert replace(edited, profiles=()) == replace(roster(), profiles=())
 
 
+def test_an_edit_changes_the_settings_that_are_named_of_what_is_there_by_then() -> None:
+    # Not of what the one who edits has seen: another process may have set the other one.
+    once = edit(roster(), B.id, LATER, health_check={"interval": 30, "fall": 5})
+    again = edit(once, B.id, LATER, health_check={"interval": None, "timeout": 7})
+    assert again.require(B.id).health_check == HealthSettings(timeout=7, fall=5)
+    assert edit(again, B.id, LATER, health_check={"timeout": 7}) is again
+    with pytest.raises(InvalidValue):
+        edit(roster(), B.id, LATER, health_check={"interval": 0})
+
+
 def test_an_edit_that_changes_nothing_is_none() -> None:
     before = roster()
     assert edit(before, B.id, LATER, label="Baker", url=B.url) is before
@@ -116,6 +131,8 @@ def test_an_edit_that_changes_nothing_is_none() -> None:
     [
         lambda r: edit(r, "nobody", LATER, label="x"),
         lambda r: remove(r, "nobody", everyone(State.HEALTHY)),
+        lambda r: move(r, "nobody", None),
+        lambda r: move(r, A.id, "nobody"),
         lambda r: switch(r, "nobody"),
         lambda r: set_default(r, "nobody"),
     ],
@@ -123,6 +140,25 @@ def test_an_edit_that_changes_nothing_is_none() -> None:
 def test_a_rule_refuses_a_server_that_is_not_there(rule: Callable[[Roster], Roster]) -> None:
     with pytest.raises(ServerNotFound):
         rule(roster())
+
+
+@pytest.mark.parametrize(
+    ("moved", "before", "order"),
+    [
+        (A, C, (B, A, C)),
+        (C, A, (C, A, B)),
+        (C, B, (A, C, B)),
+        (A, None, (B, C, A)),
+        (B, B, (A, B, C)),
+        (B, C, (A, B, C)),
+        (C, None, (A, B, C)),
+    ],
+)
+def test_a_server_moves_right_before_another_or_to_the_end(
+    moved: ServerProfile, before: ServerProfile | None, order: tuple[ServerProfile, ...]
+) -> None:
+    after = move(roster(active=0, default=1), moved.id, before.id if before else None)
+    assert after == replace(roster(active=0, default=1), profiles=order)
 
 
 def test_a_switch_is_a_new_generation_and_remembers_the_previous_one() -> None:
@@ -274,3 +310,73 @@ def test_only_the_managed_server_is_protected() -> None:
     refuse_managed(A, "edited")
     with pytest.raises(ServerManaged, match="removed"):
         refuse_managed(replace(A, managed=True), "removed")
+
+
+# What an undo brings back. `gone` is a roster without a server that `before` had.
+
+
+def test_an_undo_right_after_the_removal_brings_back_all_but_the_generation() -> None:
+    before = replace(roster(active=1, default=1), previous_id=C.id)
+    gone = remove(before, B.id, everyone(State.UNKNOWN))
+    assert restore(gone, B.id, before) == replace(before, generation=7)
+
+
+def test_an_undo_activates_no_server_that_was_not_active() -> None:
+    before = roster(active=0)
+    gone = remove(before, B.id, everyone(State.UNKNOWN))
+    assert restore(gone, B.id, before) == before
+
+
+def test_an_undo_after_a_switch_leaves_the_server_that_is_active_now() -> None:
+    before = roster(active=0)
+    switched = switch(remove(before, A.id, everyone(State.UNKNOWN)), C.id)
+    back = restore(switched, A.id, before)
+    assert back == replace(switched, profiles=(A, B, C))
+
+
+def test_an_undo_takes_no_mark_from_another_server() -> None:
+    before = replace(roster(active=0, default=1), previous_id=B.id)
+    gone = set_default(switch(remove(before, B.id, everyone(State.UNKNOWN)), C.id), C.id)
+    back = restore(gone, B.id, before)
+    assert (back.active_id, back.default_id, back.previous_id) == (C.id, C.id, A.id)
+
+
+def test_an_undo_of_a_removal_that_is_undone_changes_nothing() -> None:
+    assert restore(roster(), B.id, roster()) == roster()
+
+
+def test_a_list_that_an_undo_fills_again_has_an_active_server() -> None:
+    # A switch came in between, to a server that is gone too.
+    before = add(Roster(), A)
+    empty = remove(before, A.id, everyone(State.UNKNOWN))
+    empty = remove(add(empty, B), B.id, everyone(State.UNKNOWN))
+    assert restore(empty, A.id, before).active_id == A.id
+
+
+D = profile(4)
+
+
+@pytest.mark.parametrize(
+    ("now", "order"),
+    [
+        ((A, C), (A, B, C)),
+        ((C, A), (B, C, A)),
+        ((A,), (A, B)),
+        ((A, D), (A, B, D)),
+        ((D, C), (D, B, C)),
+        ((D,), (D, B)),
+        ((), (B,)),
+    ],
+)
+def test_an_undo_finds_the_place_among_those_that_are_left(
+    now: tuple[ServerProfile, ...], order: tuple[ServerProfile, ...]
+) -> None:
+    back = restore(replace(roster(active=None), profiles=now), B.id, roster())
+    assert back.profiles == order
+
+
+@pytest.mark.parametrize("taken", [{"url": B.url}, {"label": "BAKER"}])
+def test_an_undo_is_refused_where_the_url_or_label_is_taken(taken: dict[str, str]) -> None:
+    gone = remove(roster(), B.id, everyone(State.UNKNOWN))
+    with pytest.raises(DuplicateServer):
+        restore(add(gone, profile(4, **taken)), B.id, roster())

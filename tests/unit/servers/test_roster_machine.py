@@ -37,6 +37,7 @@ class RosterMachine(RuleBasedStateMachine):
     """Servers come, change and go while their health changes at random."""
 
     ids = Bundle("ids")
+    removed = Bundle("removed")
 
     @initialize()
     def empty(self) -> None:
@@ -44,6 +45,7 @@ class RosterMachine(RuleBasedStateMachine):
         self.before = self.roster
         self.health: dict[str, State] = {}
         self.made = 0
+        self.removals: dict[str, tuple[Roster, Roster]] = {}
 
     def state_of(self, server_id: str) -> State:
         return self.health[server_id]
@@ -72,8 +74,8 @@ class RosterMachine(RuleBasedStateMachine):
         assert self.roster.default_id == (new.id if default else self.before.default_id)
         return new.id
 
-    @rule(server_id=consumes(ids))
-    def remove(self, server_id: str) -> None:
+    @rule(target=removed, server_id=consumes(ids))
+    def remove(self, server_id: str) -> str:
         self.becomes(rules.remove(self.roster, server_id, self.state_of))
         old = self.before
         left = [p for p in old.profiles if p.id != server_id]
@@ -84,6 +86,34 @@ class RosterMachine(RuleBasedStateMachine):
         if old.active_id == server_id:
             expected = self.successor(left, default)
         assert self.roster.active_id == expected
+        self.removals[server_id] = old, self.roster
+        return server_id
+
+    @rule(target=ids, server_id=consumes(removed))
+    def restore(self, server_id: str) -> object:
+        before, after = self.removals[server_id]
+        lost = before.require(server_id)
+        if self.taken(lost.url, lost.label):
+            with pytest.raises(DuplicateServer):
+                rules.restore(self.roster, server_id, before)
+            return multiple()
+        now = self.roster
+        self.becomes(rules.restore(now, server_id, before))
+        assert rules.restore(self.roster, server_id, before) is self.roster
+        assert self.roster.require(server_id) is lost
+        assert [p for p in self.roster.profiles if p.id != server_id] == list(now.profiles)
+        if now == after:
+            assert replace(self.roster, generation=before.generation) == before
+        # What somebody else has by now stays theirs.
+        was_default = before.default_id == server_id and now.default_id is None
+        assert self.roster.default_id == (server_id if was_default else now.default_id)
+        undisturbed = before.active_id == server_id and now.generation == after.generation
+        activated = undisturbed or not now.profiles
+        assert self.roster.active_id == (server_id if activated else now.active_id)
+        if not activated:
+            was_previous = before.previous_id == server_id and now.previous_id is None
+            assert self.roster.previous_id == (server_id if was_previous else now.previous_id)
+        return server_id
 
     def successor(self, left: list[ServerProfile], default: str | None) -> str | None:
         """The default if it isn't unhealthy, else the first healthy one in list order, else the
@@ -108,6 +138,19 @@ class RosterMachine(RuleBasedStateMachine):
         assert (edited.id, edited.url, edited.label) == (server_id, url, label)
         assert replace(self.roster, profiles=()) == replace(self.before, profiles=())
         assert [p.id for p in self.roster.profiles] == [p.id for p in self.before.profiles]
+
+    @rule(server_id=ids, before=st.none() | ids)
+    def move(self, server_id: str, before: str | None) -> None:
+        self.becomes(rules.move(self.roster, server_id, before))
+        order = [p.id for p in self.roster.profiles]
+        others = [p for p in self.before.profiles if p.id != server_id]
+        assert [p for p in self.roster.profiles if p.id != server_id] == others
+        if before == server_id:
+            assert self.roster == self.before
+        else:
+            place = order.index(server_id) + 1
+            assert order[place : place + 1] == ([] if before is None else [before])
+        assert self.roster == replace(self.before, profiles=self.roster.profiles)
 
     @rule(server_id=ids)
     def switch(self, server_id: str) -> None:

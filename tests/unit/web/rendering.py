@@ -9,7 +9,10 @@ from codewalk.health.status import HealthStatus, Reason, State
 from codewalk.servers.profile import ServerProfile
 from codewalk.view import Server
 from codewalk.web.forms import ServerForm
-from codewalk.web.views import Snapshot, Views
+from codewalk.web.shown import Frame, Home, Wanted
+from codewalk.web.views import Views
+from codewalk.workspace.models import Model, ModelList
+from codewalk.workspace.projects import Project, ProjectList
 from codewalk.workspace.sessions import Session, SessionList
 
 NOW: Final = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
@@ -60,6 +63,19 @@ HOSTILE: Final = (
 """Forty titles and labels."""
 
 
+MODELS: Final = ModelList(
+    server_id="018f",
+    source="cache",
+    fetched_at=NOW,
+    selected=None,
+    default="local/tiny",
+    models=(
+        Model(provider_id="anthropic", model_id="haiku", name="Haiku"),
+        Model(provider_id="local", model_id="tiny", name="Tiny"),
+    ),
+)
+
+
 class Tags(HTMLParser):
     """The tags and attributes of a text, as a browser would find them."""
 
@@ -93,23 +109,64 @@ def listing(*titles: str, fetched: timedelta = timedelta()) -> SessionList:
         source="cache",
         fetched_at=NOW - fetched,
         sessions=tuple(
-            Session(id=str(i), title=title, directory=title, created_at=None, updated_at=NOW)
+            Session(
+                id=str(i),
+                title=title,
+                directory=title,
+                created_ms=None,
+                updated_ms=round(NOW.timestamp() * 1000),
+            )
             for i, title in enumerate(titles)
         ),
     )
 
 
-def snapshot(*servers: Server, sessions: SessionList | None = None, **more: Any) -> Snapshot:
+def frame(*servers: Server, **more: Any) -> Frame:
     active = next((s for s in servers if s.active), None)
-    return Snapshot(servers=list(servers), active=active, sessions=sessions, generation=1, **more)
+    usual = "http://127.0.0.1:4096"
+    return Frame(servers=list(servers), active=active, generation=1, usual=usual, **more)
 
 
-def page(shown: Snapshot, **more: Any) -> str:
+def home(server: Server, *titles: str, wanted: Wanted | None = None, **more: Any) -> Home:
+    fetched = more.pop("fetched", timedelta())
+    kept = listing(*titles, fetched=fetched)
+    wanted = wanted or Wanted()
+    fields: dict[str, Any] = {
+        "projects": projects(),
+        "models": MODELS,
+        "busy": {},
+        "found": kept.sessions,
+    }
+    return Home(server=server, wanted=wanted, listing=kept, **fields | more)
+
+
+def projects(*names: str) -> ProjectList:
+    """The first one is the server's own."""
+    found = tuple(
+        Project(
+            id=name,
+            directory=f"/srv/{name}",
+            name=name,
+            own=name == names[0],
+            created_ms=None,
+            updated_ms=None,
+        )
+        for name in names
+    )
+    return ProjectList(server_id="018f", source="cache", fetched_at=NOW, projects=found)
+
+
+def page(shown: Frame, **more: Any) -> str:
+    """The list of servers."""
     return bytes(VIEWS.servers_page(shown, **more).body).decode()
 
 
-def add_form(shown: Snapshot) -> str:
-    answer = VIEWS.page("server_form.html", shown=shown, form=ServerForm.empty())
+def home_page(shown: Home, **more: Any) -> str:
+    return bytes(VIEWS.home_page(frame(shown.server, **more), shown).body).decode()
+
+
+def add_form(shown: Frame) -> str:
+    answer = VIEWS.page("server_form.html", frame=shown, form=ServerForm.empty())
     return bytes(answer.body).decode()
 
 

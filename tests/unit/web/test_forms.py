@@ -1,5 +1,6 @@
 """From a form to what it means, and back without the password."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,9 +15,10 @@ from codewalk.errors import (
     ServerUnreachable,
     StorageError,
 )
+from codewalk.health.settings import HealthSettings
 from codewalk.secret import Secret
-from codewalk.servers.profile import ServerProfile
-from codewalk.web.forms import ServerForm, Typed, change_of, credentials
+from codewalk.servers.profile import ServerProfile, TellMe
+from codewalk.web.forms import ServerForm, Typed, change_of, credentials, wrong_settings
 
 NOW = datetime(2026, 2, 9, tzinfo=UTC)
 
@@ -67,6 +69,70 @@ def test_an_edit_with_an_empty_password_keeps_it() -> None:
     assert (change.username, change.password, change.no_auth) == (None, None, True)
 
 
+PROFILE = ServerProfile(
+    id="1",
+    url="http://x",
+    health_check=HealthSettings(interval=30, fall=3),
+    tell_me=TellMe.OFF,
+    created_at=NOW,
+    updated_at=NOW,
+)
+SHOWN = {"interval": "30", "timeout": "3", "rise": "1", "fall": "3"}
+
+
+@pytest.mark.parametrize(
+    ("entered", "changed"),
+    [
+        ({}, {}),
+        ({"interval": " 30 ", "timeout": "2,5"}, {"timeout": 2.5}),
+        ({"interval": ""}, {"interval": None}),
+        ({"rise": "2", "fall": ""}, {"rise": 2, "fall": None}),
+        (dict.fromkeys(SHOWN, ""), dict.fromkeys(SHOWN)),
+    ],
+)
+def test_an_edit_changes_the_settings_that_were_changed(
+    entered: dict[str, str], changed: dict[str, float | None]
+) -> None:
+    assert ServerForm.of(PROFILE).checks == SHOWN
+    sent = typed(url="http://x", tell_me="on", **{**SHOWN, **entered})
+    change = change_of(sent, PROFILE)
+    assert change.health_check == changed
+    assert change.tell_me is TellMe.ON
+
+
+def test_a_form_without_settings_leaves_them() -> None:
+    sent = typed(url="http://x")
+    change = change_of(sent, PROFILE)
+    assert (change.health_check, change.tell_me) == ({}, None)
+    assert ServerForm.of(PROFILE).with_typed(sent).checks == SHOWN
+
+
+@pytest.mark.parametrize(
+    ("entered", "told"),
+    [
+        ({"interval": "often"}, "time between two checks is a number of seconds, not 'often'"),
+        ({"interval": "0"}, "from 1 to 3600 seconds, not 0"),
+        ({"timeout": "nan"}, "from 0.1 to 60 seconds, not nan"),
+        ({"rise": "1.5"}, "is a whole number, not '1.5'"),
+        ({"fall": "11"}, "from 1 to 10, not 11"),
+    ],
+)
+def test_a_setting_that_is_none_is_told_and_comes_back(entered: dict[str, str], told: str) -> None:
+    sent = typed(url="http://x", tell_me="off", **{**SHOWN, **entered})
+    wrong = wrong_settings(sent, PROFILE)
+    assert list(wrong) == list(entered)
+    assert told in wrong[min(entered)]
+    form = ServerForm.of(PROFILE).with_typed(sent, errors=wrong)
+    assert form.checks == {**SHOWN, **entered}
+    assert form.has_settings
+
+
+def test_the_settings_are_unfolded_where_some_were_set() -> None:
+    assert ServerForm.of(PROFILE).has_settings
+    plain = replace(PROFILE, health_check=HealthSettings(), tell_me=TellMe.DEFAULT)
+    assert not ServerForm.of(plain).has_settings
+
+
 @pytest.mark.parametrize(
     ("error", "field", "anyway"),
     [
@@ -90,6 +156,34 @@ def test_a_password_shows_in_no_text_of_a_form() -> None:
     entered = typed(url="http://x", password="hunter2")
     assert "hunter2" not in repr(entered)
     assert "hunter2" not in repr(ServerForm.empty().with_typed(entered))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "username", "lost"),
+    [
+        ("http://ana:s3cr3t@box:4096/x", "http://box:4096/x", "ana", True),
+        ("http://ana@box:4096", "http://box:4096", "ana", False),
+        (f"http://ana:s3cr3t@box/{'p' * 300}", f"http://box/{'p' * 300}", "ana", True),
+        (f"ftp://ana:s3cr3t@box/{'p' * 300}", f"ftp://box/{'p' * 300}", "opencode", True),
+        ("http://ana:s3cr3t\uff20box:4096", "http://box:4096", "opencode", True),
+        ("http://ana:s3cr3t\ufe6bbox:4096", "http://box:4096", "opencode", True),
+        ("http://box:4096/@me", "http://box:4096/@me", "opencode", False),
+        ("BOX:4096/", "BOX:4096/", "opencode", False),
+    ],
+)
+def test_credentials_in_a_url_come_back_in_their_fields_or_are_asked_for(
+    url: str, shown: str, username: str, lost: bool
+) -> None:
+    form = ServerForm.empty().with_typed(typed(url=url, username="opencode"))
+    assert (form.url, form.username) == (shown, username)
+    assert ("password" in form.hints) is lost
+    assert "s3cr3t" not in repr(form)
+
+
+def test_what_was_entered_in_the_fields_goes_before_what_the_url_has() -> None:
+    url = "http://ana:s3cr3t@box"
+    form = ServerForm.empty().with_typed(typed(url=url, username="bo", password="p"))
+    assert (form.username, form.hints) == ("bo", {})
 
 
 def test_a_page_of_its_own_says_that_the_password_is_gone() -> None:

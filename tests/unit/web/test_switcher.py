@@ -4,18 +4,16 @@ import re
 
 from codewalk.health.status import Reason, State
 from codewalk.view import Server
-from tests.unit.web.rendering import VIEWS, page, server, snapshot, text_of
+from tests.unit.web.rendering import VIEWS, frame, page, server, text_of
 
 
 def test_the_switcher_says_what_is_active_and_why_it_is_not_well() -> None:
     down = server(active=True, state=State.UNHEALTHY, reason=Reason.REFUSED)
-    (button,) = re.findall(
-        r'<button id="switch-server".*?</button>', page(snapshot(down)), re.DOTALL
-    )
+    (button,) = re.findall(r'<button id="switch-server".*?</button>', page(frame(down)), re.DOTALL)
     assert text_of(button) == "Switch server unhealthy Dev box Nothing listens at this address."
-    well = VIEWS.live_sessions(snapshot(server(active=True)))
+    well = VIEWS.live_button(frame(server(active=True)))
     assert "Ready to use" not in well
-    assert "No active server" in page(snapshot())
+    assert "No active server" in page(frame())
 
 
 def test_the_switcher_offers_what_can_be_done_with_a_server() -> None:

@@ -1,29 +1,36 @@
 """Rendering: what is shown of a server and its sessions, and that hostile text stays text."""
 
+import gzip
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
+from markupsafe import escape
 
+from codewalk.health.link import LinkState
 from codewalk.health.status import Reason, State
 from codewalk.secret import Secret
 from codewalk.view import Server
 from codewalk.web.files import ADDRESSES, ASSETS
 from codewalk.web.forms import ServerForm, Typed
 from codewalk.web.problems import Problem
-from codewalk.web.views import SENTENCES, Notice, age
+from codewalk.web.shown import Notice, Wanted
+from codewalk.web.views import FIRST_ROWS, Views
+from codewalk.web.words import LINKS, SENTENCES, age, axis, duration, milliseconds, moment
+from codewalk.workspace.models import Model
 from tests.unit.web.rendering import (
     HOSTILE,
+    MODELS,
     NOW,
     VIEWS,
     Tags,
     add_form,
-    listing,
+    frame,
+    home,
+    home_page,
     page,
     server,
-    snapshot,
     text_of,
 )
 
@@ -40,6 +47,17 @@ def test_a_row_says_everything_about_a_server() -> None:
     assert 'aria-label="Actions for Dev box"' in html
 
 
+def test_a_row_has_a_bar_of_few_elements_that_tells_what_failed() -> None:
+    states = [*[State.HEALTHY] * 50, *[State.UNHEALTHY] * 4, *[State.HEALTHY] * 6]
+    views = Views(now=lambda: NOW, recent=lambda _: states)
+    for html in (views.live_rows([server()]), views.live_pulses([server()])):
+        (bar,) = re.findall(r'<a class="strip".*?</a>', html, re.DOTALL)
+        assert 'href="/servers/018f#checks"' in bar
+        assert 'aria-label="Last checks of Dev box: 4 of 60 failed"' in bar
+        assert Tags(bar).tags == ["a", "svg", "path", "path"]
+    assert "strip" not in VIEWS.live_rows([server()])  # not checked yet
+
+
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_a_sentence(reason: Reason) -> None:
     assert SENTENCES[reason].endswith(".")
@@ -49,47 +67,61 @@ def test_every_reason_has_a_sentence(reason: Reason) -> None:
 
 def test_the_menu_offers_what_can_be_done() -> None:
     def items(shown: Server) -> list[str]:
-        return re.findall(r'role="menuitem"[^>]*>([^<]+)<', VIEWS.live_rows([shown]))
+        return re.findall(r'role="menuitem"[^>]*>([^<]+)<', VIEWS.live_menu(shown))
 
-    assert items(server()) == ["Set active", "Set default", "Check now", "Edit", "Remove"]
-    current = server(active=True, default=True)
-    assert items(current) == ["Clear default", "Check now", "Edit", "Remove"]
-    assert items(server(managed=True)) == ["Set active", "Set default", "Check now"]
+    rest = ["Check now", "Snooze 1 h", "Move up", "Move down"]
+    change = ["Edit", "Remove"]
+    assert items(server()) == ["Set active", "Set default", *rest, *change]
+    assert items(server(active=True, default=True)) == ["Clear default", *rest, *change]
+    assert items(server(managed=True)) == ["Set active", "Set default", *rest]
+    assert "End snooze" in items(replace(server(snoozed_until=NOW), snoozed=True))
 
 
 def test_the_list_can_be_searched_from_eight_servers_on() -> None:
-    assert "Search servers" not in page(snapshot(*[server()] * 7))
-    assert "Search servers" in page(snapshot(*[server()] * 8))
+    assert "Search servers" not in page(frame(*[server()] * 7))
+    assert "Search servers" in page(frame(*[server()] * 8))
 
 
 def test_two_hundred_servers_are_no_heavier_than_needed() -> None:
-    shown = snapshot(*[server(label=f"Runner {number}") for number in range(200)])
-    # Their ids are 32 characters longer, in a dozen places each.
-    assert len(page(shown)) < 310_000
+    shown = frame(*[server(label=f"Runner {number}") for number in range(200)])
+    # Their ids are 32 characters longer, in ten places each.
+    assert len(page(shown)) < 375_000
+
+
+def test_a_long_list_is_there_without_script_and_kept_back_from_one_that_has_it() -> None:
+    html = page(frame(*[server(label=f"Runner {number}") for number in range(50)]))
+    first, rest = re.split(r"</li>\s+<noscript>", html.partition('<ul id="rows"')[2])
+    assert first.count('<li id="server-') == FIRST_ROWS
+    assert rest.partition("</noscript>")[0].count('<li id="server-') == 50 - FIRST_ROWS
+
+
+def test_a_short_list_is_there_at_once() -> None:
+    assert not re.search(r"</li>\s+<noscript>", page(frame(*[server()] * FIRST_ROWS)))
 
 
 def test_a_row_is_the_same_on_the_page_and_in_the_stream() -> None:
     one = server()
     (row,) = re.findall(r'<li id="server-.*?</li>', VIEWS.live_rows([one]), re.DOTALL)
-    assert (
-        row.split()
-        == re.findall(r'<li id="server-.*?</li>', page(snapshot(one)), re.DOTALL)[0].split()
-    )
+    (painted,) = re.findall(r'<li id="server-.*?</li>', page(frame(one)), re.DOTALL)
+    # But for the menu, which only a browser without script has from the first.
+    assert row.split() == re.sub("<noscript>.*</noscript>", "", painted, flags=re.DOTALL).split()
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text: str) -> None:
-    plain = snapshot(server(active=True, label="L"), sessions=listing("S"), news="N")
-    evil = snapshot(
-        server(active=True, label=text, detail=text, version=text, state=State.UNHEALTHY),
-        sessions=listing(text),
-        news=text,
-    )
-    evil_tags = Tags(page(evil, notice=Notice(text=text)))
-    calm = server(active=True, label="L", detail="D", version="V", state=State.UNHEALTHY)
-    plain_tags = Tags(page(replace(plain, servers=[calm], active=calm), notice=Notice(text="N")))
-    assert evil_tags.tags == plain_tags.tags
-    assert evil_tags.attributes == plain_tags.attributes
+    def tags(value: str) -> tuple[list[str], set[str]]:
+        evil = server(active=True, label=value, detail=value, version=value, state=State.UNHEALTHY)
+        shown = home(evil, value, wanted=Wanted(directory=value, words=value), trouble=value)
+        parsed = [
+            Tags(page(frame(evil, news=value), notice=Notice(text=value))),
+            Tags(home_page(shown)),
+            Tags(home_page(replace(shown, found=()))),
+            Tags(VIEWS.live_home(frame(evil), shown, within=False)),
+        ]
+        found = [tag for one in parsed for tag in one.tags]
+        return found, set().union(*(one.attributes for one in parsed))
+
+    assert tags(text) == tags("calm")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -101,8 +133,9 @@ def test_hostile_text_stays_text_in_forms_and_errors(text: str) -> None:
         parsed = [
             Tags(bytes(answer.body).decode())
             for answer in (
-                VIEWS.page("server_form.html", shown=snapshot(), form=form),
-                VIEWS.page("remove.html", shown=snapshot(), server=server(label=value)),
+                VIEWS.page("server_form.html", frame=frame(), form=form),
+                VIEWS.page("remove.html", frame=frame(), server=server(label=value)),
+                VIEWS.page("elsewhere.html", frame=frame(), server=server(label=value)),
                 VIEWS.error_page(problem),
             )
         ]
@@ -113,9 +146,10 @@ def test_hostile_text_stays_text_in_forms_and_errors(text: str) -> None:
 
 
 def test_no_script_or_style_is_inline_and_nothing_comes_from_elsewhere() -> None:
-    shown = snapshot(server(active=True), sessions=listing("S"))
+    shown = frame(server(active=True))
     pages = [
         page(shown, notice=Notice(text="N", retry="/x", retry_label="Again")),
+        home_page(home(server(active=True), "S")),
         add_form(shown),
         bytes(VIEWS.error_page(Problem(status=401, code="unauthorized", detail="d")).body).decode(),
     ]
@@ -124,64 +158,130 @@ def test_no_script_or_style_is_inline_and_nothing_comes_from_elsewhere() -> None
         assert "<style" not in html
         assert not {name for name in Tags(html).attributes if name.startswith("on")}
         assert "style" not in Tags(html).attributes
-        for address in re.findall(r'\b(?:src|href|action|formaction)="([^"]*)"', html):
+        # A session's link leads to its server's own web app, and only when somebody follows it.
+        own = re.sub(r'<a class="open" href="http://devbox:4096/[^"]*" target="_blank"', "", html)
+        for address in re.findall(r'\b(?:src|href|action|formaction|hx-\w+)="([/h][^"]*)"', own):
             assert address.startswith(("/", "#"))
 
 
-def test_the_page_with_all_its_files_weighs_under_100_kb() -> None:
-    boxes = [server(label=f"Box {number}", active=number == 0) for number in range(10)]
-    html = page(snapshot(*boxes, sessions=listing(*["A title of some length"] * 50)))
-    used = [path for path in ASSETS if not path.endswith(".txt")]
-    weight = len(html.encode()) + sum(len(ASSETS[path].body) for path in used)
-    assert weight < 100_000
-    assert all(ADDRESSES[path] in html for path in used)
+def test_a_page_with_all_its_files_weighs_under_50_kb_as_it_is_sent() -> None:
+    html = home_page(home(server(active=True), *["A title of some length"] * 500))
+    used = [asset for path, asset in ASSETS.items() if ADDRESSES[path] in html]
+    assert len(used) >= 5
+    files = sum(len(asset.packed or asset.body) for asset in used)
+    assert len(gzip.compress(html.encode())) + files < 50_000
 
 
 def test_sessions_say_how_old_they_are() -> None:
-    def told(fetched: timedelta, **more: Any) -> str:
-        sessions = listing("One", fetched=fetched)
-        return text_of(VIEWS.live_sessions(snapshot(server(active=True), sessions=sessions)))
+    def told(fetched: timedelta) -> str:
+        return text_of(VIEWS.live_sessions(home(server(active=True), "One", fetched=fetched)))
 
     assert "updated just now" in told(timedelta())
     assert "cached 5 min ago" in told(timedelta(minutes=5))
 
 
+@pytest.mark.parametrize("session_id", [".", ".."])
+def test_a_session_whose_id_climbs_in_an_address_has_no_link(session_id: str) -> None:
+    shown = home(server(active=True), "One")
+    named = replace(shown.found[0], id=session_id)
+    html = VIEWS.live_sessions(replace(shown, found=(named,)))
+    assert "One" in html
+    assert "<a " not in html
+    assert 'href="http://' in VIEWS.live_sessions(shown)
+
+
 def test_a_stale_list_is_asked_for_once_and_only_of_a_server_that_is_up() -> None:
-    old = listing("One", fetched=timedelta(minutes=5))
+    old = timedelta(minutes=5)
     up, down = server(active=True), server(active=True, state=State.UNHEALTHY, detail="Gone.")
     asks = 'hx-trigger="load'
-    assert asks in VIEWS.live_sessions(snapshot(up, sessions=old))
-    assert asks not in VIEWS.live_sessions(snapshot(up, sessions=listing("One")))
-    failed = snapshot(up, sessions=old, trouble="It broke.")
+    assert asks in VIEWS.live_sessions(home(up, "One", fetched=old))
+    assert asks not in VIEWS.live_sessions(home(up, "One"))
+    failed = home(up, "One", fetched=old, trouble="It broke.")
     assert asks not in VIEWS.live_sessions(failed)
     assert "It broke." in VIEWS.live_sessions(failed)
-    html = VIEWS.live_sessions(snapshot(down, sessions=old))
+    html = VIEWS.live_sessions(home(down, "One", fetched=old))
     assert asks not in html
     assert "Gone." in html
     assert "One" in html
 
 
-def test_long_lists_are_cut_and_say_so() -> None:
-    shown = snapshot(server(active=True), sessions=listing(*map(str, range(5000))))
-    html = VIEWS.live_sessions(shown)
-    assert html.count("<li>") == 100
-    assert "The newest 100 of 5,000." in html
+def test_the_picker_paints_a_bounded_number_of_models_and_the_chosen_one() -> None:
+    many = tuple(Model(provider_id="p", model_id=str(n), name=f"M{n}") for n in range(20_000))
+    offered = replace(MODELS, models=many, selected="p/19999")
+    html = VIEWS.live_around(home(server(active=True), models=offered))
+    assert html.count("<option") == 502
+    assert '<option value="p/19999" selected>' in html
+    assert "19,500 more: codewalk model use" in html
+    few = VIEWS.live_around(
+        home(server(active=True), models=replace(MODELS, selected="local/tiny"))
+    )
+    assert few.count("<option") == 2
+    assert "Default model" not in few
+    assert "Tiny (default)" in few
+
+
+def test_what_is_asked_for_has_a_place_in_its_own_servers_home_alone() -> None:
+    shown = home(server(active=True), "One")
+    within = VIEWS.live_home(frame(shown.server), shown, within=True)
+    html = VIEWS.live_sessions(shown) + VIEWS.live_around(shown) + within
+    places = re.findall(r'<hx-partial hx-target="([^"]+)"', html)
+    own = ["#sessions-018f", "#projects-018f", "#model-018f", "#home-018f"]
+    assert places == [*own, "#active", "#notices"]
+    page = home_page(shown)
+    assert all(f'id="{place[1:]}"' in page for place in own)
+    instead = VIEWS.live_home(frame(shown.server), shown, within=False)
+    assert 'hx-target=".home"' in instead
+    elsewhere = VIEWS.page("elsewhere.html", frame=frame(), server=server())
+    for text in (page, bytes(elsewhere.body).decode()):
+        assert len(re.findall(r'class="home ', text)) == 1
+
+
+def test_a_server_that_is_down_offers_the_nearest_healthy_one() -> None:
+    down = server(active=True, state=State.UNHEALTHY, detail="Gone.")
+    other = server(label="Laptop")
+    assert "Switch to Laptop" in text_of(VIEWS.live_sessions(home(down, nearest=other)))
+    assert "Switch to" not in text_of(VIEWS.live_sessions(home(down)))
+    assert "Retry" in text_of(VIEWS.live_sessions(home(down)))
+
+
+def test_a_long_list_has_pages_and_keeps_what_was_asked_for() -> None:
+    def told(page: int) -> str:
+        wanted = Wanted(directory="/srv/a b", words="fix", page=page)
+        return VIEWS.live_sessions(home(server(active=True), *map(str, range(120)), wanted=wanted))
+
+    first, middle, last = told(1), told(2), told(3)
+    assert first.count("<li>") == middle.count("<li>") == 50
+    assert last.count("<li>") == 20
+    assert "1–50 of 120" in text_of(first)
+    assert "101–120 of 120" in text_of(last)
+    assert re.findall(r'rel="(next|prev)"', first) == ["next"]
+    assert re.findall(r'rel="(next|prev)"', middle) == ["prev", "next"]
+    assert re.findall(r'rel="(next|prev)"', last) == ["prev"]
+    assert 'href="/s/018f/?directory=%2Fsrv%2Fa+b&amp;q=fix&amp;page=2"' in first
+    assert told(9_999) == last.replace('value="3"', 'value="9999"').replace("page=3", "page=9999")
+    assert "Older" not in VIEWS.live_sessions(home(server(active=True), *map(str, range(50))))
+
+
+def test_an_empty_list_says_what_to_do() -> None:
+    one = server(active=True)
+    assert "No sessions here yet." in text_of(VIEWS.live_sessions(home(one)))
+    searched = replace(home(one, "One", wanted=Wanted(words="two")), found=())
+    assert "No session has “two”" in text_of(VIEWS.live_sessions(searched))
+    never = home(one)
+    never = replace(never, listing=replace(never.listing, fetched_at=None))
+    assert "Asking for the sessions" in text_of(VIEWS.live_sessions(never))
+    failed = replace(never, trouble="It broke.")
+    assert "No sessions are known" in text_of(VIEWS.live_sessions(failed))
 
 
 def test_the_stamp_changes_with_what_is_shown_but_not_with_each_check() -> None:
     one = server()
     later = replace(one, health=replace(one.health, checked_at=NOW, latency_ms=9.0))
     red = replace(one, health=replace(one.health, state=State.UNHEALTHY))
-    stamp = snapshot(one).stamp
-    assert snapshot(later).stamp == stamp
-    other = [
-        snapshot(red),
-        snapshot(replace(one, default=True)),
-        snapshot(),
-        snapshot(one, news="x"),
-        snapshot(one, sessions=listing("One")),
-    ]
-    assert len({stamp, *(shown.stamp for shown in other)}) == 6
+    stamp = frame(one).stamp
+    assert frame(later).stamp == stamp
+    other = [frame(red), frame(replace(one, default=True)), frame(), frame(one, news="x")]
+    assert len({stamp, *(shown.stamp for shown in other)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -208,14 +308,87 @@ def test_what_is_long_ago_is_a_date() -> None:
     assert age(None, NOW) == "never"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "under 1 s"),
+        (0.9, "under 1 s"),
+        (1, "1 s"),
+        (60, "1 min"),
+        (125, "2 min 5 s"),
+        (3600, "1 h"),
+        (3661, "1 h 1 min"),
+        (86_400, "1 day"),
+        (86_400 * 2 + 3599, "2 days"),
+        (86_400 * 29 + 7200, "29 days 2 h"),
+    ],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert duration(timedelta(seconds=seconds)) == words
+
+
+def test_a_moment_has_its_day_unless_that_is_today() -> None:
+    here = NOW.astimezone()
+    assert moment(NOW, NOW) == f"{here:%H:%M:%S}"
+    assert moment(NOW - timedelta(days=1), NOW).endswith(f" Feb {here:%H:%M:%S}")
+
+
+def test_latencies_in_words() -> None:
+    assert [milliseconds(ms) for ms in (0.04, 9.94, 10, 12_345.6)] == [
+        "0.0 ms",
+        "9.9 ms",
+        "10 ms",
+        "12,346 ms",
+    ]
+    assert [axis(ms) for ms in (0.5, 200, 1000, 2500)] == ["0.5 ms", "200 ms", "1 s", "2.5 s"]
+
+
 def test_passwords_are_in_no_page() -> None:
     secret = server(
         active=True, basic_auth_enabled=True, basic_auth_password=Secret("hunter2-never-shown")
     )
     form = ServerForm.of(secret.profile)
     html = (
-        page(snapshot(secret))
-        + bytes(VIEWS.page("server_form.html", shown=snapshot(secret), form=form).body).decode()
+        page(frame(secret))
+        + home_page(home(secret))
+        + bytes(VIEWS.page("server_form.html", frame=frame(secret), form=form).body).decode()
     )
     assert "hunter2" not in html
     assert "***" not in html
+
+
+@pytest.mark.parametrize("state", list(LinkState))
+def test_a_row_says_how_news_of_a_server_comes_and_what_that_means(state: LinkState) -> None:
+    html = VIEWS.live_rows([replace(server(), link=state)])
+    assert f'title="{escape(LINKS[state])}">{state.value}</span>' in html
+
+
+def test_nothing_is_said_of_that_where_a_server_is_not_asked() -> None:
+    one = server()
+    held = replace(one, health=replace(one.health, checked_at=None))
+    assert "polling" not in VIEWS.live_rows([held])
+
+
+def test_an_upgrade_of_late_shows_in_the_row() -> None:
+    html = VIEWS.live_rows([replace(server(), former_version="1.18.23")])
+    assert "OpenCode 1.18.23 → , now 1.18.33" in text_of(html)
+    one = server()
+    assert frame(one).stamp != frame(replace(one, former_version="1.18.23")).stamp
+
+
+def test_a_release_that_codewalk_cannot_talk_to_says_so() -> None:
+    second = server(state=State.UNHEALTHY, reason=Reason.INCOMPATIBLE, version="2.0.1")
+    text = text_of(VIEWS.live_rows([second]))
+    assert "OpenCode 2.0.1" in text
+    assert SENTENCES[Reason.INCOMPATIBLE].replace("'", "&#39;") in text
+
+
+def test_a_snoozed_server_says_until_when() -> None:
+    soon, late = NOW + timedelta(hours=1), NOW + timedelta(days=7)
+    for at, words in ((soon, f"{soon.astimezone():%H:%M}"), (late, "2026-02-16")):
+        shown = replace(server(snoozed_until=at), snoozed=True)
+        assert f"Snoozed until {words}" in text_of(VIEWS.live_rows([shown]))
+    over = server(snoozed_until=soon)
+    assert "Snoozed" not in VIEWS.live_rows([over])
+    # That it ends is told to a page, though nothing else changes then.
+    assert frame(over).stamp != frame(replace(over, snoozed=True)).stamp

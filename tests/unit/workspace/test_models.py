@@ -1,5 +1,6 @@
 """The models of one server, and the one selected there."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,17 +9,20 @@ from hypothesis import strategies as st
 
 from codewalk.errors import InvalidValue, RequestFailed
 from codewalk.health.status import Reason
+from codewalk.opencode.fields import MAX_ID
 from codewalk.workspace.models import (
-    MAX_ID,
     MAX_MODELS,
     MAX_NAME,
+    MAX_TEXT,
     Model,
     ModelList,
-    list_models,
+    cached_models,
+    fetch_models,
+    find_model,
+    select_model,
     selected,
-    use_model,
 )
-from codewalk.workspace.scope import Scope
+from codewalk.workspace.scope import Name, Scope
 from tests.fake_time import fake_time
 from tests.fakes import FakeConnection, FakeStateKeeper, page, says
 
@@ -37,7 +41,12 @@ def offering(body: Any) -> FakeConnection:
 
 
 async def listed(body: Any) -> ModelList:
-    return await list_models(Scope(FakeStateKeeper(), A), offering(body))
+    """What is made of `body`, after a look that the store gives back the same."""
+    scope = Scope(FakeStateKeeper(), A)
+    live = await fetch_models(scope, offering(body))
+    again = await cached_models(scope)
+    assert again == replace(live, source="cache")
+    return live
 
 
 @fake_time
@@ -131,56 +140,105 @@ def test_whatever_a_server_sends_is_a_list_or_its_error(body: Any) -> None:
     run()
 
 
+async def use(keeper: FakeStateKeeper, connection: FakeConnection, ref: str) -> ModelList:
+    scope = Scope(keeper, A)
+    return await select_model(scope, await fetch_models(scope, connection), ref)
+
+
 @pytest.mark.parametrize("ref", ["anthropic/claude", " router/vendor/model\n"])
 @fake_time
 async def test_a_model_is_selected_for_its_server_alone(ref: str) -> None:
     keeper = FakeStateKeeper()
-    used = await use_model(Scope(keeper, A), offering(PROVIDERS), ref)
+    used = await use(keeper, offering(PROVIDERS), ref)
     assert used.selected == ref.strip()
-    assert (await list_models(Scope(keeper, A), offering(PROVIDERS))).selected == ref.strip()
+    assert (await cached_models(Scope(keeper, A))).selected == ref.strip()
+    assert (await fetch_models(Scope(keeper, A), offering(PROVIDERS))).selected == ref.strip()
     assert await selected(Scope(keeper, B)) is None
+    assert (await cached_models(Scope(keeper, B))).models == ()
 
 
 @fake_time
 async def test_a_provider_with_a_slash_in_its_id_is_kept_as_it_is() -> None:
     keeper = FakeStateKeeper()
     odd = offering({"providers": [{"id": "a/b", "models": {"c": {}}}]})
-    await use_model(Scope(keeper, A), odd, "a/b/c")
+    await use(keeper, odd, "a/b/c")
     assert keeper.kept[A, f"selected_provider::{A}"].value == b'"a/b"'
     assert keeper.kept[A, f"selected_model::{A}"].value == b'"c"'
 
 
 @pytest.mark.parametrize("ref", ["", "claude", "/", "anthropic/", "/claude", "  /  "])
 @fake_time
-async def test_what_is_no_model_is_refused_before_the_server_is_asked(ref: str) -> None:
-    connection = offering(PROVIDERS)
+async def test_what_is_no_model_is_refused_as_such(ref: str) -> None:
     with pytest.raises(InvalidValue, match="PROVIDER/MODEL"):
-        await use_model(Scope(FakeStateKeeper(), A), connection, ref)
-    assert connection.asked == []
+        find_model(await listed(PROVIDERS), ref)
 
 
 async def test_a_model_that_is_not_offered_is_refused_with_what_is_near() -> None:
     keeper = FakeStateKeeper()
     with pytest.raises(InvalidValue) as refused:
-        await use_model(Scope(keeper, A), offering(PROVIDERS), "anthropic/cloude")
+        await use(keeper, offering(PROVIDERS), "anthropic/cloude")
     assert "near it: anthropic/claude" in refused.value.message
     assert refused.value.value == "anthropic/cloude"
-    assert keeper.kept == {}
+    assert await selected(Scope(keeper, A)) is None
 
 
 async def test_looking_for_what_is_near_is_bounded() -> None:
     long: dict[str, Any] = {"ab" * 200 + str(number): {} for number in range(20_000)}
     connection = offering({"providers": [{"id": "p", "models": long}]})
     with pytest.raises(InvalidValue):
-        await use_model(Scope(FakeStateKeeper(), A), connection, "p/" + "ba" * 200)
+        await use(FakeStateKeeper(), connection, "p/" + "ba" * 200)
 
 
 @fake_time
-async def test_a_server_that_fails_changes_no_selection() -> None:
+async def test_a_server_that_fails_changes_neither_list_nor_selection() -> None:
     keeper = FakeStateKeeper()
-    await use_model(Scope(keeper, A), offering(PROVIDERS), "anthropic/claude")
+    before = await use(keeper, offering(PROVIDERS), "anthropic/claude")
     with pytest.raises(RequestFailed):
-        await use_model(
-            Scope(keeper, A), FakeConnection({"/config/providers": page()}), "router/vendor/model"
-        )
-    assert await selected(Scope(keeper, A)) == "anthropic/claude"
+        await use(keeper, FakeConnection({"/config/providers": page()}), "router/vendor/model")
+    assert await cached_models(Scope(keeper, A)) == replace(before, source="cache")
+
+
+@pytest.mark.parametrize(
+    ("providers", "defaults", "default"),
+    [
+        (["a", "b"], {"b": "m", "a": "m"}, "a/m"),
+        (["b", "a"], {"a": "m"}, None),
+        (["a"], {"a": "of another release"}, None),
+        (["a"], {"a": ["m"]}, None),
+        (["a"], {"a": None}, None),
+        (["a"], ["m"], None),
+        (["a"], None, None),
+        ([], {"a": "m"}, None),
+    ],
+)
+@fake_time
+async def test_the_servers_own_choice_is_that_of_its_first_provider(
+    providers: list[str], defaults: Any, default: str | None
+) -> None:
+    offered = [{"id": provider_id, "models": {"m": {}}} for provider_id in providers]
+    assert (await listed({"providers": offered, "default": defaults})).default == default
+
+
+@fake_time
+async def test_a_list_never_fetched_is_empty_and_says_so() -> None:
+    cached = await cached_models(Scope(FakeStateKeeper(), A))
+    assert (cached.models, cached.default, cached.fetched_at) == ((), None, None)
+
+
+@pytest.mark.parametrize("value", [5, None, [], {}, {"models": 5}, {"models": [["p", "m"]]}])
+@fake_time
+async def test_a_list_in_another_releases_form_counts_as_none(value: Any) -> None:
+    scope = Scope(FakeStateKeeper(), A)
+    await scope.put({Name.CACHED_MODELS: value})
+    assert (await cached_models(scope)).fetched_at is None
+
+
+async def test_models_with_long_names_are_fewer() -> None:
+    long: dict[str, Any] = {
+        f"{n}".ljust(MAX_ID, "x"): {"name": "y" * MAX_NAME} for n in range(3000)
+    }
+    offered = {"providers": [{"id": "a", "models": {**long, "z": None}}]}
+    models = (await listed(offered)).models
+    assert sum(len(m.ref) + len(m.name) for m in models) <= MAX_TEXT
+    assert 1000 < len(models) < 1100
+    assert models[-1].model_id == "z"

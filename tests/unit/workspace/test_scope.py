@@ -20,6 +20,8 @@ KEYS = st.tuples(st.sampled_from(Name), PARTS, st.none() | PARTS)
 def test_the_keys_are_those_of_the_interface() -> None:
     assert {*Name} == {
         "cached_sessions",
+        "cached_projects",
+        "cached_models",
         "current_session_id",
         "selected_provider",
         "selected_model",
@@ -51,6 +53,27 @@ def test_no_part_can_hold_the_separator(what: tuple[Name, str, str | None]) -> N
 @given(st.text("abc/", min_size=1))
 def test_a_path_stays_readable(place: str) -> None:
     assert state_key(Name.CACHED_SESSIONS, A, place).endswith(f"::{place}")
+
+
+@fake_time
+async def test_what_is_read_ahead_is_read_once_and_of_one_moment() -> None:
+    keeper = FakeStateKeeper()
+    scope = Scope(keeper, A)
+    await scope.put({Name.SELECTED_MODEL: "one"})
+    await Scope(keeper, B).put({Name.SELECTED_PROVIDER: "another's"})
+    ahead = await scope.ahead((Name.SELECTED_MODEL, None), (Name.SELECTED_PROVIDER, None))
+    await scope.put({Name.SELECTED_MODEL: "two", Name.SELECTED_PROVIDER: "late"})
+    reads = keeper.reads
+    kept = await ahead.get(Name.SELECTED_MODEL)
+    assert kept is not None
+    assert kept.value == "one"
+    assert await ahead.get(Name.SELECTED_PROVIDER) is None
+    assert keeper.reads == reads
+    # What wasn't named is read when it is asked for, and the scope itself reads as ever.
+    assert await ahead.get(Name.CURRENT_SESSION_ID, "/p") is None
+    late = await scope.get(Name.SELECTED_PROVIDER)
+    assert late is not None
+    assert late.value == "late"
 
 
 @fake_time

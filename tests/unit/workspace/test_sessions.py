@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
+from codewalk.opencode.fields import MAX_DIRECTORY, MAX_ID
 from codewalk.workspace.scope import Name, Scope
 from codewalk.workspace.sessions import (
-    MAX_DIRECTORY,
-    MAX_ID,
     MAX_SESSIONS,
+    MAX_TEXT,
     MAX_TITLE,
     SessionList,
     cached_sessions,
@@ -262,3 +262,11 @@ async def test_a_list_for_a_server_removed_meanwhile_is_not_kept() -> None:
     live = await fetch_sessions(Scope(keeper, A), connection)
     assert len(live.sessions) == 1
     assert keeper.kept == {}
+
+
+async def test_sessions_with_long_directories_are_fewer_and_the_newest() -> None:
+    long = [session(n, directory="/".ljust(MAX_DIRECTORY, "x")) for n in range(1200)]
+    live = await fetched(long)
+    assert sum(len(s.title) + len(s.directory) for s in live.sessions) <= MAX_TEXT
+    assert 1000 < len(live.sessions) < 1100
+    assert live.sessions[0].id == "ses_1199"

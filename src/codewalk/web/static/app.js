@@ -1,165 +1,172 @@
 // @ts-check
-// What neither HTML nor htmx does: times that count on, a word when the connection is lost, the
-// keys of menus and of the switcher, and filters. Everything works without it, but for those.
+// What neither HTML nor htmx does, by what a part asks of the markup. The rest needs none of it.
 
-/** @typedef {[limit: number, unit: number, word: string]} Step */
-/** @type {Step[]} */
-const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"]];
+/** Listens once for all elements that the selector finds, also for those that come later.
+ * @type {<T extends keyof DocumentEventMap>(type: T, selector: string,
+ *   then: (found: HTMLElement, event: DocumentEventMap[T]) => void) => void} */
+export const on = (type, selector, then) => {
+  const listener = (/** @type {DocumentEventMap[typeof type]} */ event) => {
+    const found = event.target instanceof Element ? event.target.closest(selector) : null;
+    if (found instanceof HTMLElement) then(found, event);
+  };
+  document.addEventListener(type, listener, true); // captured, for what doesn't bubble: `toggle`
+};
 
-/**
- * How long ago, with the same words as the server's.
- * @param {number} seconds
- * @returns {string | null} null where it is a date, which stays as it is
- */
-function age(seconds) {
-  if (seconds < 3) return "just now";
-  for (const [limit, unit, word] of STEPS) {
-    if (seconds < limit) return `${Math.floor(seconds / unit)} ${word} ago`;
-  }
-  const days = Math.floor(seconds / 86400);
-  return days < 30 ? `${days} day${days > 1 ? "s" : ""} ago` : null;
+// `<noscript>` in a list holds what is further down. It goes in when htmx has been through the page,
+// for which there is nothing in it, and before the event stream can tell anything of it.
+const goOn = () => document.querySelectorAll("ul > noscript").forEach((rest) => (rest.outerHTML = rest.innerHTML));
+if (document.querySelector("[data-htmx-powered]")) goOn();
+else document.addEventListener("htmx:after:process", goOn, { once: true });
+
+// `<input id placeholder data-filters="LIST">` leaves the items of that list whose `.name` and
+// `.url` have all words typed; `<output for>` tells how many. A popover that closes empties it. An
+// item that is out has `data-out`, not `hidden`, which the server's next words would take away.
+// `<button type="button" data-reveals="FIELD" aria-pressed="false">` shows a password, or hides it.
+
+/** @param {Element} element */
+function filter(element) {
+  const input = /** @type {HTMLInputElement} */ (element);
+  const words = input.value.toLowerCase().split(/\s+/);
+  const items = [...document.querySelectorAll(`#${input.dataset.filters} > li`)];
+  const left = items.filter((item) => {
+    const text = [...item.querySelectorAll(".name, .url")].map((part) => part.textContent).join(" ").toLowerCase();
+    return !item.toggleAttribute("data-out", !words.every((word) => text.includes(word)));
+  }).length;
+  const told = document.querySelector(`output[for="${input.id}"]`);
+  const count = input.value.trim() && `${left || "None"} of ${items.length} servers`;
+  if (told && told.textContent !== count) told.textContent = count;
 }
 
-function countOn() {
-  const now = Date.now();
-  for (const time of document.querySelectorAll("time[data-age]")) {
-    const text = age((now - Date.parse(/** @type {HTMLTimeElement} */ (time).dateTime)) / 1000);
-    if (text && time.textContent !== text) time.textContent = text;
-  }
-}
+on("input", "input[data-filters]", filter);
+on("toggle", "[popover]", (panel, { target, newState }) =>
+  target === panel && newState === "closed" &&
+  panel.querySelectorAll("input[data-filters]").forEach((input) => filter(Object.assign(input, { value: "" }))));
+let due = 0;
+const again = () => document.querySelectorAll("input[data-filters]:not(:placeholder-shown)").forEach(filter);
+document.addEventListener("htmx:after:swap", ({ detail }) =>
+  detail.ctx.text?.includes("<li") && (clearTimeout(due), (due = setTimeout(again))));
+on("click", "[data-reveals]", (button) => {
+  const shown = button.ariaPressed === "false";
+  document.getElementById(button.dataset.reveals ?? "")?.setAttribute("type", shown ? "text" : "password");
+  button.ariaPressed = String(shown);
+});
+on("click", "[name=theme]", (button) => // at once; the next page comes with it
+  document.documentElement.setAttribute("data-theme", button.getAttribute("value") ?? ""));
 
-/** @param {boolean} lost */
-function tellConnection(lost) {
-  const word = document.getElementById("connection");
-  if (word) word.hidden = !lost;
-}
+// The keys of a `role="menu"` (its items are had from `data-items` when it opens), of the last checks
+// (`.strip`; its `.cells` are had when one comes there, from `data-cells`) and of `#switcher` (a filter,
+// a `.go` an item), which Ctrl or Cmd with K opens. A click on an item or `[data-closes]` closes it.
 
-/**
- * The keys of a menu button, as WAI-ARIA's authoring practices have them.
- * @param {KeyboardEvent} event
- */
-function moveInMenu(event) {
-  const target = /** @type {Element} */ (event.target);
-  const menu = target.closest("[role=menu]");
-  if (!menu) return;
-  const items = /** @type {HTMLElement[]} */ ([...menu.querySelectorAll("[role=menuitem]")]);
-  const here = items.indexOf(/** @type {HTMLElement} */ (target));
-  const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: items.length - 1 }[event.key];
-  if (to === undefined) return;
-  event.preventDefault();
-  items[(to + items.length) % items.length].focus();
-}
+const ITEMS = "[role=menuitem], input[data-filters], li:not([data-out]) > .go, .strip, .cells > a";
 
-/** @param {Event} event */
-function openMenu(event) {
-  const menu = /** @type {HTMLElement} */ (event.target);
-  if (menu.role !== "menu") return;
-  if (/** @type {ToggleEvent} */ (event).newState === "open") {
-    /** @type {HTMLElement | null} */ (menu.querySelector("[role=menuitem]"))?.focus();
-  }
-}
-
-/** @param {Event} event */
-function closeMenu(event) {
-  const item = /** @type {Element} */ (event.target).closest("[role=menuitem]");
-  /** @type {HTMLElement | null} */ (item?.closest("[popover]") ?? null)?.hidePopover();
-}
-
-const panel = document.getElementById("switcher");
-const field = /** @type {HTMLInputElement | null} */ (document.getElementById("switch-filter"));
-
-/** The servers that the filter leaves, in the order that is seen. */
-function picks() {
-  const all = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#picks > :not([data-out]) > .go"));
-  return [...all];
-}
-
-/** @param {KeyboardEvent} event */
-function openSwitcher(event) {
-  if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
-  if (event.key.toLowerCase() !== "k") return;
+on("keydown", "html", (_, event) => {
   const button = document.getElementById("switch-server");
-  if (!button || !panel) return;
+  const keys = (event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase();
+  if (!button || keys !== "k") return;
   event.preventDefault();
-  // As if it had been pressed: the focus comes back to it.
-  if (!panel.matches(":popover-open")) button.focus();
+  button.focus(); // as if it had been pressed: the focus comes back to it
   button.click();
-}
-
-/** @param {KeyboardEvent} event */
-function moveInSwitcher(event) {
-  const target = /** @type {HTMLElement} */ (event.target);
-  if (!field || !panel?.contains(target) || event.isComposing) return;
-  const items = picks();
-  const here = items.findIndex((item) => item.parentElement?.contains(target));
-  if (event.key === "Enter" && target === field) {
+});
+on("keydown", "[role=menu], #switcher, .cells, .facts", (list, event) => {
+  if (event.isComposing) return;
+  const field = list.querySelector("input[data-filters]");
+  const items = /** @type {HTMLElement[]} */ ([...list.querySelectorAll(ITEMS)]);
+  const here = items.findIndex((item) => item.matches(":focus, li:focus-within > .go"));
+  const along = !field && { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: -1 };
+  const to = { ArrowDown: here + 1, ArrowUp: here - 1, ...along }[event.key];
+  if (to !== undefined) {
+    event.preventDefault();
+    items.at(to % items.length)?.focus();
+  } else if (event.key === "Enter" && event.target === field) {
     event.preventDefault();
     // One that is down isn't taken: there it says why.
-    if (items[0]?.ariaDisabled) items[0].focus();
-    else items[0]?.click();
-  } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-    event.preventDefault();
-    const ring = [field, ...items];
-    ring[(here + 1 + (event.key === "ArrowDown" ? 1 : ring.length - 1)) % ring.length].focus();
-  } else if (event.key.length === 1 && event.key !== " " && target !== field) {
-    if (!event.ctrlKey && !event.metaKey && !event.altKey) field.focus(); // and it is typed there
+    if (items[1]?.ariaDisabled) items[1].focus();
+    else items[1]?.click();
+  } else if (field && /^\S$/u.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    items[0]?.focus(); // the field, and it is typed there
   }
-}
+});
+on("toggle", "[role=menu]", async (menu, event) => {
+  if (event.newState !== "open") return;
+  await htmx.ajax("GET", menu.dataset.items ?? "", { source: menu, target: menu, swap: "innerHTML" });
+  const first = /** @type {HTMLElement | null} */ (menu.querySelector("[role=menuitem]"));
+  first ? first.focus() : menu.hidePopover(); // its server is gone
+});
+for (const type of /** @type {const} */ (["pointerover", "focusin"]))
+  on(type, ".facts [data-cells]", (part, { relatedTarget }) => {
+    const { cells = "" } = part.dataset;
+    const there = relatedTarget instanceof Element && relatedTarget.closest(`[data-cells="${cells}"]`);
+    if (!there) htmx.ajax("GET", cells, { source: part, swap: "none" });
+  });
+on("click", "[role=menuitem], .go:not([aria-disabled]), [data-closes]", (found) => {
+  /** @type {HTMLElement | null} */ (found.closest("[popover]"))?.hidePopover();
+});
 
-/** @param {Event} event */
-function closeSwitcher(event) {
-  const button = /** @type {Element} */ (event.target).closest("#switcher .go, #switcher [data-closes]");
-  if (button && !button.ariaDisabled) panel?.hidePopover();
-}
+// `<time datetime data-age>` counts on, in the words of `words.age`. `#connection` is shown while
+// `#live` has no stream, `data-over` if it won't return by itself. A `.toast` goes when its animation
+// `leave` ends, which the style sheet holds back for 10 s, and while it is pointed at or focused.
 
-/** @param {Event} event */
-function clearSwitcher(event) {
-  if (event.target !== panel || !field || /** @type {ToggleEvent} */ (event).newState !== "closed") return;
-  field.value = "";
-  filter(field);
-}
+/** @type {[seconds: number, word: string][]} */
+const UNITS = [[86_400, "day"], [3600, "h"], [60, "min"], [1, "s"]];
 
-/**
- * Takes out of a list what doesn't have each of the words typed.
- * @param {HTMLInputElement} input
- */
-function filter(input) {
-  const words = input.value.toLowerCase().split(/\s+/);
-  const items = document.querySelectorAll(`#${input.dataset.filters} > li`);
-  let left = 0;
-  for (const item of items) {
-    const text = [...item.querySelectorAll(".name, .url")].map((part) => part.textContent).join(" ").toLowerCase();
-    const out = !words.every((word) => text.includes(word));
-    // Not `hidden`: what the server sends next would bring it back.
-    if (item.hasAttribute("data-out") !== out) item.toggleAttribute("data-out", out);
-    if (!out) left += 1;
+const age = (/** @type {number} */ seconds) => {
+  const [unit, word] = UNITS.find(([unit]) => seconds >= unit) ?? [1, "s"];
+  const count = Math.floor(seconds / unit);
+  return seconds < 3 ? "just now" : `${count} ${word}${word === "day" && count > 1 ? "s" : ""} ago`;
+};
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[data-age]")) {
+    const seconds = (Date.now() - Date.parse(time.getAttribute("datetime") ?? "")) / 1000;
+    // What is older is a date, and stays one.
+    if (seconds < 30 * 86_400 && time.textContent !== age(seconds)) time.textContent = age(seconds);
   }
-  const count = document.querySelector(`output[for="${input.id}"]`);
-  const told = input.value.trim() ? `${left || "None"} of ${items.length} servers` : "";
-  if (count && count.textContent !== told) count.textContent = told;
-}
+}, 1000);
 
-function filterAgain() {
-  for (const input of document.querySelectorAll("input[data-filters]")) {
-    if (/** @type {HTMLInputElement} */ (input).value) filter(/** @type {HTMLInputElement} */ (input));
-  }
-}
+const [connection, live] = ["connection", "live"].map((id) => document.getElementById(id));
+for (const type of /** @type {const} */ (["htmx:sse:error", "htmx:error", "htmx:response:error"]))
+  live?.addEventListener(type, ({ detail }) => {
+    connection?.toggleAttribute("data-over", type !== "htmx:sse:error" || Object(detail).status === 401);
+    connection?.removeAttribute("hidden");
+  });
+live?.addEventListener("htmx:sse:after:connection", () => connection?.setAttribute("hidden", ""));
+on("animationend", ".toast", (toast, event) => event.animationName === "leave" && toast.remove());
 
-/** @param {Event} event */
-function filterTyped(event) {
-  const input = /** @type {HTMLInputElement} */ (event.target);
-  if (input.dataset.filters) filter(input);
+// `<button data-notifies hidden>` is shown where this browser can be asked to allow notices, and asks.
+// Then one tab for all holds `/live/news`, and has the desktop show it while it is hidden. A page on
+// Android can't make any, which trying tells; nobody sees one that isn't allowed yet.
+const follow = () => new Promise(() => (new EventSource("/live/news").onmessage = ({ data }) => {
+  const { title, ...rest } = JSON.parse(data);
+  if (document.hidden) new Notification(title, rest).onclick = () => window.focus();
+}));
+const canTell = () => { try { return Boolean(new Notification("")); } catch { return false; } };
+function begin() {
+  const permission = globalThis.Notification?.permission;
+  document.querySelector("[data-notifies]")?.toggleAttribute("hidden", permission !== "default" || !canTell());
+  if (permission === "granted") navigator.locks.request("news", follow);
 }
+begin();
+on("click", "[data-notifies]", () => Notification.requestPermission().then(begin));
 
-document.addEventListener("keydown", openSwitcher);
-document.addEventListener("keydown", moveInSwitcher);
-document.addEventListener("click", closeSwitcher);
-document.addEventListener("toggle", clearSwitcher, true);
-document.addEventListener("input", filterTyped);
-document.addEventListener("htmx:after:swap", filterAgain);
-document.addEventListener("keydown", moveInMenu);
-document.addEventListener("toggle", openMenu, true);
-document.addEventListener("click", closeMenu);
-document.addEventListener("htmx:sse:error", () => tellConnection(true));
-document.addEventListener("htmx:sse:after:connection", () => tellConnection(false));
-setInterval(countOn, 1000);
+// The stream's event `active` names the active server before `#active` has its id as `data-active`.
+// All tabs but the one that asked for it say so in `#toasts`; one that shows a `.home` follows. An
+// answer of a generation before the newest that was heard of comes too late, and is dropped.
+let [asked, newest] = ["", 0];
+
+/** @param {DocumentEventMap["htmx:before:request"]} event */
+const wanted = ({ detail }) => /^\/servers\/([^/?]+)\/use/.exec(detail.ctx.request.action)?.[1];
+
+document.addEventListener("htmx:before:request", (event) => (asked = wanted(event) ?? asked));
+document.addEventListener("htmx:finally:request", (event) => (asked = wanted(event) ? "" : asked));
+document.addEventListener("htmx:before:response", (event) => {
+  const generation = Number(event.detail.ctx.hx?.generation ?? newest);
+  if (generation < newest) event.preventDefault();
+  else newest = generation;
+});
+document.addEventListener("active", (event) => {
+  const { generation, id, name, url } = JSON.parse(event.detail.data);
+  newest = generation;
+  if (document.getElementById("active")?.dataset.active === (id ?? "") || asked === id) return;
+  const told = { className: "toast", textContent: `${name ?? "No server"} is the active server now.` };
+  document.getElementById("toasts")?.append(Object.assign(document.createElement("li"), told));
+  if (document.querySelector(".home")) htmx.ajax("GET", url, { source: "#live", swap: "none" });
+});

@@ -1,0 +1,79 @@
+"""CodeWalk's web app, the health of whose servers changes all the time.
+
+`python -m bench.contenders.changing DATA_FOLDER URLS CHANGES_A_SECOND SECONDS` prints
+`ready ADDRESS`. After a line on its stdin it changes one server after the other between healthy
+and unhealthy, and then prints `changed N`. It serves until its stdin ends.
+
+The servers are on hold, so that no check of the app's own comes between; all that follows from a
+change (link, store, announcement, page) is the app's.
+"""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from itertools import cycle
+from pathlib import Path
+
+import uvloop
+
+from bench.contenders.pace import say
+from codewalk.app import App
+from codewalk.health.status import HealthStatus, Reason, State
+from tests.integration.web.running import running
+
+TURN = 0.01
+"""Seconds between two handfuls of changes."""
+
+
+async def main() -> None:
+    folder, urls = Path(sys.argv[1]), Path(sys.argv[2]).read_text().split()
+    per_second, seconds = float(sys.argv[3]), float(sys.argv[4])
+    async with running(folder, watch=True) as web:
+        for number, url in enumerate(urls):
+            server = await web.app.add_server(url, label=f"Box {number:03}", check=False)
+            web.app.parts.monitor.hold(server.id, _status(healthy=True))
+        say("ready", web.address)
+        await asyncio.to_thread(sys.stdin.readline)
+        say("changed", await _change(web.app, per_second, seconds))
+        await asyncio.to_thread(sys.stdin.read)
+
+
+async def _change(app: App, per_second: float, seconds: float) -> int:
+    """Changes servers in turn, evenly; how many it were."""
+    loop = asyncio.get_running_loop()
+    servers = cycle([server.id for server in app.servers()])
+    began, done = loop.time(), 0
+    while (passed := loop.time() - began) < seconds:
+        while done < passed * per_second:
+            server_id = next(servers)
+            state = app.parts.monitor.state(server_id)
+            app.parts.monitor.adopt(server_id, _status(healthy=state is not State.HEALTHY))
+            done += 1
+        await asyncio.sleep(TURN)
+    return done
+
+
+def _status(*, healthy: bool) -> HealthStatus:
+    now = datetime.now(UTC)
+    if healthy:
+        return HealthStatus(
+            state=State.HEALTHY,
+            reason=Reason.OK,
+            version="1.18.33",
+            latency_ms=2.5,
+            checked_at=now,
+            since=now,
+        )
+    return HealthStatus(
+        state=State.UNHEALTHY,
+        reason=Reason.REFUSED,
+        detail="Nothing listens at this address.",
+        version="1.18.33",
+        checked_at=now,
+        since=now,
+        failures=2,
+    )
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,332 @@
+"""Pictures of every page and state at three widths, light and dark: `screenshots FOLDER [NAME …]`.
+
+The servers in them are the tests' mock ones. Chromium draws them.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import time
+from typing import Any, Literal
+
+from playwright.async_api import Browser, Page, async_playwright
+
+from codewalk.health.news import What
+from codewalk.health.period import HOUR
+from tests.browser.conftest import CHROMIUM, system_chromium
+from tests.integration.web.running import Running, running
+from tests.integration.web.telling import tell
+from tests.lived import live_through
+from tests.mock_behaviours import page as web_page
+from tests.mock_opencode import MockOpenCode
+
+WIDTHS = {360: 740, 768: 900, 1280: 800}
+SCHEMES: Sequence[Literal["light", "dark"]] = ("light", "dark")
+CLOSED = "http://127.0.0.1:9"
+TITLES = (
+    "Why is the build slow?",
+    "Upgrade to Python 3.13",
+    "Fix the flaky login test",
+    "Explain how the scheduler decides which worker takes a job, and write it down for newcomers",
+    "Rename Basket to Cart",
+    "Draft the release notes",
+)
+AGES = (40, 25 * 60, 3 * 3600, 26 * 3600, 3 * 86_400, 9 * 86_400)
+
+Scene = Callable[["Stage"], Awaitable[None]]
+
+
+class Stage:
+    """The running app and the tab that shows it."""
+
+    def __init__(self, web: Running, tab: Page, stack: AsyncExitStack) -> None:
+        self.web = web
+        self.tab = tab
+        self._stack = stack
+
+    async def mock(self, version: str = "1.18.33") -> MockOpenCode:
+        mock = await self._stack.enter_async_context(MockOpenCode())
+        mock.world.version = version
+        return mock
+
+    async def go(self, path: str) -> None:
+        await self.tab.goto(f"{self.web.url}{path}")
+
+    async def five(self) -> MockOpenCode:
+        """Five servers, each in another state; the first one is active and has sessions."""
+        good, old, page = await self.mock(), await self.mock(version="1.0.200"), await self.mock()
+        page.script("*", web_page())
+        now = int(time() * 1000)
+        good.world.directory = "/srv/shop"
+        for title, age in reversed([*zip(TITLES, AGES, strict=True)]):
+            good.world.add_session(title, directory="/srv/shop", updated=now - age * 1000)
+        await self.web.app.add_server(good.url, label="Dev box", default=True)
+        await self.web.app.add_server(old.url, label="Laptop")
+        for url, label in ((CLOSED, "Cloud"), (page.url, "Behind the company proxy")):
+            server = await self.web.app.add_server(url, label=label, check=False)
+            await self.web.app.check(server.id)
+        await self.web.app.add_server("https://opencode.example.com/team", check=False)
+        for folder in ("/srv/docs", "/home/ana/experiments/scheduler"):
+            good.world.add_project(folder)
+        good.world.set_status(good.world.sessions[-1], "busy")
+        work = self.web.app.work
+        await asyncio.gather(work.sessions(), work.projects(), work.models())
+        await work.activity("/srv/shop")
+        return good
+
+
+async def first_run(stage: Stage) -> None:
+    await stage.go("/servers")
+
+
+async def one(stage: Stage) -> None:
+    mock = await stage.mock()
+    await stage.web.app.add_server(mock.url, label="Dev box")
+    await stage.go("/servers")
+
+
+async def five(stage: Stage) -> None:
+    await stage.five()
+    laptop = stage.web.app.server("Laptop")
+    live_through(stage.web.app, laptop.id, span=HOUR, version="1.0.200")
+    await stage.go("/servers")
+
+
+async def bar_pointed_at(stage: Stage) -> None:
+    """A check in the bar of a server's row."""
+    await five(stage)
+    row = stage.tab.get_by_role("listitem", name="Laptop")
+    await row.locator(".strip").hover()
+    await row.locator(".cells > .unhealthy").first.hover()
+
+
+async def two_hundred(stage: Stage) -> None:
+    await stage.five()
+    for number in range(195):
+        await stage.web.app.add_server(
+            f"http://127.0.0.1:9/{number}", label=f"Runner {number}", check=False
+        )
+    await stage.go("/servers")
+
+
+async def told(stage: Stage) -> None:
+    await five(stage)
+    await stage.tab.wait_for_function("() => document.querySelector('#live')._htmx?.sse")
+    news: Sequence[tuple[str, What, dict[str, Any]]] = (
+        ("Cloud", What.DOWN, {}),
+        ("Dev box", What.UP, {"away": timedelta(minutes=12)}),
+        ("Laptop", What.VERSION, {"previous_version": "1.18.23"}),
+        ("Behind the company proxy", What.DOWN, {}),
+    )
+    for ref, what, more in news:
+        tell(stage.web, ref, what, **more)
+    await stage.tab.get_by_text("1 more server has news.").wait_for()
+    await stage.tab.evaluate("document.getAnimations().forEach((one) => one.pause())")
+
+
+async def menu(stage: Stage) -> None:
+    await five(stage)
+    await stage.tab.get_by_role("button", name="Actions for Laptop").click()
+
+
+async def switcher(stage: Stage) -> None:
+    await home(stage)
+    await stage.tab.get_by_role("button", name="Switch server").click()
+
+
+async def refused(stage: Stage) -> None:
+    await switcher(stage)
+    await stage.tab.get_by_role("button", name="Switch anyway").first.click()
+    await stage.tab.get_by_role("alert").filter(has_text="unhealthy").wait_for()
+
+
+async def home(stage: Stage) -> None:
+    await stage.five()
+    await stage.go("/")
+
+
+async def home_searched(stage: Stage) -> None:
+    await stage.five()
+    await stage.go("/")
+    await stage.tab.get_by_label("Search sessions").fill("nowhere")
+    await stage.tab.get_by_text("No session has").wait_for()
+
+
+async def home_down(stage: Stage) -> None:
+    good = await stage.five()
+    await good.stop()
+    await stage.web.app.check("Dev box")
+    await stage.go("/")
+
+
+async def home_empty(stage: Stage) -> None:
+    await one(stage)
+    await stage.web.app.work.sessions()
+    await stage.go("/")
+
+
+async def home_many(stage: Stage) -> None:
+    mock = await stage.mock()
+    now = int(time() * 1000)
+    for number in range(5000):
+        title = f"{TITLES[number % 6]} ({number})"
+        mock.world.add_session(title, updated=now - (5000 - number) * 600_000)
+    await stage.web.app.add_server(mock.url, label="Dev box")
+    await stage.web.app.work.sessions()
+    await stage.go("/")
+    await stage.tab.get_by_role("link", name="Older").scroll_into_view_if_needed()
+
+
+async def elsewhere(stage: Stage) -> None:
+    await stage.five()
+    await stage.go(f"/s/{stage.web.app.server('Laptop').id}/")
+
+
+async def add(stage: Stage) -> None:
+    await stage.five()
+    await stage.go("/servers/new")
+
+
+async def add_wrong(stage: Stage) -> None:
+    await add(stage)
+    await stage.tab.get_by_label("URL", exact=True).fill("ftp://devbox")
+    await stage.tab.get_by_label("Label", exact=True).fill("Dev box")
+    await stage.tab.get_by_role("button", name="Save", exact=True).click()
+    await stage.tab.get_by_text("not http or https").wait_for()
+
+
+async def add_unreachable(stage: Stage) -> None:
+    await add(stage)
+    await stage.tab.get_by_label("URL", exact=True).fill("127.0.0.1:8")
+    await stage.tab.get_by_role("button", name="Save", exact=True).click()
+    await stage.tab.get_by_role("button", name="Save anyway").wait_for()
+
+
+async def add_tested(stage: Stage) -> None:
+    mock = await stage.mock()
+    await add(stage)
+    await stage.tab.get_by_label("URL", exact=True).fill(mock.url)
+    await stage.tab.get_by_role("button", name="Test connection").click()
+    await stage.tab.get_by_text("OpenCode 1.18.33.").wait_for()
+
+
+async def edit(stage: Stage) -> None:
+    await stage.five()
+    await stage.go(f"/servers/{stage.web.app.server('Laptop').id}/edit")
+
+
+async def remove(stage: Stage) -> None:
+    await stage.five()
+    await stage.go(f"/servers/{stage.web.app.server('Dev box').id}/remove")
+
+
+async def server(stage: Stage) -> None:
+    """A server with a month behind it."""
+    await stage.five()
+    shown = stage.web.app.server("Dev box")
+    live_through(stage.web.app, shown.id)
+    await stage.go(f"/servers/{shown.id}")
+
+
+async def server_check(stage: Stage) -> None:
+    """The same over 30 days, one of the last checks pointed at, all of them as a list below."""
+    await server(stage)
+    await stage.tab.get_by_role("link", name="Last 30 d").click()
+    await stage.tab.get_by_text("Latency in the last 30 days").wait_for(state="attached")
+    await stage.tab.get_by_text("As a list").click()
+    await stage.tab.locator(".cells > .unhealthy").first.hover()
+
+
+async def server_down(stage: Stage) -> None:
+    """One that is down, and snoozed."""
+    await stage.five()
+    shown = stage.web.app.server("Behind the company proxy")
+    await stage.web.app.snooze(shown.id, datetime.now(UTC) + timedelta(hours=8))
+    await stage.go(f"/servers/{shown.id}")
+
+
+async def server_new(stage: Stage) -> None:
+    """One without a history."""
+    await stage.five()
+    await stage.go(f"/servers/{stage.web.app.servers()[-1].id}")
+
+
+async def nowhere(stage: Stage) -> None:
+    await stage.go("/nowhere")
+
+
+async def locked_out(stage: Stage) -> None:
+    await stage.tab.context.clear_cookies()
+    await stage.go("/servers")
+
+
+SCENES: Sequence[Scene] = (
+    first_run,
+    one,
+    five,
+    bar_pointed_at,
+    two_hundred,
+    told,
+    menu,
+    switcher,
+    refused,
+    home,
+    home_searched,
+    home_down,
+    home_empty,
+    home_many,
+    elsewhere,
+    add,
+    add_wrong,
+    add_unreachable,
+    add_tested,
+    edit,
+    remove,
+    server,
+    server_check,
+    server_down,
+    server_new,
+    nowhere,
+    locked_out,
+)
+
+
+@asynccontextmanager
+async def staged(browser: Browser) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="codewalk-pictures-"))
+        web = await stack.enter_async_context(running(Path(folder)))
+        tab = await browser.new_page()
+        stack.push_async_callback(tab.close)
+        await tab.goto(web.address)
+        yield Stage(web, tab, stack)
+
+
+async def take(browser: Browser, scene: Scene, folder: Path) -> None:
+    async with staged(browser) as stage:
+        await scene(stage)
+        for scheme in SCHEMES:
+            await stage.tab.emulate_media(color_scheme=scheme)
+            for width, height in WIDTHS.items():
+                await stage.tab.set_viewport_size({"width": width, "height": height})
+                await stage.tab.screenshot(path=folder / f"{scene.__name__}-{width}-{scheme}.png")
+
+
+async def main(folder: Path, names: Sequence[str]) -> None:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=system_chromium(), args=[*CHROMIUM]
+        )
+        for scene in SCENES:
+            if not names or scene.__name__ in names:
+                await take(browser, scene, folder)
+                print(scene.__name__, flush=True)
+        await browser.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))

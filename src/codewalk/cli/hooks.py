@@ -1,0 +1,121 @@
+"""`codewalk hook`: what is run or called when something happens to a server."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from codewalk.cli.errors import UsageMistake
+from codewalk.cli.options import Group, Json, Make
+from codewalk.cli.output import answer, note
+from codewalk.cli.people import hook_table
+from codewalk.cli.running import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from codewalk.app import App
+    from codewalk.health.news import What
+    from codewalk.hooks.hook import Hook
+
+KINDS: Final = ("command", "webhook")
+EVENTS: Final = ("down", "up", "version")
+
+_LIMIT: Final = 65_536
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The hook's id, or the beginning of it.")]
+
+
+def command(make: Make) -> Any:
+    """The group, ready to be run."""
+    group = Group(make, "Have something run or called when a server goes down or comes back.")
+    group.add("list", _list, example="codewalk hook list")
+    group.add("add", _add, example="codewalk hook add command --on down -- notify-send CodeWalk")
+    group.add("remove", _remove, example="codewalk hook remove 3f2a")
+    group.add("test", _test, example="codewalk hook test 3f2a")
+    return group.command()
+
+
+def _list(as_json: Json = False) -> None:
+    """Show all hooks. Of a URL only its host is shown, for the rest is often a secret."""
+
+    async def work(app: "App") -> "Sequence[Hook]":
+        return await app.hooks.list()
+
+    hooks = run(work, as_json=as_json)
+    if as_json or hooks:
+        document = [hook.to_json() for hook in hooks]
+        answer(document, as_json=as_json, people=lambda: hook_table(hooks))
+    else:
+        note("There are no hooks yet; add one with `codewalk hook add`.")
+
+
+def _add(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="`command` or `webhook`.")],
+    target: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET",
+            help="The program and its arguments, after `--`; or the URL, or `-` to read that from "
+            "standard input, so that it is in no process list.",
+        ),
+    ],
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on", metavar="EVENTS", help="Some of down,up,version; all of them without it."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a program that is run, or a URL that is called. It is given what happened as JSON."""
+    if kind not in KINDS:
+        raise UsageMistake(f"A hook is a `command` or a `webhook`, not {kind!r}.")
+    if kind == "webhook" and len(target) != 1:
+        raise UsageMistake("A webhook has one URL.")
+    events = _events(on)
+    url = _read_url() if target == ["-"] else target[0]
+
+    async def work(app: "App") -> "Hook":
+        if kind == "webhook":
+            return await app.hooks.add_webhook(url, events)
+        return await app.hooks.add_command(target, events)
+
+    hook = run(work, as_json=as_json)
+    line = f"Added hook {hook.id[:8]}; try it with `codewalk hook test {hook.id[:8]}`."
+    answer(hook.to_json(), as_json=as_json, people=line)
+
+
+def _remove(ref: Id, as_json: Json = False) -> None:
+    """Remove a hook."""
+
+    async def work(app: "App") -> "Hook":
+        return await app.hooks.remove(ref)
+
+    hook = run(work, as_json=as_json)
+    answer({"removed": hook.id}, as_json=as_json, people=f"Removed hook {hook.id[:8]}.")
+
+
+def _test(ref: Id, as_json: Json = False) -> None:
+    """Run or call a hook once, with the event `test`; fails where it does."""
+
+    async def work(app: "App") -> "Hook":
+        return await app.hooks.test(ref)
+
+    hook = run(work, doing="trying the hook", as_json=as_json)
+    answer(hook.to_json(), as_json=as_json, people=f"Hook {hook.id[:8]} works.")
+
+
+def _events(text: str | None) -> "list[What]":
+    # Imported here: with it comes the core, and `--help` has no need of that.
+    from codewalk.health.news import What
+
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    for name in names:
+        if name not in EVENTS:
+            raise UsageMistake(f"There is no event {name!r}: `--on` takes {', '.join(EVENTS)}.")
+    return [What(name) for name in names]
+
+
+def _read_url() -> str:
+    return sys.stdin.readline(_LIMIT).strip()

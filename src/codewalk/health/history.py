@@ -1,0 +1,274 @@
+"""A server's history as values: single checks, changes of state, and what is told of them.
+
+Pure: statuses and times go in, values come out. `codewalk.health.period` has the counts.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from codewalk.errors import InvalidValue
+from codewalk.health.period import DAY, KEPT, Period, Uptime, added_up, rounded, uptime
+from codewalk.health.status import HealthStatus, Reason, State, rfc3339
+
+RECENT: Final = 60
+"""Checks that are kept one by one."""
+
+MOST_TRANSITIONS: Final = 200
+"""Transitions in one answer; the newest ones."""
+
+WINDOWS: Final = (DAY, 7 * DAY, 30 * DAY)
+"""What uptime is told for."""
+
+_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": DAY}
+_SPAN: Final = re.compile(r"([0-9]{1,5})([mhd])")
+_MOMENT: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+def state_of(reason: Reason) -> State:
+    """What a check that found this says of its server: nothing, where this machine was offline."""
+    if reason is Reason.OK:
+        return State.HEALTHY
+    return State.UNKNOWN if reason is Reason.OFFLINE else State.UNHEALTHY
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One check, as the bar of recent ones shows it."""
+
+    at: datetime
+    reason: Reason
+    latency_ms: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.reason is Reason.OK
+
+    @property
+    def state(self) -> State:
+        """What this check alone says of the server."""
+        return state_of(self.reason)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "at": rfc3339(self.at),
+            "ok": self.ok,
+            "reason": self.reason.value,
+            "latency_ms": rounded(self.latency_ms),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transition:
+    """A change of a server's state, with the reason, detail and version of the new one."""
+
+    at: datetime
+    before: State
+    after: State
+    reason: Reason
+    detail: str | None = None
+    version: str | None = None
+
+    def to_json(self, lasted: timedelta | None) -> dict[str, Any]:
+        return {
+            "at": rfc3339(self.at),
+            "from": self.before.value,
+            "to": self.after.value,
+            "reason": self.reason.value,
+            "detail": self.detail,
+            "version": self.version,
+            "lasted_ms": None if lasted is None else lasted // timedelta(milliseconds=1),
+        }
+
+
+def transitions(
+    left: HealthStatus, before: HealthStatus, after: HealthStatus, now: datetime
+) -> list[Transition]:
+    """The changes from a status as it was `left`, which counted as `before` until `after` came.
+
+    Two of them where nobody looked for so long that the server was unknown in between.
+    """
+    found = []
+    if before.state is not left.state:
+        found.append(_transition(left.state, before, before.since or now))
+    if after.state is not before.state:
+        found.append(_transition(before.state, after, now))
+    return found
+
+
+def settled(log: Iterable[Transition]) -> list[Transition]:
+    """A log, oldest first, without what only repeats: two processes may have seen one change."""
+    found: list[Transition] = []
+    for transition in log:
+        if not found or found[-1].after is not transition.after:
+            found.append(transition)
+    return found
+
+
+def up_to_now(log: Sequence[Transition], status: HealthStatus) -> list[Transition]:
+    """A log, oldest first, that ends with the status of now, which has the last word.
+
+    They differ where nobody has looked for so long that the status is unknown, where a crash took
+    the last lines of the log, or where the clock was set back.
+    """
+    last = log[-1].after if log else State.UNKNOWN
+    if status.state is last or status.since is None:
+        return list(log)
+    at = max(status.since, log[-1].at) if log else status.since
+    return [*log, _transition(last, status, at)]
+
+
+def _transition(before: State, status: HealthStatus, at: datetime) -> Transition:
+    return Transition(
+        at=at,
+        before=before,
+        after=status.state,
+        reason=status.reason,
+        detail=status.detail,
+        version=status.version,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """What one server's minute leaves to be written: the counts, and its checks as `Tape` packs
+    them."""
+
+    server_id: str
+    period: Period | None
+    checks: bytes
+
+
+Change = tuple[str, Transition]
+"""A server's id, and a change of its state."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What is written at once, oldest first."""
+
+    minutes: Sequence[Noted] = ()
+    changes: Sequence[Change] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What is kept of one server, in the store or on its way there; in any order."""
+
+    periods: Sequence[Period] = ()
+    transitions: Sequence[Transition] = ()
+    checks: Sequence[Check] = ()
+
+    def plus(self, other: "Kept") -> "Kept":
+        return Kept(
+            periods=(*self.periods, *other.periods),
+            transitions=(*self.transitions, *other.transitions),
+            checks=(*self.checks, *other.checks),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """A server's history from `since` to `until`.
+
+    `transitions` are newest first, and `more` tells that there are older ones. `periods` are oldest
+    first: the minutes of the last day, the hours of the time before. `checks`, the last ones and
+    oldest first, and `uptimes`, of 24 hours, 7 and 30 days, are the same whatever `since` is.
+    """
+
+    server_id: str
+    since: datetime
+    until: datetime
+    uptimes: tuple[Uptime, ...]
+    transitions: Sequence[Transition]
+    more: bool
+    periods: Sequence[Period]
+    checks: Sequence[Check]
+
+    def lasted(self) -> list[timedelta | None]:
+        """How long each transition's new state lasted; None for one that still does."""
+        starts = [transition.at for transition in self.transitions]
+        # Newest first: each ends where the one before it in the list begins.
+        ended = [later - earlier for later, earlier in pairwise(starts)]
+        return [None, *ended] if starts else []
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer of `server history --json` and of the API."""
+        day, week, month = (uptime.to_json() for uptime in self.uptimes)
+        log = zip(self.transitions, self.lasted(), strict=True)
+        return {
+            "server_id": self.server_id,
+            "since": rfc3339(self.since),
+            "until": rfc3339(self.until),
+            "uptime": {"last_24h": day, "last_7d": week, "last_30d": month},
+            "transitions": [transition.to_json(lasted) for transition, lasted in log],
+            "more_transitions": self.more,
+            "periods": [period.to_json() for period in self.periods],
+            "checks": [check.to_json() for check in self.checks],
+        }
+
+
+def history(
+    server_id: str, kept: Kept, status: HealthStatus, *, since: datetime, now: datetime
+) -> History:
+    """What is told of a server, from what is kept of it and its status as of `now`.
+
+    What lies ahead, written while a clock was wrong, isn't told.
+    """
+    periods = [period for period in added_up(kept.periods) if period.begins <= now]
+    log = sorted((t for t in kept.transitions if t.at <= now), key=lambda t: t.at)
+    log = [t for t in up_to_now(settled(log), status) if t.at >= since]
+    once = dict.fromkeys(c for c in kept.checks if c.at <= now)
+    checks = sorted(once, key=lambda c: c.at)
+    return History(
+        server_id=server_id,
+        since=since,
+        until=now,
+        uptimes=tuple(uptime(periods, window, now) for window in WINDOWS),
+        transitions=log[::-1][:MOST_TRANSITIONS],
+        more=len(log) > MOST_TRANSITIONS,
+        periods=[period for period in periods if period.ends > since],
+        checks=checks[-RECENT:],
+    )
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """The moment that `24h`, `7d`, `30m` or an RFC 3339 time means.
+
+    Raises `InvalidValue` for anything else, and for what lies ahead.
+    """
+    if span := _SPAN.fullmatch(text):
+        return begin(now - int(span[1]) * _UNITS[span[2]], now)
+    try:
+        # Python alone would take a day without an hour, or a time that is nobody's.
+        if _MOMENT.fullmatch(text):
+            return begin(datetime.fromisoformat(text.upper()), now)
+    except ValueError:
+        pass
+    shown = text if len(text) <= 40 else f"{text[:40]}…"
+    raise InvalidValue(
+        f"{shown!r} says no time to begin at; give a span as `24h` or `7d`, "
+        "or a moment as `2026-02-09T20:51:50Z`.",
+        value=text,
+    )
+
+
+def begin(since: datetime | None, now: datetime) -> datetime:
+    """Where a history begins that shall begin at `since`: a day ago without, 30 days ago at most.
+
+    Raises `InvalidValue` for what lies ahead or has no time zone.
+    """
+    if since is None:
+        return now - DAY
+    if since.tzinfo is None:
+        raise InvalidValue(f"{since} needs its time zone, as {since}Z.", value=str(since))
+    if since > now:
+        raise InvalidValue(
+            f"{since} lies ahead; a history begins in the past, as 24 hours ago.", value=str(since)
+        )
+    return max(since, now - KEPT).astimezone(UTC)

@@ -1,0 +1,160 @@
+"""Starts each check when it is due, for all servers in one task."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final, Protocol, Self
+
+from codewalk.health.checker import Checker
+from codewalk.health.pace import Pace
+from codewalk.health.schedule import Lateness, Schedule
+from codewalk.health.status import CheckResult
+from codewalk.health.waking import LOOK_EVERY, SPREAD, Clocks
+from codewalk.servers.profile import ServerProfile
+
+SOON: Final = 0.0
+"""The delay of a check that is due at once."""
+
+GRAIN: Final = 0.02
+"""Seconds between two looks for what is due by the clock: of ten thousand servers, twenty then are,
+and the event loop wakes once for all of them."""
+
+log = logging.getLogger(__name__)
+
+
+class Watched(Protocol):
+    """Whose checks these are: who knows the servers, and what a result means."""
+
+    def to_ask(self, server_id: str) -> ServerProfile | None:
+        """The server to check; None where it isn't to be asked anything now."""
+
+    def is_failing(self, server_id: str) -> bool:
+        """Whether its last check failed, so that the next one may take long."""
+
+    def found(self, profile: ServerProfile, result: CheckResult) -> float | None:
+        """Takes a result; the seconds until the next check, None where there is to be none."""
+
+    def look_around(self) -> None:
+        """Is called every `LOOK_EVERY` seconds."""
+
+    def time_was_lost(self) -> None:
+        """Is called when this process or its machine stood still, or the clock was set."""
+
+
+class Scheduler:
+    """Runs the checks of `watched`; nothing runs outside of the context manager.
+
+    `now` is the wall clock, `idle` counts the seconds in which this process had nothing to do.
+    After a time that was lost, the checks under way are void, and all servers are checked once
+    within `SPREAD` seconds.
+    """
+
+    def __init__(
+        self,
+        checker: Checker,
+        watched: Watched,
+        *,
+        now: Callable[[], datetime],
+        idle: Callable[[], float],
+    ) -> None:
+        self.first: str | None = None
+        """The server that goes before all others."""
+        self._checker = checker
+        self._watched = watched
+        self._now = now
+        self._schedule = Schedule(clock=idle)
+        self._clocks = Clocks()
+        self._times_lost = 0
+        self._servers: tuple[str, ...] = ()
+        self._wake = asyncio.Event()
+        self._group = asyncio.TaskGroup()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        self._tasks = [
+            self._group.create_task(self._run(), name="health scheduler"),
+            self._group.create_task(self._look_around(), name="health lookout"),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        # Not told of the block's own error, which it would wrap in a group.
+        await self._group.__aexit__(None, None, None)
+
+    @property
+    def lateness(self) -> Lateness:
+        """How long after its deadline each check began, in seconds."""
+        return self._schedule.lateness
+
+    def watch(self, server_ids: Iterable[str]) -> None:
+        """Names all servers, in the order in which they are checked after a time that was lost."""
+        self._servers = tuple(server_ids)
+
+    def plan(self, server_id: str, delay: float = SOON) -> None:
+        """Has a server checked in `delay` seconds, and not when it was due before."""
+        due = asyncio.get_running_loop().time() + delay
+        if self._schedule.plan(server_id, due, slow=self._watched.is_failing(server_id)):
+            self._wake.set()
+
+    def plans(self, server_id: str) -> bool:
+        """Whether a server has a deadline; it has none while its check is under way."""
+        return server_id in self._schedule
+
+    def drop(self, server_id: str) -> None:
+        """Has a server checked no more."""
+        self._schedule.drop(server_id)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            self._look()
+            while turn := self._schedule.take(loop.time(), first=self.first):
+                if profile := self._watched.to_ask(turn.server_id):
+                    self._start(profile, turn.pace)
+            wait = self._schedule.wait(loop.time())
+            timer = None if wait is None else loop.call_later(max(wait, GRAIN), self._wake.set)
+            await self._wake.wait()
+            if timer:
+                timer.cancel()
+
+    def _start(self, profile: ServerProfile, pace: Pace) -> None:
+        task = self._checker.begin(profile)
+        pace.started(task)
+        begun = self._times_lost
+        task.add_done_callback(lambda done: self._finished(profile, pace, begun, done))
+
+    def _finished(
+        self, profile: ServerProfile, pace: Pace, begun: int, task: asyncio.Task[CheckResult]
+    ) -> None:
+        pace.ended(task)
+        if self._schedule.crowded(asyncio.get_running_loop().time()):
+            self._wake.set()
+        self._look()
+        # One that ran out of its time because time was lost tells nothing.
+        if task.cancelled() or begun != self._times_lost:
+            return
+        delay = self._watched.found(profile, task.result())
+        if delay is not None and not self.plans(profile.id):
+            self.plan(profile.id, delay)
+
+    def _look(self) -> None:
+        if not self._clocks.look(asyncio.get_running_loop().time(), self._now()):
+            return
+        log.info("Time was lost, as by sleep: checking %d servers anew", len(self._servers))
+        self._times_lost += 1
+        self._checker.void()
+        self._watched.time_was_lost()
+        step = SPREAD / max(len(self._servers), 1)
+        for number, server_id in enumerate(self._servers):
+            self.plan(server_id, SOON if server_id == self.first else number * step)
+
+    async def _look_around(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            self._look()
+            self._watched.look_around()

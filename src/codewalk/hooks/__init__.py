@@ -1,0 +1,1 @@
+"""What is run or called when something happens to a server."""

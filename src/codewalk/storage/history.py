@@ -1,0 +1,203 @@
+"""The servers' history in the store: counts by the minute and hour, transitions, the last checks.
+
+Whatever is saved is added to what is there, so several processes may watch one server.
+"""
+
+import asyncio
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from codewalk.health.history import MOST_TRANSITIONS, Batch, Kept, Transition
+from codewalk.health.period import HOUR, KEPT, MINUTE, MINUTES_KEPT, Period
+from codewalk.health.status import Reason, State
+from codewalk.health.tape import unpack
+from codewalk.storage import history_sql as sql
+from codewalk.storage.database import Database
+from codewalk.storage.health import storable
+from codewalk.storage.tables import (
+    from_micros,
+    health_periods,
+    health_recent,
+    health_transitions,
+    to_micros,
+)
+
+LOADED: Final = 5 * MOST_TRANSITIONS
+"""Transitions that are read; some may be told by several processes."""
+
+_SPANS: Final = MappingProxyType({span // timedelta(seconds=1): span for span in (MINUTE, HOUR)})
+
+Row = list[str | int | None]
+
+
+class HistoryStore:
+    """Keeps each server's history. All methods raise `StorageError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert_periods = sql.insert_periods(sqlite=database.is_sqlite)
+        self._insert_transitions = sql.insert_transitions(sqlite=database.is_sqlite)
+        self._append_checks = sql.append_checks(sqlite=database.is_sqlite)
+        self._roll_up = sql.roll_up(sqlite=database.is_sqlite)
+
+    async def save(self, batch: Batch) -> None:
+        """Adds all of it, or nothing; passes over servers that are gone."""
+
+        def save(connection: Connection) -> None:
+            for statement, rows in (
+                (self._insert_periods, _period_rows(batch)),
+                (self._insert_transitions, _transition_rows(batch)),
+                (self._append_checks, _check_rows(batch)),
+            ):
+                if rows:
+                    connection.execute(statement, {"rows": json.dumps(rows)})
+
+        await self._database.write(save, durable=False)
+
+    async def load(self, server_id: str, since: datetime) -> Kept:
+        """What is kept of one server from `since` on, and its last checks."""
+        start = to_micros(since)
+        p, t, r = health_periods.c, health_transitions.c, health_recent.c
+        periods = select(health_periods).where(p.server_id == server_id, p.begins_at >= start)
+        changes = (
+            select(health_transitions)
+            .where(t.server_id == server_id, t.changed_at >= start)
+            .order_by(t.changed_at.desc())
+            .limit(LOADED)
+        )
+        recent = select(r.checks).where(r.server_id == server_id)
+
+        def load(connection: Connection) -> Callable[[], Kept]:
+            rows = connection.execute(periods).all()
+            changed = connection.execute(changes).all()
+            checks = connection.scalar(recent)
+            return lambda: _kept(rows, changed, checks)
+
+        make = await self._database.read(load)
+        # Thousands of values; PostgreSQL's rows come on the event loop, which has better to do.
+        return await asyncio.to_thread(make)
+
+    async def load_checks(self) -> dict[str, bytes]:
+        """The last checks of each server as `Tape` packs them, by server id."""
+        rows = await self._database.read(lambda c: c.execute(select(health_recent)).all())
+        return {row.server_id: b64decode(row.checks) for row in rows}
+
+    async def tidy(self, after: str, now: datetime) -> str:
+        """Adds old minutes up to hours and drops what is too old, for the next few servers.
+
+        Those are the ones whose ids follow `after`; the last of them is returned, to go on from, or
+        an empty text where there are no more.
+        """
+        minutes = to_micros(now - MINUTES_KEPT) // sql.HOUR_US * sql.HOUR_US
+        oldest = to_micros(now - KEPT)
+
+        def tidy(connection: Connection) -> str:
+            if not self._database.is_sqlite and not connection.scalar(sql.ONE_TIDIES):
+                return after
+            ids = connection.scalars(sql.NEXT, {"after": after}).all()
+            if not ids:
+                return ""
+            these = {"after": after, "last": ids[-1]}
+            for statement in self._roll_up:
+                connection.execute(statement, {**these, "before": minutes})
+            for statement in sql.DROP_OLD:
+                connection.execute(statement, {**these, "before": oldest})
+            return str(ids[-1])
+
+        return await self._database.write(tidy, durable=False)
+
+
+def _period_rows(batch: Batch) -> list[Row]:
+    """Those of one server and time as one: PostgreSQL takes no row twice in one statement."""
+    found: dict[tuple[str, datetime, timedelta], Period] = {}
+    for noted in batch.minutes:
+        if period := noted.period:
+            key = noted.server_id, period.begins, period.span
+            found[key] = found[key].plus(period) if key in found else period
+    return [
+        [
+            server_id,
+            period.span // timedelta(seconds=1),
+            to_micros(period.begins),
+            period.checks,
+            period.failures,
+            period.answers,
+            period.up_ms,
+            period.down_ms,
+            period.latency_min_us,
+            period.latency_sum_us,
+            period.latency_p95_sum_us,
+        ]
+        for (server_id, *_), period in found.items()
+    ]
+
+
+def _transition_rows(batch: Batch) -> list[Row]:
+    return [
+        [
+            server_id,
+            to_micros(transition.at),
+            transition.before.value,
+            transition.after.value,
+            transition.reason.value,
+            storable(transition.detail),
+            storable(transition.version),
+        ]
+        for server_id, transition in batch.changes
+    ]
+
+
+def _check_rows(batch: Batch) -> list[Row]:
+    found: dict[str, bytes] = {}
+    for noted in batch.minutes:
+        if noted.checks:
+            found[noted.server_id] = found.get(noted.server_id, b"") + noted.checks
+    return [[server_id, b64encode(packed).decode()] for server_id, packed in found.items()]
+
+
+def _kept(periods: Sequence[Any], changes: Sequence[Any], checks: str | None) -> Kept:
+    return Kept(
+        periods=[_period(row) for row in periods],
+        transitions=list(filter(None, map(_transition, changes))),
+        checks=unpack(b64decode(checks or "")),
+    )
+
+
+def _period(row: Any) -> Period:
+    # Taken apart at once and made without detours: a history has two thousand of them.
+    _, span_s, begins_at, checks, failures, answers, up, down, lowest, total, p95_total = row
+    return Period(
+        begins=datetime.fromtimestamp(begins_at // 1_000_000, UTC),
+        span=_SPANS.get(span_s) or timedelta(seconds=span_s),
+        checks=checks,
+        failures=failures,
+        answers=answers,
+        up_ms=up,
+        down_ms=down,
+        latency_min_us=lowest,
+        latency_sum_us=total,
+        latency_p95_sum_us=p95_total,
+    )
+
+
+def _transition(row: Any) -> Transition | None:
+    """None for another release's word."""
+    try:
+        before, after, reason = State(row.from_state), State(row.to_state), Reason(row.reason)
+    except ValueError:
+        return None
+    return Transition(
+        at=from_micros(row.changed_at),
+        before=before,
+        after=after,
+        reason=reason,
+        detail=row.detail,
+        version=row.version,
+    )

@@ -1,0 +1,166 @@
+"""The statements of `codewalk.storage.history`, for SQLite and PostgreSQL.
+
+Rows are added by the thousand, so they travel as one JSON text: see `codewalk.storage.health`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Executable,
+    String,
+    Table,
+    TextClause,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+)
+
+from codewalk.health.history import RECENT
+from codewalk.health.period import HOUR, MINUTE
+from codewalk.health.tape import SIZE
+from codewalk.storage.tables import health_periods, health_recent, health_transitions, servers
+
+AT_ONCE: Final = 25
+"""Servers that are tidied in one transaction: a day of their minutes, 36,000 rows, at the most."""
+
+HOUR_US: Final = HOUR.seconds * 1_000_000
+
+_CHARACTERS: Final = RECENT * SIZE * 4 // 3
+
+_ADVISORY_LOCK: Final = 0x636F6465_74696479
+"""Any number that every CodeWalk takes for tidying: `codetidy` in ASCII."""
+
+# As `Period.plus` does it.
+_ADD_UP: Final = """
+    ON CONFLICT (server_id, span_s, begins_at) DO UPDATE SET
+        checks = health_periods.checks + excluded.checks,
+        failures = health_periods.failures + excluded.failures,
+        answers = health_periods.answers + excluded.answers,
+        up_ms = health_periods.up_ms + excluded.up_ms,
+        down_ms = health_periods.down_ms + excluded.down_ms,
+        latency_min_us = CASE
+            WHEN excluded.latency_min_us IS NULL
+                OR health_periods.latency_min_us <= excluded.latency_min_us
+            THEN health_periods.latency_min_us ELSE excluded.latency_min_us END,
+        latency_sum_us = health_periods.latency_sum_us + excluded.latency_sum_us,
+        latency_p95_sum_us = health_periods.latency_p95_sum_us + excluded.latency_p95_sum_us
+"""
+
+
+def insert_periods(*, sqlite: bool) -> TextClause:
+    """Adds `:rows` to the counts that are there."""
+    return _insert(health_periods, _ADD_UP, sqlite=sqlite)
+
+
+def insert_transitions(*, sqlite: bool) -> TextClause:
+    """Keeps `:rows`; a moment that is taken stays as it is."""
+    return _insert(health_transitions, "ON CONFLICT DO NOTHING", sqlite=sqlite)
+
+
+def append_checks(*, sqlite: bool) -> TextClause:
+    """Appends `:rows` to the last checks, and drops the first of them."""
+    both = "health_recent.checks || excluded.checks"
+    last = f"substr({both}, -{_CHARACTERS})" if sqlite else f"right({both}, {_CHARACTERS})"
+    conflict = f"ON CONFLICT (server_id) DO UPDATE SET checks = {last}"
+    return _insert(health_recent, conflict, sqlite=sqlite)
+
+
+def _insert(table: Table, conflict: str, *, sqlite: bool) -> TextClause:
+    """`:rows` is a JSON array of arrays in the order of the table's columns."""
+    columns = list(enumerate(table.columns))
+    if sqlite:
+        values = [f"json_extract(value, '$[{n}]') AS {c.name}" for n, c in columns]
+        source, lock = "json_each(:rows)", ""
+    else:
+        values = [f"CAST(value ->> {n} AS {c.type}) AS {c.name}" for n, c in columns]
+        source, lock = "json_array_elements(CAST(:rows AS json))", "FOR KEY SHARE OF servers"
+    # Servers that are gone are left out. One order of rows for every process: two that save at
+    # once can't block each other.
+    return text(
+        f"""
+        INSERT INTO {table.name} ({", ".join(c.name for _, c in columns)})
+        SELECT {", ".join(f"seen.{c.name}" for _, c in columns)}
+        FROM (SELECT {", ".join(values)} FROM {source}) AS seen
+            JOIN servers ON servers.id = seen.server_id
+        WHERE true
+        ORDER BY {", ".join(f"seen.{c.name}" for c in table.primary_key)}
+        {lock}
+        {conflict}
+        """  # noqa: S608 - made of this module's and the tables' names alone
+    )
+
+
+# The servers to tidy next, locked before anything of theirs, as everywhere.
+NEXT: Final = (
+    select(servers.c.id)
+    .where(servers.c.id > bindparam("after"))
+    .order_by(servers.c.id)
+    .limit(AT_ONCE)
+    .with_for_update(read=True, key_share=True)
+)
+
+_THESE: Final = select(servers.c.id).where(
+    servers.c.id > bindparam("after"), servers.c.id <= bindparam("last")
+)
+
+
+def roll_up(*, sqlite: bool) -> Sequence[Executable]:
+    """Adds the minutes before `:before` up to hours, for the servers from `:after` to `:last`."""
+    these = f"""
+        servers.id > :after AND servers.id <= :last AND p.server_id = servers.id
+        AND p.span_s = {MINUTE.seconds} AND p.begins_at < :before
+    """
+    if sqlite:
+        # The cross join has it go from the servers to their minutes, by the primary key.
+        statement = _sum_of("", f"servers CROSS JOIN health_periods AS p WHERE {these}")
+        return (statement, _DROP_MINUTES)
+    # At once: what another process adds between two statements would be dropped uncounted.
+    taken = f"DELETE FROM health_periods AS p USING servers WHERE {these} RETURNING p.*"  # noqa: S608 - as below
+    return (_sum_of(f"WITH p AS ({taken})", "p"),)
+
+
+def _sum_of(first: str, source: str) -> TextClause:
+    hour = f"p.begins_at - p.begins_at % {HOUR_US}"
+    return text(
+        f"""
+        {first}
+        INSERT INTO health_periods ({", ".join(c.name for c in health_periods.columns)})
+        SELECT p.server_id, {HOUR.seconds}, {hour},
+            SUM(p.checks), SUM(p.failures), SUM(p.answers), SUM(p.up_ms), SUM(p.down_ms),
+            MIN(p.latency_min_us), SUM(p.latency_sum_us), SUM(p.latency_p95_sum_us)
+        FROM {source}
+        GROUP BY p.server_id, {hour}
+        {_ADD_UP}
+        """  # noqa: S608 - made of this module's and the tables' names alone
+    ).bindparams(
+        bindparam("after", type_=String),
+        bindparam("last", type_=String),
+        bindparam("before", type_=BigInteger),
+    )
+
+
+_DROP_MINUTES: Final = delete(health_periods).where(
+    health_periods.c.server_id.in_(_THESE),
+    health_periods.c.span_s == MINUTE.seconds,
+    health_periods.c.begins_at < bindparam("before"),
+)
+
+DROP_OLD: Final = (
+    delete(health_periods).where(
+        health_periods.c.server_id.in_(_THESE),
+        health_periods.c.span_s == HOUR.seconds,
+        health_periods.c.begins_at < bindparam("before"),
+    ),
+    delete(health_transitions).where(
+        health_transitions.c.server_id.in_(_THESE),
+        health_transitions.c.changed_at < bindparam("before"),
+    ),
+)
+"""Drop what is from before `:before`, of the servers from `:after` to `:last`."""
+
+ONE_TIDIES: Final = select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))
+"""For PostgreSQL: whether no other process is tidying now."""

@@ -1,0 +1,96 @@
+"""What the pages have, by the names that tests may rely on, and what people do there."""
+
+from typing import Final
+
+from playwright.async_api import Locator, Page, expect
+
+CLOSED: Final = "http://127.0.0.1:9"
+"""Where nothing listens."""
+
+SOON: Final = 2000
+"""Milliseconds within which a change shows: a second is promised, and a busy machine has two."""
+
+
+def button(tab: Page, name: str) -> Locator:
+    return tab.get_by_role("button", name=name, exact=True)
+
+
+def field(tab: Page, name: str) -> Locator:
+    return tab.get_by_label(name, exact=True)
+
+
+async def listening(tab: Page) -> None:
+    """Waits until the page's stream is there."""
+    await tab.wait_for_function("() => document.querySelector('#live')._htmx?.sse")
+
+
+def toasts(tab: Page) -> Locator:
+    return tab.locator(".toast")
+
+
+def news(tab: Page) -> Locator:
+    """The toasts that tell what happened to a server."""
+    return tab.locator(".toast.report")
+
+
+# The manager
+
+
+def rows(tab: Page) -> Locator:
+    """The servers in the manager's list that are seen."""
+    listed = tab.get_by_role("main").get_by_role("list", name="Servers", exact=True)
+    return listed.get_by_role("listitem")
+
+
+def row(tab: Page, name: str) -> Locator:
+    return tab.get_by_role("listitem", name=name, exact=True)
+
+
+async def stand(tab: Page, *names: str, within: int = 10_000) -> None:
+    """Waits until the manager lists just these servers in this order."""
+    await expect(rows(tab).locator(".name")).to_have_text(names, timeout=within)
+
+
+async def choose(tab: Page, name: str, item: str) -> None:
+    """Picks an item of a server's menu."""
+    await button(tab, f"Actions for {name}").click()
+    await tab.get_by_role("menuitem", name=item, exact=True).click()
+
+
+async def fill_in(tab: Page, url: str, *, label: str = "", password: str = "") -> None:
+    await button(tab, "Add server").click()
+    await field(tab, "URL").fill(url)
+    await field(tab, "Label").fill(label)
+    await field(tab, "Password").fill(password)
+
+
+# The switcher
+
+
+def opener(tab: Page) -> Locator:
+    return button(tab, "Switch server")
+
+
+def panel(tab: Page) -> Locator:
+    return tab.get_by_role("dialog", name="Switch server")
+
+
+def pick(tab: Page, name: str) -> Locator:
+    return panel(tab).locator(".go", has_text=name)
+
+
+async def switch(tab: Page, name: str) -> None:
+    await opener(tab).click()
+    await pick(tab, name).click()
+
+
+# The home
+
+
+async def listed(tab: Page, *titles: str, within: int = 10_000) -> None:
+    """Waits until the home lists just these sessions in this order."""
+    await expect(sessions(tab).locator(".name")).to_have_text(titles, timeout=within)
+
+
+def sessions(tab: Page) -> Locator:
+    return tab.get_by_role("list", name="Sessions", exact=True).get_by_role("listitem")

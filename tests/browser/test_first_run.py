@@ -1,0 +1,116 @@
+"""What a person sees who has no server yet, or comes from the Flutter app."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from codewalk.events import Event, Kind
+from codewalk.managing import local_control
+from tests.browser.parts import button, field, listening, opener, row, rows, stand
+from tests.browser.tabs import open_tab, opened
+from tests.fake_opencode import write_fake
+from tests.mock_opencode import MockOpenCode
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_three_ways_to_a_first_server_are_offered(chromium: Browser, tmp_path: Path) -> None:
+    async with opened(chromium, tmp_path) as (_, tab), MockOpenCode() as mock:
+        await expect(tab.get_by_text("No servers yet.")).to_be_visible()
+        await expect(opener(tab)).to_have_accessible_description("No active server")
+        await expect(tab.get_by_role("main").locator(".first > ul > li")).to_have_count(3)
+        await expect(tab.get_by_role("heading", level=2)).to_have_text(
+            ["Run one on this machine", "Use one that is running here", "Add one by its address"]
+        )
+        await expect(button(tab, "Look at 127.0.0.1:4096")).to_be_visible()
+        # Where `codewalk up` isn't what runs, it says why it can't be started.
+        await expect(button(tab, "Start a local server")).to_have_count(0)
+
+        await field(tab, "URL").fill(mock.url)
+        await button(tab, "Add server").click()
+        await expect(tab.get_by_role("heading", name="Add server")).to_be_visible()
+        await expect(field(tab, "URL")).to_have_value(mock.url)
+        assert mock.requests == []
+        await button(tab, "Save").click()
+        await expect(rows(tab)).to_contain_text("Active")
+        await expect(button(tab, "Check all")).to_be_visible()
+        await expect(tab.get_by_text("No servers yet.")).to_have_count(0)
+
+
+async def test_what_runs_on_this_machine_is_looked_at_on_the_word_alone(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path, watch=True) as (web, tab),
+        MockOpenCode(password="s3cret") as mock,
+    ):
+        # Not OpenCode's own port: a person's server may be there, or another run of this.
+        web.app.drafts.usual_address = mock.url
+        place = mock.url.removeprefix("http://")
+        look = button(tab, f"Look at {place}")
+        await tab.reload()
+        await listening(tab)
+        assert mock.requests == []
+        await look.click()
+        found = tab.locator("#look").get_by_role("status")
+        await expect(found).to_contain_text("asks for a user name and password")
+        # It stays when the list is painted anew, as when a local server starts.
+        web.app.takeover = "Something was taken over."
+        web.app.announcer.announce(Event(kind=Kind.SERVERS))
+        await expect(tab.get_by_text("Something was taken over.")).to_be_visible()
+        await expect(found).to_contain_text("asks for a user name and password")
+        await tab.get_by_role("link", name="Add it with its password").click()
+        await expect(field(tab, "URL")).to_have_value(mock.url)
+        await tab.go_back()
+
+        mock.password = None
+        await look.click()
+        await expect(found).to_contain_text("OpenCode 1.18.33.")
+        assert web.app.servers() == []
+        # Else the test ends while the page is about to be another: closing it may take for ever.
+        async with tab.expect_navigation():
+            await button(tab, "Add it").click()
+        await expect(row(tab, place)).to_contain_text("Active")
+
+
+async def test_a_local_server_is_started_from_the_page(chromium: Browser, tmp_path: Path) -> None:
+    fake = str(write_fake(tmp_path))
+    async with (
+        opened(chromium, tmp_path, watch=True, opencode=fake) as (web, tab),
+        local_control(web.app),
+        open_tab(tab.context, web) as other,
+    ):
+        await tab.reload()
+        await expect(tab.get_by_text("Start a local server")).to_be_visible()
+        await button(tab, "Start a local server").click()
+        for one in (tab, other):
+            await stand(one, "Local")
+            await expect(row(one, "Local")).to_contain_text("Managed")
+            await expect(row(one, "Local")).to_contain_text("healthy")
+            await expect(row(one, "Local")).to_contain_text("Active")
+            await expect(button(one, "Check all")).to_be_visible()
+
+
+async def test_what_was_taken_over_from_the_flutter_app_is_told_once(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    kept = {"flutter.server_host": "devbox", "flutter.server_port": 4096}
+    (tmp_path / "no-preferences.json").write_text(json.dumps(kept), "utf-8")
+    async with (
+        opened(chromium, tmp_path) as (web, tab),
+        open_tab(tab.context, web) as other,
+    ):
+        told = "1 server was taken over from the CodeWalk Flutter app"
+        for one in (tab, other):
+            await one.goto(f"{web.url}/servers")
+            await expect(one.get_by_text(told)).to_be_visible()
+        await stand(tab, "Primary server")
+        await expect(row(tab, "Primary server")).to_contain_text("Active")
+        await button(tab, "Got it").click()
+        for one in (tab, other):
+            await expect(one.get_by_text(told)).to_have_count(0)
+        await tab.reload()
+        await stand(tab, "Primary server")
+        await expect(tab.get_by_text(told)).to_have_count(0)

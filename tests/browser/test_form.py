@@ -1,0 +1,256 @@
+"""The form of a server: what it says while one types, and what it does with what was typed."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from codewalk.health.settings import HealthSettings
+from codewalk.secret import Secret
+from codewalk.servers.profile import TellMe
+from tests.browser.parts import CLOSED, button, choose, field, fill_in, row, stand
+from tests.browser.tabs import opened
+from tests.mock_opencode import MockOpenCode
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+PASSWORD: Final = "hunter2: never shown"
+
+
+def own_address() -> str:
+    """A loopback address that no other process of this machine's tests uses."""
+    pid = os.getpid()
+    return f"127.{1 + (pid >> 16) % 254}.{pid >> 8 & 255}.{1 + pid % 254}"
+
+
+async def must_not_hold(tab: Page, password: str) -> None:
+    assert password not in await tab.content()
+    await expect(field(tab, "Password")).to_have_value("")
+
+
+async def test_while_one_types_the_url_is_shown_as_it_would_be_kept(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        await web.app.add_server(f"{CLOSED}/x", label="Kept", check=False)
+        await button(tab, "Add server").click()
+        url, told = field(tab, "URL"), tab.locator("#url-told")
+        await expect(url).to_be_focused()
+        await url.press_sequentially("  DevBox:4096/team/ ")
+        await expect(told).to_have_text("Kept as http://devbox:4096/team")
+        await url.fill("http://devbox:4096/team")
+        await expect(told).to_be_empty()
+        await url.fill("devbox:99999")
+        await expect(told).to_contain_text("port")
+        await expect(url).to_have_accessible_description(re.compile("port"))
+        await url.fill("HTTP://127.0.0.1:9/x/")
+        await expect(told).to_contain_text("Kept")
+        await expect(told).to_have_class("error")
+        await url.fill("someone:s3cret@devbox")
+        await expect(told).to_have_class("error")
+        await expect(told).not_to_contain_text("s3cret")
+        await url.fill("")
+        await expect(told).to_be_empty()
+        await url.fill(f"{mock.url}/")
+        await expect(told).to_have_text(f"Kept as {mock.url}")
+        assert mock.requests == []
+
+        # Its own URL is no duplicate; another's is.
+        await web.app.add_server(mock.url, label="Other", check=False)
+        await tab.goto(f"{web.url}/servers/{web.app.server('Other').id}/edit")
+        await url.fill(f"{mock.url}/")
+        await expect(told).to_have_text(f"Kept as {mock.url}")
+        await url.fill(f"{CLOSED}/x")
+        await expect(told).to_contain_text("Kept")
+        await expect(told).to_have_class("error")
+
+
+async def test_a_refused_form_says_why_and_keeps_what_was_typed(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab):
+        await web.app.add_server(CLOSED, label="Taken", check=False)
+        await fill_in(tab, "ftp://x", label="Box", password=PASSWORD)
+        await button(tab, "Save").click()
+        url = field(tab, "URL")
+        await expect(url).to_have_attribute("aria-invalid", "true")
+        await expect(url).to_have_accessible_description(re.compile("not http or https"))
+        await expect(field(tab, "Label")).to_have_value("Box")
+        # Never sent back by the server: it is what the person typed, still in the field.
+        await expect(field(tab, "Password")).to_have_value(PASSWORD)
+        assert PASSWORD not in await tab.content()
+
+        await url.fill(f"{CLOSED}/")
+        await button(tab, "Save").click()
+        await expect(url).to_have_accessible_description(re.compile("Taken"))
+        await url.fill(f"{CLOSED}/other")
+        await field(tab, "Label").fill("taken")
+        await button(tab, "Save").click()
+        await expect(field(tab, "Label")).to_have_accessible_description(re.compile("taken"))
+        await tab.get_by_role("link", name="Cancel").click()
+        await stand(tab, "Taken")
+
+
+async def test_a_connection_is_tested_as_often_as_one_likes(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path) as (web, tab),
+        MockOpenCode(password=PASSWORD) as mock,
+    ):
+        await fill_in(tab, mock.url)
+        outcome = tab.locator("#outcome")
+        await button(tab, "Test connection").click()
+        await expect(outcome).to_contain_text("unhealthy")
+        await expect(outcome).to_contain_text("asks for a user name and password")
+        await field(tab, "Password").fill("wrong")
+        await button(tab, "Test connection").click()
+        await expect(outcome).to_contain_text("refused the")
+        await field(tab, "Password").fill(PASSWORD)
+        await button(tab, "Test connection").click()
+        await expect(outcome.get_by_text("healthy", exact=True)).to_be_visible()
+        await expect(outcome).to_contain_text(re.compile(r"OpenCode 1\.18\.33\. [\d.]+ ms\."))
+        assert web.app.servers() == []
+        await button(tab, "Save").click()
+        await expect(row(tab, mock.url.removeprefix("http://"))).to_contain_text("healthy")
+
+
+async def test_what_cannot_be_reached_is_saved_on_a_second_word(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab):
+        await fill_in(tab, CLOSED, label="Box")
+        await expect(button(tab, "Save anyway")).to_have_count(0)
+        await button(tab, "Save").click()
+        await expect(tab.locator("#outcome")).to_contain_text("Nothing listens at 127.0.0.1:9")
+        assert web.app.servers() == []
+        await button(tab, "Save anyway").click()
+        await expect(row(tab, "Box")).to_contain_text(re.compile("unknown|unhealthy"))
+
+
+async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    host = own_address()
+    async with (
+        opened(chromium, tmp_path) as (_, tab),
+        MockOpenCode(host=host, port=4096) as mock,
+    ):
+        await fill_in(tab, host, label="Box")
+        await button(tab, "Test connection").click()
+        offer = tab.get_by_role("button", name=f"Try http://{host}:4096")
+        await expect(offer).to_be_visible()
+        await button(tab, "Save").click()
+        await expect(button(tab, "Save anyway")).to_be_visible()
+        assert mock.requests == []
+        await offer.click()
+        await expect(field(tab, "URL")).to_have_value(f"http://{host}:4096")
+        await expect(tab.locator("#outcome")).to_contain_text("OpenCode 1.18.33.")
+        await expect(field(tab, "Label")).to_have_value("Box")
+        await expect(offer).to_have_count(0)
+        await button(tab, "Save").click()
+        await expect(row(tab, "Box")).to_contain_text(f"http://{host}:4096")
+
+        # Enter saves what was typed, whatever is offered beside.
+        await fill_in(tab, f"{host}/other")
+        await button(tab, "Test connection").click()
+        await expect(tab.get_by_role("button", name="Try")).to_be_visible()
+        await field(tab, "URL").fill(f"{host}:4096")
+        await field(tab, "URL").press("Enter")
+        await expect(field(tab, "URL")).to_have_attribute("aria-invalid", "true")
+        await expect(tab.locator("#url-told")).to_contain_text("already kept as 'Box'")
+
+        # A port that was typed is meant.
+        await field(tab, "URL").fill(CLOSED)
+        await button(tab, "Test connection").click()
+        await expect(tab.locator("#outcome")).to_contain_text("Nothing listens")
+        await expect(tab.get_by_role("button", name="Try")).to_have_count(0)
+
+
+async def test_a_password_is_shown_and_hidden(chromium: Browser, tmp_path: Path) -> None:
+    async with opened(chromium, tmp_path) as (_, tab):
+        await fill_in(tab, "devbox", password="typed")
+        typed, show = field(tab, "Password"), button(tab, "Show password")
+        await expect(typed).to_have_attribute("type", "password")
+        await show.click()
+        await expect(typed).to_have_attribute("type", "text")
+        await expect(show).to_have_attribute("aria-pressed", "true")
+        await show.press("Enter")
+        await expect(typed).to_have_attribute("type", "password")
+        await expect(show).to_have_attribute("aria-pressed", "false")
+        await expect(typed).to_have_value("typed")
+
+
+async def test_a_kept_password_is_never_in_the_page_and_is_kept_replaced_or_cleared(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path) as (web, tab),
+        MockOpenCode(password=PASSWORD) as mock,
+    ):
+        await web.app.add_server(mock.url, label="Box", password=Secret(PASSWORD))
+        assert PASSWORD not in await tab.content()
+        await choose(tab, "Box", "Edit")
+        await must_not_hold(tab, PASSWORD)
+        await expect(field(tab, "Password")).to_have_accessible_description(
+            re.compile("A password is stored. Leave the field empty to keep it.")
+        )
+        await button(tab, "Test connection").click()
+        await expect(tab.locator("#outcome")).to_contain_text("OpenCode 1.18.33.")
+        await must_not_hold(tab, PASSWORD)
+
+        await field(tab, "Label").fill("Renamed")
+        await button(tab, "Save").click()
+        await expect(row(tab, "Renamed")).to_contain_text("signs in as opencode")
+        await choose(tab, "Renamed", "Edit")
+        await field(tab, "Password").fill("wrong")
+        await button(tab, "Save").click()
+        await expect(tab.locator("#outcome")).to_contain_text("refused the")
+
+        mock.password = None
+        await button(tab, "Remove credentials").click()
+        await expect(row(tab, "Renamed")).not_to_contain_text("signs in as")
+        kept = web.app.server("Renamed").profile
+        assert (kept.basic_auth_enabled, kept.basic_auth_password) == (False, None)
+        await choose(tab, "Renamed", "Edit")
+        await expect(field(tab, "Password")).to_have_accessible_description(
+            re.compile("Only for a server with a password")
+        )
+        await expect(button(tab, "Remove credentials")).to_have_count(0)
+
+
+async def test_how_a_server_is_checked_and_told_of_is_set_in_its_form(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url, label="Box")
+        await tab.goto(f"{web.url}/servers/{server.id}/edit")
+        interval, told = field(tab, "Interval (s)"), tab.locator("#interval-told")
+        await expect(interval).to_be_hidden()
+        await tab.get_by_text("Checks and notifications").click()
+        await expect(interval).to_have_value("10")
+        await interval.fill("half a minute")
+        await field(tab, "Tell me").select_option("Never")
+        await button(tab, "Save").click()
+        await expect(told).to_contain_text("number of seconds, not 'half a minute'")
+        await expect(interval).to_have_value("half a minute")
+        await expect(interval).to_have_accessible_description(re.compile("number of seconds"))
+        await expect(tab.locator("[aria-invalid]")).to_have_count(1)
+        await interval.fill("30")
+        await field(tab, "Fall").fill("4")
+        await button(tab, "Save").click()
+        await stand(tab, "Box")
+        kept = web.app.server(server.id).profile
+        assert (kept.health_check.interval, kept.health_check.fall) == (30, 4)
+        assert kept.tell_me is TellMe.OFF
+        # Set once, they are seen the next time; emptied, they are the defaults again.
+        await tab.goto(f"{web.url}/servers/{server.id}/edit")
+        await expect(interval).to_have_value("30")
+        for name in ("Interval (s)", "Timeout (s)", "Rise", "Fall"):
+            await field(tab, name).fill("")
+        await button(tab, "Save").click()
+        await stand(tab, "Box")
+        assert web.app.server(server.id).profile.health_check == HealthSettings()

@@ -1,0 +1,213 @@
+"""The active server's home: its sessions, found and paged, as they are or as they were."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from codewalk.workspace.scope import Name, state_key
+from tests.browser.parts import CLOSED, SOON, button, listed, opener, sessions
+from tests.browser.tabs import opened
+from tests.integration.web.running import Running
+from tests.mock_behaviours import json_reply
+from tests.mock_opencode import MockOpenCode
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def at_home(web: Running, tab: Page, mock: MockOpenCode) -> str:
+    """The home of a server, whose sessions are in already; the server's id."""
+    server = await web.app.add_server(mock.url, label="Box")
+    await web.app.work.sessions()
+    await tab.goto(web.url)
+    return server.id
+
+
+async def make_old(web: Running, server_id: str) -> None:
+    """What was kept of this server's sessions was kept five minutes ago."""
+    key = state_key(Name.CACHED_SESSIONS, server_id, "")
+    entry = await web.app.parts.state.get(server_id, key)
+    assert entry
+    then = datetime.now(UTC) - timedelta(minutes=5)
+    await web.app.parts.state.put(server_id, {key: entry.value}, then)
+
+
+async def test_a_session_leads_to_the_servers_own_web_app(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        made = mock.world.add_session("Fix the build", directory="/srv/shop/ü")
+        server_id = await at_home(web, tab, mock)
+        assert tab.url == f"{web.url}/s/{server_id}/"
+        await expect(tab).to_have_title("Box · CodeWalk")
+        await expect(tab.get_by_role("heading", name="Sessions")).to_be_visible()
+        link = tab.get_by_role("link", name="Fix the build")
+        folder = base64.urlsafe_b64encode("/srv/shop/ü".encode()).decode().rstrip("=")
+        await expect(link).to_have_attribute("href", f"{mock.url}/{folder}/session/{made['id']}")
+        await expect(link).to_have_attribute("target", "_blank")
+        await expect(link).to_have_attribute("rel", "noreferrer")
+        await expect(sessions(tab)).to_contain_text("ago")
+        async with tab.context.expect_page() as opening:
+            await link.click()
+        there = await opening.value
+        await there.wait_for_load_state()
+        assert there.url.startswith(f"{mock.url}/")
+        (page,) = [seen for seen in mock.requests if seen.path.endswith(made["id"])]
+        assert "referer" not in page.headers
+
+
+async def test_sessions_are_found_by_words_while_one_types(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        for title in ("Fix the build", "Fix the login", "Draft notes"):
+            mock.world.add_session(title, directory="/srv/shop")
+        await at_home(web, tab, mock)
+        await expect(sessions(tab)).to_have_count(3)
+        asked = mock.count("/session")
+        words = tab.get_by_label("Search sessions")
+        await words.press_sequentially("FIX log")
+        await expect(sessions(tab)).to_have_count(1, timeout=SOON)
+        await expect(sessions(tab)).to_contain_text("Fix the login")
+        await expect(words).to_be_focused()
+        await expect(tab).to_have_url(f"{tab.url.partition('?')[0]}?q=FIX+log")
+        # What comes meanwhile is sought too, and brings nothing back that was sought out.
+        mock.world.add_session("Prefix logs")
+        await web.app.work.sessions()
+        await expect(sessions(tab)).to_have_count(2, timeout=SOON)
+        await tab.reload()
+        await expect(words).to_have_value("FIX log")
+        await expect(sessions(tab)).to_have_count(2)
+        await words.fill("nowhere")
+        await expect(tab.get_by_text("No session has “nowhere”")).to_be_visible()
+        await words.press("Escape")
+        await expect(sessions(tab)).to_have_count(4)
+        assert mock.count("/session") == asked + 1
+
+
+async def test_five_thousand_sessions_are_paged_and_stay_quick(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        for number in range(5000):
+            mock.world.add_session(f"Session {number}")
+        await at_home(web, tab, mock)
+        await expect(sessions(tab)).to_have_count(50)
+        await expect(sessions(tab).first).to_contain_text("Session 4999")
+        pages = tab.get_by_role("navigation", name="Pages of sessions")
+        await expect(pages).to_contain_text("1–50 of 5,000")
+        await tab.evaluate("window.untouched = true")
+        await pages.get_by_role("link", name="Older").click()
+        await expect(sessions(tab).first).to_contain_text("Session 4949", timeout=SOON)
+        await expect(pages).to_contain_text("51–100 of 5,000")
+        assert await tab.evaluate("window.untouched") is True
+        await tab.get_by_label("Search sessions").fill("session 777")
+        await expect(pages).to_have_count(0, timeout=SOON)
+        await expect(sessions(tab)).to_have_count(5)
+        await tab.get_by_label("Search sessions").fill("")
+        await expect(sessions(tab)).to_have_count(50, timeout=SOON)
+        await tab.go_back()
+        await tab.wait_for_function("!window.untouched")  # the page is another one now
+        await expect(sessions(tab).first).to_contain_text("Session 4999")
+        await tab.goto(f"{tab.url.partition('?')[0]}?page=100")
+        await expect(sessions(tab).last).to_contain_text("Session 0")
+        await expect(pages.get_by_role("link", name="Older")).to_be_disabled()
+        await pages.get_by_role("link", name="Newer").click()
+        await expect(pages).to_contain_text("4,901–4,950 of 5,000")
+
+
+async def test_what_comes_from_the_cache_says_so_until_the_fresh_list_is_in(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        mock.world.add_session("Old one")
+        server_id = await at_home(web, tab, mock)
+        await expect(tab.locator(".when")).to_contain_text("updated")
+        await make_old(web, server_id)
+        mock.world.add_session("New one")
+        gate = mock.hold("/session")
+        await tab.reload()
+        await gate.arrived.wait()
+        await expect(tab.locator(".when")).to_have_text("cached 5 min ago")
+        await expect(sessions(tab)).to_have_count(1)
+        gate.release()
+        await expect(sessions(tab)).to_have_count(2)
+        await expect(tab.locator(".when")).to_contain_text("updated")
+
+        # What can't be fetched is told, once, and the user decides.
+        await make_old(web, server_id)
+        mock.script("/session", json_reply({}, status=500))
+        await tab.reload()
+        await expect(tab.locator(".trouble")).to_contain_text("500")
+        await expect(tab.locator(".when")).to_contain_text("cached 5 min ago")
+        await expect(sessions(tab)).to_have_count(2)
+        mock.script("/session")
+        mock.world.add_session("Newest")
+        await button(tab, "Refresh").click()
+        await expect(sessions(tab)).to_have_count(3)
+        await expect(tab.locator(".trouble")).to_have_count(0)
+
+
+async def test_a_server_that_is_down_shows_what_was_kept_until_it_is_back(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        mock.world.add_session("Kept")
+        await at_home(web, tab, mock)
+        await mock.stop()
+        # Within a second: what fails in so short a time doesn't answer the next check too.
+        await web.app.check("Box", budget=1.0)
+        banner, age = tab.locator(".trouble"), tab.locator(".when")
+        await expect(banner).to_contain_text("Nothing listens", timeout=SOON)
+        await expect(banner.get_by_role("button")).to_have_text(["Retry"])
+        await listed(tab, "Kept")
+        await expect(age).to_contain_text("cached")
+
+        await mock.start()
+        mock.world.add_session("New")
+        await banner.get_by_role("button", name="Retry").click()
+        await listed(tab, "New", "Kept")
+        await expect(banner).to_have_count(0)
+        await expect(age).to_contain_text("updated")
+        await expect(opener(tab)).to_have_accessible_description("healthy Box")
+
+
+async def test_a_server_that_goes_down_shows_the_way_to_the_nearest_healthy_one(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path, watch=True) as (web, tab),
+        MockOpenCode() as mock,
+        MockOpenCode() as other,
+    ):
+        mock.world.add_session("Of Box")
+        other.world.add_session("Of Other")
+        await at_home(web, tab, mock)
+        await web.app.add_server(CLOSED, label="Also down", check=False)
+        await web.app.check("Also down")
+        await web.app.add_server(other.url, label="Other")
+        await listed(tab, "Of Box")
+        await mock.world.subscribed.wait()
+        await mock.stop()
+        banner = tab.locator(".trouble")
+        await expect(banner).to_contain_text("Nothing listens", timeout=SOON)
+        await expect(opener(tab)).to_contain_text("Nothing listens")
+        await expect(banner.get_by_role("button")).to_have_text(["Retry", "Switch to Other"])
+        await banner.get_by_role("button", name="Retry").click()
+        await expect(tab.locator(".when")).to_contain_text("cached")
+        await banner.get_by_role("button", name="Switch to Other").click()
+        await listed(tab, "Of Other")
+        await expect(tab).to_have_url(f"{web.url}/s/{web.app.server('Other').id}/")
+
+
+async def test_a_home_without_sessions_says_what_to_do(chromium: Browser, tmp_path: Path) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        await web.app.add_server(mock.url, label="Box")
+        await tab.goto(web.url)
+        await expect(tab.get_by_text("No sessions here yet.")).to_be_visible()
+        mock.world.add_session("First")
+        await button(tab, "Refresh").click()
+        await expect(sessions(tab)).to_contain_text("First")
+        await expect(tab.get_by_text("No sessions here yet.")).to_have_count(0)

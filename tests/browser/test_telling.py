@@ -1,0 +1,181 @@
+"""What is news shows in every open page, and on the desktop of those who allow it."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from codewalk.health.link import LinkState
+from codewalk.health.news import What
+from codewalk.web.words import LINKS
+from tests.browser.parts import CLOSED, SOON, button, listening, news, row
+from tests.browser.tabs import open_context, open_tab, opened
+from tests.integration.web.running import running
+from tests.integration.web.telling import tell
+from tests.mock_behaviours import never
+from tests.mock_opencode import MockOpenCode
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+LOST = "Connection to CodeWalk lost."
+ANEW = "Open this page anew"
+
+DESK = """
+    window.shown = [];
+    window.Notification = class extends Notification {
+        constructor(title, options) {
+            super(title, options);
+            if (options) window.shown.push([title, options.body, options.tag]);
+        }
+    };
+    Object.defineProperty(document, "hidden", { get: () => window.away ?? false });
+"""
+"""Keeps what the desktop is asked to show, but for what only tries whether it could be. A tab is
+hidden while `away` is true: a browser without a screen hides none."""
+
+WITHOUT = "delete window.Notification"
+ANDROID = """
+    window.Notification = class {
+        static permission = "default";
+        constructor() { throw new TypeError("Illegal constructor."); }
+    };
+"""
+"""There it can be asked for, and a page alone can make none."""
+
+
+async def test_news_is_a_toast_in_every_page_once_and_leads_to_the_server(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path) as (web, tab),
+        open_tab(tab.context, web) as other,
+    ):
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        await other.goto(f"{web.url}/servers/new")
+        for one in (tab, other):
+            await listening(one)
+        tell(web, "Box")
+        said = "Box is down. Nothing listens at this address."
+        for one in (tab, other):
+            await expect(news(one)).to_have_count(1, timeout=SOON)
+            await expect(news(one).locator("p")).to_have_text(said)
+        tell(web, "Box", What.UP, away=timedelta(seconds=9))
+        for one in (tab, other):
+            await expect(news(one)).to_have_count(1, timeout=SOON)
+            await expect(news(one)).to_contain_text("Box is back. It was away for 9 s.")
+        await news(other).get_by_role("link", name="Box").click()
+        await expect(other).to_have_url(f"{web.url}/servers#server-{server.id}")
+        await expect(row(other, "Box")).to_be_in_viewport()
+
+
+async def test_two_hundred_at_once_are_three_toasts_and_a_link_to_all(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab):
+        for number in range(20):
+            await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
+        await tab.goto(f"{web.url}/servers/new")
+        await listening(tab)
+        for number in range(20):
+            tell(web, f"Box {number}")
+        await expect(news(tab)).to_have_count(4, timeout=SOON)
+        await expect(news(tab).last).to_have_text("17 more servers have news.")
+        await news(tab).last.get_by_role("link").click()
+        await expect(tab).to_have_url(f"{web.url}/servers")
+
+
+async def test_what_is_allowed_is_shown_on_the_desktop_while_nobody_looks_by_one_tab_for_all(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as web, open_context(chromium) as context:
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        await context.add_init_script(DESK)
+        async with open_tab(context, web) as tab, open_tab(context, web) as other:
+            offer = button(tab, "Notify me")
+            await expect(offer).to_be_visible()
+            await context.grant_permissions(["notifications"])
+            async with tab.expect_response("**/live/news"):
+                await offer.click()
+            await expect(offer).to_be_hidden()
+            await other.reload()
+            await expect(button(other, "Notify me")).to_be_hidden()
+            for one in (tab, other):
+                await listening(one)
+
+            tell(web, "Box")  # somebody sees the toast
+            for one in (tab, other):
+                await expect(news(one)).to_have_count(1, timeout=SOON)
+                await one.evaluate("window.away = true")
+            tell(web, "Box", What.UP, away=timedelta(seconds=9))
+            told = ["Box is back", "It was away for 9 s.", f"state-of-{server.id}"]
+            await tab.wait_for_function("() => window.shown.length")
+            await expect(news(other)).to_contain_text("Box is back")
+            assert await tab.evaluate("window.shown") == [told]
+            assert await other.evaluate("window.shown") == []
+
+            # Another one takes it over.
+            async with other.expect_response("**/live/news"):
+                await tab.close()
+            tell(web, "Box")
+            await other.wait_for_function("() => window.shown.length")
+
+
+@pytest.mark.parametrize("browser", [WITHOUT, ANDROID])
+async def test_notices_are_not_offered_where_there_can_be_none(
+    chromium: Browser, tmp_path: Path, browser: str
+) -> None:
+    async with running(tmp_path) as web, open_context(chromium) as context:
+        await context.add_init_script(browser)
+        async with open_tab(context, web) as tab:
+            await listening(tab)
+            await expect(button(tab, "Notify me")).to_be_hidden()
+
+
+async def test_a_row_says_how_its_news_comes(chromium: Browser, tmp_path: Path) -> None:
+    async with (
+        opened(chromium, tmp_path, watch=True) as (web, tab),
+        MockOpenCode() as mock,
+        MockOpenCode() as mute,
+    ):
+        mute.script("/global/event", never())
+        await web.app.add_server(mock.url, label="Tells")
+        await web.app.add_server(mute.url, label="Mute")
+        await web.app.add_server(CLOSED, label="Down", check=False)
+        # Nothing announces that a link is there: the page looks by itself.
+        for name, state in (("Tells", "live"), ("Mute", "connecting"), ("Down", "polling")):
+            link = row(tab, name).get_by_text(state, exact=True)
+            await expect(link).to_have_attribute("title", LINKS[LinkState(state)])
+
+
+async def test_a_page_that_was_never_heard_says_that_it_has_to_be_opened_anew(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as web, open_context(chromium) as context:
+        tab = await context.new_page()
+        await tab.goto(web.address)
+        await tab.route("**/live?*", lambda route: route.abort(), times=1)
+        await tab.reload()
+        await expect(tab.locator("#connection")).to_have_text(f"{LOST} {ANEW}", use_inner_text=True)
+        async with tab.expect_navigation():
+            await tab.get_by_role("link", name=ANEW).click()
+        await listening(tab)
+        await expect(tab.locator("#connection")).to_be_hidden()
+
+
+async def test_a_page_that_is_not_let_in_any_more_says_so_until_it_is(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with open_context(chromium) as context:
+        tab = await context.new_page()
+        async with running(tmp_path) as web:
+            await tab.goto(web.address)
+            await listening(tab)
+            await context.clear_cookies()
+        banner = tab.locator("#connection")
+        await expect(banner).to_have_text(f"{LOST} Trying again …", use_inner_text=True)
+        async with running(tmp_path, port=web.port) as again:
+            await expect(banner).to_have_text(f"{LOST} {ANEW}", use_inner_text=True)
+            # Another tab was let in, and so is this one.
+            await context.request.get(again.address)
+            await expect(banner).to_be_hidden()

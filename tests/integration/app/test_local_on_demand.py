@@ -1,0 +1,116 @@
+"""The managed local server starts when somebody asks for it, and ends with the app."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+import codewalk
+from codewalk.app import App
+from codewalk.errors import OpenCodeMissing
+from codewalk.health.status import State
+from codewalk.managing import IDLE, STARTING, local_control
+from codewalk.opencode.control import STOPPED
+from codewalk.opencode.local import HOW_TO_GET
+from codewalk.settings import Settings
+from tests.fake_opencode import write_fake
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[App]:
+    """An app that can start a local server, as `codewalk up` is."""
+    async with codewalk.open(settings, watch=True) as app, asyncio.timeout(20), local_control(app):
+        yield app
+
+
+async def healthy(app: App) -> None:
+    """Waits until the local server is there and well."""
+    with app.announcer.listen() as events:
+        while not (app.servers() and app.servers()[0].health.state is State.HEALTHY):
+            await events.get()
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+@pytest.fixture
+def with_opencode(settings: Settings, tmp_path: Path) -> Settings:
+    return replace(settings, opencode=str(write_fake(tmp_path)))
+
+
+async def test_it_starts_on_the_word_and_not_before(with_opencode: Settings) -> None:
+    before = set(children())
+    async with opened(with_opencode) as app:
+        local = app.local
+        assert (local.available, local.starting, local.running) == (True, False, False)
+        assert app.servers() == []
+        assert set(children()) == before
+        await local.start()
+        assert (local.starting, local.running) == (True, False)
+        await healthy(app)
+        assert (local.starting, local.running) == (False, True)
+        assert app.servers()[0].profile.managed
+        assert set(children()) > before
+    assert (local.available, local.starting, local.running) == (False, False, False)
+    assert set(children()) == before
+
+
+async def test_second_start_changes_nothing(with_opencode: Settings) -> None:
+    async with opened(with_opencode) as app:
+        async with asyncio.TaskGroup() as group:
+            for click in ("first", "second"):
+                group.create_task(app.local.start(), name=click)
+        await healthy(app)
+        started = app.servers(), set(children())
+        await app.local.start()
+        assert (app.servers(), set(children())) == started
+
+
+async def test_it_ends_though_it_was_still_starting(with_opencode: Settings) -> None:
+    async with opened(with_opencode) as app:
+        with app.announcer.listen() as events:
+            await app.local.start()
+            while app.local_news != STARTING:
+                await events.get()
+    assert app.local_news == STOPPED
+
+
+async def test_without_opencode_it_says_how_to_get_it(settings: Settings, tmp_path: Path) -> None:
+    place = tmp_path / "later"
+    async with opened(replace(settings, opencode=str(place / "opencode"))) as app:
+        assert (app.local.available, app.local.why_not) == (False, HOW_TO_GET)
+        with pytest.raises(OpenCodeMissing, match="npm install"):
+            await app.local.start()
+        assert not app.local.starting
+        # Installed meanwhile, it is found by the next click.
+        place.mkdir()
+        write_fake(place)
+        await app.local.start()
+        await healthy(app)
+        assert app.local.why_not is None
+
+
+async def test_one_from_an_earlier_run_says_that_it_is_not_started(
+    with_opencode: Settings,
+) -> None:
+    async with opened(with_opencode) as app:
+        await app.local.start()
+        await healthy(app)
+    async with opened(with_opencode) as app:
+        (server,) = app.servers()
+        assert (server.health.state, server.health.detail) == (State.UNKNOWN, IDLE)
+        await app.local.start()
+        await healthy(app)
+        assert [s.id for s in app.servers()] == [server.id]
+
+
+async def test_app_that_is_not_the_running_one_starts_none(with_opencode: Settings) -> None:
+    async with codewalk.open(with_opencode) as app:
+        assert (app.local.available, app.local.why_not) == (False, STOPPED)
+        with pytest.raises(OpenCodeMissing, match="codewalk up"):
+            await app.local.start()

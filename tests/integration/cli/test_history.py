@@ -1,0 +1,91 @@
+"""`codewalk server history`, as programs and people use it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from tests.integration.cli.command import CodeWalk
+from tests.mock_behaviours import page
+from tests.mock_opencode import MockOpenCode
+
+
+async def test_the_history_that_commands_made(codewalk: CodeWalk, server: MockOpenCode) -> None:
+    added = (await codewalk("server", "add", server.url, "--label", "Dev box", "--json")).json
+    assert (await codewalk("server", "check")).status == 0
+    server.script("/global/health", page())
+    server.script("/path", page())
+    assert (await codewalk("server", "check")).status == 1
+
+    found = (await codewalk.fresh("server", "history", "dev box", "--json")).json
+    assert found["server_id"] == added["id"]
+    assert [(t["from"], t["to"], t["reason"]) for t in found["transitions"]] == [
+        ("healthy", "unhealthy", "not_opencode"),
+        ("unknown", "healthy", "ok"),
+    ]
+    assert found["transitions"][0]["lasted_ms"] is None
+    assert found["transitions"][1]["lasted_ms"] > 0
+    assert not found["more_transitions"]
+    assert [(c["ok"], c["reason"]) for c in found["checks"]] == [
+        (True, "ok"),
+        (False, "not_opencode"),
+    ]
+    assert found["checks"][0]["latency_ms"] > 0
+    assert sum(p["checks"] for p in found["periods"]) == 2
+    assert sum(p["failures"] for p in found["periods"]) == 1
+    assert found["uptime"]["last_24h"]["percent"] == 100
+    assert found["uptime"]["last_30d"] == found["uptime"]["last_24h"]
+    assert found["uptime"]["last_7d"]["known_s"] >= 0
+    since, until = (datetime.fromisoformat(found[key]) for key in ("since", "until"))
+    assert until - since == timedelta(days=1)
+
+    shown = await codewalk.fresh("server", "history", "dev box", "--since", "7d")
+    assert shown.status == 0
+    assert "100 % in 24 h, 100 % in 7 d, 100 % in 30 d" in shown.out
+    assert "2 checks, 1 failed" in shown.out
+    assert "▁✗" in shown.out
+    lines = shown.out.splitlines()
+    assert [line.split()[-1] for line in lines if "healthy" in line][-1] == "1.18.33"
+    assert "✗ unhealthy: not opencode" in shown.out
+
+
+async def test_where_to_begin_is_a_span_or_a_moment(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    await codewalk("server", "add", server.url, "--label", "a")
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    begun = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
+    good = await asyncio.gather(
+        *(
+            codewalk("server", "history", "a", "--since", since, "--json")
+            for since in ("90m", "400d", begun.isoformat())
+        )
+    )
+    spans = [
+        datetime.fromisoformat(found.json["until"]) - datetime.fromisoformat(found.json["since"])
+        for found in good
+    ]
+    assert timedelta(minutes=90) <= spans[0] < timedelta(minutes=91)
+    assert spans[1] == timedelta(days=30)
+    assert good[2].json["since"] == begun.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    for since, told in (("soon", "'soon' says no time"), (tomorrow, "lies ahead")):
+        refused = await codewalk("server", "history", "a", "--since", since, "--json")
+        assert (refused.status, refused.error["code"]) == (1, "invalid_value")
+        assert told in refused.error["message"]
+    plain = await codewalk("server", "history", "a", "--since", "soon")
+    assert plain.err.startswith("error: 'soon' says no time to begin at; give a span as `24h`")
+
+
+async def test_what_is_refused_leaves_no_trace(codewalk: CodeWalk) -> None:
+    wrong = await codewalk("server", "history", "a", "--since", "7", "--json")
+    assert wrong.error["code"] == "invalid_value"
+    assert not codewalk.data_dir.exists()
+    nobody = await codewalk("server", "history", "a", "--json")
+    assert (nobody.status, nobody.error["code"]) == (1, "server_not_found")
+    assert (await codewalk("server", "history", "--json")).status == 2
+
+
+async def test_a_server_that_was_never_checked(codewalk: CodeWalk) -> None:
+    await codewalk("server", "add", "http://127.0.0.1:9", "--label", "a", "--no-check")
+    shown = await codewalk("server", "history", "a")
+    assert (shown.status, shown.err) == (0, "")
+    assert "not known in 24 h" in shown.out
+    assert "no checks" in shown.out

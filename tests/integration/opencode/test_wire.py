@@ -1,0 +1,184 @@
+"""The connection that is kept from one GET to the next."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from yarl import URL
+
+from codewalk.errors import RequestFailed
+from codewalk.health.status import Reason
+from codewalk.opencode.connection import Connection, Connections
+from codewalk.opencode.credentials import basic_auth
+from codewalk.opencode.wire import Get
+from codewalk.secret import Secret
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n"
+TRUE, NULL = OK + b"true", OK + b"null"
+
+
+class Server:
+    """Answers with what is next of `answers`, or else with `answer`; an empty one ends the
+    connection."""
+
+    def __init__(self) -> None:
+        self.answer = TRUE
+        self.answers: list[bytes] = []
+        self.opened = self.asked = 0
+        self.ended = asyncio.Event()
+        self.heads: list[bytes] = []
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened += 1
+        self.writers.append(writer)
+        try:
+            while True:
+                self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+                self.asked += 1
+                answer = self.answers.pop() if self.answers else self.answer
+                if not answer:
+                    break
+                writer.write(answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.ended.set()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(keep_alive: float = 30.0) -> AsyncIterator[tuple[Server, Connection]]:
+    async with two_ways(keep_alive) as (server, connection, _):
+        yield server, connection
+
+
+@asynccontextmanager
+async def two_ways(
+    keep_alive: float = 30.0,
+) -> AsyncIterator[tuple[Server, Connection, Connection]]:
+    """A server, and two who talk to it apart from each other."""
+    server = Server()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    async with listening, Connections(keep_alive=keep_alive) as connections:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        yield server, connections.connect(url), connections.connect(url)
+
+
+async def test_one_connection_does_for_any_number_of_requests_in_turn() -> None:
+    async with serving() as (server, connection):
+        for _ in range(5):
+            assert await connection.get_json("/path") is True
+        assert (server.opened, server.asked) == (1, 5)
+
+
+async def test_requests_side_by_side_have_a_connection_each() -> None:
+    async with serving() as (server, connection):
+        answers = await asyncio.gather(*(connection.get_json("/path") for _ in range(3)))
+        assert answers == [True] * 3
+        assert (server.opened, server.asked) == (3, 3)
+        await asyncio.gather(*(connection.get_json("/path") for _ in range(3)))
+        assert (server.opened, server.asked) == (3, 6)
+
+
+async def test_a_connection_without_use_is_closed_in_time() -> None:
+    async with serving(keep_alive=0.05) as (server, connection):
+        await connection.get_json("/path")
+        await server.ended.wait()
+        assert await connection.get_json("/path") is True
+        assert server.opened == 2
+
+
+async def test_a_connection_that_the_server_ends_as_it_is_used_again_costs_one_more_request() -> (
+    None
+):
+    async with serving() as (server, connection):
+        await connection.get_json("/path")
+        server.answers = [b""]
+        assert await connection.get_json("/path") is True
+        assert (server.opened, server.asked) == (2, 3)
+
+
+async def test_a_server_that_ends_every_connection_is_asked_twice_and_no_more() -> None:
+    async with serving() as (server, connection):
+        server.answer = b""
+        with pytest.raises(RequestFailed) as caught:
+            await connection.get_json("/path")
+        assert caught.value.reason is Reason.UNREACHABLE
+        assert server.asked == 2
+
+
+async def test_what_comes_unasked_is_no_answer_to_what_is_asked_next() -> None:
+    async with serving() as (server, connection):
+        server.answer = TRUE + NULL
+        assert await connection.get_json("/path") is True
+        server.answer = TRUE
+        assert await connection.get_json("/path") is True
+        assert server.opened == 2
+
+
+async def test_what_comes_later_and_unasked_is_no_answer_either() -> None:
+    async with two_ways() as (server, connection, another):
+        assert await connection.get_json("/path") is True
+        server.writers[0].write(NULL)
+        # By the time that another connection has its answer, this one has that.
+        assert await another.get_json("/path") is True
+        assert await connection.get_json("/path") is True
+        assert server.opened == 3
+
+
+async def test_an_answer_that_closes_is_followed_by_another_connection() -> None:
+    async with serving() as (server, connection):
+        server.answer = TRUE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        assert await connection.get_json("/path") is True
+        await server.ended.wait()
+        assert await connection.get_json("/path") is True
+        assert server.opened == 2
+
+
+async def test_interim_answers_are_passed_over() -> None:
+    async with serving() as (server, connection):
+        server.answer = b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" * 3 + TRUE
+        assert await connection.get_json("/path") is True
+
+
+async def test_a_request_that_is_given_up_leaves_no_answer_behind() -> None:
+    async with serving() as (server, connection):
+        server.answer = OK
+        with pytest.raises(RequestFailed) as caught:
+            await connection.get_json("/path", timeout=0.05)
+        assert caught.value.reason is Reason.TIMEOUT
+        await server.ended.wait()
+        server.answer = TRUE
+        assert await connection.get_json("/path") is True
+
+
+async def test_the_head_says_what_it_has_to_and_nothing_else() -> None:
+    async with serving() as (server, connection):
+        await connection.get_json("/a%20b?c=d")
+        place = connection.url.removeprefix("http://")
+    assert server.heads[0].decode().split("\r\n") == [
+        "GET /a%20b?c=d HTTP/1.1",
+        f"Host: {place}",
+        "Accept: application/json",
+        "Accept-Encoding: gzip, deflate",
+        "User-Agent: CodeWalk",
+        "",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
+async def test_no_line_can_be_smuggled_into_a_request(end: str) -> None:
+    url = URL("http://127.0.0.1:4096/path")
+    with pytest.raises(ValueError, match="line break"):
+        Get.of(url, {"Authorization": f"Basic{end}X-Evil: yes"})
+    lines = Get.of(url.with_path(f"/{end}X-Evil: yes"), {}).data.splitlines()
+    assert not any(line.startswith(b"X-Evil") for line in lines)
+
+
+async def test_a_request_shows_no_password() -> None:
+    secret = basic_auth("opencode", Secret("hunter2"))
+    get = Get.of(URL("http://127.0.0.1:4096/path"), {"Authorization": secret})
+    assert secret.encode() in get.data
+    assert secret not in repr(get)

@@ -1,0 +1,312 @@
+"""History in the store, on SQLite and PostgreSQL alike."""
+
+import asyncio
+import random
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from codewalk.health.history import RECENT, Batch, Check, Kept, Noted, Transition
+from codewalk.health.period import DAY, EPOCH, HOUR, KEPT, MINUTE, Period, added_up
+from codewalk.health.status import Reason, State
+from codewalk.health.tape import Tape
+from codewalk.servers.roster import Roster, add, remove
+from codewalk.storage.history_sql import AT_ONCE
+from codewalk.storage.tables import health_periods, health_recent, health_transitions, to_micros
+from tests.fakes import EPOCH as NOW
+from tests.integration.storage.conftest import Stores
+from tests.integration.storage.workers import profile, unknown
+
+START = NOW.replace(minute=0, second=0, microsecond=0)
+
+
+async def servers(stores: Stores, count: int = 1) -> list[str]:
+    """The ids of new servers, in the order in which they are tidied."""
+    ids = [f"00000000-0000-4000-8000-{number:012d}" for number in range(count)]
+
+    def decide(roster: Roster) -> Roster:
+        for server_id in ids:
+            roster = add(roster, profile(f"http://s{server_id}", id=server_id))
+        return roster
+
+    await stores.roster.update(Roster(), decide)
+    return ids
+
+
+def period(begins: datetime = START, *, checks: int = 6, **fields: Any) -> Period:
+    given = {"answers": checks, "up_ms": 60_000, "latency_sum_us": 1000 * checks, **fields}
+    return Period(begins=begins, checks=checks, **given)
+
+
+def noted(server: str, found: Period | None = None, *checks: Check) -> Noted:
+    tape = Tape()
+    for check in checks:
+        latency = None if check.latency_ms is None else round(check.latency_ms * 1000)
+        tape.add((check.at - EPOCH) // timedelta(milliseconds=1), check.reason, latency)
+    return Noted(server_id=server, period=found, checks=tape.take_unsaved())
+
+
+def checks(count: int, *, start: int = 0) -> list[Check]:
+    reasons = list(Reason)
+    return [
+        Check(at=START + n * timedelta(seconds=10), reason=reasons[n % len(reasons)])
+        for n in range(start, start + count)
+    ]
+
+
+async def load(stores: Stores, server: str, since: datetime = START - KEPT) -> Kept:
+    return await stores.history.load(server, since)
+
+
+async def tidy(stores: Stores, now: datetime) -> int:
+    """A whole round; the number of its steps."""
+    after, steps = await stores.history.tidy("", now), 1
+    while after:
+        after, steps = await stores.history.tidy(after, now), steps + 1
+    return steps
+
+
+async def test_a_new_store_has_no_history(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    assert await load(stores, server) == Kept(periods=[], transitions=[], checks=[])
+    assert await stores.history.load_checks() == {}
+    await stores.history.save(Batch())
+
+
+async def test_history_comes_back_as_it_was(stores: Stores) -> None:
+    a, b = await servers(stores, 2)
+    change = Transition(
+        at=NOW,
+        before=State.HEALTHY,
+        after=State.UNHEALTHY,
+        reason=Reason.REFUSED,
+        detail="Nichts hört zu: ☃ \"'--",
+        version="1.18.33",
+    )
+    whole = Period(
+        begins=START,
+        checks=7,
+        failures=2,
+        answers=5,
+        up_ms=50_000,
+        down_ms=9_999,
+        latency_min_us=1_234,
+        latency_sum_us=10**10,
+        latency_p95_sum_us=10**11,
+    )
+    down = Period(begins=START + MINUTE, checks=1, failures=1, down_ms=10_000)
+    last = [Check(at=NOW, reason=Reason.OK, latency_ms=3.141), *checks(2, start=400)]
+    await stores.history.save(
+        Batch(
+            minutes=[noted(a, whole, *last), noted(a, down), noted(b, whole)],
+            changes=[(a, change), (b, change)],
+        )
+    )
+    kept = await load(stores, a)
+    assert list(kept.periods) == [whole, down]
+    assert list(kept.transitions) == [change]
+    assert list(kept.checks) == last
+    assert (await load(stores, a, since=START + MINUTE)).periods == [down]
+    assert (await load(stores, a, since=NOW + MINUTE)).transitions == []
+    assert set(await stores.history.load_checks()) == {a}
+
+
+async def test_hostile_text_is_kept_as_far_as_it_is_text(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    change = Transition(
+        at=NOW,
+        before=State.HEALTHY,
+        after=State.UNHEALTHY,
+        reason=Reason.REFUSED,
+        detail="a\0b\ud800c",
+        version="\x1b[31m",
+    )
+    await stores.history.save(Batch(changes=[(server, change)]))
+    (kept,) = (await load(stores, server)).transitions
+    assert (kept.detail, kept.version) == ("a�b?c", "\x1b[31m")
+
+
+async def test_counts_of_one_minute_add_up_whoever_saves_them(
+    stores: Stores, other: Stores
+) -> None:
+    (server,) = await servers(stores)
+    parts = [
+        period(latency_min_us=3000),
+        period(checks=2, failures=2, answers=0, down_ms=500),
+        period(latency_min_us=1000),
+    ]
+    await stores.history.save(Batch(minutes=[noted(server, parts[0]), noted(server, parts[1])]))
+    await other.history.save(Batch(minutes=[noted(server, parts[2])]))
+    assert (await load(stores, server)).periods == added_up(parts)
+
+
+def some_period(chance: random.Random) -> Period:
+    begins = START + chance.randrange(150) * MINUTE
+    lowest = chance.choice([None, chance.randrange(2**31)])
+    return Period(
+        begins=begins,
+        checks=chance.randrange(600),
+        failures=chance.randrange(600),
+        answers=chance.randrange(600),
+        up_ms=chance.randrange(180_000),
+        down_ms=chance.randrange(180_000),
+        latency_min_us=lowest,
+        latency_sum_us=chance.randrange(2**40),
+        latency_p95_sum_us=chance.randrange(2**40),
+    )
+
+
+def hour_of(minute: Period) -> Period:
+    return replace(minute, begins=minute.begins.replace(minute=0), span=HOUR)
+
+
+async def test_both_databases_add_up_as_periods_do(stores: Stores) -> None:
+    # Once when minutes are written, and again when they become hours.
+    (server,) = await servers(stores)
+    chance = random.Random(1)
+    parts = [some_period(chance) for _ in range(300)]
+    for start in range(0, 300, 50):
+        batch = [noted(server, part) for part in parts[start : start + 50]]
+        await stores.history.save(Batch(minutes=batch))
+    assert (await load(stores, server)).periods == added_up(parts)
+    await tidy(stores, START + 2 * HOUR + DAY + 5 * MINUTE)
+    found = added_up((await load(stores, server)).periods)
+    early = [part for part in parts if part.begins < START + 2 * HOUR]
+    late = [part for part in parts if part.begins >= START + 2 * HOUR]
+    assert found == added_up([*map(hour_of, early), *late])
+    assert {part.span for part in found} == {MINUTE, HOUR}
+
+
+async def test_hours_that_are_there_already_are_added_to(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    for _ in range(2):
+        await stores.history.save(Batch(minutes=[noted(server, period())]))
+        await tidy(stores, START + DAY + HOUR)
+    assert (await load(stores, server)).periods == [hour_of(period(checks=12, up_ms=120_000))]
+
+
+async def test_the_last_checks_are_the_last_whoever_made_them(
+    stores: Stores, other: Stores
+) -> None:
+    (server,) = await servers(stores)
+    every = checks(3 * RECENT)
+    for start in range(0, len(every), 7):
+        writer = (stores, other)[start % 2]
+        await writer.history.save(Batch(minutes=[noted(server, None, *every[start : start + 7])]))
+    assert (await load(stores, server)).checks == every[-RECENT:]
+    packed = await other.history.load_checks()
+    assert Tape(packed[server]).checks() == every[-RECENT:]
+
+
+async def test_a_moment_that_is_taken_keeps_its_transition(stores: Stores, other: Stores) -> None:
+    (server,) = await servers(stores)
+    first = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
+    await stores.history.save(Batch(changes=[(server, first)]))
+    await other.history.save(Batch(changes=[(server, replace(first, after=State.UNHEALTHY))]))
+    assert (await load(stores, server)).transitions == [first]
+
+
+async def test_another_releases_words_are_passed_over(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    first = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
+    later = replace(first, at=NOW + MINUTE)
+    await stores.history.save(Batch(changes=[(server, first), (server, later)]))
+    strange = update(health_transitions).where(
+        health_transitions.c.changed_at == to_micros(later.at)
+    )
+    await stores.database.write(lambda c: c.execute(strange.values(reason="haunted")))
+    assert (await load(stores, server)).transitions == [first]
+
+
+async def test_a_removed_server_takes_its_history_along(stores: Stores) -> None:
+    a, b = await servers(stores, 2)
+    change = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
+    batch = Batch(
+        minutes=[noted(server, period(), *checks(1)) for server in (a, b)],
+        changes=[(a, change), (b, change)],
+    )
+    await stores.history.save(batch)
+    roster = await stores.roster.load()
+    await stores.roster.update(roster, lambda r: remove(r, a, unknown))
+    # What was on its way for the removed one has nowhere to land; the other's does.
+    await stores.history.save(batch)
+    for table in (health_periods, health_recent, health_transitions):
+        owners = select(table.c.server_id).distinct()
+        assert await stores.database.read(lambda c, q=owners: c.scalars(q).all()) == [b]  # type: ignore[misc]
+    assert (await load(stores, b)).periods == [period(checks=12, up_ms=120_000)]
+
+
+async def test_a_day_stays_in_minutes_and_thirty_days_stay_at_all(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    now = START + KEPT + 30 * MINUTE
+    minutes = [START - MINUTE, now - 2 * DAY, now - DAY - 31 * MINUTE, now - DAY, now - MINUTE]
+    changes = [
+        Transition(at=at, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
+        for at in (now - KEPT - MINUTE, now - KEPT, now)
+    ]
+    await stores.history.save(
+        Batch(
+            minutes=[noted(server, period(begins)) for begins in minutes],
+            changes=[(server, change) for change in changes],
+        )
+    )
+    await tidy(stores, now)
+    kept = await load(stores, server, since=START - 2 * KEPT)
+    found = [(p.begins, p.span) for p in added_up(kept.periods)]
+    hours = [START - HOUR, (now - 2 * DAY).replace(minute=0), (now - DAY).replace(minute=0) - HOUR]
+    assert found == [
+        *((hour, HOUR) for hour in hours[1:]),
+        (now - DAY, MINUTE),
+        (now - MINUTE, MINUTE),
+    ]
+    assert sorted(t.at for t in kept.transitions) == [now - KEPT, now]
+
+
+async def test_a_round_of_tidying_goes_through_all_servers_in_steps(stores: Stores) -> None:
+    ids = await servers(stores, 2 * AT_ONCE + 1)
+    await stores.history.save(Batch(minutes=[noted(server, period()) for server in ids]))
+    now = START + DAY + HOUR
+    first = await stores.history.tidy("", now)
+    spans = select(health_periods.c.span_s, func.count()).group_by(health_periods.c.span_s)
+    counted = await stores.database.read(lambda c: c.execute(spans).all())
+    assert sorted(map(tuple, counted)) == [(60, AT_ONCE + 1), (3600, AT_ONCE)]
+    assert await tidy(stores, now) == 4
+    counted = await stores.database.read(lambda c: c.execute(spans).all())
+    assert list(map(tuple, counted)) == [(3600, len(ids))]
+    assert first == ids[AT_ONCE - 1]
+
+
+async def test_tidying_an_empty_store_ends_at_once(stores: Stores) -> None:
+    assert await stores.history.tidy("", NOW) == ""
+
+
+async def test_processes_that_save_tidy_and_remove_at_once_lose_nothing(
+    stores: Stores, other: Stores
+) -> None:
+    # The race on PostgreSQL: two add the same minutes up to hours, or wait for each other's locks.
+    ids = await servers(stores, 40)
+    gone = ids[-1]
+    now = START + DAY + HOUR
+    batches = [
+        Batch(minutes=[noted(server, period(START + n * MINUTE), *checks(1)) for server in order])
+        for n in range(5)
+        for order in (ids, ids[::-1])
+    ]
+
+    async def save(writer: Stores, mine: list[Batch]) -> None:
+        for batch in mine:
+            await writer.history.save(batch)
+            await tidy(writer, now)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(save(stores, batches[::2]), name="one process")
+        group.create_task(save(other, batches[1::2]), name="another")
+        roster = await stores.roster.load()
+        await stores.roster.update(roster, lambda r: remove(r, gone, unknown))
+    await tidy(stores, now)
+    for server in ids[:-1]:
+        (hour,) = (await load(stores, server)).periods
+        assert hour == hour_of(period(checks=60, up_ms=600_000))
+    assert (await load(stores, gone)).periods == []

@@ -1,0 +1,101 @@
+"""Hooks in both stores: sealed, in order, and bounded."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select, update
+
+from codewalk.errors import InvalidValue, StorageError
+from codewalk.health.news import What
+from codewalk.hooks.hook import EVERYTHING, MAX_HOOKS, new_command, new_webhook
+from codewalk.secret import Secret
+from codewalk.settings import Settings
+from codewalk.storage.hooks import HookStore
+from codewalk.storage.keyrings import NoKeyring
+from codewalk.storage.secrets import Vault
+from codewalk.storage.tables import hooks
+from tests.fakes import EPOCH
+from tests.integration.storage.conftest import Stores
+
+URL = "https://hooks.example/T0/s3cret"
+
+
+def kept_in(stores: Stores) -> HookStore:
+    return HookStore(stores.database, stores.vault)
+
+
+async def test_hooks_come_back_as_they_were_in_their_order(stores: Stores) -> None:
+    store = kept_in(stores)
+    assert await store.list() == ()
+    command = new_command(["notify-send", "ü 'x'\n"], [What.DOWN, What.UP], EPOCH)
+    webhook = new_webhook(URL, [], EPOCH.replace(year=2027))
+    for hook in (webhook, command):
+        await store.add(hook)
+    first, second = await store.list()
+    assert (first.id, first.kind, first.arguments) == (
+        command.id,
+        command.kind,
+        ("notify-send", "ü 'x'\n"),
+    )
+    assert first.events == {What.DOWN, What.UP}
+    assert first.created_at == EPOCH
+    assert (second.target.reveal(), second.events) == (URL, EVERYTHING)
+    await store.remove(first.id)
+    assert [hook.id for hook in await store.list()] == [webhook.id]
+
+
+async def test_nothing_of_a_target_is_in_the_database(stores: Stores) -> None:
+    await kept_in(stores).add(new_webhook(URL, [], EPOCH))
+    row = await stores.database.read(lambda c: c.execute(select(hooks)).one())
+    assert "s3cret" not in str(row)
+    assert "hooks.example" not in str(row)
+
+
+async def test_whoever_can_write_the_database_alone_can_have_nothing_run(
+    stores: Stores, settings: Settings
+) -> None:
+    # Another key: somebody else's CodeWalk on the same PostgreSQL, say.
+    theirs = replace(settings, secret_key=Secret("somebody else's"))
+    other = HookStore(stores.database, Vault(theirs, keyring=NoKeyring()))
+    await other.add(new_command(["rm", "-rf", "/"], [], EPOCH))
+    (hook,) = await kept_in(stores).list()
+    with pytest.raises(StorageError, match="another key"):
+        hook.arguments  # noqa: B018 - to be read is what it refuses
+
+
+async def test_a_target_is_good_for_its_own_hook_alone(stores: Stores) -> None:
+    store = kept_in(stores)
+    for name in "ab":
+        await store.add(new_command([name], [], EPOCH))
+    first = await stores.database.read(lambda c: c.scalar(select(hooks.c.target).limit(1)))
+    await stores.database.write(lambda c: c.execute(update(hooks).values(target=first)))
+    unreadable = 0
+    for hook in await store.list():
+        try:
+            hook.target.reveal()
+        except StorageError:
+            unreadable += 1
+    assert unreadable == 1
+
+
+async def test_there_are_only_so_many(stores: Stores) -> None:
+    store = kept_in(stores)
+    for number in range(MAX_HOOKS):
+        await store.add(new_command([f"{number}"], [], EPOCH))
+    with pytest.raises(InvalidValue, match="already"):
+        await store.add(new_command(["one more"], [], EPOCH))
+    assert len(await store.list()) == MAX_HOOKS
+
+
+async def test_what_another_release_wrote_is_passed_over_or_understood_as_far_as_it_goes(
+    stores: Stores,
+) -> None:
+    store = kept_in(stores)
+    for name in "ab":
+        await store.add(new_command([name], [], EPOCH))
+    (a,) = (hook for hook in await store.list() if hook.arguments == ("a",))
+    strange = update(hooks).where(hooks.c.id == a.id)
+    await stores.database.write(lambda c: c.execute(strange.values(events="up moved")))
+    assert {hook.events for hook in await store.list()} == {frozenset({What.UP}), EVERYTHING}
+    await stores.database.write(lambda c: c.execute(strange.values(kind="carrier pigeon")))
+    assert [hook.arguments for hook in await store.list()] == [("b",)]

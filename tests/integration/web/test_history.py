@@ -1,0 +1,110 @@
+"""A server's own page, as a browser gets it, with and without JavaScript."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from codewalk.health.status import State
+from tests.integration.web.browsing import CLOSED, HTMX, Browser
+from tests.integration.web.running import Running, running
+from tests.integration.web.test_live import Parts, open_page
+from tests.mock_opencode import MockOpenCode
+
+
+async def part(web: Running, path: str) -> tuple[str, str | None]:
+    """What htmx gets, and the address that it puts into the browser's history."""
+    async with web.client.get(web.url + path, headers=HTMX) as answer:
+        return await answer.text(), answer.headers.get("hx-push-url")
+
+
+async def test_a_server_has_a_page_that_works_without_script(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url, label="Box", check=False)
+        browser = Browser(web)
+        path = f"/servers/{server.id}"
+        assert "No history yet." in await browser.get(path)
+        await web.app.check(server.id)
+        text = await browser.get(path)
+        assert "Changes are kept for 30 days" in text
+        for one in ("1h", "7d", "30d"):
+            assert f'href="{path}?range={one}"' in text
+            await browser.get(f"{path}?range={one}")
+            assert browser.status == 200
+        # What is done there leads back there.
+        referer = {"Referer": web.url + path}
+        for deed in ("check", "default", "default/clear"):
+            url = f"{web.url}{path}/{deed}"
+            async with web.client.post(url, headers=referer) as answer:
+                assert (answer.status, answer.url.path) == (200, path)
+
+
+async def test_an_address_that_asks_for_nonsense_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, check=False)
+        browser = Browser(web)
+        for query in ("range=2h", "page=0", "page=x", "range="):
+            await browser.get(f"/servers/{server.id}?{query}")
+            assert browser.status == 422, query
+        assert "No server has the id" in await browser.get("/servers/gone")
+        assert browser.status == 404
+
+
+async def test_a_server_is_snoozed_and_woken(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, check=False)
+        browser = Browser(web)
+        path = f"/servers/{server.id}"
+        await browser.post(f"{path}/snooze", nap="tomorrow")
+        assert "Snoozed until" in await browser.get(path)
+        answer = await browser.send(f"{path}/snooze", nap="over")
+        assert f'hx-target="#now-{server.id}"' in await answer.text()
+        assert web.app.servers()[0].profile.snoozed_until is None
+        await browser.post(f"{path}/snooze", nap="for ever")
+        assert browser.status == 422
+
+
+async def test_htmx_gets_the_part_that_changes(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url, check=False)
+        await web.app.check(server.id)
+        path = f"/servers/{server.id}"
+        text, pushed = await part(web, f"{path}?range=7d")
+        assert text.startswith(f'<hx-partial hx-target="#past-{server.id}"')
+        assert pushed == f"{path}?range=7d"
+        text, pushed = await part(web, f"{path}/past?range=7d")
+        assert "Latency in the last 7 days" in text
+        assert pushed == "false"
+        text, pushed = await part(web, f"{path}/now")
+        assert text.startswith(f'<hx-partial hx-target="#now-{server.id}"')
+        assert pushed == "false"
+        text, pushed = await part(web, f"{path}/checks")
+        assert text.startswith(f'<hx-partial hx-target="#status-{server.id} .facts > i"')
+        assert "healthy: Ready to use." in text
+        assert pushed == "false"
+        await web.app.remove_server(server.id)
+        async with web.client.get(f"{web.url}{path}/now", headers=HTMX) as answer:
+            assert answer.headers["hx-redirect"] == "/servers"
+
+
+async def test_a_page_is_told_of_its_own_server_alone(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        other = await web.app.add_server(CLOSED, label="Other", check=False)
+        server = await web.app.add_server(mock.url, label="Box", check=False)
+        async with open_page(web, path=f"/servers/{server.id}") as parts:
+            await web.app.check(server.id)
+            assert (await parts.next()) == {"server": "{}"}
+            await web.app.check(other.id)  # the active one: its name is in the bar
+            await _until(parts, "active")
+            known = web.app.server(server.id).health
+            web.app.parts.monitor.adopt(server.id, replace(known, checked_at=datetime.now(UTC)))
+            assert (await parts.next()) == {"checked": "{}"}
+            down = replace(known, state=State.UNHEALTHY, checked_at=datetime.now(UTC))
+            web.app.parts.monitor.adopt(server.id, down)
+            assert (await parts.next()) == {"server": "{}"}
+
+
+async def _until(parts: Parts, name: str) -> None:
+    async with asyncio.timeout(10):
+        while name not in (sent := await parts.next()):
+            assert "server" not in sent

@@ -1,0 +1,143 @@
+"""`/metrics`, read as Prometheus reads it."""
+
+import re
+from pathlib import Path
+
+import aiohttp
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_open_metrics,
+)
+from prometheus_client.parser import text_string_to_metric_families
+
+import codewalk
+from codewalk.health.link import LinkState
+from codewalk.health.status import CheckResult, HealthStatus, Reason, State
+from codewalk.servers import roster as rules
+from codewalk.servers.roster import Roster
+from codewalk.web.metrics import MAX_NAME, MOST, OTHERS
+from tests.fakes import profile
+from tests.integration.web.running import Running, running
+from tests.mock_opencode import MockOpenCode
+
+CLOSED = "http://127.0.0.1:9"
+NEW, UP = HealthStatus(), HealthStatus(state=State.HEALTHY, reason=Reason.OK)
+GOOD = CheckResult(reason=Reason.OK, latency_ms=3.0)
+
+Sample = tuple[str, frozenset[tuple[str, str]]]
+
+
+async def scrape(web: Running) -> dict[Sample, float]:
+    """Each series and its value."""
+    async with web.client.get(f"{web.url}/metrics") as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/plain"
+        text = await answer.text()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def sample(metric: str, /, **labels: str) -> Sample:
+    return metric, frozenset(labels.items())
+
+
+async def test_what_is_known_of_a_server_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        label = 'Dev "box"\\ <b>'
+        server = await web.app.add_server(mock.url, label=label, check=False)
+        dead = await web.app.add_server(CLOSED, check=False)
+        await web.app.check_all()
+        found = await scrape(web)
+        one, other = {"server": server.id}, {"server": dead.id}
+        assert found[sample("codewalk_build_info", version=codewalk.__version__)] == 1
+        assert found[sample("codewalk_server_info", **one, name=label, version="1.18.33")] == 1
+        assert found[sample("codewalk_server_up", **one)] == 1
+        assert found[sample("codewalk_server_up", **other)] == 0
+        assert found[sample("codewalk_servers", state="unhealthy")] == 1
+        for labels, result, word in ((one, "good", "healthy"), (other, "failed", "unhealthy")):
+            assert found[sample("codewalk_checks_total", **labels, result=result)] == 1
+            assert found[sample("codewalk_transitions_total", **labels, to=word)] == 1
+        assert found[sample("codewalk_checks_total", **one, result="failed")] == 0
+        assert found[sample("codewalk_server_latency_seconds_count", **one)] == 1
+        assert found[sample("codewalk_server_latency_seconds_bucket", **one, le="+Inf")] == 1
+        assert found[sample("codewalk_server_latency_seconds_count", **other)] == 0
+        for state in LinkState:
+            expected = float(state is LinkState.POLLING)
+            assert found[sample("codewalk_link_state", **one, state=state.value)] == expected
+        for lane in ("well", "failing"):
+            assert sample("codewalk_check_lateness_seconds_count", lane=lane) in found
+        if Path("/proc/self/stat").exists():
+            assert found[sample("process_resident_memory_bytes")] > 0
+
+
+async def test_a_server_of_which_nothing_is_known_is_neither_up_nor_down(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, check=False)
+        found = await scrape(web)
+        assert sample("codewalk_server_up", server=server.id) not in found
+        assert found[sample("codewalk_servers", state="unknown")] == 1
+
+
+async def test_the_checks_by_the_clock_are_told_with_their_lateness(tmp_path: Path) -> None:
+    async with MockOpenCode() as mock, running(tmp_path, watch=True) as web:
+        server = await web.app.add_server(mock.url, check=False)
+        await mock.seen("/global/event")
+        found = await scrape(web)
+        assert found[sample("codewalk_check_lateness_seconds_count", lane="well")] >= 1
+        assert found[sample("codewalk_server_up", server=server.id)] == 1
+
+
+async def test_however_many_servers_there_are_only_so_many_series_tell_of_them(
+    tmp_path: Path,
+) -> None:
+    def many(roster: Roster) -> Roster:
+        for number in range(MOST + 50):
+            roster = rules.add(roster, profile(number, label="x" * 95 + f"{number:03}"))
+        return roster
+
+    async with running(tmp_path) as web:
+        await web.app.parts.registry.change(many)
+        for number in (0, MOST, MOST + 49):
+            web.app.parts.tally.record(profile(number).id, NEW, NEW, UP, GOOD)
+        found = await scrape(web)
+        labels = [dict(pairs) for _, pairs in found]
+        named = {each["server"] for each in labels if "server" in each}
+        assert len(named) == MOST + 1
+        assert OTHERS in named
+        assert max(len(each["name"]) for each in labels if "name" in each) == MAX_NAME
+        assert found[sample("codewalk_servers", state="unknown")] == MOST + 50
+        assert found[sample("codewalk_checks_total", server=OTHERS, result="good")] == 2
+        assert found[sample("codewalk_transitions_total", server=OTHERS, to="healthy")] == 2
+        assert found[sample("codewalk_server_latency_seconds_count", server=OTHERS)] == 2
+
+
+async def test_who_asks_for_open_metrics_is_given_that(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        await web.app.add_server(CLOSED, check=False)
+        headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        async with web.client.get(f"{web.url}/metrics", headers=headers) as answer:
+            assert answer.content_type == "application/openmetrics-text"
+            assert list(parse_open_metrics(await answer.text()))  # type: ignore[no-untyped-call] # prometheus-client's
+
+
+async def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        await web.app.add_server(CLOSED, label="Secret project", check=False)
+        async with aiohttp.ClientSession() as stranger:
+            for headers in ({}, {"Authorization": "Bearer wrong"}):
+                async with stranger.get(f"{web.url}/metrics", headers=headers) as answer:
+                    assert answer.status == 401
+                    assert "Secret project" not in await answer.text()
+
+
+async def test_the_documentation_lists_just_these(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        await web.app.add_server(CLOSED, check=False)
+        await web.app.check_all()
+        found = await scrape(web)
+    names = {re.sub("_(bucket|sum|count)$", "", metric) for metric, _ in found}
+    text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| `(codewalk_\w+)", text, re.MULTILINE))
+    assert listed == {name for name in names if name.startswith("codewalk_")}

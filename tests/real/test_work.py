@@ -1,0 +1,128 @@
+"""What is done on the active server, on real OpenCode servers."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+import codewalk
+from codewalk.app import App
+from codewalk.errors import Superseded
+from codewalk.opencode.activity import BUSY
+from codewalk.settings import Settings
+from tests.real.linking import linked
+from tests.real.provider import providing
+from tests.real.servers import RealServer
+
+pytestmark = pytest.mark.real
+
+SOON = 60.0
+
+
+@pytest.fixture
+async def app(settings: Settings, real_servers: list[RealServer]) -> AsyncIterator[App]:
+    """The running app; the first server is active."""
+    async with codewalk.open(settings, watch=True) as app:
+        for server in real_servers:
+            await app.add_server(server.url, label=server.release, password=server.password)
+        yield app
+
+
+def repository(server: RealServer, name: str) -> Path:
+    """A project under version control."""
+    folder = server.home / name
+    folder.mkdir()
+    git = ["git", "-C", str(folder), "-c", "user.email=a@b", "-c", "user.name=n"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run([*git, *command], check=True)
+    return folder
+
+
+async def until(app: App, true: Callable[[], bool]) -> None:
+    """Waits until `true` holds; looked at whenever something is announced."""
+    async with asyncio.timeout(SOON):
+        with app.announcer.listen() as events:
+            while not true():
+                await events.get()
+
+
+async def test_projects_are_those_that_were_worked_in_and_the_servers_own(
+    app: App, real_servers: list[RealServer]
+) -> None:
+    for number, server in enumerate((real_servers[0], real_servers[2])):
+        active = await app.switch_to(server.release)
+        shop = repository(server, f"shop{number}")
+        await app.work.new_session(str(shop), title="In the shop", server_id=active.id)
+        found = await app.work.projects()
+        told = {project.directory: (project.name, project.own) for project in found.projects}
+        assert told[str(shop)] == (shop.name, False)
+        assert told[str(server.project)] == ("project", True)
+        assert "/" not in told
+        assert all(project.updated_at for project in found.projects)
+        assert (await app.work.projects(cached=True)).projects == found.projects
+
+
+async def test_a_new_session_is_listed_where_it_was_made(
+    app: App, real_servers: list[RealServer]
+) -> None:
+    for server in real_servers:
+        active = await app.switch_to(server.release)
+        for directory in (None, str(server.home)):
+            await app.work.sessions(directory)
+            made = await app.work.new_session(directory, title="Tëst 🙂", server_id=active.id)
+            assert (made.title, made.directory) == ("Tëst 🙂", directory or str(server.project))
+            for cached in (True, False):
+                listed = await app.work.sessions(directory, cached=cached)
+                assert made in listed.sessions
+        untitled = await app.work.new_session(server_id=active.id)
+        assert untitled.title.startswith("New session")
+
+
+async def test_nothing_is_made_on_a_server_that_was_not_meant(
+    app: App, real_a: RealServer, real_b: RealServer
+) -> None:
+    first = await app.switch_to(real_a.release)
+    await app.switch_to(real_b.release)
+    before = await app.work.sessions()
+    with pytest.raises(Superseded, match=f"^{real_a.release} isn't .* more; {real_b.release} is"):
+        await app.work.new_session(title="not here", server_id=first.id)
+    assert (await app.work.sessions()).sessions == before.sessions
+
+
+async def test_the_servers_own_model_is_one_that_it_offers(app: App, real_a: RealServer) -> None:
+    await app.switch_to(real_a.release)
+    offered = await app.work.models()
+    assert offered.default in {model.ref for model in offered.models}
+    assert (await app.work.models(cached=True)).models == offered.models
+
+
+async def test_a_session_at_work_is_marked_until_it_is_done(app: App, real_a: RealServer) -> None:
+    active = await app.switch_to(real_a.release)
+    await linked(app, real_a.release)
+    folder = real_a.home / "working"
+    folder.mkdir()
+    async with providing() as provider:
+        provider.configure(folder)
+        session = await app.work.new_session(str(folder), title="Work", server_id=active.id)
+        connection = await app.parts.connector.connect(active.profile)
+        await connection.post_json(
+            f"/session/{session.id}/prompt_async",
+            {"parts": [{"type": "text", "text": "Do it."}]},
+            params={"directory": str(folder)},
+            timeout=30,
+        )
+        await until(app, lambda: session.id in app.work.busy(active.id))
+        await asyncio.wait_for(provider.asked.wait(), SOON)
+        assert await app.work.activity(str(folder)) == {session.id: BUSY}
+        assert await app.work.activity() == {}
+        assert session.id in app.work.busy(active.id)
+        provider.go_on.set()
+        await until(app, lambda: session.id not in app.work.busy(active.id))
+        assert await app.work.activity(str(folder)) == {}
+
+
+async def test_an_old_release_is_taken_for_idle(app: App, real_old: RealServer) -> None:
+    await app.switch_to(real_old.release)
+    assert await app.work.activity() == {}

@@ -1,0 +1,65 @@
+"""Servers that never answer, among many that do."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from codewalk.health.measure import Histogram
+from codewalk.health.settings import HealthSettings
+from codewalk.health.status import Reason, State
+from tests.fake_time import fake_time, pass_time
+from tests.fakes import Network, profile, silence
+from tests.unit.health.watching import watching
+
+SERVERS = 1000
+LATE = 0.1
+"""Seconds that a check may be late, however many others never answer."""
+
+
+def later_than(bound: float, lateness: Histogram) -> int:
+    return lateness.count - lateness.cumulative()[lateness.bounds.index(bound)]
+
+
+@pytest.mark.parametrize("holes", [1, 600])
+@fake_time
+async def test_black_holes_make_nobody_elses_check_late(holes: int) -> None:
+    chance = random.Random(holes)
+    servers = [profile(number) for number in range(SERVERS)]
+    dead = set(chance.sample(range(SERVERS), holes))
+    network = Network()
+    for number in dead:
+        network.script(servers[number], health=silence(), path=silence())
+    jitter = [chance.random() for _ in range(20 * SERVERS)]
+    async with watching(*servers, network=network, chance=jitter) as watch:
+        # The first round, of which nothing is known yet, and what follows from its bunches.
+        await pass_time(20)
+        lateness = watch.monitor.lateness.well
+        late, count = later_than(LATE, lateness), lateness.count
+        await pass_time(40)
+        assert lateness.count - count > 3 * (SERVERS - holes)
+        assert later_than(LATE, lateness) == late
+        for number, server in enumerate(servers):
+            expected = State.UNHEALTHY if number in dead else State.HEALTHY
+            assert watch.state(server) is expected
+
+
+@fake_time
+async def test_more_black_holes_than_places_make_only_each_other_late() -> None:
+    # Patience of a minute each: they hold all the places of their lane, for ever.
+    patient = HealthSettings(interval=1, timeout=60)
+    servers = [profile(number) for number in range(10)]
+    holes = [profile(100 + number, health_check=patient) for number in range(1500)]
+    network = Network()
+    for hole in holes:
+        network.script(hole, health=silence(), path=silence())
+    async with watching(*holes[:900], *servers, network=network) as watch:
+        await pass_time(70)
+        watch.monitor.reconcile([*holes, *servers], None)
+        await pass_time(130)
+        for server in servers:
+            gaps = [b - a for a, b in pairwise(watch.checks(server))]
+            assert len(gaps) == 19
+            assert max(gaps) <= 10 + LATE
+            assert watch.state(server) is State.HEALTHY
+        assert {watch.monitor.status(hole.id).reason for hole in holes} == {Reason.TIMEOUT}

@@ -1,0 +1,62 @@
+"""How long, and how many, removals can be undone."""
+
+import pytest
+
+from codewalk.errors import ServerNotFound
+from codewalk.servers.removal import MOST, UNDO_WITHIN, Removal, Removals
+from codewalk.servers.roster import Roster
+from tests.fake_time import fake_time, pass_time
+
+
+def removal(server_id: str = "a") -> Removal:
+    return Removal(
+        server_id=server_id, before=Roster(), sealed="v1.sealed", rows={"state": [{"value": b"x"}]}
+    )
+
+
+@fake_time
+async def test_a_removal_is_remembered_for_ten_seconds() -> None:
+    removals, made = Removals(), removal()
+    removals.keep(made)
+    await pass_time(UNDO_WITHIN - 0.1)
+    assert removals.get("a") is made
+    await pass_time(0.2)
+    with pytest.raises(ServerNotFound, match="10 s"):
+        removals.get("a")
+
+
+@fake_time
+async def test_what_was_undone_is_forgotten() -> None:
+    removals = Removals()
+    removals.keep(removal())
+    removals.forget("a")
+    removals.forget("a")
+    with pytest.raises(ServerNotFound):
+        removals.get("a")
+
+
+@fake_time
+async def test_a_server_removed_again_has_the_whole_time_again() -> None:
+    removals, again = Removals(), removal()
+    removals.keep(removal())
+    await pass_time(UNDO_WITHIN - 1)
+    removals.forget("a")
+    removals.keep(again)
+    await pass_time(UNDO_WITHIN - 1)
+    assert removals.get("a") is again
+
+
+@fake_time
+async def test_only_the_last_removals_are_remembered() -> None:
+    removals = Removals()
+    for number in range(MOST + 1):
+        removals.keep(removal(f"{number}"))
+    with pytest.raises(ServerNotFound):
+        removals.get("0")
+    for number in range(1, MOST + 1):
+        assert removals.get(f"{number}").server_id == f"{number}"
+
+
+def test_a_removal_shows_nothing_of_what_was_kept() -> None:
+    assert "sealed" not in repr(removal())
+    assert "value" not in repr(removal())

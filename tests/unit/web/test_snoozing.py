@@ -1,0 +1,18 @@
+"""How long a snooze lasts."""
+
+from datetime import UTC, datetime, timedelta
+
+from codewalk.web.snoozing import MORNING, Nap, asleep_until
+
+NOW = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
+
+
+def test_a_snooze_lasts_for_hours_or_until_the_next_morning() -> None:
+    assert asleep_until(Nap.HOUR, NOW) == NOW + timedelta(hours=1)
+    assert asleep_until(Nap.WORKDAY, NOW) == NOW + timedelta(hours=8)
+    assert asleep_until(Nap.OVER, NOW) is None
+    morning = asleep_until(Nap.TOMORROW, NOW)
+    assert morning is not None
+    assert morning.tzinfo is UTC
+    assert morning.astimezone().time() == MORNING
+    assert morning.astimezone().date() == NOW.astimezone().date() + timedelta(days=1)
