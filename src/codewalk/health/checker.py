@@ -33,7 +33,7 @@ _OUT_OF_TIME: Final = frozenset({Reason.TIMEOUT, Reason.DNS})
 STARTING: Final = 5.0
 """Seconds after a refusal in which a server that takes a request has only just begun to listen."""
 
-HASTE: Final = 0.75
+HASTE: Final = 0.6
 """Seconds for a check then: current releases leave a request of that moment unanswered for ever,
 and answer the next one."""
 

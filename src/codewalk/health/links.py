@@ -29,9 +29,9 @@ from codewalk.servers.profile import ServerProfile, reached_otherwise
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
-RETURN_EVERY: Final = 1.0
-"""Seconds between two checks of a server that went down just now: green within 2 s of its
-return."""
+RETURN_EVERY: Final = 0.75
+"""Seconds from one check to the next of a server that went down just now: green within 2 s of its
+return, also where its first answer is lost."""
 
 RETURN_WITHIN: Final = 120.0
 """Seconds for which a return is looked for that closely."""
@@ -177,15 +177,18 @@ class _Link:
     async def _wait_for_return(self) -> None:
         loop = asyncio.get_running_loop()
         closely_until = loop.time() + RETURN_WITHIN
+        next_look = loop.time() + RETURN_EVERY
         while not self._healthy:
             self._woken.clear()
             status = self._monitor.status(self.profile.id)
             may_return = status.state is State.UNHEALTHY and status.reason not in _NO_RETURN
             closely = may_return and loop.time() < closely_until
             try:
-                async with asyncio.timeout(RETURN_EVERY if closely else None):
+                # Also where another reason for being down wakes this: that puts nothing off.
+                async with asyncio.timeout_at(next_look if closely else None):
                     await self._woken.wait()
             except TimeoutError:
+                next_look = loop.time() + RETURN_EVERY
                 self._monitor.check_soon(self.profile.id)
 
     async def _hold(self) -> None:

