@@ -241,6 +241,13 @@ async def server_check(stage: Stage) -> None:
     await stage.tab.locator(".cells > .unhealthy").first.hover()
 
 
+async def server_then(stage: Stage) -> None:
+    """The hour of an outage long ago."""
+    await server(stage)
+    await stage.tab.locator(".log .when").last.click()
+    await stage.tab.get_by_text("Latency from").wait_for(state="attached")
+
+
 async def server_down(stage: Stage) -> None:
     """One that is down, and snoozed."""
     await stage.five()
@@ -288,6 +295,7 @@ SCENES: Sequence[Scene] = (
     remove,
     server,
     server_check,
+    server_then,
     server_down,
     server_new,
     nowhere,

@@ -12,7 +12,7 @@ import orjson
 
 from codewalk.errors import RequestFailed, StorageError
 from codewalk.health.history import RECENT, Batch, Change, Kept
-from codewalk.health.period import Period
+from codewalk.health.period import Period, Window
 from codewalk.health.status import HealthStatus, Reason
 from codewalk.health.tape import SIZE, unpack
 from codewalk.opencode.answer import Answer
@@ -270,7 +270,9 @@ class FakeShelf:
             both = self.packed.get(noted.server_id, b"") + noted.checks
             self.packed[noted.server_id] = both[-RECENT * SIZE :]
 
-    async def load(self, server_id: str, since: datetime) -> Kept:
+    async def load(
+        self, server_id: str, since: datetime, *, by_minute: Window | None = None
+    ) -> Kept:
         return Kept(
             periods=[p for i, p in self.periods if i == server_id and p.begins >= since],
             transitions=[t for i, t in self.changes if i == server_id and t.at >= since],

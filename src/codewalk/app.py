@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from codewalk.drafts import Drafts
 from codewalk.events import Event, Kind
-from codewalk.health.history import Check, History, begin
+from codewalk.health.history import Check, History, window
 from codewalk.health.schedule import Lateness
 from codewalk.health.status import HealthStatus, State
 from codewalk.health.tally import ServerTally
@@ -217,14 +217,31 @@ class App:
         left = {profile.id: profile for profile in self._registry.roster.profiles}
         return [self._server(left[server_id]) for server_id in ids if server_id in left]
 
-    async def history(self, ref: str, *, since: datetime | None = None) -> History:
-        """A server's uptime, transitions, counts and last checks, of a day unless `since` is given.
+    async def history(
+        self,
+        ref: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by_minute: bool = True,
+    ) -> History:
+        """A server's uptime, transitions, counts and last checks, of a day unless `since` is given,
+        and up to now unless `until` is.
 
-        30 days are kept. Raises `InvalidValue` for a `since` that lies ahead or has no time zone.
+        30 days are kept, by the minute; without `by_minute` what is older than a day is told by the
+        hour, in a twentieth of the time. Raises `InvalidValue` for a `since` that lies ahead, an
+        `until` that isn't after it and either without a time zone, and `StorageError`.
         """
         profile, now = self._find(ref), _now()
-        status = self._monitor.status(profile.id)
-        return await self._recorder.history(profile.id, status, since=begin(since, now), now=now)
+        first, last = window(since, until, now)
+        return await self._recorder.history(
+            profile.id,
+            self._monitor.status(profile.id),
+            since=first,
+            now=now,
+            until=last,
+            by_minute=by_minute,
+        )
 
     def recent_checks(self, server_id: str) -> list[Check]:
         """The last checks of a server that a running app knows of, oldest first."""

@@ -11,6 +11,8 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from codewalk.health.period import DAY, HOUR
 from codewalk.health.status import Reason, State
+from codewalk.storage.database import open_database
+from codewalk.storage.history import HistoryStore
 from codewalk.view import Server
 from tests.browser.parts import CLOSED, SOON, button, row
 from tests.browser.tabs import opened
@@ -33,6 +35,14 @@ async def list_box(web: Running, tab: Page, *, span: timedelta = 30 * DAY) -> Se
     live_through(web.app, server.id, span=span)
     await tab.goto(f"{web.url}/servers")
     return server
+
+
+async def pack(web: Running) -> None:
+    """Has what is older than a day packed in the store, as it will be in time."""
+    await web.app.parts.recorder.save(whole=True)
+    async with open_database(web.app.parts.settings) as database:
+        store = HistoryStore(database)
+        assert await store.tidy("", datetime.now(UTC))
 
 
 def tip(cells: Locator) -> Locator:
@@ -144,6 +154,33 @@ async def test_the_chart_has_ranges_and_reads_on_a_phone(chromium: Browser, tmp_
         await tab.go_back()
         await expect(chart).to_have_accessible_name("Latency in the last 30 days")
         assert tab.url.endswith("?range=30d")
+
+
+@pytest.mark.parametrize("script", [True, False])
+async def test_an_outage_of_long_ago_is_seen_by_the_minute(
+    chromium: Browser, tmp_path: Path, script: bool
+) -> None:
+    async with opened(chromium, tmp_path, java_script_enabled=script) as (web, tab):
+        server = await list_box(web, tab)
+        await pack(web)
+        await tab.goto(f"{web.url}/servers/{server.id}")
+        changes = tab.get_by_role("list", name="Changes").get_by_role("listitem")
+        await changes.filter(has_text="unhealthy").last.get_by_role("link").click()
+        chart = tab.get_by_role("img", name="Latency from")
+        await expect(chart).to_be_in_viewport()
+        await expect(tab.locator(".plot .down")).to_be_visible()
+        title = await chart.locator("title").text_content()
+        await tab.get_by_role("link", name="Earlier").click()
+        await expect(tab.locator(".plot .down")).to_have_count(0)
+        await tab.get_by_role("link", name="Later").click()
+        await expect(tab.locator(".plot .down")).to_be_visible()
+        assert await chart.locator("title").text_content() == title
+        await tab.get_by_role("link", name="Last 24 h").click()
+        await expect(chart).to_be_visible()  # the day around it
+        await tab.go_back()
+        await expect(tab.get_by_role("link", name="Last 1 h")).to_have_attribute(
+            "aria-current", "true"
+        )
 
 
 async def test_an_open_page_follows_what_happens(chromium: Browser, tmp_path: Path) -> None:

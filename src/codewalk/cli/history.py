@@ -12,7 +12,7 @@ from codewalk.cli.options import Group, Json, Ref
 from codewalk.cli.output import answer, harmless
 from codewalk.cli.people import STYLES, ago, columns, facts, health_word, length, state_word
 from codewalk.cli.running import run
-from codewalk.health.history import parse_since
+from codewalk.health.history import parse_moment, parse_since
 from codewalk.health.period import Period
 from codewalk.health.status import State
 
@@ -46,19 +46,25 @@ def _history(
             "--since", metavar="WHEN", help="Where to begin: 24h, 7d or a time (RFC 3339)."
         ),
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="WHEN", help="Where to end, said in the same way."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show a server's uptime, last checks and changes of state."""
-    start = None if since is None else parse_since(since, datetime.now(UTC))
+    now = datetime.now(UTC)
+    first = None if since is None else parse_since(since, now)
+    last = None if until is None else parse_moment(until, now)
 
     async def work(app: "App") -> "tuple[Server, History]":
-        return app.server(ref), await app.history(ref, since=start)
+        return app.server(ref), await app.history(ref, since=first, until=last)
 
     server, history = run(work, as_json=as_json)
-    answer(history.to_json(), as_json=as_json, people=lambda: history_view(server, history))
+    answer(history.to_json(), as_json=as_json, people=lambda: history_view(server, history, now))
 
 
-def history_view(server: "Server", history: "History") -> "RenderableType":
+def history_view(server: "Server", history: "History", now: datetime) -> "RenderableType":
     """The figures, the bar of the last checks, and below them the transitions."""
     from rich.console import Group as Stack
     from rich.text import Text
@@ -68,11 +74,16 @@ def history_view(server: "Server", history: "History") -> "RenderableType":
         ("name", Text(harmless(server.name), style="bold")),
         ("health", Text(health_word(health), style=STYLES[health.state])),
         ("uptime", Text(", ".join(map(_uptime, history.uptimes)))),
-        (f"since {ago(history.since, history.until)}", Text(_total(history.periods))),
+        (_when(history, now), Text(_total(history.periods))),
         ("last checks", check_bar(history.checks)),
         ("", Text(_legend(history.checks), style="dim")),
     )
-    return Stack(figures, Text(), _log(history))
+    return Stack(figures, Text(), _log(history, now))
+
+
+def _when(history: "History", now: datetime) -> str:
+    begun = ago(history.since, now)
+    return f"since {begun}" if history.until >= now else f"{begun} to {ago(history.until, now)}"
 
 
 def check_bar(checks: "Sequence[Check]") -> "Text":
@@ -131,7 +142,7 @@ def _total(periods: "Sequence[Period]") -> str:
     return ", ".join(told)
 
 
-def _log(history: "History") -> "Table | Text":
+def _log(history: "History", now: datetime) -> "Table | Text":
     from rich.text import Text
 
     if not history.transitions:
@@ -140,9 +151,9 @@ def _log(history: "History") -> "Table | Text":
     # The one to wrap where the terminal is narrow.
     table.columns[-1].no_wrap = False
     for change, lasted in zip(history.transitions, history.lasted(), strict=True):
-        duration = history.until - change.at if lasted is None else lasted
+        duration = now - change.at if lasted is None else lasted
         table.add_row(
-            Text(ago(change.at, history.until), style="dim"),
+            Text(ago(change.at, now), style="dim"),
             Text(state_word(change.after, change.reason), style=STYLES[change.after]),
             Text(length(duration) or "under 1 s"),
             Text(harmless(change.version or "")),

@@ -11,7 +11,17 @@ from itertools import pairwise
 from typing import Any, Final
 
 from codewalk.errors import InvalidValue
-from codewalk.health.period import DAY, KEPT, Period, Uptime, added_up, rounded, uptime
+from codewalk.health.period import (
+    DAY,
+    KEPT,
+    Period,
+    Uptime,
+    Window,
+    added_up,
+    in_minutes,
+    rounded,
+    uptime,
+)
 from codewalk.health.status import HealthStatus, Reason, State, rfc3339
 
 RECENT: Final = 60
@@ -158,15 +168,20 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kept:
-    """What is kept of one server, in the store or on its way there; in any order."""
+    """What is kept of one server, in the store or on its way there; in any order.
+
+    `old_minutes` tell by the minute, where they were asked for, what `periods` have by the hour.
+    """
 
     periods: Sequence[Period] = ()
+    old_minutes: Sequence[Period] = ()
     transitions: Sequence[Transition] = ()
     checks: Sequence[Check] = ()
 
     def plus(self, other: "Kept") -> "Kept":
         return Kept(
             periods=(*self.periods, *other.periods),
+            old_minutes=(*self.old_minutes, *other.old_minutes),
             transitions=(*self.transitions, *other.transitions),
             checks=(*self.checks, *other.checks),
         )
@@ -174,11 +189,12 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """A server's history from `since` to `until`.
+    """A server's history from `since` to `until`, which is now or earlier.
 
     `transitions` are newest first, and `more` tells that there are older ones. `periods` are oldest
-    first: the minutes of the last day, the hours of the time before. `checks`, the last ones and
-    oldest first, and `uptimes`, of 24 hours, 7 and 30 days, are the same whatever `since` is.
+    first: minutes, or hours where no more is known or was asked for. `checks`, the last ones and
+    oldest first, and `uptimes`, of 24 hours, 7 and 30 days, are those of now whatever is asked for.
+    `next_change` is when the state of `until` ended; None while it lasts.
     """
 
     server_id: str
@@ -189,13 +205,16 @@ class History:
     more: bool
     periods: Sequence[Period]
     checks: Sequence[Check]
+    next_change: datetime | None = None
 
     def lasted(self) -> list[timedelta | None]:
         """How long each transition's new state lasted; None for one that still does."""
+        if not self.transitions:
+            return []
         starts = [transition.at for transition in self.transitions]
+        last = self.next_change - starts[0] if self.next_change else None
         # Newest first: each ends where the one before it in the list begins.
-        ended = [later - earlier for later, earlier in pairwise(starts)]
-        return [None, *ended] if starts else []
+        return [last, *(later - earlier for later, earlier in pairwise(starts))]
 
     def to_json(self) -> dict[str, Any]:
         """The answer of `server history --json` and of the API."""
@@ -214,61 +233,98 @@ class History:
 
 
 def history(
-    server_id: str, kept: Kept, status: HealthStatus, *, since: datetime, now: datetime
+    server_id: str,
+    kept: Kept,
+    status: HealthStatus,
+    *,
+    since: datetime,
+    now: datetime,
+    until: datetime | None = None,
 ) -> History:
     """What is told of a server, from what is kept of it and its status as of `now`.
 
     What lies ahead, written while a clock was wrong, isn't told.
     """
     periods = [period for period in added_up(kept.periods) if period.begins <= now]
+    finest = in_minutes(periods, kept.old_minutes) if kept.old_minutes else periods
     log = sorted((t for t in kept.transitions if t.at <= now), key=lambda t: t.at)
-    log = [t for t in up_to_now(settled(log), status) if t.at >= since]
+    log = up_to_now(settled(log), status)
+    last = now if until is None else until
+    told = [t for t in log if since <= t.at <= last]
     once = dict.fromkeys(c for c in kept.checks if c.at <= now)
     checks = sorted(once, key=lambda c: c.at)
     return History(
         server_id=server_id,
         since=since,
-        until=now,
+        until=last,
         uptimes=tuple(uptime(periods, window, now) for window in WINDOWS),
-        transitions=log[::-1][:MOST_TRANSITIONS],
-        more=len(log) > MOST_TRANSITIONS,
-        periods=[period for period in periods if period.ends > since],
+        transitions=told[::-1][:MOST_TRANSITIONS],
+        more=len(told) > MOST_TRANSITIONS,
+        periods=[period for period in finest if period.ends > since and period.begins <= last],
         checks=checks[-RECENT:],
+        next_change=next((t.at for t in log if t.at > last), None),
     )
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """The moment that `24h`, `7d`, `30m` or an RFC 3339 time means.
+    """The moment that `24h`, `7d`, `30m` or an RFC 3339 time means, as a history may begin then.
 
     Raises `InvalidValue` for anything else, and for what lies ahead.
     """
+    return begin(parse_moment(text, now), now)
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """The moment that `24h`, `7d`, `30m` ago or an RFC 3339 time means.
+
+    Raises `InvalidValue` for anything else.
+    """
     if span := _SPAN.fullmatch(text):
-        return begin(now - int(span[1]) * _UNITS[span[2]], now)
+        return now - int(span[1]) * _UNITS[span[2]]
     try:
         # Python alone would take a day without an hour, or a time that is nobody's.
         if _MOMENT.fullmatch(text):
-            return begin(datetime.fromisoformat(text.upper()), now)
+            return datetime.fromisoformat(text.upper())
     except ValueError:
         pass
     shown = text if len(text) <= 40 else f"{text[:40]}…"
     raise InvalidValue(
-        f"{shown!r} says no time to begin at; give a span as `24h` or `7d`, "
+        f"{shown!r} says no time; give a span as `24h` or `7d`, "
         "or a moment as `2026-02-09T20:51:50Z`.",
         value=text,
     )
 
 
-def begin(since: datetime | None, now: datetime) -> datetime:
-    """Where a history begins that shall begin at `since`: a day ago without, 30 days ago at most.
+def window(since: datetime | None, until: datetime | None, now: datetime) -> Window:
+    """Which part of a history is meant: up to now and of a day, where not said otherwise.
+
+    Raises `InvalidValue` as `begin` does, and for an `until` without a time zone or that isn't
+    after the begin.
+    """
+    last = now if until is None else min(_zoned(until), now)
+    first = begin(last - DAY if since is None else since, now)
+    if last <= first:
+        raise InvalidValue(
+            f"A history that begins at {first:%Y-%m-%d %H:%M:%S} UTC can't end at {until}; give a "
+            "later end, or an earlier begin. 30 days are kept.",
+            value=str(until),
+        )
+    return first, last.astimezone(UTC)
+
+
+def begin(since: datetime, now: datetime) -> datetime:
+    """Where a history begins that shall begin at `since`: 30 days ago at most.
 
     Raises `InvalidValue` for what lies ahead or has no time zone.
     """
-    if since is None:
-        return now - DAY
-    if since.tzinfo is None:
-        raise InvalidValue(f"{since} needs its time zone, as {since}Z.", value=str(since))
-    if since > now:
+    if _zoned(since) > now:
         raise InvalidValue(
             f"{since} lies ahead; a history begins in the past, as 24 hours ago.", value=str(since)
         )
     return max(since, now - KEPT).astimezone(UTC)
+
+
+def _zoned(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise InvalidValue(f"{moment} needs its time zone, as {moment}Z.", value=str(moment))
+    return moment

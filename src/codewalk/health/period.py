@@ -26,8 +26,7 @@ KEPT: Final = timedelta(days=30)
 """How long anything is kept."""
 
 MINUTES_KEPT: Final = DAY
-"""How long each minute is kept by itself; older ones are added up to hours."""
-
+"""How long each minute is kept by itself; older ones are added up to hours, and packed."""
 
 MOST_LATENCIES: Final = 600
 """Latencies of one minute that count, the first ones: ten a second."""
@@ -36,6 +35,9 @@ _UP: Final = State.HEALTHY  # looked up once, as in the recorder
 _DOWN: Final = State.UNHEALTHY
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Window = tuple[datetime, datetime]
+"""From when, until when."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,6 +162,14 @@ def added_up(periods: Iterable[Period]) -> list[Period]:
         key = period.begins, period.span
         found[key] = found[key].plus(period) if key in found else period
     return [found[key] for key in sorted(found)]
+
+
+def in_minutes(periods: Iterable[Period], minutes: Iterable[Period]) -> list[Period]:
+    """Oldest first: `minutes` in place of the hours that they are of, and all other periods."""
+    finer = list(minutes)
+    hours = {minute.begins.replace(minute=0) for minute in finer}
+    rest = (p for p in periods if p.span != HOUR or p.begins not in hours)
+    return added_up([*finer, *rest])
 
 
 def in_steps(periods: Iterable[Period], step: timedelta) -> list[Period]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Protocol, Self, TypeVar
 from uuid import uuid4
 from zlib import crc32
@@ -27,7 +28,7 @@ from codewalk.health.history import (
     history,
     transitions,
 )
-from codewalk.health.period import EPOCH, KEPT, MINUTE, Minute
+from codewalk.health.period import EPOCH, KEPT, MINUTE, Minute, Window
 from codewalk.health.status import CheckResult, HealthStatus, Reason, State
 from codewalk.health.tape import Tape
 
@@ -65,7 +66,9 @@ class Shelf(Protocol):
     """Where history outlives the process. All methods raise `StorageError`."""
 
     async def save(self, batch: Batch) -> None: ...
-    async def load(self, server_id: str, since: datetime) -> Kept: ...
+    async def load(
+        self, server_id: str, since: datetime, *, by_minute: Window | None = None
+    ) -> Kept: ...
     async def load_checks(self) -> Mapping[str, bytes]: ...
     async def tidy(self, after: str, now: datetime) -> str: ...
 
@@ -180,13 +183,26 @@ class Recorder:
         self._kept = frozenset(server_ids)
 
     async def history(
-        self, server_id: str, status: HealthStatus, *, since: datetime, now: datetime
+        self,
+        server_id: str,
+        status: HealthStatus,
+        *,
+        since: datetime,
+        now: datetime,
+        until: datetime | None = None,
+        by_minute: bool = True,
     ) -> History:
-        """A server's history up to `now`, where its status is `status`. Raises `StorageError`."""
+        """A server's history from `since` to `until`, or up to `now`, where its status is `status`.
+
+        Without `by_minute`, by the hour what is older than a day. Raises `StorageError`.
+        """
+        window = (since, until or now) if by_minute else None
         async with self._turn:
-            kept = await self._shelf.load(server_id, now - KEPT)
+            kept = await self._shelf.load(server_id, now - KEPT, by_minute=window)
             kept = kept.plus(self._unwritten(server_id))
-        return history(server_id, kept, status, since=since, now=now)
+        tell = partial(history, server_id, kept, status, since=since, now=now, until=until)
+        # A month has 43,200 of them.
+        return await asyncio.to_thread(tell) if kept.old_minutes else tell()
 
     async def save(self, *, whole: bool = False) -> bool:
         """Writes the changes, and the minutes whose turn has come, or with `whole` all of them.

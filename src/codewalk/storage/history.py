@@ -7,20 +7,21 @@ import asyncio
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from codewalk.health.history import MOST_TRANSITIONS, Batch, Kept, Transition
-from codewalk.health.period import HOUR, KEPT, MINUTE, MINUTES_KEPT, Period
+from codewalk.health.period import HOUR, KEPT, MINUTES_KEPT, Period, Window, in_steps
 from codewalk.health.status import Reason, State
 from codewalk.health.tape import unpack
 from codewalk.storage import history_sql as sql
+from codewalk.storage import minutes
 from codewalk.storage.database import Database
 from codewalk.storage.health import storable
+from codewalk.storage.minutes import period_of, unpacked
 from codewalk.storage.tables import (
     from_micros,
     health_periods,
@@ -31,8 +32,6 @@ from codewalk.storage.tables import (
 
 LOADED: Final = 5 * MOST_TRANSITIONS
 """Transitions that are read; some may be told by several processes."""
-
-_SPANS: Final = MappingProxyType({span // timedelta(seconds=1): span for span in (MINUTE, HOUR)})
 
 Row = list[str | int | None]
 
@@ -45,7 +44,6 @@ class HistoryStore:
         self._insert_periods = sql.insert_periods(sqlite=database.is_sqlite)
         self._insert_transitions = sql.insert_transitions(sqlite=database.is_sqlite)
         self._append_checks = sql.append_checks(sqlite=database.is_sqlite)
-        self._roll_up = sql.roll_up(sqlite=database.is_sqlite)
 
     async def save(self, batch: Batch) -> None:
         """Adds all of it, or nothing; passes over servers that are gone."""
@@ -61,8 +59,13 @@ class HistoryStore:
 
         await self._database.write(save, durable=False)
 
-    async def load(self, server_id: str, since: datetime) -> Kept:
-        """What is kept of one server from `since` on, and its last checks."""
+    async def load(
+        self, server_id: str, since: datetime, *, by_minute: Window | None = None
+    ) -> Kept:
+        """What is kept of one server from `since` on, and its last checks.
+
+        With `by_minute`, what is older than a day by the minute, too, where it lies in that time.
+        """
         start = to_micros(since)
         p, t, r = health_periods.c, health_transitions.c, health_recent.c
         periods = select(health_periods).where(p.server_id == server_id, p.begins_at >= start)
@@ -73,12 +76,14 @@ class HistoryStore:
             .limit(LOADED)
         )
         recent = select(r.checks).where(r.server_id == server_id)
+        packed = minutes.packed(server_id, *by_minute) if by_minute else None
 
         def load(connection: Connection) -> Callable[[], Kept]:
             rows = connection.execute(periods).all()
             changed = connection.execute(changes).all()
             checks = connection.scalar(recent)
-            return lambda: _kept(rows, changed, checks)
+            hours = () if packed is None else connection.execute(packed).all()
+            return lambda: _kept(rows, hours, changed, checks)
 
         make = await self._database.read(load)
         # Thousands of values; PostgreSQL's rows come on the event loop, which has better to do.
@@ -90,12 +95,13 @@ class HistoryStore:
         return {row.server_id: b64decode(row.checks) for row in rows}
 
     async def tidy(self, after: str, now: datetime) -> str:
-        """Adds old minutes up to hours and drops what is too old, for the next few servers.
+        """Adds old minutes up to hours, packs them, and drops what is too old, for the next few
+        servers.
 
         Those are the ones whose ids follow `after`; the last of them is returned, to go on from, or
         an empty text where there are no more.
         """
-        minutes = to_micros(now - MINUTES_KEPT) // sql.HOUR_US * sql.HOUR_US
+        before = to_micros(now - MINUTES_KEPT) // sql.HOUR_US * sql.HOUR_US
         oldest = to_micros(now - KEPT)
 
         def tidy(connection: Connection) -> str:
@@ -105,8 +111,14 @@ class HistoryStore:
             if not ids:
                 return ""
             these = {"after": after, "last": ids[-1]}
-            for statement in self._roll_up:
-                connection.execute(statement, {**these, "before": minutes})
+            if old := minutes.take_old(connection, these, before):
+                hours = [
+                    _row(owner, hour)
+                    for (owner, _), found in old.items()
+                    for hour in in_steps(found, HOUR)
+                ]
+                connection.execute(self._insert_periods, {"rows": json.dumps(hours)})
+                minutes.keep_packed(connection, these, old)
             for statement in sql.DROP_OLD:
                 connection.execute(statement, {**these, "before": oldest})
             return str(ids[-1])
@@ -121,21 +133,22 @@ def _period_rows(batch: Batch) -> list[Row]:
         if period := noted.period:
             key = noted.server_id, period.begins, period.span
             found[key] = found[key].plus(period) if key in found else period
+    return [_row(server_id, period) for (server_id, *_), period in found.items()]
+
+
+def _row(server_id: str, period: Period) -> Row:
     return [
-        [
-            server_id,
-            period.span // timedelta(seconds=1),
-            to_micros(period.begins),
-            period.checks,
-            period.failures,
-            period.answers,
-            period.up_ms,
-            period.down_ms,
-            period.latency_min_us,
-            period.latency_sum_us,
-            period.latency_p95_sum_us,
-        ]
-        for (server_id, *_), period in found.items()
+        server_id,
+        period.span // timedelta(seconds=1),
+        to_micros(period.begins),
+        period.checks,
+        period.failures,
+        period.answers,
+        period.up_ms,
+        period.down_ms,
+        period.latency_min_us,
+        period.latency_sum_us,
+        period.latency_p95_sum_us,
     ]
 
 
@@ -162,28 +175,14 @@ def _check_rows(batch: Batch) -> list[Row]:
     return [[server_id, b64encode(packed).decode()] for server_id, packed in found.items()]
 
 
-def _kept(periods: Sequence[Any], changes: Sequence[Any], checks: str | None) -> Kept:
+def _kept(
+    periods: Sequence[Any], packed: Sequence[Any], changes: Sequence[Any], checks: str | None
+) -> Kept:
     return Kept(
-        periods=[_period(row) for row in periods],
+        periods=[period_of(row) for row in periods],
+        old_minutes=unpacked(packed),
         transitions=list(filter(None, map(_transition, changes))),
         checks=unpack(b64decode(checks or "")),
-    )
-
-
-def _period(row: Any) -> Period:
-    # Taken apart at once and made without detours: a history has two thousand of them.
-    _, span_s, begins_at, checks, failures, answers, up, down, lowest, total, p95_total = row
-    return Period(
-        begins=datetime.fromtimestamp(begins_at // 1_000_000, UTC),
-        span=_SPANS.get(span_s) or timedelta(seconds=span_s),
-        checks=checks,
-        failures=failures,
-        answers=answers,
-        up_ms=up,
-        down_ms=down,
-        latency_min_us=lowest,
-        latency_sum_us=total,
-        latency_p95_sum_us=p95_total,
     )
 
 

@@ -3,13 +3,9 @@
 Rows are added by the thousand, so they travel as one JSON text: see `codewalk.storage.health`.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import (
-    BigInteger,
-    Executable,
-    String,
     Table,
     TextClause,
     bindparam,
@@ -20,12 +16,18 @@ from sqlalchemy import (
 )
 
 from codewalk.health.history import RECENT
-from codewalk.health.period import HOUR, MINUTE
+from codewalk.health.period import HOUR
 from codewalk.health.tape import SIZE
-from codewalk.storage.tables import health_periods, health_recent, health_transitions, servers
+from codewalk.storage.tables import (
+    health_minutes,
+    health_periods,
+    health_recent,
+    health_transitions,
+    servers,
+)
 
-AT_ONCE: Final = 25
-"""Servers that are tidied in one transaction: a day of their minutes, 36,000 rows, at the most."""
+AT_ONCE: Final = 10
+"""Servers that are tidied in one transaction: a day of their minutes, 14,400 rows, at the most."""
 
 HOUR_US: Final = HOUR.seconds * 1_000_000
 
@@ -103,60 +105,23 @@ NEXT: Final = (
     .with_for_update(read=True, key_share=True)
 )
 
-_THESE: Final = select(servers.c.id).where(
+THESE: Final = select(servers.c.id).where(
     servers.c.id > bindparam("after"), servers.c.id <= bindparam("last")
 )
+"""The servers from `:after` to `:last`."""
 
-
-def roll_up(*, sqlite: bool) -> Sequence[Executable]:
-    """Adds the minutes before `:before` up to hours, for the servers from `:after` to `:last`."""
-    these = f"""
-        servers.id > :after AND servers.id <= :last AND p.server_id = servers.id
-        AND p.span_s = {MINUTE.seconds} AND p.begins_at < :before
-    """
-    if sqlite:
-        # The cross join has it go from the servers to their minutes, by the primary key.
-        statement = _sum_of("", f"servers CROSS JOIN health_periods AS p WHERE {these}")
-        return (statement, _DROP_MINUTES)
-    # At once: what another process adds between two statements would be dropped uncounted.
-    taken = f"DELETE FROM health_periods AS p USING servers WHERE {these} RETURNING p.*"  # noqa: S608 - as below
-    return (_sum_of(f"WITH p AS ({taken})", "p"),)
-
-
-def _sum_of(first: str, source: str) -> TextClause:
-    hour = f"p.begins_at - p.begins_at % {HOUR_US}"
-    return text(
-        f"""
-        {first}
-        INSERT INTO health_periods ({", ".join(c.name for c in health_periods.columns)})
-        SELECT p.server_id, {HOUR.seconds}, {hour},
-            SUM(p.checks), SUM(p.failures), SUM(p.answers), SUM(p.up_ms), SUM(p.down_ms),
-            MIN(p.latency_min_us), SUM(p.latency_sum_us), SUM(p.latency_p95_sum_us)
-        FROM {source}
-        GROUP BY p.server_id, {hour}
-        {_ADD_UP}
-        """  # noqa: S608 - made of this module's and the tables' names alone
-    ).bindparams(
-        bindparam("after", type_=String),
-        bindparam("last", type_=String),
-        bindparam("before", type_=BigInteger),
-    )
-
-
-_DROP_MINUTES: Final = delete(health_periods).where(
-    health_periods.c.server_id.in_(_THESE),
-    health_periods.c.span_s == MINUTE.seconds,
-    health_periods.c.begins_at < bindparam("before"),
-)
 
 DROP_OLD: Final = (
     delete(health_periods).where(
-        health_periods.c.server_id.in_(_THESE),
+        health_periods.c.server_id.in_(THESE),
         health_periods.c.span_s == HOUR.seconds,
         health_periods.c.begins_at < bindparam("before"),
     ),
+    delete(health_minutes).where(
+        health_minutes.c.server_id.in_(THESE), health_minutes.c.begins_at < bindparam("before")
+    ),
     delete(health_transitions).where(
-        health_transitions.c.server_id.in_(_THESE),
+        health_transitions.c.server_id.in_(THESE),
         health_transitions.c.changed_at < bindparam("before"),
     ),
 )

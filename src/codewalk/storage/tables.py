@@ -21,7 +21,7 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION: Final = "0005"
+SCHEMA_VERSION: Final = "0006"
 """The newest migration's name. A store that says so needs no migration, and no Alembic import."""
 
 ACTIVE: Final = "active_server_id"
@@ -115,6 +115,16 @@ health_periods: Final = Table(
     Column("latency_min_us", BigInteger),
     Column("latency_sum_us", BigInteger, nullable=False),
     Column("latency_p95_sum_us", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+health_minutes: Final = Table(
+    "health_minutes",
+    METADATA,
+    Column("server_id", ForeignKey("servers.id", ondelete="CASCADE"), primary_key=True),
+    # The hour's; its minutes as `health.packing` packs them.
+    Column("begins_at", BigInteger, primary_key=True),
+    Column("packed", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 

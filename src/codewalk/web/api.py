@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 import codewalk
 from codewalk.errors import NoActiveServer
-from codewalk.health.history import History, parse_since
+from codewalk.health.history import History, parse_moment, parse_since
 from codewalk.web import live
 from codewalk.web.deps import Core, Events, ServerId, Streams, exactly
 from codewalk.web.requests import (
@@ -107,9 +107,11 @@ async def check_server(app: Core, server_id: ServerId) -> Any:
 async def show_history(
     app: Core, server_id: ServerId, query: Annotated[HistoryQuery, Query()]
 ) -> Any:
-    """A server's uptime, transitions, counts by the minute or hour, and last checks."""
-    since = None if query.since is None else parse_since(query.since, datetime.now(UTC))
-    history = await app.history(exactly(app, server_id).id, since=since)
+    """A server's uptime, transitions, counts by the minute, and last checks."""
+    now = datetime.now(UTC)
+    since = None if query.since is None else parse_since(query.since, now)
+    until = None if query.until is None else parse_moment(query.until, now)
+    history = await app.history(exactly(app, server_id).id, since=since, until=until)
     # Thousands of lines, made where nobody waits for them.
     return await asyncio.to_thread(_written, history)
 

@@ -5,10 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query
 from fastapi.responses import HTMLResponse, Response
+from pydantic import AwareDatetime
 
 from codewalk.web.answers import Answering, page_of, parts
 from codewalk.web.deps import Core, ServerId, Views, exactly
-from codewalk.web.past import Look, Range, take_past
+from codewalk.web.look import Look, Range
+from codewalk.web.past import take_past
 from codewalk.web.shown import take_frame
 from codewalk.web.snoozing import Nap, asleep_until
 
@@ -20,8 +22,9 @@ router = APIRouter(
 def _look(
     range: Annotated[Range, Query()] = Range.DAY,  # noqa: A002 - as the address has it
     page: Annotated[int, Query(ge=1, le=1000)] = 1,
+    until: Annotated[AwareDatetime | None, Query()] = None,
 ) -> Look:
-    return Look(range=range, page=page)
+    return Look(range=range, page=page, until=until)
 
 
 Looking = Annotated[Look, Depends(_look)]

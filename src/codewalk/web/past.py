@@ -1,20 +1,18 @@
 """How a server has been, as its page shows it: uptime, latency as lines, and the log, as values."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import reduce
-from types import MappingProxyType
 from typing import Final
-from urllib.parse import urlencode
 
 from codewalk.app import App
 from codewalk.health.chart import LatencyChart, latency_chart
 from codewalk.health.history import History, Transition
-from codewalk.health.period import DAY, HOUR, KEPT, MINUTE, Period, Uptime, in_steps
+from codewalk.health.period import KEPT, Period, Uptime, in_steps
 from codewalk.view import Server
+from codewalk.web.look import Look
 from codewalk.web.words import duration, milliseconds, moment
 
 LINES: Final = 25
@@ -23,58 +21,6 @@ LINES: Final = 25
 WIDTH: Final = 600
 HEIGHT: Final = 160
 """The box that the lines are drawn in; the page stretches it."""
-
-
-class Range(StrEnum):
-    """How far back the chart goes."""
-
-    HOUR = "1h"
-    DAY = "24h"
-    WEEK = "7d"
-    MONTH = "30d"
-
-    @property
-    def span(self) -> timedelta:
-        return _RANGES[self][0]
-
-    @property
-    def step(self) -> timedelta:
-        """The time that one point of a line stands for: some 150 of them are as fine as it gets."""
-        return _RANGES[self][1]
-
-    @property
-    def words(self) -> str:
-        return _RANGES[self][2]
-
-    @property
-    def clock(self) -> str:
-        """How its axis tells a time, for `strftime`."""
-        return _RANGES[self][3]
-
-
-_RANGES: Final[Mapping[Range, tuple[timedelta, timedelta, str, str]]] = MappingProxyType(
-    {
-        Range.HOUR: (HOUR, MINUTE, "hour", "%H:%M"),
-        Range.DAY: (DAY, 10 * MINUTE, "24 hours", "%H:%M"),
-        Range.WEEK: (7 * DAY, HOUR, "7 days", "%a %H:%M"),
-        Range.MONTH: (30 * DAY, 4 * HOUR, "30 days", "%d %b"),
-    }
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
-    """What is asked for: how far back, and which page of the log, from 1."""
-
-    range: Range = Range.DAY
-    page: int = 1
-
-    def query(self, **changes: str | int) -> str:
-        """The query of an address that asks for this, with some of it changed."""
-        fields = {"range": self.range.value, "page": self.page} | changes
-        usual = {"range": Range.DAY.value, "page": 1}
-        given = {key: value for key, value in fields.items() if value != usual[key]}
-        return f"?{urlencode(given)}" if given else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +36,7 @@ class Line:
 class Past:
     """What a server's page shows beside its state.
 
+    The chart goes from `begins` to `ends`; `earlier` and `later` ask for the time before and after.
     `ticks` are the words at the quarters of the chart's time; `told` says in a sentence or two what
     the chart shows, None where it shows nothing. Of `lines`, the whole log, `shown` is one page;
     `more` tells that there are older ones than can be told.
@@ -97,13 +44,38 @@ class Past:
 
     server: Server
     look: Look
-    until: datetime
+    now: datetime
     uptimes: tuple[Uptime, ...]
     chart: LatencyChart
     ticks: Sequence[str]
     told: str | None
     lines: Sequence[Line]
     more: bool
+
+    @property
+    def begins(self) -> datetime:
+        return self.look.window(self.now)[0]
+
+    @property
+    def ends(self) -> datetime:
+        return self.look.window(self.now)[1]
+
+    @property
+    def last_tick(self) -> str:
+        """The word at the right edge of the chart."""
+        return f"{self.ends.astimezone():{self.look.range.clock}}" if self.look.until else "now"
+
+    @property
+    def earlier(self) -> Look | None:
+        return self.look.earlier(self.now)
+
+    @property
+    def later(self) -> Look | None:
+        return self.look.later(self.now)
+
+    def around(self, change: Transition) -> Look:
+        """What shows this change in the chart."""
+        return self.look.around(change.at, self.now)
 
     @property
     def first(self) -> int:
@@ -122,17 +94,25 @@ class Past:
 
 async def take_past(app: App, server_id: str, look: Look) -> Past:
     """How this server has been. Raises `ServerNotFound`, `StorageError`."""
-    history = await app.history(server_id, since=datetime.now(UTC) - KEPT)
-    return await asyncio.to_thread(draw, app.server(server_id), history, look)
+    now = datetime.now(UTC)
+    look = look.within(now)
+    history = await app.history(server_id, since=now - KEPT, by_minute=False)
+    periods = history.periods
+    if look.until:
+        since, until = look.window(now)
+        periods = (await app.history(server_id, since=since, until=until)).periods
+    return await asyncio.to_thread(draw, app.server(server_id), history, look, periods)
 
 
-def draw(server: Server, history: History, look: Look) -> Past:
-    """What a page shows of a history. Pure, and slow for an event loop: some hundredths of a second
-    for a month."""
-    until, since = history.until, history.until - look.range.span
-    periods = in_steps((p for p in history.periods if p.ends > since), look.range.step)
+def draw(server: Server, history: History, look: Look, periods: Sequence[Period]) -> Past:
+    """What a page shows of a history, and of the periods that are asked for. Pure, and slow for an
+    event loop: some hundredths of a second for a month."""
+    now = history.until
+    since, until = look.window(now)
+    found = (p for p in periods if p.ends > since and p.begins < until)
+    steps = in_steps(found, look.range.step)
     chart = latency_chart(
-        periods,
+        steps,
         since=since,
         until=until,
         width=WIDTH,
@@ -143,11 +123,11 @@ def draw(server: Server, history: History, look: Look) -> Past:
     return Past(
         server=server,
         look=look,
-        until=until,
+        now=now,
         uptimes=history.uptimes,
         chart=chart,
         ticks=[f"{at.astimezone():{look.range.clock}}" for at in quarters],
-        told=_told(periods, until),
+        told=_told(steps, now),
         lines=_lines(history),
         more=history.more,
     )

@@ -168,6 +168,9 @@ class HistoryQuery(BaseModel):
 
     since: str | None = Field(
         None,
-        description="Where to begin: `24h`, `7d` or a time (RFC 3339); 24 hours ago without it, "
-        "30 days ago at most.",
+        description="Where to begin: `24h`, `7d` or a time (RFC 3339); 24 hours before the end "
+        "without it, 30 days ago at most.",
+    )
+    until: str | None = Field(
+        None, description="Where to end, said in the same way; now without it."
     )

@@ -19,8 +19,9 @@ from codewalk.view import Server, in_switching_order
 from codewalk.web.files import ADDRESSES, TEMPLATES
 from codewalk.web.forms import ServerForm
 from codewalk.web.icons import LOGO, icon
+from codewalk.web.look import Range
 from codewalk.web.news import MORE, Told, more_told
-from codewalk.web.past import HEIGHT, WIDTH, Past, Range
+from codewalk.web.past import HEIGHT, WIDTH, Past
 from codewalk.web.problems import Problem
 from codewalk.web.shown import PAGE, Frame, Home, Notice
 from codewalk.web.theme import GROUNDS, Theme

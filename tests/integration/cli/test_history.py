@@ -70,8 +70,19 @@ async def test_where_to_begin_is_a_span_or_a_moment(
         refused = await codewalk("server", "history", "a", "--since", since, "--json")
         assert (refused.status, refused.error["code"]) == (1, "invalid_value")
         assert told in refused.error["message"]
+    whole = codewalk("server", "history", "a", "--until", "10d", "--json")
+    part = codewalk("server", "history", "a", "--since", "8d", "--until", "7d")
+    wrong = codewalk("server", "history", "a", "--since", "7d", "--until", "8d", "--json")
+    earlier, shown, refused = await asyncio.gather(whole, part, wrong)
+    begin, end = (datetime.fromisoformat(earlier.json[key]) for key in ("since", "until"))
+    assert end - begin == timedelta(days=1)
+    assert timedelta(days=10) <= datetime.now(UTC) - end < timedelta(days=10, minutes=1)
+    assert earlier.json["periods"] == []
+    assert "8 d ago to 7 d ago" in shown.out
+    assert (refused.status, refused.error["code"]) == (1, "invalid_value")
+    assert "give a later end, or an earlier begin" in refused.error["message"]
     plain = await codewalk("server", "history", "a", "--since", "soon")
-    assert plain.err.startswith("error: 'soon' says no time to begin at; give a span as `24h`")
+    assert plain.err.startswith("error: 'soon' says no time; give a span as `24h`")
 
 
 async def test_what_is_refused_leaves_no_trace(codewalk: CodeWalk) -> None:

@@ -8,13 +8,21 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from codewalk.health.history import RECENT, Batch, Check, Kept, Noted, Transition
+from codewalk.health.history import RECENT, Batch, Check, History, Kept, Noted, Transition
 from codewalk.health.period import DAY, EPOCH, HOUR, KEPT, MINUTE, Period, added_up
-from codewalk.health.status import Reason, State
+from codewalk.health.recorder import Recorder
+from codewalk.health.settings import DEFAULTS
+from codewalk.health.status import CheckResult, HealthStatus, Reason, State, advance
 from codewalk.health.tape import Tape
 from codewalk.servers.roster import Roster, add, remove
 from codewalk.storage.history_sql import AT_ONCE
-from codewalk.storage.tables import health_periods, health_recent, health_transitions, to_micros
+from codewalk.storage.tables import (
+    health_minutes,
+    health_periods,
+    health_recent,
+    health_transitions,
+    to_micros,
+)
 from tests.fakes import EPOCH as NOW
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import profile, unknown
@@ -60,6 +68,12 @@ async def load(stores: Stores, server: str, since: datetime = START - KEPT) -> K
     return await stores.history.load(server, since)
 
 
+async def load_minutes(stores: Stores, server: str, since: datetime = START) -> list[Period]:
+    """Those that are packed."""
+    kept = await stores.history.load(server, since, by_minute=(since, NOW + KEPT))
+    return added_up(kept.old_minutes)
+
+
 async def tidy(stores: Stores, now: datetime) -> int:
     """A whole round; the number of its steps."""
     after, steps = await stores.history.tidy("", now), 1
@@ -70,7 +84,8 @@ async def tidy(stores: Stores, now: datetime) -> int:
 
 async def test_a_new_store_has_no_history(stores: Stores) -> None:
     (server,) = await servers(stores)
-    assert await load(stores, server) == Kept(periods=[], transitions=[], checks=[])
+    everything = await load(stores, server)
+    assert everything == Kept(periods=[], old_minutes=[], transitions=[], checks=[])
     assert await stores.history.load_checks() == {}
     await stores.history.save(Batch())
 
@@ -179,6 +194,89 @@ async def test_both_databases_add_up_as_periods_do(stores: Stores) -> None:
     assert {part.span for part in found} == {MINUTE, HOUR}
 
 
+def as_packed(minute: Period) -> Period:
+    """A minute as it is told: to a tenth of a millisecond, and without the time that it was up."""
+    answers = minute.answers
+    mean, p95 = (
+        round(total / answers / 100) * 100 * answers if answers else 0
+        for total in (minute.latency_sum_us, minute.latency_p95_sum_us)
+    )
+    lowest = None if not answers else round((minute.latency_min_us or 0) / 100) * 100
+    return replace(
+        minute,
+        up_ms=0,
+        latency_min_us=lowest,
+        latency_sum_us=mean,
+        latency_p95_sum_us=p95,
+    )
+
+
+async def test_minutes_of_another_day_are_kept_beside_their_hours(stores: Stores) -> None:
+    a, b = await servers(stores, 2)
+    chance = random.Random(2)
+    parts = added_up(some_period(chance) for _ in range(300))
+    for owner in (a, b):
+        await stores.history.save(Batch(minutes=[noted(owner, part) for part in parts]))
+    assert await load_minutes(stores, a) == []
+    await tidy(stores, START + 2 * HOUR + DAY + 5 * MINUTE)
+    early = [as_packed(part) for part in parts if part.begins < START + 2 * HOUR]
+    assert await load_minutes(stores, a) == await load_minutes(stores, b) == early
+    # Whole hours: who asks for less takes what it wants of them.
+    later = await load_minutes(stores, a, START + HOUR + 59 * MINUTE)
+    assert later == [part for part in early if part.begins >= START + HOUR]
+
+
+async def test_minutes_that_come_late_are_packed_with_those_of_their_hour(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    now = START + DAY + HOUR
+    same = period(checks=2)
+    for begins in (START, START + MINUTE, START):
+        await stores.history.save(Batch(minutes=[noted(server, replace(same, begins=begins))]))
+        await tidy(stores, now)
+    assert await load_minutes(stores, server) == [
+        as_packed(period(checks=4)),
+        as_packed(replace(same, begins=START + MINUTE)),
+    ]
+
+
+async def test_minutes_that_a_store_has_damaged_leave_their_hour(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    await stores.history.save(Batch(minutes=[noted(server, period())]))
+    await tidy(stores, START + DAY + HOUR)
+    await stores.database.write(lambda c: c.execute(update(health_minutes).values(packed=b"x")))
+    assert await load_minutes(stores, server) == []
+    assert (await load(stores, server)).periods == [hour_of(period())]
+
+
+async def test_a_recorder_tells_each_minute_of_another_day(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    now, status = START + 3 * DAY, HealthStatus()
+    recorder = Recorder(stores.history, watch=False, now=lambda: now)
+    async with recorder:
+        for number in range(180):
+            result = CheckResult(reason=Reason.OK, latency_ms=1.0 + number % 7)
+            if number == 70:
+                result = CheckResult(reason=Reason.SERVER_ERROR)
+            at = START + number * MINUTE
+            after = advance(status, result, at, DEFAULTS)
+            recorder.record(server, status, status.as_of(at), after, result)
+            status = after
+    await tidy(stores, now)
+
+    async def told(since: datetime, *, by_minute: bool = True) -> History:
+        return await recorder.history(server, status, since=since, now=now, by_minute=by_minute)
+
+    history = await told(START)
+    assert [p.begins for p in history.periods] == [START + n * MINUTE for n in range(180)]
+    assert [p.failures for p in history.periods] == [int(n == 70) for n in range(180)]
+    assert history.periods[10].latency_mean_ms == 1.0 + 10 % 7
+    assert len((await told(START + 70 * MINUTE)).periods) == 110
+    by_hour = await told(START, by_minute=False)
+    assert [(p.span, p.checks) for p in by_hour.periods] == [(HOUR, 60)] * 3
+    assert history.uptimes == by_hour.uptimes
+    assert history.uptimes[1].percent is not None
+
+
 async def test_hours_that_are_there_already_are_added_to(stores: Stores) -> None:
     (server,) = await servers(stores)
     for _ in range(2):
@@ -228,17 +326,20 @@ async def test_a_removed_server_takes_its_history_along(stores: Stores) -> None:
         changes=[(a, change), (b, change)],
     )
     await stores.history.save(batch)
+    await tidy(stores, START + DAY + HOUR)
+    await stores.history.save(batch)
     roster = await stores.roster.load()
     await stores.roster.update(roster, lambda r: remove(r, a, unknown))
     # What was on its way for the removed one has nowhere to land; the other's does.
     await stores.history.save(batch)
-    for table in (health_periods, health_recent, health_transitions):
+    for table in (health_minutes, health_periods, health_recent, health_transitions):
         owners = select(table.c.server_id).distinct()
         assert await stores.database.read(lambda c, q=owners: c.scalars(q).all()) == [b]  # type: ignore[misc]
-    assert (await load(stores, b)).periods == [period(checks=12, up_ms=120_000)]
+    minute, hour = period(checks=12, up_ms=120_000), hour_of(period())
+    assert added_up((await load(stores, b)).periods) == [minute, hour]
 
 
-async def test_a_day_stays_in_minutes_and_thirty_days_stay_at_all(stores: Stores) -> None:
+async def test_thirty_days_stay_and_no_more(stores: Stores) -> None:
     (server,) = await servers(stores)
     now = START + KEPT + 30 * MINUTE
     minutes = [START - MINUTE, now - 2 * DAY, now - DAY - 31 * MINUTE, now - DAY, now - MINUTE]
@@ -262,6 +363,8 @@ async def test_a_day_stays_in_minutes_and_thirty_days_stay_at_all(stores: Stores
         (now - MINUTE, MINUTE),
     ]
     assert sorted(t.at for t in kept.transitions) == [now - KEPT, now]
+    packed = await load_minutes(stores, server, since=START - 2 * KEPT)
+    assert [p.begins for p in packed] == [now - 2 * DAY, now - DAY - 31 * MINUTE]
 
 
 async def test_a_round_of_tidying_goes_through_all_servers_in_steps(stores: Stores) -> None:
@@ -309,4 +412,6 @@ async def test_processes_that_save_tidy_and_remove_at_once_lose_nothing(
     for server in ids[:-1]:
         (hour,) = (await load(stores, server)).periods
         assert hour == hour_of(period(checks=60, up_ms=600_000))
+        minutes = await load_minutes(stores, server)
+        assert [minute.checks for minute in minutes] == [12] * 5
     assert (await load(stores, gone)).periods == []

@@ -90,6 +90,9 @@ async def test_a_servers_history_is_that_of_the_command(tmp_path: Path) -> None:
         assert found["uptime"]["last_24h"].keys() == {"percent", "known_s"}
         _, week = await web.call("GET", path, params={"since": "7d"})
         assert week["since"] < found["since"]
+        _, before = await web.call("GET", path, params={"since": "7d", "until": "24h"})
+        assert (before["transitions"], before["periods"]) == ([], [])
+        assert before["uptime"] == week["uptime"]
         _, later = await web.call("GET", path, params={"since": "0m"})
         assert later["transitions"] == []
         assert later["checks"] == found["checks"]
@@ -103,6 +106,8 @@ async def test_a_history_that_cannot_be_asked_for_says_why(tmp_path: Path) -> No
         assert "'soon'" in told["detail"]
         assert "24h" in told["detail"]
         await problem(web, "GET", f"{path}?since=2999-01-01T00:00:00Z", 422, "invalid_value")
+        told = await problem(web, "GET", f"{path}?since=1h&until=2h", 422, "invalid_value")
+        assert "give a later end" in told["detail"]
         await problem(web, "GET", f"{path}?from=24h", 422, "invalid_value")
         await problem(web, "GET", "/servers/nobody/history", 404, "server_not_found")
 

@@ -11,6 +11,8 @@ from tests.integration.web.running import Running, running
 from tests.integration.web.test_live import Parts, open_page
 from tests.mock_opencode import MockOpenCode
 
+LONG_AGO = "0001-01-01T00:00:00%2B14:00"
+
 
 async def part(web: Running, path: str) -> tuple[str, str | None]:
     """What htmx gets, and the address that it puts into the browser's history."""
@@ -39,11 +41,34 @@ async def test_a_server_has_a_page_that_works_without_script(tmp_path: Path) -> 
                 assert (answer.status, answer.url.path) == (200, path)
 
 
+async def test_another_time_is_looked_at_where_it_is_kept(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, check=False)
+        path = f"/servers/{server.id}"
+        browser = Browser(web)
+        # What lies ahead, and what is over, is what is next to it.
+        for until, told in (("2099-01-01T00:00:00Z", "the last hour"), (LONG_AGO, "that time")):
+            text = await browser.get(f"{path}?range=1h&until={until}")
+            assert browser.status == 200
+            assert f"Nothing is known of {told}." in text
+            assert f'href="{path}?range=1h&amp;until=' in text
+        text, _ = await part(web, f"{path}/past?range=1h&until={LONG_AGO}")
+        assert '<input type="hidden" name="until"' in text
+
+
 async def test_an_address_that_asks_for_nonsense_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
         browser = Browser(web)
-        for query in ("range=2h", "page=0", "page=x", "range="):
+        wrong = (
+            "range=2h",
+            "page=0",
+            "page=x",
+            "range=",
+            "until=then",
+            "until=2026-02-09T20:51:50",
+        )
+        for query in wrong:
             await browser.get(f"/servers/{server.id}?{query}")
             assert browser.status == 422, query
         assert "No server has the id" in await browser.get("/servers/gone")

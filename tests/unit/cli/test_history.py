@@ -60,9 +60,9 @@ def test_the_bar_reads_without_colour(checks: list[Check], bar: str) -> None:
 
 def test_the_bar_says_what_its_marks_mean() -> None:
     checks = [check(2.5), check(800), check(reason=Reason.TIMEOUT), check(reason=Reason.OFFLINE)]
-    text = drawn(history_view(server(), of(checks=checks)))
+    text = drawn(history_view(server(), of(checks=checks), NOW))
     assert "▁ 2.5 ms … █ 800.0 ms, ✗ failed, ? no network" in text
-    text = drawn(history_view(server(), of(checks=[check(2.5)])))
+    text = drawn(history_view(server(), of(checks=[check(2.5)]), NOW))
     assert "▁ 2.5 ms" in [line.strip() for line in text.splitlines()]
 
 
@@ -77,7 +77,7 @@ def test_the_log_tells_when_and_for_how_long() -> None:
         version="1.18.33",
     )
     back = replace(up, at=down.at + timedelta(milliseconds=400), before=State.UNHEALTHY)
-    lines = drawn(history_view(server(), of(up, down, back))).splitlines()[-3:]
+    lines = drawn(history_view(server(), of(up, down, back), NOW)).splitlines()[-3:]
     assert [" ".join(line.split()) for line in lines] == [
         "1 h ago ✓ healthy 1 h",
         "2 h ago ✗ unhealthy: refused under 1 s 1.18.33 Nothing listens.",
@@ -86,7 +86,7 @@ def test_the_log_tells_when_and_for_how_long() -> None:
 
 
 def test_the_figures_say_what_is_not_known() -> None:
-    text = drawn(history_view(server(), of()))
+    text = drawn(history_view(server(), of(), NOW))
     assert "not known in 24 h, not known in 7 d, not known in 30 d" in text
     assert "since 1 d ago" in text
     assert "no checks" in text
@@ -108,7 +108,7 @@ def test_the_figures_are_those_of_the_time_that_was_asked_for() -> None:
         )
         for hours in (1, 3, 30)
     ]
-    text = drawn(history_view(server(), of(periods=periods)))
+    text = drawn(history_view(server(), of(periods=periods), NOW))
     assert "4,000 checks, 2 failed, mean 2.0 ms, p95 3.0 ms" in text
     assert "99.9 % in 24 h, 99.9 % in 7 d" in text
 
@@ -122,7 +122,7 @@ def test_what_a_server_sends_can_do_nothing() -> None:
         detail=HOSTILE,
         version=HOSTILE,
     )
-    text = drawn(history_view(server(label=HOSTILE), of(change)))
+    text = drawn(history_view(server(label=HOSTILE), of(change), NOW))
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "[bold]loud[/bold]" in text
@@ -138,7 +138,7 @@ def test_on_a_narrow_terminal_the_detail_gives_way() -> None:
         version="1.18.33",
     )
     checks = [check(n + 1.0) for n in range(60)]
-    lines = drawn(history_view(server(), of(change, checks=checks)), width=80).splitlines()
+    lines = drawn(history_view(server(), of(change, checks=checks), NOW), width=80).splitlines()
     assert any("3 h ago  ✗ unhealthy: auth required  3 h  1.18.33" in line for line in lines)
     assert any(check_bar(checks).plain in line for line in lines)
     assert not any("…" in line for line in lines if "▁ 1.0 ms" not in line)

@@ -21,8 +21,9 @@ from codewalk.health.history import (
     settled,
     transitions,
     up_to_now,
+    window,
 )
-from codewalk.health.period import DAY, KEPT, MINUTE, Period
+from codewalk.health.period import DAY, HOUR, KEPT, MINUTE, Period
 from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import STALE_AFTER, CheckResult, HealthStatus, Reason, State, advance
 from tests.fakes import EPOCH
@@ -138,6 +139,22 @@ def test_a_history_begins_where_it_shall() -> None:
     assert found.transitions == []
     assert found.checks == checks
     assert [uptime.up for uptime in found.uptimes] == [4 * MINUTE] * 3
+
+
+def test_minutes_stand_in_for_the_hours_that_they_are_of() -> None:
+    hour = EPOCH.replace(minute=0, second=0, microsecond=0)
+    now = hour + DAY
+    hours = [Period(begins=hour + n * HOUR, span=HOUR, checks=60, up_ms=n) for n in range(3)]
+    last = Period(begins=now - MINUTE, checks=1, up_ms=10)
+    minutes = [Period(begins=hour + HOUR + n * MINUTE, checks=1) for n in (30, 0)]
+    late = Period(begins=hour + HOUR, checks=2)
+    kept = Kept(periods=[*hours, last, late], old_minutes=minutes)
+    found = history("a", kept, WELL, since=hour, now=now)
+    assert found.periods == [hours[0], replace(late, checks=3), minutes[0], hours[2], last]
+    # The time that was known comes from the hours alone.
+    assert found.uptimes[0].up == timedelta(milliseconds=0 + 1 + 2 + 10)
+    since = hour + HOUR + 30 * MINUTE
+    assert history("a", kept, WELL, since=since, now=now).periods[0] == minutes[0]
 
 
 def test_what_a_wrong_clock_wrote_ahead_is_not_told() -> None:
@@ -293,4 +310,39 @@ def test_a_moment_needs_its_time_zone() -> None:
         begin(datetime(2026, 2, 9), EPOCH)  # noqa: DTZ001 - that is what is wrong with it
     there = EPOCH.astimezone(timezone(timedelta(hours=5)))
     assert begin(there, EPOCH).tzinfo is UTC
-    assert begin(None, EPOCH) == EPOCH - DAY
+
+
+def test_a_history_is_of_a_day_and_ends_now_unless_it_shall_not() -> None:
+    assert window(None, None, EPOCH) == (EPOCH - DAY, EPOCH)
+    assert window(EPOCH - HOUR, None, EPOCH) == (EPOCH - HOUR, EPOCH)
+    assert window(None, EPOCH - 2 * DAY, EPOCH) == (EPOCH - 3 * DAY, EPOCH - 2 * DAY)
+    assert window(None, EPOCH + DAY, EPOCH) == (EPOCH - DAY, EPOCH)
+    # No more is kept.
+    assert window(EPOCH - 2 * KEPT, EPOCH - DAY, EPOCH) == (EPOCH - KEPT, EPOCH - DAY)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        (EPOCH - DAY, EPOCH - DAY),
+        (EPOCH - DAY, EPOCH - 2 * DAY),
+        (None, EPOCH - KEPT),
+        (EPOCH - 2 * KEPT, EPOCH - 1.5 * KEPT),
+        (None, EPOCH.replace(tzinfo=None)),
+    ],
+)
+def test_a_history_cannot_end_before_it_begins(since: datetime | None, until: datetime) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        window(since, until, EPOCH)
+    assert refused.value.value == str(until)
+
+
+def test_a_part_of_a_history_knows_what_came_after_it() -> None:
+    now = EPOCH + HOUR
+    periods = [Period(begins=EPOCH + n * MINUTE, up_ms=60_000) for n in range(9)]
+    kept = Kept(transitions=[UP, FALL, RISE], periods=periods)
+    found = history("a", kept, WELL, since=EPOCH - DAY, until=EPOCH + 30 * SECOND, now=now)
+    assert (found.until, found.transitions) == (EPOCH + 30 * SECOND, [FALL, UP])
+    assert found.lasted() == [60 * SECOND, 10 * SECOND]
+    assert found.periods == periods[:1]
+    assert found.uptimes[0].up == 9 * MINUTE

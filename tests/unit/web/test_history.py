@@ -11,7 +11,8 @@ from codewalk.health.period import DAY, HOUR, KEPT, MINUTE, Period
 from codewalk.health.status import Reason, State
 from codewalk.servers.profile import TellMe
 from codewalk.view import Server
-from codewalk.web.past import LINES, Look, Past, Range, draw
+from codewalk.web.look import Look, Range
+from codewalk.web.past import LINES, Past, draw
 from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, frame, server, text_of
 
 
@@ -39,7 +40,7 @@ def minute(minutes_ago: float, *, ms: float = 3, down: timedelta = timedelta()) 
 def past(shown: Server, *changes: Transition, look: Look | None = None, **kept: object) -> Past:
     found = replace(Kept(transitions=changes), **kept)  # type: ignore[arg-type]
     told = history(shown.id, found, shown.health, since=NOW - KEPT, now=NOW)
-    return draw(shown, told, look or Look())
+    return draw(shown, told, look or Look(), told.periods)
 
 
 def page(shown: Past, *checks: Check) -> str:
@@ -109,6 +110,37 @@ def test_a_month_of_minutes_is_drawn_in_few_points(look: Look) -> None:
     assert 59 <= drawn.chart.mean.count("L") <= 181
     assert drawn.chart.mean.count("M") == 1
     assert len(drawn.ticks) == 4
+
+
+def test_another_time_is_named_and_what_lies_beside_it_asked_for() -> None:
+    until = NOW - 9 * DAY
+    look = Look(range=Range.HOUR, until=until)
+    periods = [minute(9 * DAY / MINUTE + ago, ms=ago) for ago in range(1, 60)]
+    html = page(past(server(), periods=periods, look=look))
+    begins, ends = (until - HOUR).astimezone(), until.astimezone()
+    day = f"{begins.day} {begins:%b}"
+    titled = f"Latency from {day} {begins:%H:%M} to {day} {ends:%H:%M}"
+    assert f'<title id="chart-title">{titled}</title>' in html
+    assert f"<span>{day} {begins:%H:%M} – {day} {ends:%H:%M}</span>" in html
+    assert f"<span>{ends:%H:%M}</span></div>" in html
+    earlier, later = (
+        look.query(until=f"{at:%Y-%m-%dT%H:%M:%SZ}").replace("&", "&amp;")
+        for at in (until - HOUR, until + HOUR)
+    )
+    assert f'id="earlier" class="button small" href="/servers/018f{earlier}"' in html
+    assert f'id="later" class="button small" href="/servers/018f{later}"' in html
+    now = page(past(server(), periods=periods))
+    assert 'id="later" class="button small" role="link" aria-disabled="true"' in now
+    assert "– now</span>" in now
+    assert 'id="earlier"' not in page(past(server(), look=Look(range=Range.MONTH)))
+
+
+def test_each_change_leads_to_its_hour_in_the_chart() -> None:
+    html = page(past(server(), change(3 * 24 * 60)))
+    until = NOW - 3 * DAY + 30 * MINUTE
+    address = Look(range=Range.HOUR, until=until).query().replace("&", "&amp;")
+    assert f'<a class="when" href="/servers/018f{address}#latency"' in html
+    assert '<section id="latency"' in html
 
 
 def test_the_log_tells_each_change_newest_first_with_reason_and_duration() -> None:

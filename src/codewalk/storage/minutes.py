@@ -1,0 +1,105 @@
+"""Minutes in the store once their day is over: each hour's as one sum, and packed beside it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from sqlalchemy import Select, bindparam, delete, insert, select
+from sqlalchemy.engine import Connection
+
+from codewalk.health.packing import pack, unpack
+from codewalk.health.period import HOUR, MINUTE, Period, added_up
+from codewalk.storage.history_sql import HOUR_US, THESE
+from codewalk.storage.tables import from_micros, health_minutes, health_periods, to_micros
+
+Hour = tuple[str, datetime]
+"""A server's id, and when its hour begins."""
+
+Minutes = Mapping[Hour, Sequence[Period]]
+"""What is known of each hour by the minute."""
+
+_SPANS: Final = MappingProxyType({span // timedelta(seconds=1): span for span in (MINUTE, HOUR)})
+
+# At once: what another process adds between two statements would be dropped uncounted.
+_TAKE: Final = (
+    delete(health_periods)
+    .where(
+        health_periods.c.server_id.in_(THESE),
+        health_periods.c.span_s == MINUTE.seconds,
+        health_periods.c.begins_at < bindparam("before"),
+    )
+    .returning(*health_periods.columns)
+)
+
+_PACKED: Final = select(health_minutes).where(
+    health_minutes.c.server_id.in_(THESE), health_minutes.c.begins_at >= bindparam("first")
+)
+
+_DROP: Final = delete(health_minutes).where(
+    health_minutes.c.server_id == bindparam("owner"),
+    health_minutes.c.begins_at == bindparam("hour"),
+)
+
+
+def take_old(connection: Connection, these: Mapping[str, Any], before: int) -> Minutes:
+    """Takes the minutes from before `before`, in microseconds, out of the store."""
+    found: defaultdict[Hour, list[Period]] = defaultdict(list)
+    for row in connection.execute(_TAKE, {**these, "before": before}):
+        minute = period_of(row)
+        found[row.server_id, minute.begins.replace(minute=0)].append(minute)
+    return found
+
+
+def keep_packed(connection: Connection, these: Mapping[str, Any], minutes: Minutes) -> None:
+    """Puts minutes back, packed, with what is there of the same hours."""
+    if not minutes:
+        return
+    merged = {hour: list(found) for hour, found in minutes.items()}
+    first = to_micros(min(begins for _, begins in minutes))
+    late = []
+    for row in connection.execute(_PACKED, {**these, "first": first}):
+        hour = row.server_id, from_micros(row.begins_at)
+        if hour in merged:
+            merged[hour] += unpack(row.packed, hour[1])
+            late.append({"owner": row.server_id, "hour": row.begins_at})
+    if late:
+        connection.execute(_DROP, late)
+    rows = [
+        {"server_id": owner, "begins_at": to_micros(begins), "packed": pack(added_up(found))}
+        for (owner, begins), found in merged.items()
+    ]
+    connection.execute(insert(health_minutes), rows)
+
+
+def packed(server_id: str, since: datetime, until: datetime) -> Select[Any]:
+    """The packed hours of a server, from the one in which `since` lies to that of `until`."""
+    c = health_minutes.c
+    first, last = to_micros(since) // HOUR_US * HOUR_US, to_micros(until)
+    return select(health_minutes).where(
+        c.server_id == server_id, c.begins_at >= first, c.begins_at <= last
+    )
+
+
+def unpacked(rows: Iterable[Any]) -> list[Period]:
+    """The minutes of rows of `health_minutes`."""
+    return [minute for row in rows for minute in unpack(row.packed, from_micros(row.begins_at))]
+
+
+def period_of(row: Any) -> Period:
+    """The period of a row of `health_periods`."""
+    # Taken apart at once and made without detours: a history has two thousand of them.
+    _, span_s, begins_at, checks, failures, answers, up, down, lowest, total, p95_total = row
+    return Period(
+        begins=datetime.fromtimestamp(begins_at // 1_000_000, UTC),
+        span=_SPANS.get(span_s) or timedelta(seconds=span_s),
+        checks=checks,
+        failures=failures,
+        answers=answers,
+        up_ms=up,
+        down_ms=down,
+        latency_min_us=lowest,
+        latency_sum_us=total,
+        latency_p95_sum_us=p95_total,
+    )
