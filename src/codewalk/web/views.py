@@ -16,6 +16,7 @@ from codewalk.health.history import Check
 from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import HealthStatus, State, rfc3339
 from codewalk.view import Server, in_switching_order
+from codewalk.web.early import EarlyHead
 from codewalk.web.files import ADDRESSES, TEMPLATES
 from codewalk.web.forms import ServerForm
 from codewalk.web.icons import LOGO, icon
@@ -81,18 +82,21 @@ class Views:
     # Whole pages
 
     def page(self, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        common = {"notice": None, "place": "", "about": "", "now": self._now()}
-        common["theme"] = self._theme
-        return HTMLResponse(self._templates[name].render(common | values), status)
+        return HTMLResponse(self._templates[name].render(self._common() | values), status)
 
-    def servers_page(self, frame: Frame, *, status: int = 200, **shown: Any) -> HTMLResponse:
+    def _common(self) -> dict[str, Any]:
+        now = self._now()
+        return {"notice": None, "place": "", "about": "", "now": now, "theme": self._theme}
+
+    def servers_page(self, frame: Frame, *, status: int = 200, **shown: Any) -> EarlyHead:
         """The list of servers.
 
         `shown` may have a `notice`, the profile that was `removed`, and the status that was found
         where the user let CodeWalk have `looked`.
         """
-        values = {"removed": None, "looked": None, "recent": self._recent} | shown
-        return self.page("servers.html", status=status, frame=frame, place="servers", **values)
+        values = {"frame": frame, "place": "servers", "removed": None, "looked": None}
+        values = self._common() | values | {"recent": self._recent} | shown
+        return EarlyHead(self._templates["servers.html"].generate(values), status)
 
     def home_page(
         self, frame: Frame, home: Home, *, status: int = 200, notice: Notice | None = None

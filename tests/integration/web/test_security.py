@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import aiohttp
+import pytest
 from yarl import URL
 
 from codewalk.web.files import ADDRESSES
@@ -177,6 +178,21 @@ async def test_every_answer_carries_the_protecting_headers(tmp_path: Path) -> No
             assert headers["referrer-policy"] in {"no-referrer", "same-origin"}
             expected = "public, max-age=31536000, immutable" if path == style else "no-store"
             assert headers["cache-control"] == expected
+
+
+@pytest.mark.parametrize(
+    ("site", "cut"),
+    [("none", False), ("same-origin", False), ("same-site", True), ("cross-site", True)],
+)
+async def test_a_page_that_another_site_leads_to_is_cut_off_from_it(
+    tmp_path: Path, site: str, cut: bool
+) -> None:
+    async with running(tmp_path) as web:
+        visit = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        for path in ("/servers", "/nowhere"):
+            async with web.client.get(web.url + path, headers=visit) as answer:
+                policy = answer.headers.get("cross-origin-opener-policy")
+            assert policy == ("same-origin" if cut else None)
 
 
 async def test_a_page_whose_token_is_no_longer_right_says_so(tmp_path: Path) -> None:

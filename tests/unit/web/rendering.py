@@ -1,5 +1,6 @@
 """Servers and pages to render without a browser, and texts that mean harm."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -8,6 +9,7 @@ from typing import Any, Final
 from codewalk.health.status import HealthStatus, Reason, State
 from codewalk.servers.profile import ServerProfile
 from codewalk.view import Server
+from codewalk.web.early import EarlyHead
 from codewalk.web.forms import ServerForm
 from codewalk.web.shown import Frame, Home, Wanted
 from codewalk.web.views import Views
@@ -158,7 +160,16 @@ def projects(*names: str) -> ProjectList:
 
 def page(shown: Frame, **more: Any) -> str:
     """The list of servers."""
-    return bytes(VIEWS.servers_page(shown, **more).body).decode()
+    return whole(VIEWS.servers_page(shown, **more))
+
+
+def whole(page: EarlyHead) -> str:
+    """All that is sent of it."""
+
+    async def collect() -> str:
+        return "".join([str(piece) async for piece in page.body_iterator])
+
+    return asyncio.run(collect())
 
 
 def home_page(shown: Home, **more: Any) -> str:

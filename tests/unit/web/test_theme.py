@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from codewalk.web.files import ASSETS
 from codewalk.web.problems import UNEXPECTED
 from codewalk.web.theme import GROUNDS, Theme, theme_of
-from tests.unit.web.rendering import VIEWS, frame, server
+from tests.unit.web.rendering import VIEWS, frame, server, whole
 
 
 def asked_with(cookie: str) -> HTTPConnection:
@@ -16,7 +16,7 @@ def asked_with(cookie: str) -> HTTPConnection:
 
 
 def page(theme: Theme) -> str:
-    return bytes(VIEWS.themed(theme).servers_page(frame(server())).body).decode()
+    return whole(VIEWS.themed(theme).servers_page(frame(server())))
 
 
 @pytest.mark.parametrize("theme", list(Theme))
