@@ -271,7 +271,7 @@ class FakeShelf:
             self.packed[noted.server_id] = both[-RECENT * SIZE :]
 
     async def load(
-        self, server_id: str, since: datetime, *, by_minute: Window | None = None
+        self, server_id: str, since: datetime, window: Window, *, by_minute: bool
     ) -> Kept:
         return Kept(
             periods=[p for i, p in self.periods if i == server_id and p.begins >= since],

@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from codewalk.app import App
-from codewalk.health.period import DAY, HOUR, MINUTE
+from codewalk.health.period import DAY, HOUR, KEPT, MINUTE
 from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import CheckResult, HealthStatus, Reason, advance
+from codewalk.storage.database import open_database
+from codewalk.storage.history import HistoryStore
+from codewalk.storage.history_sql import HOURS_AT_ONCE
 
 DOWN: Final = CheckResult(reason=Reason.REFUSED, detail="Nothing listens at 127.0.0.1:4096.")
 STRANGE: Final = CheckResult(
@@ -59,3 +62,14 @@ def _found(ago: timedelta, version: str) -> CheckResult:
     at = int(ago / timedelta(seconds=1))
     busy = 1 + math.sin(hours / 3.8) ** 2 + at % 7 / 9 + (3 if at // 60 % 47 == 3 else 0)
     return CheckResult(reason=Reason.OK, version=version, latency_ms=3.1 * busy)
+
+
+async def pack(app: App) -> None:
+    """Has what is older than a day packed in the store, as it will be in time."""
+    await app.parts.recorder.save(whole=True)
+    async with open_database(app.parts.settings) as database:
+        store = HistoryStore(database)
+        for _ in range(KEPT // HOUR // HOURS_AT_ONCE + 1):
+            after = await store.tidy("", datetime.now(UTC))
+            while after:
+                after = await store.tidy(after, datetime.now(UTC))

@@ -20,7 +20,7 @@ from codewalk.collecting import collect_seldom
 from codewalk.connecting import Connector
 from codewalk.health.checker import Checker
 from codewalk.health.monitor import Monitor
-from codewalk.health.period import MINUTE
+from codewalk.health.period import HOUR, MINUTE
 from codewalk.health.recorder import Recorder
 from codewalk.health.status import Reason, State
 from codewalk.opencode.connection import Connection
@@ -79,7 +79,8 @@ async def _verify(database: Database, roster: Roster, since: datetime) -> None:
         assert status.checked_at
         assert status.checked_at > since
     for profile in roster.profiles[::100]:
-        kept = await HistoryStore(database).load(profile.id, since - MINUTE)
+        window = since - MINUTE, since + HOUR
+        kept = await HistoryStore(database).load(profile.id, since, window, by_minute=False)
         assert sum(period.checks for period in kept.periods) >= 2, profile.id
 
 

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 from codewalk.drafts import Drafts
 from codewalk.events import Event, Kind
-from codewalk.health.history import Check, History, window
+from codewalk.health.history import Check, History
 from codewalk.health.schedule import Lateness
 from codewalk.health.status import HealthStatus, State
 from codewalk.health.tally import ServerTally
+from codewalk.health.window import window
 from codewalk.hooks.delivery import Delivery
 from codewalk.hooks.hooks import Hooks
 from codewalk.opencode.control import LocalControl

@@ -1,5 +1,6 @@
 """How servers have been: the bar in a row, and a server's own page."""
 
+import asyncio
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -7,18 +8,16 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from codewalk.health.period import DAY, HOUR
 from codewalk.health.status import Reason, State
-from codewalk.storage.database import open_database
-from codewalk.storage.history import HistoryStore
 from codewalk.view import Server
 from tests.browser.parts import CLOSED, SOON, button, row
 from tests.browser.tabs import opened
 from tests.browser.test_accessible import OVERHANG
 from tests.integration.web.running import Running
-from tests.lived import live_through
+from tests.lived import live_through, pack
 from tests.mock_opencode import MockOpenCode
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -35,14 +34,6 @@ async def list_box(web: Running, tab: Page, *, span: timedelta = 30 * DAY) -> Se
     live_through(web.app, server.id, span=span)
     await tab.goto(f"{web.url}/servers")
     return server
-
-
-async def pack(web: Running) -> None:
-    """Has what is older than a day packed in the store, as it will be in time."""
-    await web.app.parts.recorder.save(whole=True)
-    async with open_database(web.app.parts.settings) as database:
-        store = HistoryStore(database)
-        assert await store.tidy("", datetime.now(UTC))
 
 
 def tip(cells: Locator) -> Locator:
@@ -162,12 +153,15 @@ async def test_an_outage_of_long_ago_is_seen_by_the_minute(
 ) -> None:
     async with opened(chromium, tmp_path, java_script_enabled=script) as (web, tab):
         server = await list_box(web, tab)
-        await pack(web)
+        await pack(web.app)
         await tab.goto(f"{web.url}/servers/{server.id}")
         changes = tab.get_by_role("list", name="Changes").get_by_role("listitem")
-        await changes.filter(has_text="unhealthy").last.get_by_role("link").click()
+        # It lasted for 40 minutes.
+        strange = changes.filter(has_text="isn't an OpenCode server").last
+        await strange.get_by_role("link", name="show in the chart").click()
         chart = tab.get_by_role("img", name="Latency from")
         await expect(chart).to_be_in_viewport()
+        await expect(tab.locator("#latency")).to_be_focused()
         await expect(tab.locator(".plot .down")).to_be_visible()
         title = await chart.locator("title").text_content()
         await tab.get_by_role("link", name="Earlier").click()
@@ -175,12 +169,43 @@ async def test_an_outage_of_long_ago_is_seen_by_the_minute(
         await tab.get_by_role("link", name="Later").click()
         await expect(tab.locator(".plot .down")).to_be_visible()
         assert await chart.locator("title").text_content() == title
-        await tab.get_by_role("link", name="Last 24 h").click()
-        await expect(chart).to_be_visible()  # the day around it
+        await tab.get_by_role("link", name="24 h").click()
+        await expect(tab.locator(".plot .down")).to_be_visible()  # the day around it
         await tab.go_back()
-        await expect(tab.get_by_role("link", name="Last 1 h")).to_have_attribute(
+        await expect(tab.get_by_role("link", name="1 h", exact=True)).to_have_attribute(
             "aria-current", "true"
         )
+
+
+async def test_a_late_answer_throws_nobody_back_who_went_on(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    """Raced: the page asked again how the server has been, and the reader went to another time."""
+    async with opened(chromium, tmp_path) as (web, tab):
+        server = await list_box(web, tab)
+        asked, went_on, answered = (asyncio.Event() for _ in range(3))
+
+        async def hold(route: Route) -> None:
+            asked.set()
+            await went_on.wait()
+            await route.continue_()
+            answered.set()
+
+        await tab.goto(f"{web.url}/servers/{server.id}?range=1h")
+        await tab.route("**/past?*", hold)
+        known = web.app.server(server.id).health
+        web.app.parts.monitor.adopt(server.id, replace(known, state=State.UNHEALTHY))
+        async with asyncio.timeout(10):
+            await asked.wait()
+        await tab.get_by_role("link", name="Earlier").click()
+        chart = tab.get_by_role("img", name="Latency from")
+        await expect(chart).to_be_visible()
+        async with tab.expect_response("**/past?*"):
+            went_on.set()
+            await answered.wait()
+        await expect(tab.locator(".standing")).to_contain_text("unhealthy")
+        await expect(chart).to_be_visible()
+        await expect(tab.get_by_role("link", name="Later")).not_to_be_disabled()
 
 
 async def test_an_open_page_follows_what_happens(chromium: Browser, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from codewalk.cli.options import Group, Json, Ref
 from codewalk.cli.output import answer, harmless
 from codewalk.cli.people import STYLES, ago, columns, facts, health_word, length, state_word
 from codewalk.cli.running import run
-from codewalk.health.history import parse_moment, parse_since
 from codewalk.health.period import Period
 from codewalk.health.status import State
+from codewalk.health.window import parse_moment, parse_since
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,7 +58,8 @@ def _history(
     last = None if until is None else parse_moment(until, now)
 
     async def work(app: "App") -> "tuple[Server, History]":
-        return app.server(ref), await app.history(ref, since=first, until=last)
+        history = await app.history(ref, since=first, until=last, by_minute=as_json)
+        return app.server(ref), history
 
     server, history = run(work, as_json=as_json)
     answer(history.to_json(), as_json=as_json, people=lambda: history_view(server, history, now))

@@ -3,20 +3,16 @@
 Pure: statuses and times go in, values come out. `codewalk.health.period` has the counts.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from codewalk.errors import InvalidValue
 from codewalk.health.period import (
     DAY,
-    KEPT,
     Period,
     Uptime,
-    Window,
     added_up,
     in_minutes,
     rounded,
@@ -32,12 +28,6 @@ MOST_TRANSITIONS: Final = 200
 
 WINDOWS: Final = (DAY, 7 * DAY, 30 * DAY)
 """What uptime is told for."""
-
-_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": DAY}
-_SPAN: Final = re.compile(r"([0-9]{1,5})([mhd])")
-_MOMENT: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
 
 
 def state_of(reason: Reason) -> State:
@@ -250,7 +240,8 @@ def history(
     log = sorted((t for t in kept.transitions if t.at <= now), key=lambda t: t.at)
     log = up_to_now(settled(log), status)
     last = now if until is None else until
-    told = [t for t in log if since <= t.at <= last]
+    # Up to its end, not with it: what lies beside it begins there.
+    told = [t for t in log if since <= t.at and (t.at < last or last == now)]
     once = dict.fromkeys(c for c in kept.checks if c.at <= now)
     checks = sorted(once, key=lambda c: c.at)
     return History(
@@ -260,71 +251,7 @@ def history(
         uptimes=tuple(uptime(periods, window, now) for window in WINDOWS),
         transitions=told[::-1][:MOST_TRANSITIONS],
         more=len(told) > MOST_TRANSITIONS,
-        periods=[period for period in finest if period.ends > since and period.begins <= last],
+        periods=[period for period in finest if period.ends > since and period.begins < last],
         checks=checks[-RECENT:],
-        next_change=next((t.at for t in log if t.at > last), None),
+        next_change=next((t.at for t in log if t.at >= last < now), None),
     )
-
-
-def parse_since(text: str, now: datetime) -> datetime:
-    """The moment that `24h`, `7d`, `30m` or an RFC 3339 time means, as a history may begin then.
-
-    Raises `InvalidValue` for anything else, and for what lies ahead.
-    """
-    return begin(parse_moment(text, now), now)
-
-
-def parse_moment(text: str, now: datetime) -> datetime:
-    """The moment that `24h`, `7d`, `30m` ago or an RFC 3339 time means.
-
-    Raises `InvalidValue` for anything else.
-    """
-    if span := _SPAN.fullmatch(text):
-        return now - int(span[1]) * _UNITS[span[2]]
-    try:
-        # Python alone would take a day without an hour, or a time that is nobody's.
-        if _MOMENT.fullmatch(text):
-            return datetime.fromisoformat(text.upper())
-    except ValueError:
-        pass
-    shown = text if len(text) <= 40 else f"{text[:40]}…"
-    raise InvalidValue(
-        f"{shown!r} says no time; give a span as `24h` or `7d`, "
-        "or a moment as `2026-02-09T20:51:50Z`.",
-        value=text,
-    )
-
-
-def window(since: datetime | None, until: datetime | None, now: datetime) -> Window:
-    """Which part of a history is meant: up to now and of a day, where not said otherwise.
-
-    Raises `InvalidValue` as `begin` does, and for an `until` without a time zone or that isn't
-    after the begin.
-    """
-    last = now if until is None else min(_zoned(until), now)
-    first = begin(last - DAY if since is None else since, now)
-    if last <= first:
-        raise InvalidValue(
-            f"A history that begins at {first:%Y-%m-%d %H:%M:%S} UTC can't end at {until}; give a "
-            "later end, or an earlier begin. 30 days are kept.",
-            value=str(until),
-        )
-    return first, last.astimezone(UTC)
-
-
-def begin(since: datetime, now: datetime) -> datetime:
-    """Where a history begins that shall begin at `since`: 30 days ago at most.
-
-    Raises `InvalidValue` for what lies ahead or has no time zone.
-    """
-    if _zoned(since) > now:
-        raise InvalidValue(
-            f"{since} lies ahead; a history begins in the past, as 24 hours ago.", value=str(since)
-        )
-    return max(since, now - KEPT).astimezone(UTC)
-
-
-def _zoned(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise InvalidValue(f"{moment} needs its time zone, as {moment}Z.", value=str(moment))
-    return moment

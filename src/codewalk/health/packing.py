@@ -45,6 +45,8 @@ def unpack(packed: bytes, hour: datetime) -> list[Period]:
     """The minutes that were packed, in that order; none where this is damaged."""
     try:
         columns = orjson.loads(zlib.decompressobj().decompress(packed, _MOST))
+        if any(type(value) is not int for column in columns for value in column):
+            return []
         return [
             Period(
                 begins=hour + minute * MINUTE,
@@ -60,7 +62,7 @@ def unpack(packed: bytes, hour: datetime) -> list[Period]:
                 *columns, strict=True
             )
         ]
-    except (zlib.error, ValueError, TypeError):
+    except (zlib.error, ValueError, TypeError, OverflowError):
         return []
 
 

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, Final
 
 from codewalk.health.status import State, rfc3339
@@ -165,11 +166,21 @@ def added_up(periods: Iterable[Period]) -> list[Period]:
 
 
 def in_minutes(periods: Iterable[Period], minutes: Iterable[Period]) -> list[Period]:
-    """Oldest first: `minutes` in place of the hours that they are of, and all other periods."""
-    finer = list(minutes)
-    hours = {minute.begins.replace(minute=0) for minute in finer}
-    rest = (p for p in periods if p.span != HOUR or p.begins not in hours)
-    return added_up([*finer, *rest])
+    """Oldest first: `minutes` in place of the hours that they are all of, and all other periods.
+
+    Of an hour that was added up before its minutes were kept, those that came late are no account.
+    """
+    finer: defaultdict[datetime, list[Period]] = defaultdict(list)
+    for minute in minutes:
+        finer[minute.begins.replace(minute=0)].append(minute)
+    rest = []
+    for period in periods:
+        if period.span == HOUR and period.begins in finer:
+            if sum(minute.checks for minute in finer[period.begins]) >= period.checks:
+                continue
+            del finer[period.begins]
+        rest.append(period)
+    return added_up([*chain.from_iterable(finer.values()), *rest])
 
 
 def in_steps(periods: Iterable[Period], step: timedelta) -> list[Period]:

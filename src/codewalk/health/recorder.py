@@ -67,7 +67,7 @@ class Shelf(Protocol):
 
     async def save(self, batch: Batch) -> None: ...
     async def load(
-        self, server_id: str, since: datetime, *, by_minute: Window | None = None
+        self, server_id: str, since: datetime, window: Window, *, by_minute: bool
     ) -> Kept: ...
     async def load_checks(self) -> Mapping[str, bytes]: ...
     async def tidy(self, after: str, now: datetime) -> str: ...
@@ -196,9 +196,9 @@ class Recorder:
 
         Without `by_minute`, by the hour what is older than a day. Raises `StorageError`.
         """
-        window = (since, until or now) if by_minute else None
+        window = since, until or now
         async with self._turn:
-            kept = await self._shelf.load(server_id, now - KEPT, by_minute=window)
+            kept = await self._shelf.load(server_id, now - KEPT, window, by_minute=by_minute)
             kept = kept.plus(self._unwritten(server_id))
         tell = partial(history, server_id, kept, status, since=since, now=now, until=until)
         # A month has 43,200 of them.

@@ -33,6 +33,10 @@ from codewalk.storage.tables import (
 LOADED: Final = 5 * MOST_TRANSITIONS
 """Transitions that are read; some may be told by several processes."""
 
+NEXT: Final = 10
+"""Transitions that are read of those after the time that is asked for: when the last state in it
+ended."""
+
 Row = list[str | int | None]
 
 
@@ -60,27 +64,26 @@ class HistoryStore:
         await self._database.write(save, durable=False)
 
     async def load(
-        self, server_id: str, since: datetime, *, by_minute: Window | None = None
+        self, server_id: str, since: datetime, window: Window, *, by_minute: bool
     ) -> Kept:
         """What is kept of one server from `since` on, and its last checks.
 
-        With `by_minute`, what is older than a day by the minute, too, where it lies in that time.
+        Of the changes of state, the last ones up to the end of `window`, and the first ones after
+        it; `by_minute`, what lies in it and is older than a day by the minute, too.
         """
-        start = to_micros(since)
+        start, end = sql.hour_of(since), to_micros(window[1])
         p, t, r = health_periods.c, health_transitions.c, health_recent.c
         periods = select(health_periods).where(p.server_id == server_id, p.begins_at >= start)
-        changes = (
-            select(health_transitions)
-            .where(t.server_id == server_id, t.changed_at >= start)
-            .order_by(t.changed_at.desc())
-            .limit(LOADED)
-        )
+        log = select(health_transitions).where(t.server_id == server_id)
+        before = log.where(t.changed_at >= to_micros(since), t.changed_at <= end)
+        before = before.order_by(t.changed_at.desc()).limit(LOADED)
+        after = log.where(t.changed_at > end).order_by(t.changed_at).limit(NEXT)
         recent = select(r.checks).where(r.server_id == server_id)
-        packed = minutes.packed(server_id, *by_minute) if by_minute else None
+        packed = minutes.packed(server_id, window) if by_minute else None
 
         def load(connection: Connection) -> Callable[[], Kept]:
             rows = connection.execute(periods).all()
-            changed = connection.execute(changes).all()
+            changed = [*connection.execute(before), *connection.execute(after)]
             checks = connection.scalar(recent)
             hours = () if packed is None else connection.execute(packed).all()
             return lambda: _kept(rows, hours, changed, checks)
@@ -101,8 +104,7 @@ class HistoryStore:
         Those are the ones whose ids follow `after`; the last of them is returned, to go on from, or
         an empty text where there are no more.
         """
-        before = to_micros(now - MINUTES_KEPT) // sql.HOUR_US * sql.HOUR_US
-        oldest = to_micros(now - KEPT)
+        before, oldest = sql.hour_of(now - MINUTES_KEPT), sql.hour_of(now - KEPT)
 
         def tidy(connection: Connection) -> str:
             if not self._database.is_sqlite and not connection.scalar(sql.ONE_TIDIES):

@@ -3,6 +3,7 @@
 Rows are added by the thousand, so they travel as one JSON text: see `codewalk.storage.health`.
 """
 
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import (
@@ -24,12 +25,23 @@ from codewalk.storage.tables import (
     health_recent,
     health_transitions,
     servers,
+    to_micros,
 )
 
 AT_ONCE: Final = 10
-"""Servers that are tidied in one transaction: a day of their minutes, 14,400 rows, at the most."""
+"""Servers that are tidied in one transaction: 3,600 of their minutes at the most."""
 
 HOUR_US: Final = HOUR.seconds * 1_000_000
+
+HOURS_AT_ONCE: Final = 6
+"""Hours whose minutes are packed in one transaction, of each of these servers: more of them, as
+after a day in which nothing ran, wait for the next round."""
+
+
+def hour_of(moment: datetime) -> int:
+    """When the hour begins in which this lies, in microseconds."""
+    return to_micros(moment) // HOUR_US * HOUR_US
+
 
 _CHARACTERS: Final = RECENT * SIZE * 4 // 3
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, delete, insert, select
+from sqlalchemy import Select, bindparam, delete, func, insert, select
 from sqlalchemy.engine import Connection
 
 from codewalk.health.packing import pack, unpack
-from codewalk.health.period import HOUR, MINUTE, Period, added_up
-from codewalk.storage.history_sql import HOUR_US, THESE
-from codewalk.storage.tables import from_micros, health_minutes, health_periods, to_micros
+from codewalk.health.period import HOUR, MINUTE, Period, Window, added_up
+from codewalk.storage.history_sql import HOUR_US, HOURS_AT_ONCE, THESE, hour_of
+from codewalk.storage.tables import from_micros, health_minutes, health_periods, servers, to_micros
 
 Hour = tuple[str, datetime]
 """A server's id, and when its hour begins."""
@@ -21,6 +21,15 @@ Minutes = Mapping[Hour, Sequence[Period]]
 """What is known of each hour by the minute."""
 
 _SPANS: Final = MappingProxyType({span // timedelta(seconds=1): span for span in (MINUTE, HOUR)})
+
+_FIRST: Final = select(
+    select(func.min(health_periods.c.begins_at))
+    .where(
+        health_periods.c.server_id == servers.c.id,
+        health_periods.c.span_s == MINUTE.seconds,
+    )
+    .scalar_subquery()
+).where(servers.c.id.in_(THESE))
 
 # At once: what another process adds between two statements would be dropped uncounted.
 _TAKE: Final = (
@@ -44,7 +53,10 @@ _DROP: Final = delete(health_minutes).where(
 
 
 def take_old(connection: Connection, these: Mapping[str, Any], before: int) -> Minutes:
-    """Takes the minutes from before `before`, in microseconds, out of the store."""
+    """Takes the minutes from before `before`, in microseconds, out of the store; only the first
+    `HOURS_AT_ONCE` hours of them."""
+    first = min(filter(None, connection.scalars(_FIRST, these)), default=before)
+    before = min(before, (first // HOUR_US + HOURS_AT_ONCE) * HOUR_US)
     found: defaultdict[Hour, list[Period]] = defaultdict(list)
     for row in connection.execute(_TAKE, {**these, "before": before}):
         minute = period_of(row)
@@ -73,12 +85,12 @@ def keep_packed(connection: Connection, these: Mapping[str, Any], minutes: Minut
     connection.execute(insert(health_minutes), rows)
 
 
-def packed(server_id: str, since: datetime, until: datetime) -> Select[Any]:
-    """The packed hours of a server, from the one in which `since` lies to that of `until`."""
+def packed(server_id: str, window: Window) -> Select[Any]:
+    """The packed hours of a server in which a part of this time lies."""
     c = health_minutes.c
-    first, last = to_micros(since) // HOUR_US * HOUR_US, to_micros(until)
+    first, last = hour_of(window[0]), to_micros(window[1])
     return select(health_minutes).where(
-        c.server_id == server_id, c.begins_at >= first, c.begins_at <= last
+        c.server_id == server_id, c.begins_at >= first, c.begins_at < last
     )
 
 

@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
+import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 import codewalk
 from codewalk.errors import NoActiveServer
-from codewalk.health.history import History, parse_moment, parse_since
+from codewalk.health.history import History
+from codewalk.health.window import parse_moment, parse_since
 from codewalk.web import live
 from codewalk.web.deps import Core, Events, ServerId, Streams, exactly
 from codewalk.web.requests import (
@@ -116,8 +118,9 @@ async def show_history(
     return await asyncio.to_thread(_written, history)
 
 
-def _written(history: History) -> JSONResponse:
-    return JSONResponse(history.to_json())
+def _written(history: History) -> Response:
+    # A month of minutes takes Python's own `json` a tenth of a second, in one piece.
+    return Response(orjson.dumps(history.to_json()), media_type="application/json")
 
 
 @router.put("/servers/{id}/snooze", response_model=ServerBody)

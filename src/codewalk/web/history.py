@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query
 from fastapi.responses import HTMLResponse, Response
-from pydantic import AwareDatetime
 
+from codewalk.health.window import parse_moment
 from codewalk.web.answers import Answering, page_of, parts
 from codewalk.web.deps import Core, ServerId, Views, exactly
 from codewalk.web.look import Look, Range
@@ -22,9 +22,10 @@ router = APIRouter(
 def _look(
     range: Annotated[Range, Query()] = Range.DAY,  # noqa: A002 - as the address has it
     page: Annotated[int, Query(ge=1, le=1000)] = 1,
-    until: Annotated[AwareDatetime | None, Query()] = None,
+    until: Annotated[str | None, Query(max_length=40)] = None,
 ) -> Look:
-    return Look(range=range, page=page, until=until)
+    then = None if until is None else parse_moment(until, datetime.now(UTC))
+    return Look(range=range, page=page, until=then)
 
 
 Looking = Annotated[Look, Depends(_look)]
@@ -37,7 +38,7 @@ async def show_server(
     """The page; for htmx, which follows its links, what another range or page of the log shows."""
     past = await take_past(app, exactly(app, server_id).id, look)
     if answer.htmx:
-        return parts(views.live_past(past), push_url=page_of(server_id) + look.query())
+        return parts(views.live_past(past), push_url=page_of(server_id) + past.look.query())
     return views.server_page(take_frame(app), past, app.recent_checks(server_id))
 
 
@@ -64,7 +65,7 @@ async def show_past(
     """How it has been, for a page that shows it already."""
     if app.known(server_id) is None:
         return answer.servers()
-    return parts(views.live_past(await take_past(app, server_id, look)))
+    return parts(views.live_past(await take_past(app, server_id, look), again=True))
 
 
 @router.post("/snooze")

@@ -87,10 +87,19 @@ class Look:
         return replace(self, until=begins).within(now)
 
     def later(self, now: datetime) -> "Look | None":
-        """The time right after; None where that lies ahead."""
+        """The time right after, or now where that is nearly it; None where that lies ahead."""
         if self.until is None:
             return None
-        return replace(self, until=self.until + self.range.span).within(now)
+        # Who went one step back some minutes ago means to come back to now.
+        until = self.until + self.range.span
+        return replace(self, until=until if until < now - self.range.span / 2 else None)
+
+    def over(self, range_: Range, now: datetime) -> "Look":
+        """The same time with more or less of what lies around its middle."""
+        if self.until is None:
+            return replace(self, range=range_)
+        middle = self.until - self.range.span / 2
+        return replace(self, range=range_, until=middle + range_.span / 2).within(now)
 
     def around(self, at: datetime, now: datetime) -> "Look":
         """The hour in whose middle `at` lies, by the minute."""

@@ -10,9 +10,9 @@ from typing import Final
 from codewalk.app import App
 from codewalk.health.chart import LatencyChart, latency_chart
 from codewalk.health.history import History, Transition
-from codewalk.health.period import KEPT, Period, Uptime, in_steps
+from codewalk.health.period import HOUR, KEPT, MINUTES_KEPT, Period, Uptime, in_steps
 from codewalk.view import Server
-from codewalk.web.look import Look
+from codewalk.web.look import Look, Range
 from codewalk.web.words import duration, milliseconds, moment
 
 LINES: Final = 25
@@ -53,6 +53,12 @@ class Past:
     more: bool
 
     @property
+    def mark(self) -> str:
+        """Tells pages of different looks from each other; no character of it needs care."""
+        until = f"{self.look.until.timestamp():.0f}" if self.look.until else "now"
+        return f"{self.look.range}-{until}-{self.page}"
+
+    @property
     def begins(self) -> datetime:
         return self.look.window(self.now)[0]
 
@@ -72,6 +78,10 @@ class Past:
     @property
     def later(self) -> Look | None:
         return self.look.later(self.now)
+
+    def over(self, range_: Range) -> Look:
+        """What shows more or less of the same time in the chart."""
+        return self.look.over(range_, self.now)
 
     def around(self, change: Transition) -> Look:
         """What shows this change in the chart."""
@@ -98,8 +108,9 @@ async def take_past(app: App, server_id: str, look: Look) -> Past:
     look = look.within(now)
     history = await app.history(server_id, since=now - KEPT, by_minute=False)
     periods = history.periods
-    if look.until:
-        since, until = look.window(now)
+    since, until = look.window(now)
+    # Of the last day it has the minutes.
+    if look.range.step < HOUR and since < now - MINUTES_KEPT:
         periods = (await app.history(server_id, since=since, until=until)).periods
     return await asyncio.to_thread(draw, app.server(server_id), history, look, periods)
 
@@ -109,8 +120,12 @@ def draw(server: Server, history: History, look: Look, periods: Sequence[Period]
     event loop: some hundredths of a second for a month."""
     now = history.until
     since, until = look.window(now)
-    found = (p for p in periods if p.ends > since and p.begins < until)
-    steps = in_steps(found, look.range.step)
+    found = [p for p in periods if p.ends > since and p.begins < until]
+    # Of some hours no minutes are kept, as of those before there was room for them: they stay whole.
+    step = look.range.step
+    whole = (p for p in found if p.span > step)
+    steps = [*in_steps((p for p in found if p.span <= step), step), *whole]
+    steps.sort(key=lambda period: period.begins)
     chart = latency_chart(
         steps,
         since=since,

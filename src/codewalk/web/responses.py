@@ -83,7 +83,7 @@ class TransitionBody(_Out):
 
 class PeriodBody(_Out):
     at: Moment
-    span_s: int = Field(description="60 within the last day, 3600 before.")
+    span_s: int = Field(description="60; 3600 where no minutes are known.")
     checks: int
     failures: int
     latency_min_ms: float | None
@@ -104,11 +104,11 @@ class HistoryBody(_Out):
     server_id: str
     since: Moment
     until: Moment
-    uptime: UptimesBody
+    uptime: UptimesBody = Field(description="Up to now, whatever part is asked for.")
     transitions: list[TransitionBody]
-    more_transitions: bool = Field(description="Whether there are older ones since then.")
+    more_transitions: bool = Field(description="Whether there are older ones within that time.")
     periods: list[PeriodBody]
-    checks: list[CheckBody] = Field(description="The last 60, whatever `since` is.")
+    checks: list[CheckBody] = Field(description="The last 60, whatever part is asked for.")
 
 
 class RemovedBody(_Out):

@@ -203,10 +203,12 @@ class Views:
         html = self._parts("history").sixty(server, bar(checks), self._now())
         return _part_at(f"#status-{server.id} .facts > i", html, swap="innerMorph")
 
-    def live_past(self, past: Past) -> str:
-        """How it has been."""
+    def live_past(self, past: Past, *, again: bool = False) -> str:
+        """How a server has been; where it is asked for `again`, only for a page that shows the same
+        still, and didn't go on to another time meanwhile."""
         html = self._parts("history").past_part(past, self._now())
-        return _part(f"past-{past.server.id}", html)
+        same = f"[data-mark='{past.mark}']" if again else ""
+        return _part(f"past-{past.server.id}{same}", html)
 
     def live_look(self, usual: str, found: HealthStatus) -> str:
         return _part("look", self._parts("first").look(usual, found))

@@ -61,7 +61,7 @@ async def listening(*, answers: bool) -> AsyncIterator[str]:
         server.close()
 
 
-async def test_a_black_hole_among_a_thousand_makes_no_check_a_tenth_of_a_second_late() -> None:
+async def test_a_black_hole_among_a_thousand_makes_no_round_a_tenth_of_a_second_late() -> None:
     async with listening(answers=True) as well, listening(answers=False) as hole:
         alive = [server(f"{well}/{number}", number) for number in range(1, SERVERS)]
         black_hole = server(hole, 0)
@@ -83,8 +83,9 @@ async def test_a_black_hole_among_a_thousand_makes_no_check_a_tenth_of_a_second_
             assert monitor.status(black_hole.id).reason is Reason.TIMEOUT
         # A hole that holds others up does so in each round; a moment in which the machine has no
         # time for this process makes those late that are due just then, others in each monitor.
+        # So two rounds have to be good.
         more = [a - b for a, b in zip(late.quantiles, usual.quantiles, strict=True)]
-        assert min(more) <= 0.1
+        assert sorted(more)[1] <= 0.1
 
 
 class Seen:

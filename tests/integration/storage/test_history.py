@@ -15,7 +15,8 @@ from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import CheckResult, HealthStatus, Reason, State, advance
 from codewalk.health.tape import Tape
 from codewalk.servers.roster import Roster, add, remove
-from codewalk.storage.history_sql import AT_ONCE
+from codewalk.storage.history import LOADED
+from codewalk.storage.history_sql import AT_ONCE, HOURS_AT_ONCE
 from codewalk.storage.tables import (
     health_minutes,
     health_periods,
@@ -65,12 +66,14 @@ def checks(count: int, *, start: int = 0) -> list[Check]:
 
 
 async def load(stores: Stores, server: str, since: datetime = START - KEPT) -> Kept:
-    return await stores.history.load(server, since)
+    return await stores.history.load(server, since, (since, NOW + KEPT), by_minute=False)
 
 
-async def load_minutes(stores: Stores, server: str, since: datetime = START) -> list[Period]:
+async def load_minutes(
+    stores: Stores, server: str, since: datetime = START, until: datetime = NOW + KEPT
+) -> list[Period]:
     """Those that are packed."""
-    kept = await stores.history.load(server, since, by_minute=(since, NOW + KEPT))
+    kept = await stores.history.load(server, since, (since, until), by_minute=True)
     return added_up(kept.old_minutes)
 
 
@@ -123,7 +126,9 @@ async def test_history_comes_back_as_it_was(stores: Stores) -> None:
     assert list(kept.periods) == [whole, down]
     assert list(kept.transitions) == [change]
     assert list(kept.checks) == last
-    assert (await load(stores, a, since=START + MINUTE)).periods == [down]
+    # Whole hours.
+    assert (await load(stores, a, since=START + MINUTE)).periods == [whole, down]
+    assert (await load(stores, a, since=START + HOUR)).periods == []
     assert (await load(stores, a, since=NOW + MINUTE)).transitions == []
     assert set(await stores.history.load_checks()) == {a}
 
@@ -224,6 +229,8 @@ async def test_minutes_of_another_day_are_kept_beside_their_hours(stores: Stores
     # Whole hours: who asks for less takes what it wants of them.
     later = await load_minutes(stores, a, START + HOUR + 59 * MINUTE)
     assert later == [part for part in early if part.begins >= START + HOUR]
+    first = await load_minutes(stores, a, START + MINUTE, START + HOUR)
+    assert first == [part for part in early if part.begins < START + HOUR]
 
 
 async def test_minutes_that_come_late_are_packed_with_those_of_their_hour(stores: Stores) -> None:
@@ -237,6 +244,50 @@ async def test_minutes_that_come_late_are_packed_with_those_of_their_hour(stores
         as_packed(period(checks=4)),
         as_packed(replace(same, begins=START + MINUTE)),
     ]
+
+
+async def test_only_so_many_hours_are_packed_at_once(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    hours = HOURS_AT_ONCE + 2
+    minutes = [period(START + n * HOUR) for n in range(hours)]
+    await stores.history.save(Batch(minutes=[noted(server, minute) for minute in minutes]))
+    now = START + 2 * DAY
+    await tidy(stores, now)
+    assert len(await load_minutes(stores, server)) == HOURS_AT_ONCE
+    left = [p for p in (await load(stores, server)).periods if p.span == MINUTE]
+    assert left == minutes[HOURS_AT_ONCE:]
+    await tidy(stores, now)
+    assert len(await load_minutes(stores, server)) == hours
+
+
+async def test_a_time_long_ago_has_its_changes_however_many_came_after_it(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    states = [State.HEALTHY, State.UNHEALTHY]
+    changes = [
+        Transition(
+            at=START + n * MINUTE,
+            before=states[(n + 1) % 2],
+            after=states[n % 2],
+            reason=Reason.OK,
+        )
+        for n in range(LOADED + 50)
+    ]
+    for start in range(0, len(changes), 500):
+        batch = [(server, change) for change in changes[start : start + 500]]
+        await stores.history.save(Batch(changes=batch))
+    recorder = Recorder(stores.history, watch=False)
+    async with recorder:
+        history = await recorder.history(
+            server,
+            HealthStatus(),
+            since=START,
+            until=START + 10 * MINUTE,
+            now=START + 2 * DAY,
+        )
+    assert list(history.transitions) == changes[9::-1]
+    assert not history.more
+    assert history.next_change == START + 10 * MINUTE
+    assert history.lasted() == [MINUTE] * 10
 
 
 async def test_minutes_that_a_store_has_damaged_leave_their_hour(stores: Stores) -> None:
@@ -345,7 +396,7 @@ async def test_thirty_days_stay_and_no_more(stores: Stores) -> None:
     minutes = [START - MINUTE, now - 2 * DAY, now - DAY - 31 * MINUTE, now - DAY, now - MINUTE]
     changes = [
         Transition(at=at, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
-        for at in (now - KEPT - MINUTE, now - KEPT, now)
+        for at in (START - MINUTE, now - KEPT, now)
     ]
     await stores.history.save(
         Batch(
@@ -353,7 +404,8 @@ async def test_thirty_days_stay_and_no_more(stores: Stores) -> None:
             changes=[(server, change) for change in changes],
         )
     )
-    await tidy(stores, now)
+    for _ in minutes:
+        await tidy(stores, now)
     kept = await load(stores, server, since=START - 2 * KEPT)
     found = [(p.begins, p.span) for p in added_up(kept.periods)]
     hours = [START - HOUR, (now - 2 * DAY).replace(minute=0), (now - DAY).replace(minute=0) - HOUR]

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import Connection
 
 from codewalk.errors import StorageError
-from codewalk.health.period import EPOCH
+from codewalk.health.period import DAY, EPOCH
 from codewalk.health.settings import DEFAULTS
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
@@ -70,7 +70,8 @@ async def test_a_store_of_the_first_release_comes_through_with_what_it_holds(
         stores = Stores.on(database, sqlite_settings)
         (server,) = (await stores.roster.load()).profiles
         status = (await stores.health.load())["a"]
-        assert (await stores.history.load("a", EPOCH)).periods == []
+        kept = await stores.history.load("a", EPOCH, (EPOCH, EPOCH + DAY), by_minute=True)
+        assert (kept.periods, kept.old_minutes) == ([], [])
     assert (server.id, server.label, server.health_check) == ("a", "A", DEFAULTS)
     assert (status.version, status.successes) == ("1.18.33", 0)
 

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
-from codewalk.health.status import HealthStatus, Reason
+from codewalk.health.history import Batch, Noted, Transition
+from codewalk.health.period import DAY, EPOCH, Period
+from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.tape import Tape
 from codewalk.secret import Secret
 from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster, add, edit, move, remove, restore, set_default, switch
@@ -25,7 +28,7 @@ NOW = datetime(2026, 2, 9, 20, 51, 50, 489123, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """Three servers, of which the one in the middle has a password, health and state."""
+    """Three servers, of which the one in the middle has a password, health, history and state."""
 
     roster: Roster
     server_id: str
@@ -44,7 +47,22 @@ async def kept(stores: Stores) -> Kept:
     roster = await stores.roster.update(Roster(), decide)
     await stores.state.put(server.id, {f"k::{server.id}": b"\0\xff", f"l::{server.id}": b""}, NOW)
     await stores.health.save({p.id: HealthStatus(reason=Reason.DNS) for p in several})
+    for _ in range(2):
+        await stores.history.save(_day_before(server.id))
+        await stores.history.tidy("", NOW)
+    await stores.history.save(_day_before(server.id))
     return Kept(roster=roster, server_id=server.id)
+
+
+def _day_before(server_id: str) -> Batch:
+    tape = Tape()
+    tape.add((NOW - EPOCH) // timedelta(milliseconds=1), Reason.OK, 3141)
+    period = Period(begins=NOW.replace(second=0, microsecond=0) - 2 * DAY, checks=6)
+    change = Transition(
+        at=NOW - DAY, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK, detail="☃"
+    )
+    noted = Noted(server_id=server_id, period=period, checks=tape.take_unsaved())
+    return Batch(minutes=[noted], changes=[(server_id, change)])
 
 
 async def taken_away(stores: Stores, kept: Kept, known: Roster | None = None) -> Removal:

@@ -2,13 +2,17 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from codewalk.health.period import DAY
 from codewalk.health.status import State
+from codewalk.web.look import Look, Range
+from codewalk.web.past import take_past
 from tests.integration.web.browsing import CLOSED, HTMX, Browser
 from tests.integration.web.running import Running, running
 from tests.integration.web.test_live import Parts, open_page
+from tests.lived import live_through, pack
 from tests.mock_opencode import MockOpenCode
 
 LONG_AGO = "0001-01-01T00:00:00%2B14:00"
@@ -47,13 +51,37 @@ async def test_another_time_is_looked_at_where_it_is_kept(tmp_path: Path) -> Non
         path = f"/servers/{server.id}"
         browser = Browser(web)
         # What lies ahead, and what is over, is what is next to it.
-        for until, told in (("2099-01-01T00:00:00Z", "the last hour"), (LONG_AGO, "that time")):
+        for until, told in (
+            ("9999-12-31T23:59:59-14:00", "the last hour"),
+            (LONG_AGO, "that time"),
+        ):
             text = await browser.get(f"{path}?range=1h&until={until}")
             assert browser.status == 200
             assert f"Nothing is known of {told}." in text
+            _, pushed = await part(web, f"{path}?range=1h&until={until}")
+            assert (pushed or "").startswith(f"{path}?range=1h")
             assert f'href="{path}?range=1h&amp;until=' in text
         text, _ = await part(web, f"{path}/past?range=1h&until={LONG_AGO}")
         assert '<input type="hidden" name="until"' in text
+
+
+async def test_an_hour_of_long_ago_is_drawn_by_the_minute_and_a_week_by_the_hour(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, check=False)
+        live_through(web.app, server.id)
+        await pack(web.app)
+        now = datetime.now(UTC)
+
+        async def points(range_: Range, ago: timedelta) -> int:
+            look = Look(range=range_, until=now - ago)
+            return (await take_past(web.app, server.id, look)).chart.mean.count("L")
+
+        # A check each 2.5 minutes, and a quarter of a minute after each.
+        assert 20 <= await points(Range.HOUR, 9 * DAY) <= 60
+        assert 90 <= await points(Range.DAY, 9 * DAY) <= 145
+        assert 120 <= await points(Range.WEEK, 9 * DAY) <= 169
 
 
 async def test_an_address_that_asks_for_nonsense_is_refused(tmp_path: Path) -> None:
@@ -67,6 +95,7 @@ async def test_an_address_that_asks_for_nonsense_is_refused(tmp_path: Path) -> N
             "range=",
             "until=then",
             "until=2026-02-09T20:51:50",
+            "until=0",
         )
         for query in wrong:
             await browser.get(f"/servers/{server.id}?{query}")

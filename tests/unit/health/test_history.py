@@ -15,17 +15,15 @@ from codewalk.health.history import (
     Check,
     Kept,
     Transition,
-    begin,
     history,
-    parse_since,
     settled,
     transitions,
     up_to_now,
-    window,
 )
 from codewalk.health.period import DAY, HOUR, KEPT, MINUTE, Period
 from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import STALE_AFTER, CheckResult, HealthStatus, Reason, State, advance
+from codewalk.health.window import begin, parse_since, window
 from tests.fakes import EPOCH
 
 SECOND = timedelta(seconds=1)
@@ -144,7 +142,7 @@ def test_a_history_begins_where_it_shall() -> None:
 def test_minutes_stand_in_for_the_hours_that_they_are_of() -> None:
     hour = EPOCH.replace(minute=0, second=0, microsecond=0)
     now = hour + DAY
-    hours = [Period(begins=hour + n * HOUR, span=HOUR, checks=60, up_ms=n) for n in range(3)]
+    hours = [Period(begins=hour + n * HOUR, span=HOUR, checks=2, up_ms=n) for n in range(3)]
     last = Period(begins=now - MINUTE, checks=1, up_ms=10)
     minutes = [Period(begins=hour + HOUR + n * MINUTE, checks=1) for n in (30, 0)]
     late = Period(begins=hour + HOUR, checks=2)
@@ -155,6 +153,28 @@ def test_minutes_stand_in_for_the_hours_that_they_are_of() -> None:
     assert found.uptimes[0].up == timedelta(milliseconds=0 + 1 + 2 + 10)
     since = hour + HOUR + 30 * MINUTE
     assert history("a", kept, WELL, since=since, now=now).periods[0] == minutes[0]
+
+
+def test_an_hour_stands_for_itself_where_not_all_of_its_minutes_are_known() -> None:
+    hour = EPOCH.replace(minute=0, second=0, microsecond=0)
+    whole = Period(begins=hour, span=HOUR, checks=360, failures=100)
+    late = Period(begins=hour + 5 * MINUTE, checks=1)
+    kept = Kept(periods=[whole], old_minutes=[late])
+    assert history("a", kept, WELL, since=hour, now=hour + DAY).periods == [whole]
+
+
+def test_two_parts_of_a_history_have_nothing_in_common() -> None:
+    periods = [Period(begins=EPOCH + n * MINUTE, checks=1) for n in range(4)]
+    kept = Kept(periods=periods, transitions=[UP, replace(FALL, at=EPOCH + 2 * MINUTE)])
+    now = EPOCH + 4 * MINUTE
+    edges = (EPOCH, EPOCH + 2 * MINUTE, now)
+    parts = [
+        history("a", kept, WELL, since=since, until=until, now=now)
+        for since, until in pairwise(edges)
+    ]
+    assert [len(part.periods) for part in parts] == [2, 2]
+    # The one of now, that it is healthy again, is in the last.
+    assert [len(part.transitions) for part in parts] == [1, 2]
 
 
 def test_what_a_wrong_clock_wrote_ahead_is_not_told() -> None:
@@ -317,6 +337,8 @@ def test_a_history_is_of_a_day_and_ends_now_unless_it_shall_not() -> None:
     assert window(EPOCH - HOUR, None, EPOCH) == (EPOCH - HOUR, EPOCH)
     assert window(None, EPOCH - 2 * DAY, EPOCH) == (EPOCH - 3 * DAY, EPOCH - 2 * DAY)
     assert window(None, EPOCH + DAY, EPOCH) == (EPOCH - DAY, EPOCH)
+    assert window(EPOCH, None, EPOCH) == (EPOCH, EPOCH)
+    assert window(None, datetime.max.replace(tzinfo=UTC), EPOCH) == (EPOCH - DAY, EPOCH)
     # No more is kept.
     assert window(EPOCH - 2 * KEPT, EPOCH - DAY, EPOCH) == (EPOCH - KEPT, EPOCH - DAY)
 
@@ -329,6 +351,7 @@ def test_a_history_is_of_a_day_and_ends_now_unless_it_shall_not() -> None:
         (None, EPOCH - KEPT),
         (EPOCH - 2 * KEPT, EPOCH - 1.5 * KEPT),
         (None, EPOCH.replace(tzinfo=None)),
+        (None, datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))),
     ],
 )
 def test_a_history_cannot_end_before_it_begins(since: datetime | None, until: datetime) -> None:

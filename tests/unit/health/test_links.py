@@ -78,6 +78,9 @@ async def test_a_first_request_left_unanswered_puts_the_next_one_off_by_no_more_
         green = linked.became(A, State.HEALTHY, asked)
         assert green is not None
         assert green <= RETURN_EVERY + GRAIN
+        since_restart = linked.became(A, State.HEALTHY, restarted)
+        assert since_restart is not None
+        assert since_restart <= 2
 
 
 @fake_time

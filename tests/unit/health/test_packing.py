@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from zlib import compress
 
 import pytest
 from hypothesis import given
@@ -73,6 +74,17 @@ def test_an_hour_of_a_server_that_is_well_takes_a_few_hundred_bytes() -> None:
         b"x",
         pack([Period(begins=HOUR_BEGINS, checks=1)])[:-9],
         pack([Period(begins=HOUR_BEGINS, checks=1)])[::-1],
+        *(
+            compress(text)
+            for text in (
+                b"{}",
+                b"7",
+                b"[[1],[2]]",
+                b"[[1000000000000],[1],[0],[0],[0],[0],[0],[0]]",
+                b'[[1],["x"],[0],[1],[0],["y"],[0],[0]]',
+                b"[[1],[null],[0],[1],[0],[0],[0],[0]]",
+            )
+        ),
     ],
 )
 def test_what_is_damaged_is_nothing(damaged: bytes) -> None:

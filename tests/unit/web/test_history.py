@@ -121,7 +121,7 @@ def test_another_time_is_named_and_what_lies_beside_it_asked_for() -> None:
     day = f"{begins.day} {begins:%b}"
     titled = f"Latency from {day} {begins:%H:%M} to {day} {ends:%H:%M}"
     assert f'<title id="chart-title">{titled}</title>' in html
-    assert f"<span>{day} {begins:%H:%M} – {day} {ends:%H:%M}</span>" in html
+    assert f">{day} {begins:%H:%M} – {day} {ends:%H:%M}</span>" in html
     assert f"<span>{ends:%H:%M}</span></div>" in html
     earlier, later = (
         look.query(until=f"{at:%Y-%m-%dT%H:%M:%SZ}").replace("&", "&amp;")
@@ -133,6 +133,26 @@ def test_another_time_is_named_and_what_lies_beside_it_asked_for() -> None:
     assert 'id="later" class="button small" role="link" aria-disabled="true"' in now
     assert "– now</span>" in now
     assert 'id="earlier"' not in page(past(server(), look=Look(range=Range.MONTH)))
+
+
+def test_hours_without_minutes_are_drawn_as_hours() -> None:
+    until = NOW - 9 * DAY
+    whole = until.replace(minute=0, second=0, microsecond=0) - HOUR
+    down = replace(minute(0, down=30 * MINUTE), begins=whole, span=HOUR)
+    look = Look(range=Range.HOUR, until=whole + HOUR)
+    assert past(server(), periods=[down], look=look).chart.down == "M0.0 0H600.0V160H0.0Z"
+    day = Look(range=Range.DAY, until=whole + DAY)
+    hours = [replace(minute(0), begins=whole + n * HOUR, span=HOUR) for n in range(24)]
+    assert past(server(), periods=hours, look=day).chart.mean.count("M") == 1
+
+
+def test_a_page_that_went_on_is_not_thrown_back() -> None:
+    shown = past(server(), look=Look(range=Range.HOUR, until=NOW - DAY))
+    mark = f"1h-{(NOW - DAY).timestamp():.0f}-1"
+    only_there = f"#past-018f[data-mark='{mark}']"
+    assert f'hx-target="{only_there}"' in VIEWS.live_past(shown, again=True)
+    assert 'hx-target="#past-018f"' in VIEWS.live_past(shown)
+    assert f'id="past-018f" class="story" data-mark="{mark}"' in page(shown)
 
 
 def test_each_change_leads_to_its_hour_in_the_chart() -> None:
