@@ -43,8 +43,8 @@ from codewalk.web.words import (
 MANY: Final = 8
 """Servers from which on their list can be searched."""
 
-FIRST_ROWS: Final = 20
-"""Rows that a browser with scripts has before it can show anything: more than a screen has."""
+FIRST_ROWS: Final = 12
+"""Rows that a browser with scripts has before it can show anything: as many as a screen has."""
 
 MOST_PICKS: Final = 30
 """Servers in the switcher as a page is painted; it asks for all of them when it opens."""

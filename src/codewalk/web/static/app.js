@@ -29,7 +29,7 @@ function filter(element) {
   const words = input.value.toLowerCase().split(/\s+/);
   const items = [...document.querySelectorAll(`#${input.dataset.filters} > li`)];
   const left = items.filter((item) => {
-    const text = [...item.querySelectorAll(".name, .url")].map((part) => part.textContent).join(" ").toLowerCase();
+    const text = [".name", ".url"].map((part) => item.querySelector(part)?.textContent).join(" ").toLowerCase();
     return !item.toggleAttribute("data-out", !words.every((word) => text.includes(word)));
   }).length;
   const told = document.querySelector(`output[for="${input.id}"]`);
