@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
@@ -34,8 +35,9 @@ STARTING: Final = 5.0
 """Seconds after a refusal in which a server that takes a request has only just begun to listen."""
 
 HASTE: Final = 0.6
-"""Seconds for a check then: current releases leave a request of that moment unanswered for ever,
-and answer the next one."""
+"""Seconds for a check then, of a server that is known to be down: current releases leave a request
+of that moment unanswered for ever, and answer the next one. One that counts as well has all its
+time to show that it is."""
 
 _LOST: Final = frozenset({Reason.TIMEOUT, Reason.DNS, Reason.UNREACHABLE})
 """What may be this machine's fault; who is refused was heard."""
@@ -61,8 +63,7 @@ class _Known:
         self.result: CheckResult | None = None
         self.at = 0.0
         self.by_path_until = 0.0
-        self.refusals = 0  # in a row, but for checks without an answer
-        self.refused_at = 0.0
+        self.refused_at = -inf
 
     def take(self, result: CheckResult, now: float) -> None:
         self.result, self.at = result, now
@@ -71,13 +72,11 @@ class _Known:
         elif now >= self.by_path_until:
             self.by_path_until = now + REMEMBER
         if result.reason is Reason.REFUSED:
-            self.refusals, self.refused_at = self.refusals + 1, now
-        elif result.reason is not Reason.TIMEOUT:
-            self.refusals = 0
+            self.refused_at = now
 
-    def may_be_starting(self, now: float) -> bool:
-        """Not after one refusal: a server that is well has all its time to show that."""
-        return self.refusals > 1 and now - self.refused_at < STARTING
+    def was_refused(self, now: float) -> bool:
+        """Whether nothing listened there just now."""
+        return now - self.refused_at < STARTING
 
 
 class Checker:
@@ -112,11 +111,17 @@ class Checker:
         await self._group.__aexit__(None, None, None)
 
     async def check(
-        self, profile: ServerProfile, *, budget: float | None = None, fresh: bool = False
+        self,
+        profile: ServerProfile,
+        *,
+        budget: float | None = None,
+        fresh: bool = False,
+        down: bool = False,
     ) -> CheckResult:
         """The result of a check made now, under way, or, unless `fresh`, just finished.
 
-        `budget` goes in place of the server's own timeout, in seconds.
+        `budget` goes in place of the server's own timeout, in seconds; `down` tells that the server
+        is known to be.
         """
         known = self._of(profile)
         budget = profile.health_check.timeout if budget is None else budget
@@ -124,7 +129,7 @@ class Checker:
         # What failed in less time than is given now may do better.
         if recent and (recent.ok or known.budget >= budget):
             return recent
-        task = self.begin(profile, budget=budget)
+        task = self.begin(profile, budget=budget, down=down)
         # Not awaited itself: others may be waiting for the same check, and a waiter that is
         # cancelled must not take it from them, nor the check's own end cancel a waiter.
         await asyncio.wait((task,))
@@ -133,14 +138,16 @@ class Checker:
         return task.result()
 
     def begin(
-        self, profile: ServerProfile, *, budget: float | None = None
+        self, profile: ServerProfile, *, budget: float | None = None, down: bool = False
     ) -> asyncio.Task[CheckResult]:
         """The check under way for this server, or a new one. Its task never fails."""
         known = self._of(profile)
         budget = profile.health_check.timeout if budget is None else budget
         if known.task and known.budget >= budget:
             return known.task
-        task = self._group.create_task(self._run(known, budget), name=f"check {profile.id}")
+        hasty = down and known.was_refused(self._clock())
+        run = self._run(known, min(budget, HASTE), tries=1) if hasty else self._run(known, budget)
+        task = self._group.create_task(run, name=f"check {profile.id}")
         known.task, known.budget = task, budget
         known.running.add(task)
         task.add_done_callback(known.running.discard)
@@ -170,18 +177,18 @@ class Checker:
             self._known[profile.id] = known
         return known
 
-    async def _run(self, known: _Known, budget: float) -> CheckResult:
+    async def _run(self, known: _Known, budget: float, *, tries: int = TRIES) -> CheckResult:
         try:
-            result = await self._in_time(known, budget)
+            result = await self._in_time(known, budget, tries)
         finally:
             if known.task is asyncio.current_task():
                 known.task = None
         known.take(result, self._clock())
         return result
 
-    async def _in_time(self, known: _Known, budget: float) -> CheckResult:
+    async def _in_time(self, known: _Known, budget: float, tries: int) -> CheckResult:
         """The result of a check for which this process had the time, if it has any."""
-        for _ in range(TRIES - 1):
+        for _ in range(tries - 1):
             with self._lag.measured() as late:
                 result = await self._result(known, budget)
                 if result.reason not in _OUT_OF_TIME or late() < OURS * budget:
@@ -191,8 +198,6 @@ class Checker:
 
     async def _result(self, known: _Known, budget: float) -> CheckResult:
         profile = known.profile
-        if known.may_be_starting(self._clock()):
-            budget = min(budget, HASTE)
         try:
             connection = await self._connect(profile)
             path_first = self._clock() < known.by_path_until

@@ -200,7 +200,9 @@ class Monitor:
         is made too. `budget` goes in place of the server's own timeout."""
         if self.holds(profile.id):
             return self.status(profile.id)
-        status = self._apply(profile, await self._checker.check(profile, budget=budget))
+        down = self.is_down(profile.id)
+        result = await self._checker.check(profile, budget=budget, down=down)
+        status = self._apply(profile, result)
         while self._is_open(profile.id, status) and self._keeps(profile):
             await asyncio.sleep(RECHECK_AFTER)
             result = await self._checker.check(profile, budget=budget, fresh=True)
@@ -277,6 +279,9 @@ class Monitor:
 
     def is_failing(self, server_id: str) -> bool:
         return self._statuses.get(server_id, UNCHECKED).failures > 0
+
+    def is_down(self, server_id: str) -> bool:
+        return self._statuses.get(server_id, UNCHECKED).state is State.UNHEALTHY
 
     def found(self, profile: ServerProfile, result: CheckResult) -> float | None:
         current = self._profiles.get(profile.id)

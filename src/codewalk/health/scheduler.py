@@ -32,6 +32,9 @@ class Watched(Protocol):
     def is_failing(self, server_id: str) -> bool:
         """Whether its last check failed, so that the next one may take long."""
 
+    def is_down(self, server_id: str) -> bool:
+        """Whether it is known to be down."""
+
     def found(self, profile: ServerProfile, result: CheckResult) -> float | None:
         """Takes a result; the seconds until the next check, None where there is to be none."""
 
@@ -123,7 +126,7 @@ class Scheduler:
                 timer.cancel()
 
     def _start(self, profile: ServerProfile, pace: Pace) -> None:
-        task = self._checker.begin(profile)
+        task = self._checker.begin(profile, down=self._watched.is_down(profile.id))
         pace.started(task)
         begun = self._times_lost
         task.add_done_callback(lambda done: self._finished(profile, pace, begun, done))

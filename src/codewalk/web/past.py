@@ -121,7 +121,7 @@ def draw(server: Server, history: History, look: Look, periods: Sequence[Period]
     now = history.until
     since, until = look.window(now)
     found = [p for p in periods if p.ends > since and p.begins < until]
-    # Of some hours no minutes are kept, as of those before there was room for them: they stay whole.
+    # Of some hours no minutes are kept, as of those before minutes were packed: they stay whole.
     step = look.range.step
     whole = (p for p in found if p.span > step)
     steps = [*in_steps((p for p in found if p.span <= step), step), *whole]

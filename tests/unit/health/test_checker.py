@@ -302,28 +302,33 @@ async def test_a_server_that_just_began_to_listen_and_left_a_request_is_asked_ag
     network = Network()
     network.down(A)
     async with checking(network) as checker:
-        for _ in range(2):
-            await checker.check(A, fresh=True)
-            await pass_time(1)
-        network.script(A, health=silence(), path=silence())
-        begun = elapsed()
-        assert (await checker.check(A)).reason is Reason.TIMEOUT
-        assert elapsed() - begun == pytest.approx(HASTE)
-        # It may be slow and not starting: then it has all its time again.
-        await pass_time(STARTING)
-        begun = elapsed()
         await checker.check(A)
-        assert elapsed() - begun == pytest.approx(A.health_check.timeout)
+        await pass_time(1)
+        network.script(A, health=silence(), path=silence())
+
+        async def taken(*, down: bool) -> float:
+            begun = elapsed()
+            assert (await checker.check(A, fresh=True, down=down)).reason is Reason.TIMEOUT
+            return elapsed() - begun
+
+        assert await taken(down=True) == pytest.approx(HASTE)
+        # One that counts as well may only be slow, and so may one that was heard of for long.
+        assert await taken(down=False) == pytest.approx(A.health_check.timeout)
+        await pass_time(STARTING)
+        assert await taken(down=True) == pytest.approx(A.health_check.timeout)
 
 
 @fake_time
-async def test_a_single_refusal_leaves_a_server_all_its_time() -> None:
+async def test_of_one_that_is_starting_no_check_is_made_twice_however_late_this_process_is() -> (
+    None
+):
     network = Network()
-    refused, slow = fails(Reason.REFUSED), slowly(2, HEALTHY)
-    found: list[bool] = []
-    async with checking(network) as checker:
-        for health in (refused, HEALTHY, refused, slow):
-            network.script(A, health=health, path=silence() if health is slow else refused)
-            found.append((await checker.check(A, fresh=True)).ok)
-            await pass_time(0.1)
-    assert found == [False, True, False, True]
+    network.down(A)
+    async with checking(network) as checker, asyncio.TaskGroup() as group:
+        await checker.check(A)
+        connection = network.script(A, health=silence(), path=silence())
+        asked = len(connection.asked)
+        group.create_task(_late(0.5, HASTE), name="a busy machine")
+        await checker.check(A, fresh=True, down=True)
+        # Health, and the path beside it.
+        assert len(connection.asked) - asked == 2

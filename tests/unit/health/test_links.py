@@ -59,6 +59,25 @@ async def test_a_killed_server_is_red_within_a_second_and_the_other_never_change
 
 
 @fake_time
+async def test_a_server_that_is_back_at_once_is_green_within_two_seconds() -> None:
+    """It was refused once only, and left the request after that unanswered."""
+    async with linking(A) as linked:
+        linked.of(A).kill()
+        await pass_time(0.75)
+        assert linked.monitor.state(A.id) is State.UNHEALTHY
+        linked.of(A).script |= {
+            "/global/health": [silence(), HEALTHY],
+            "/path": [silence(), PATH],
+        }
+        linked.of(A).refuses = None
+        restarted = elapsed()
+        await pass_time(5)
+        green = linked.became(A, State.HEALTHY, restarted)
+        assert green is not None
+        assert green <= 2
+
+
+@fake_time
 async def test_a_first_request_left_unanswered_puts_the_next_one_off_by_no_more_than_its_turn() -> (
     None
 ):
