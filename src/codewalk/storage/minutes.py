@@ -31,16 +31,15 @@ _FIRST: Final = select(
     .scalar_subquery()
 ).where(servers.c.id.in_(THESE))
 
-# At once: what another process adds between two statements would be dropped uncounted.
-_TAKE: Final = (
-    delete(health_periods)
-    .where(
-        health_periods.c.server_id.in_(THESE),
-        health_periods.c.span_s == MINUTE.seconds,
-        health_periods.c.begins_at < bindparam("before"),
-    )
-    .returning(*health_periods.columns)
+_OLD: Final = (
+    health_periods.c.server_id.in_(THESE),
+    health_periods.c.span_s == MINUTE.seconds,
+    health_periods.c.begins_at < bindparam("before"),
 )
+_READ: Final = select(health_periods).where(*_OLD)
+_REMOVE: Final = delete(health_periods).where(*_OLD)
+# At once: what another process adds between two statements would be removed uncounted.
+_TAKE: Final = _REMOVE.returning(*health_periods.columns)
 
 _PACKED: Final = select(health_minutes).where(
     health_minutes.c.server_id.in_(THESE), health_minutes.c.begins_at >= bindparam("first")
@@ -58,10 +57,19 @@ def take_old(connection: Connection, these: Mapping[str, Any], before: int) -> M
     first = min(filter(None, connection.scalars(_FIRST, these)), default=before)
     before = min(before, (first // HOUR_US + HOURS_AT_ONCE) * HOUR_US)
     found: defaultdict[Hour, list[Period]] = defaultdict(list)
-    for row in connection.execute(_TAKE, {**these, "before": before}):
+    for row in _taken(connection, {**these, "before": before}):
         minute = period_of(row)
         found[row.server_id, minute.begins.replace(minute=0)].append(minute)
     return found
+
+
+def _taken(connection: Connection, bounds: Mapping[str, Any]) -> Sequence[Any]:
+    if connection.dialect.name != "sqlite":
+        return connection.execute(_TAKE, bounds).all()
+    # Nobody else writes meanwhile, and before 3.35 it can't tell what it removes.
+    rows = connection.execute(_READ, bounds).all()
+    connection.execute(_REMOVE, bounds)
+    return rows
 
 
 def keep_packed(connection: Connection, these: Mapping[str, Any], minutes: Minutes) -> None:
