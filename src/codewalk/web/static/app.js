@@ -38,7 +38,7 @@ function filter(element) {
 }
 
 on("input", "input[data-filters]", filter);
-on("toggle", "[popover]", (panel, { target, newState }) =>
+on("beforetoggle", "[popover]", (panel, { target, newState }) => // `toggle` is left out where it opens again at once
   target === panel && newState === "closed" &&
   panel.querySelectorAll("input[data-filters]").forEach((input) => filter(Object.assign(input, { value: "" }))));
 let due = 0;
