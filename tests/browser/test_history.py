@@ -169,7 +169,7 @@ async def test_an_outage_of_long_ago_is_seen_by_the_minute(
         await tab.get_by_role("link", name="Later").click()
         await expect(tab.locator(".plot .down")).to_be_visible()
         assert await chart.locator("title").text_content() == title
-        await tab.get_by_role("link", name="24 h").click()
+        await tab.get_by_role("link", name="24 h", exact=True).click()
         await expect(tab.locator(".plot .down")).to_be_visible()  # the day around it
         await tab.go_back()
         await expect(tab.get_by_role("link", name="1 h", exact=True)).to_have_attribute(
