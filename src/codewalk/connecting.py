@@ -8,7 +8,8 @@ from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 
 if TYPE_CHECKING:
-    from codewalk.opencode.connection import Connection, Connections
+    from codewalk.opencode.connection import Connection
+    from codewalk.opencode.connections import Connections
 
 
 class Unlocking(Protocol):
@@ -80,7 +81,7 @@ class Connector:
     async def _open(self) -> "Connections":
         async with self._lock:
             if self._connections is None:
-                from codewalk.opencode.connection import Connections
+                from codewalk.opencode.connections import Connections
 
                 self._connections = await self._stack.enter_async_context(Connections())
             return self._connections

@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from codewalk.health.status import Reason
-from codewalk.opencode.connection import Connections, RequestFailed
+from codewalk.opencode.connection import RequestFailed
+from codewalk.opencode.connections import Connections
 from codewalk.opencode.local import LocalServer, Phase
 from tests.local_watch import Watch, gone
 from tests.real.servers import CURRENT, executable

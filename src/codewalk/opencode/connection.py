@@ -1,21 +1,19 @@
 """How to talk HTTP to one OpenCode server, and to no other.
 
-`Connections` owns the one HTTP session, and the wires that GETs take in its place; `Connection` is
-one server's view of both: its base URL, its credentials, its limits. A server is hostile until
-proven otherwise, so what it sends is bounded in time, size and depth, redirects stay on its origin,
-and no cookie is kept. Every failure comes out as `RequestFailed`; `asyncio.CancelledError` passes
-through.
+A `Connection` is one server's view of what all share (`Connections`): its base URL, its
+credentials, its limits. A server is hostile until proven otherwise, so what it sends is bounded in
+time, size and depth, and redirects stay on its origin. Every failure comes out as `RequestFailed`;
+`asyncio.CancelledError` passes through.
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from copy import copy
 from functools import partial
 from math import inf
 from time import perf_counter
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import aiohttp
 import orjson
@@ -26,103 +24,25 @@ from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
 from codewalk.opencode.address import MAX_REDIRECTS, onward, origin_of, plain_zone
 from codewalk.opencode.answer import MAX_BODY, Answer, TooLarge, answered, read_body
-from codewalk.opencode.connector import BoundedConnector
 from codewalk.opencode.credentials import basic_auth
 from codewalk.opencode.failures import FOREIGN, redirected, refused, translate
 from codewalk.opencode.resolver import Resolver
 from codewalk.opencode.streaming import STREAM_HEADERS, Stream, open_stream
-from codewalk.opencode.wire import Get, Wire, Wires
+from codewalk.opencode.wire import Get, Wire
 from codewalk.secret import Secret
 
-__all__ = ["MAX_BODY", "Answer", "Connection", "Connections", "RequestFailed"]
+__all__ = ["MAX_BODY", "Answer", "Connection", "RequestFailed"]
 
 _KEPT_GETS: Final = 8
 """GETs kept for a server: it is asked for few paths again and again, and making one costs more than
 sending it."""
 
-KEEP_ALIVE: Final = 30.0
-"""Seconds for which a connection may wait for its next request."""
-
-_DNS_TTL: Final = 30
-# `asyncio.timeout` bounds the whole of a request, redirects and body included.
-_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
-_HEADERS: Final = {
+HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
     "User-Agent": "CodeWalk",
 }
-
-
-class Connections:
-    """All outgoing HTTP: one session, no cookies, no proxy or netrc from the environment.
-
-    A connection that nothing was sent on for `keep_alive` seconds is closed.
-    """
-
-    def __init__(
-        self,
-        *,
-        resolver: Resolver | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        keep_alive: float = KEEP_ALIVE,
-    ) -> None:
-        self._resolver = resolver
-        self._ssl_context = ssl_context
-        self._keep_alive = keep_alive
-        self._session: aiohttp.ClientSession | None = None
-        self._connector: BoundedConnector | None = None
-        self._wires: Wires | None = None
-
-    async def __aenter__(self) -> Self:
-        self._resolver = self._resolver or Resolver()
-        self._connector = BoundedConnector(
-            limit=0,
-            resolver=self._resolver,
-            ttl_dns_cache=_DNS_TTL,
-            keepalive_timeout=self._keep_alive,
-            ssl=True if self._ssl_context is None else self._ssl_context,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=self._connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
-            timeout=_NO_TIMEOUT,
-            trust_env=False,
-        )
-        self._wires = Wires(self._connector, keep_alive=self._keep_alive)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._wires is not None:
-            self._wires.drop_idle()
-        if self._session is not None:
-            await self._session.close()
-
-    def drop_idle(self) -> None:
-        """Closes the connections that nothing is under way on: after a sleep they may be dead
-        without knowing it. Names are looked up anew, too."""
-        if self._connector is not None and self._wires is not None:
-            self._wires.drop_idle()
-            self._connector.drop_idle()
-            self._connector.clear_dns_cache()
-
-    def connect(
-        self, url: str, username: str | None = None, password: Secret | None = None
-    ) -> "Connection":
-        """The connection to the server at `url` (normalised). Nothing is sent yet.
-
-        With neither a user name nor a password no credentials are sent at all.
-        """
-        if self._session is None or self._resolver is None or self._wires is None:
-            raise RuntimeError("Connections is used before `async with`")
-        return Connection(
-            session=self._session,
-            wire=Wire(self._wires),
-            resolver=self._resolver,
-            url=url,
-            username=username,
-            password=password,
-        )
+"""What every request says of itself."""
 
 
 class Connection:
@@ -322,7 +242,7 @@ class Connection:
         return get
 
     def _all_headers(self) -> Mapping[str, str]:
-        return {**_HEADERS, **(self._headers or {})}
+        return {**HEADERS, **(self._headers or {})}
 
     def _target(self, location: str) -> URL | None:
         """Where a redirect leads, if that is on this server's origin."""

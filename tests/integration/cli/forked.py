@@ -19,7 +19,7 @@ PRELOADED: Final = [
     __name__,
     *(f"codewalk.cli.{name}" for name in ("doctor", "errors", "hooks", "main", "servers")),
     *(f"codewalk.cli.{name}" for name in ("attach", "models", "people", "sessions", "state")),
-    "codewalk.opencode.connection",
+    "codewalk.opencode.connections",
     "codewalk.opening",
     "codewalk.storage.migrate",
     "codewalk.storage.sqlite",

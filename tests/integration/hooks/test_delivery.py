@@ -15,7 +15,8 @@ import pytest
 from codewalk.errors import HookFailed
 from codewalk.hooks.delivery import Delivery
 from codewalk.hooks.hook import Hook, new_command, new_webhook
-from codewalk.opencode.connection import Connection, Connections
+from codewalk.opencode.connection import Connection
+from codewalk.opencode.connections import Connections
 from codewalk.secret import Secret
 from tests.fakes import EPOCH
 from tests.mock_behaviours import json_reply, never, redirect, reply

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from codewalk.health.status import Reason
-from codewalk.opencode.connection import Connections, RequestFailed
+from codewalk.opencode.connection import RequestFailed
+from codewalk.opencode.connections import Connections
 from codewalk.opencode.guard import MAX_LOG
 from codewalk.opencode.local import LocalServer, Phase, Timing, find_executable
 from codewalk.opencode.stale import MARKER
