@@ -15,7 +15,7 @@ from codewalk.view import Server
 from codewalk.web.files import ADDRESSES, ASSETS
 from codewalk.web.forms import ServerForm, Typed
 from codewalk.web.problems import Problem
-from codewalk.web.shown import Notice, Wanted
+from codewalk.web.shown import PAGE, Notice, Wanted
 from codewalk.web.views import FIRST_ROWS, Views
 from codewalk.web.words import LINKS, SENTENCES, age, axis, duration, milliseconds, moment
 from codewalk.workspace.models import Model
@@ -97,6 +97,21 @@ def test_a_long_list_is_there_without_script_and_kept_back_from_one_that_has_it(
 
 def test_a_short_list_is_there_at_once() -> None:
     assert not re.search(r"</li>\s+<noscript>", page(frame(*[server()] * FIRST_ROWS)))
+
+
+def test_sessions_further_down_are_kept_back_on_a_new_page_alone() -> None:
+    shown = home(server(active=True), *["A title"] * PAGE)
+    first, rest = re.split(r"</li>\s+<noscript>", home_page(shown).partition("sessions-page")[2])
+    assert first.count("<li>") == FIRST_ROWS
+    assert rest.partition("</noscript>")[0].count("<li>") == PAGE - FIRST_ROWS
+    few = replace(shown, found=shown.found[:FIRST_ROWS])
+    for there_at_once in (
+        home_page(few),
+        VIEWS.live_sessions(shown),
+        VIEWS.live_home(frame(shown.server), shown, within=False),
+    ):
+        assert "</li>" in there_at_once
+        assert not re.search(r"</li>\s+<noscript>", there_at_once)
 
 
 def test_a_row_is_the_same_on_the_page_and_in_the_stream() -> None:
