@@ -1,9 +1,9 @@
-"""Chromium, measured: on one core, with nothing cached, and what comes over the wire counted."""
+"""Chromium, measured: with nothing cached, and what comes over the wire counted."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,9 +31,9 @@ Shown = Callable[[float, float], Awaitable[None] | None]
 
 
 @asynccontextmanager
-async def chromium(*, core: int) -> AsyncIterator["Chromium"]:
-    """A Chromium whose processes all run on `core`."""
-    with _born_on(core):
+async def chromium(*, core: int | None = None) -> AsyncIterator["Chromium"]:
+    """A Chromium whose processes run where there is room, or all on `core`."""
+    with nullcontext() if core is None else _born_on(core):
         driver = async_playwright()
         playwright = await driver.__aenter__()
     try:

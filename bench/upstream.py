@@ -11,9 +11,9 @@ from bench.process import ROOT, free_port, line_of, started
 
 
 @asynccontextmanager
-async def opencode(folder: Path, *, core: int) -> AsyncIterator[str]:
+async def opencode(folder: Path) -> AsyncIterator[str]:
     """The URL of its page. Its home below `folder` is new, and it fetches nothing."""
-    async with serving(folder, port=free_port(), core=core) as process:
+    async with serving(folder, port=free_port()) as process:
         yield await line_of(process, "opencode server listening on", within=60) + "/"
 
 

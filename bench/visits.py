@@ -13,7 +13,7 @@ from bench.process import cores
 from bench.up import activate, environment, keep, up, url_of
 from bench.upstream import opencode
 
-VISITS: Final = 9
+VISITS: Final = 15
 SESSIONS: Final = (100, 1000)
 UPSTREAM: Final = "OpenCode's own"
 HELLO: Final = "a page of one word"
@@ -38,17 +38,16 @@ async def visit_homes(browser: Chromium, folder: Path) -> dict[str, list[Visit]]
 
     Each round visits all of them; the first one isn't counted: servers warm up too.
     """
-    core, other_core = cores()
     env = environment(folder)
     names = (HELLO, *map(ours, SESSIONS), UPSTREAM)
     found: dict[str, list[Visit]] = {name: [] for name in names}
     async with (
-        mock_servers(*SESSIONS, 20, 20, core=other_core) as urls,
-        opencode(folder, core=core) as upstream,
+        mock_servers(*SESSIONS, 20, 20, core=cores()[1]) as urls,
+        opencode(folder) as upstream,
         _hello() as hello,
     ):
         ids = await keep(env, [*urls, _REFUSES], _NAMES, cached=len(SESSIONS))
-        async with up(env, core=core) as address:
+        async with up(env) as address:
             home = url_of(address) + screen.HOME
             for _ in range(VISITS + 1):
                 found[HELLO].append(await _visit(browser, hello))
@@ -99,7 +98,7 @@ async def visit_manager(browser: Chromium, folder: Path, urls: Sequence[str]) ->
     asked = f"bench.answered({screen.SEARCH!r}, {names[-1]!r}, {names[1]!r})"
     prepare = f"bench.interactive = Promise.all([{asked}, bench.idle()])"
     found: list[Visit] = []
-    async with up(env, core=cores()[0]) as address:
+    async with up(env) as address:
         manager = url_of(address) + screen.MANAGER
         for _ in range(VISITS + 1):
             async with browser.cold_page(let_in=address, prepare=prepare) as (page, wire):

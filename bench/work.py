@@ -37,17 +37,16 @@ _NAMES: Final = ("Alpha", "Beta")
 
 async def switch(browser: Chromium, folder: Path) -> list[float]:
     """The milliseconds of each switch, from the click until the other sessions are painted."""
-    core, other_core = cores()
     env = environment(folder)
     shown: asyncio.Queue[float] = asyncio.Queue()
 
     def take(clicked: float, painted: float) -> None:
         shown.put_nowait(painted - clicked)
 
-    async with mock_servers(SESSIONS, SESSIONS, core=other_core) as urls:
+    async with mock_servers(SESSIONS, SESSIONS, core=cores()[1]) as urls:
         await keep(env, urls, _NAMES, cached=2)
         async with (
-            up(env, core=core) as address,
+            up(env) as address,
             browser.cold_page(let_in=address, shown=take) as (page, _),
         ):
             await page.goto(url_of(address) + screen.HOME)
@@ -75,7 +74,7 @@ async def type_in_a_storm(browser: Chromium, folder: Path, urls: Sequence[str]) 
     listed.write_text("\n".join(urls))
     order = [str(CHANGES), str(TYPING)]
     command = [sys.executable, "-m", "bench.contenders.changing"]
-    async with started(*command, folder, listed, *order, core=cores()[0]) as app:
+    async with started(*command, folder, listed, *order) as app:
         address = await line_of(app, "ready", within=60)
         async with browser.cold_page(let_in=address) as (page, wire):
             await page.goto(url_of(address) + screen.MANAGER)
