@@ -1,9 +1,8 @@
 """Chromium, measured: with nothing cached, and what comes over the wire counted."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,30 +30,14 @@ Shown = Callable[[float, float], Awaitable[None] | None]
 
 
 @asynccontextmanager
-async def chromium(*, core: int | None = None) -> AsyncIterator["Chromium"]:
-    """A Chromium whose processes run where there is room, or all on `core`."""
-    with nullcontext() if core is None else _born_on(core):
-        driver = async_playwright()
-        playwright = await driver.__aenter__()
-    try:
+async def chromium() -> AsyncIterator["Chromium"]:
+    """A Chromium whose processes run where there is room, as on a user's machine."""
+    async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=system_chromium(), args=[*CHROMIUM]
         )
         yield Chromium(browser, await browser.new_browser_cdp_session())
         await browser.close()
-    finally:
-        await driver.__aexit__(None, None, None)
-
-
-@contextmanager
-def _born_on(core: int) -> Iterator[None]:
-    """What is started meanwhile stays on `core`, and so does all that it starts."""
-    mine = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, mine)
 
 
 class Chromium:

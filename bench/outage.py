@@ -16,7 +16,7 @@ from playwright.async_api import Page
 
 from bench import screen
 from bench.chromium import chromium
-from bench.process import cores, free_port, load
+from bench.process import free_port, load
 from bench.table import Report, Target, spread
 from bench.up import environment, keep, up, url_of
 from bench.upstream import serving
@@ -56,7 +56,7 @@ async def run() -> Report:
         ports = [free_port() for _ in (VICTIM, *OTHERS)]
         await keep(env, [_url(port) for port in ports], (VICTIM, *OTHERS))
         async with AsyncExitStack() as stack:
-            browser = await stack.enter_async_context(chromium(core=cores()[1]))
+            browser = await stack.enter_async_context(chromium())
             for name, port in zip(OTHERS, ports[1:], strict=True):
                 await stack.enter_async_context(serving(folder / name, port=port))
                 await first_answer(_url(port))

@@ -47,9 +47,9 @@ async def keep(
 
 
 @asynccontextmanager
-async def up(env: Mapping[str, str], *, core: int | None = None) -> AsyncIterator[str]:
+async def up(env: Mapping[str, str]) -> AsyncIterator[str]:
     """The app while the block runs; gives the address that lets a browser in, once it serves."""
-    async with started(COMMAND, *_UP, core=core, env=env) as process:
+    async with started(COMMAND, *_UP, env=env) as process:
         yield await line_of(process, "CodeWalk is ready at", within=30)
 
 

@@ -18,7 +18,7 @@ async def opencode(folder: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, port: int, core: int | None = None) -> AsyncIterator[Process]:
+async def serving(folder: Path, *, port: int) -> AsyncIterator[Process]:
     """Its process, with a home below `folder` that it may have used before.
 
     Port 0 would be 4096, were that free: the port that users' servers have.
@@ -36,7 +36,5 @@ async def serving(folder: Path, *, port: int, core: int | None = None) -> AsyncI
     }
     address = ["--hostname", "127.0.0.1", "--port", str(port)]
     program = ROOT / "node_modules/.bin/opencode"
-    async with started(
-        program, "serve", *address, core=core, cwd=home, env=env, stderr=DEVNULL
-    ) as process:
+    async with started(program, "serve", *address, cwd=home, env=env, stderr=DEVNULL) as process:
         yield process
