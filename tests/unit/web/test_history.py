@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -117,12 +117,12 @@ def test_another_time_is_named_and_what_lies_beside_it_asked_for() -> None:
     look = Look(range=Range.HOUR, until=until)
     periods = [minute(9 * DAY / MINUTE + ago, ms=ago) for ago in range(1, 60)]
     html = page(past(server(), periods=periods, look=look))
-    begins, ends = (until - HOUR).astimezone(), until.astimezone()
-    day = f"{begins.day} {begins:%b}"
-    titled = f"Latency from {day} {begins:%H:%M} to {day} {ends:%H:%M}"
-    assert f'<title id="chart-title">{titled}</title>' in html
-    assert f">{day} {begins:%H:%M} – {day} {ends:%H:%M}</span>" in html
-    assert f"<span>{ends:%H:%M}</span></div>" in html
+    begins, ends = (
+        f"{at.day} {at:%b %H:%M}" for at in map(datetime.astimezone, (until - HOUR, until))
+    )
+    assert f'<title id="chart-title">Latency from {begins} to {ends}</title>' in html
+    assert f">{begins} – {ends}</span>" in html
+    assert f"<span>{ends[-5:]}</span></div>" in html
     earlier, later = (
         look.query(until=f"{at:%Y-%m-%dT%H:%M:%SZ}").replace("&", "&amp;")
         for at in (until - HOUR, until + HOUR)

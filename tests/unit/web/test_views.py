@@ -400,7 +400,10 @@ def test_a_release_that_codewalk_cannot_talk_to_says_so() -> None:
 
 def test_a_snoozed_server_says_until_when() -> None:
     soon, late = NOW + timedelta(hours=1), NOW + timedelta(days=7)
-    for at, words in ((soon, f"{soon.astimezone():%H:%M}"), (late, "2026-02-16")):
+    for at, words in (
+        (soon, f"{soon.astimezone():%H:%M}"),
+        (late, f"{late.astimezone():%Y-%m-%d}"),
+    ):
         shown = replace(server(snoozed_until=at), snoozed=True)
         assert f"Snoozed until {words}" in text_of(VIEWS.live_rows([shown]))
     over = server(snoozed_until=soon)
