@@ -105,7 +105,7 @@ def test_a_sealed_secret_is_opened_each_time_and_not_before() -> None:
         opened.append("once")
         return TEXT
 
-    secret = Secret.sealed(unseal)
+    secret = Secret.sealed("v1.k.abc", unseal)
     assert str(secret) == "***"
     assert opened == []
     assert secret.reveal() == secret.reveal() == TEXT
@@ -116,7 +116,7 @@ def test_a_sealed_secret_that_cannot_be_opened_says_so_and_still_shows_nothing()
     def unseal() -> str:
         raise StorageError("It was stored under another key.")
 
-    secret = Secret.sealed(unseal)
+    secret = Secret.sealed("v1.k.abc", unseal)
     assert repr(secret) == "***"
     with pytest.raises(StorageError, match="another key"):
         secret.reveal()
@@ -128,3 +128,16 @@ def test_the_interpreters_own_hook_does_not_show_it(capsys: pytest.CaptureFixtur
     except ValueError as exc:
         sys.excepthook(type(exc), exc, exc.__traceback__)
     assert TEXT not in capsys.readouterr().err
+
+
+def test_a_secret_that_is_read_again_is_the_same_and_no_other_is() -> None:
+    def unseal() -> str:
+        raise AssertionError("nothing is unsealed to compare it")
+
+    first, again = (Secret.sealed("v1.k.abc", unseal) for _ in range(2))
+    assert first == again
+    assert hash(first) == hash(again)
+    assert first not in (Secret.sealed("v1.k.def", unseal), Secret("v1.k.abc"), "v1.k.abc", None)
+    plain = Secret(TEXT)
+    assert plain == plain  # noqa: PLR0124 - that is the test
+    assert plain != Secret(TEXT)

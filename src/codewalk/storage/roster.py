@@ -155,7 +155,7 @@ class RosterStore:
         )
 
     def _secret(self, sealed: str, server_id: str) -> Secret:
-        return Secret(lambda: self._vault.open(sealed, server_id))
+        return Secret.sealed(sealed, lambda: self._vault.open(sealed, server_id))
 
     def _with_sealed(self, roster: Roster, sealed: Mapping[str, str]) -> Roster:
         """The plain text that came in isn't held any longer than the write took."""

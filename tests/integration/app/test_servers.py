@@ -115,6 +115,26 @@ async def test_edited_label_causes_no_check(app: App) -> None:
     assert edited.health.state is State.HEALTHY
 
 
+async def test_a_label_edited_by_another_process_leaves_health_as_it_was(
+    settings: Settings,
+) -> None:
+    """A password that was read again looked like another one, and the server unknown anew."""
+    async with MockOpenCode(password="pw") as server:
+        async with codewalk.open(settings) as first:
+            kept = await first.add_server(server.url, label="Box", password=Secret("pw"))
+        async with codewalk.open(settings, watch=True) as app, codewalk.open(settings) as other:
+            before = await app.check(kept.id)
+            with app.announcer.listen() as events:
+                await other.edit_server(kept.id, Change(label="Renamed"))
+                async with asyncio.timeout(10):
+                    while app.server(kept.id).name != "Renamed":
+                        await events.get()
+            assert app.server(kept.id).health.since == before.health.since
+            assert app.server(kept.id).health.state is State.HEALTHY
+            changes = (await app.history(kept.id)).transitions
+    assert [change.after for change in changes] == [State.HEALTHY]
+
+
 async def test_edit_that_fails_its_check_leaves_the_server_as_it_was(app: App) -> None:
     async with MockOpenCode() as server:
         added = await app.add_server(server.url)

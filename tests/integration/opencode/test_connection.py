@@ -76,7 +76,7 @@ async def test_a_password_that_can_t_be_decrypted_is_told_and_nothing_is_sent(
     def unseal() -> str:
         raise StorageError("The password was stored under another key.")
 
-    connection = connections.connect(server.url, "opencode", Secret.sealed(unseal))
+    connection = connections.connect(server.url, "opencode", Secret.sealed("v1.k.abc", unseal))
     with pytest.raises(RequestFailed, match="another key") as caught:
         await connection.get("/path")
     assert caught.value.reason is Reason.AUTH_REQUIRED
