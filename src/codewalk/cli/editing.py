@@ -1,6 +1,6 @@
 """`codewalk server add`, `edit`, `move` and `remove`."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -12,7 +12,7 @@ from codewalk.cli.options import Group, Json, Label, NoCheck, PasswordStdin, Ref
 from codewalk.cli.output import answer
 from codewalk.cli.people import server_line
 from codewalk.cli.running import run
-from codewalk.errors import InvalidValue
+from codewalk.errors import InvalidValue, ServerUnreachable
 
 if TYPE_CHECKING:
     from codewalk.app import App
@@ -64,7 +64,7 @@ def _add(
             check=not no_check,
         )
 
-    server = run(work, doing=_CHECKING, as_json=as_json)
+    server = _checked(work, as_json=as_json)
     answer(server.to_json(), as_json=as_json, people=f"Added {server_line(server)}")
 
 
@@ -135,8 +135,20 @@ def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
     async def work(app: "App") -> "Server":
         return await app.edit_server(ref, change, check=not no_check)
 
-    server = run(work, doing=_CHECKING, as_json=as_json)
+    server = _checked(work, as_json=as_json)
     answer(server.to_json(), as_json=as_json, people=f"Saved {server_line(server)}")
+
+
+def _checked(work: "Callable[[App], Awaitable[Server]]", *, as_json: bool) -> "Server":
+    """What is saved; a refusal says how it can be saved all the same, as the form does."""
+    try:
+        return run(work, doing=_CHECKING, as_json=as_json)
+    except ServerUnreachable as exc:
+        raise ServerUnreachable(
+            f"{exc.message} `--no-check` saves it all the same.",
+            value=exc.value,
+            suggestion=exc.suggestion,
+        ) from exc
 
 
 def _move(
@@ -197,12 +209,14 @@ def _remove(
     if not yes:
         ref = _ask(ref, as_json=as_json)
 
-    async def work(app: "App") -> "tuple[Removed, Server | None]":
-        return await app.remove_server(ref), app.active()
+    async def work(app: "App") -> "tuple[Server, Removed, Server | None]":
+        server = app.server(ref)
+        return server, await app.remove_server(server.id), app.active()
 
-    removed, active = run(work, as_json=as_json)
+    server, removed, active = run(work, as_json=as_json)
     now = f"Active now: {active.name}." if active else "No server is active now."
-    answer(removed.to_json(), as_json=as_json, people=f"Removed. {now}")
+    gone = f"Removed {server.name} ({server.profile.url})."
+    answer(removed.to_json(), as_json=as_json, people=f"{gone} {now}")
 
 
 def _ask(ref: str, *, as_json: bool) -> str:

@@ -16,6 +16,9 @@ DEFAULT_USERNAME: Final = "opencode"
 """The user name of an OpenCode server that was given a password alone."""
 
 MAX_URL: Final = 2048
+PREVIOUS: Final = "-"
+"""The reference that means the previously active server, as in `cd -`; so no label is that."""
+
 MAX_LABEL: Final = 100
 MAX_CREDENTIAL: Final = 1024
 
@@ -132,6 +135,10 @@ def clean_label(text: str | None) -> str | None:
         raise InvalidValue(
             "The label has a control character or half a character; use plain text.",
             value=label.encode(errors="replace").decode(),
+        )
+    if label == PREVIOUS:
+        raise InvalidValue(
+            f"{PREVIOUS!r} means the previously active server; give another label.", value=label
         )
     if len(label) > MAX_LABEL:
         raise InvalidValue(

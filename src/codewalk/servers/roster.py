@@ -19,10 +19,7 @@ from codewalk.errors import (
 )
 from codewalk.health.status import State
 from codewalk.secret import Secret
-from codewalk.servers.profile import ServerProfile, parse_url, repeatable
-
-PREVIOUS = "-"
-"""The reference that means the previously active server, as in `cd -`."""
+from codewalk.servers.profile import PREVIOUS, ServerProfile, parse_url, repeatable
 
 LONGEST_SNOOZE: Final = timedelta(days=366)
 
@@ -80,8 +77,7 @@ def find(roster: Roster, reference: str) -> ServerProfile:
     folded = text.casefold()
     for matches in (
         [p for p in roster.profiles if p.id == text.lower()],
-        [p for p in roster.profiles if p.label and p.label.casefold() == folded],
-        _by_url(roster, text),
+        _named(roster, text),
         [p for p in roster.profiles if folded and p.id.startswith(folded)],
     ):
         if len(matches) == 1:
@@ -279,12 +275,19 @@ def refuse_managed(profile: ServerProfile, action: str) -> None:
         )
 
 
-def _by_url(roster: Roster, text: str) -> list[ServerProfile]:
+def _named(roster: Roster, text: str) -> list[ServerProfile]:
+    """Those with this label or URL: two, where a label reads like another server's URL. Which one
+    was meant isn't guessed: it may be about to be removed."""
+    folded = text.casefold()
     try:
         url = parse_url(text).url
     except InvalidURL:
-        return []
-    return [p for p in roster.profiles if p.url == url]
+        url = None
+    return [
+        p
+        for p in roster.profiles
+        if p.url == url or (p.label is not None and p.label.casefold() == folded)
+    ]
 
 
 def refuse_taken(roster: Roster, url: str, *, besides: str | None = None) -> None:
@@ -299,7 +302,7 @@ def _refuse_duplicate(roster: Roster, profile: ServerProfile) -> None:
     for other in roster.profiles:
         if other.id == profile.id:
             continue
-        if profile.label and other.label and other.label.casefold() == profile.label.casefold():
+        if profile.label and other in _named(roster, profile.label):
             raise DuplicateServer(
                 f"The label {profile.label!r} already names {other.url}.", value=profile.label
             )

@@ -230,6 +230,11 @@ def test_a_label_with_a_control_character_is_refused(label: str) -> None:
         clean_label(label)
 
 
+def test_a_label_that_means_another_server_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="previously active"):
+        clean_label(" - ")
+
+
 def test_a_label_that_no_store_can_keep_is_refused() -> None:
     # A shell hands over bytes that aren't UTF-8 as halves of characters.
     with pytest.raises(InvalidValue):

@@ -282,6 +282,19 @@ def test_a_label_wins_over_the_start_of_an_id() -> None:
     assert find(add(roster(), named), "0000") == named
 
 
+@pytest.mark.parametrize("label", ["server2:4096", "HTTP://SERVER2:4096/"])
+def test_a_label_never_hides_anothers_url(label: str) -> None:
+    """`remove URL` would take away the server with the label."""
+    with pytest.raises(DuplicateServer, match="already names http://server2:4096"):
+        add(roster(), profile(4, label=label))
+    # One that had the label first, as a store may hold it, isn't guessed to be meant.
+    first = Roster(profiles=(profile(4, label=label), A, B, C))
+    with pytest.raises(AmbiguousReference):
+        find(first, label)
+    # Its own URL may be anybody's label.
+    assert find(edit(roster(), B.id, LATER, label=label), label).id == B.id
+
+
 @pytest.mark.parametrize("reference", ["", "  ", "nobody", "http://server9", "ftp://x", "-", "\0"])
 def test_a_server_that_is_not_there_is_not_found(reference: str) -> None:
     with pytest.raises(ServerNotFound):

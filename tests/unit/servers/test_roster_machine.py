@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from codewalk.errors import AmbiguousReference, DuplicateServer, ServerNotFound
 from codewalk.health.status import State
 from codewalk.servers import roster as rules
-from codewalk.servers.profile import ServerProfile
+from codewalk.servers.profile import PREVIOUS, ServerProfile
 from codewalk.servers.roster import Roster
 from tests.fakes import EPOCH, profile
 
@@ -219,7 +219,7 @@ class RosterMachine(RuleBasedStateMachine):
         for server in self.roster.profiles:
             assert rules.find(self.roster, server.id) is server
             assert rules.find(self.roster, server.url.upper()) is server
-            if server.label and server.label != rules.PREVIOUS:
+            if server.label and server.label != PREVIOUS:
                 assert rules.find(self.roster, f" {server.label.swapcase()} ") is server
 
     @invariant()
