@@ -3,6 +3,7 @@
 0 done, 1 refused or failed, 2 wrong usage, 130 stopped by Ctrl-C.
 """
 
+import errno
 import json
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import typer
 
 from codewalk.cli.journal import write_traceback
 from codewalk.cli.output import note
-from codewalk.errors import CodeWalkError
+from codewalk.errors import CodeWalkError, StorageError
 from codewalk.settings import Settings
 
 FAILED: Final = 1
@@ -68,6 +69,9 @@ def _judge(error: BaseException, settings: Settings | None) -> _Verdict:
             return _Verdict(status=INTERRUPTED)
         case BrokenPipeError():
             return _Verdict(status=FAILED)
+        case OSError(errno=errno.ENOSPC):
+            message = "The output can't be written: no space is left where it goes to."
+            return _Verdict(status=FAILED, code=StorageError.code, message=message)
         case typer.Abort() | EOFError():
             return _Verdict(status=FAILED, code=Declined.code, message="Stopped without an answer.")
         case _:

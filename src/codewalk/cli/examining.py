@@ -19,7 +19,7 @@ from codewalk.cli.journal import start_journal
 from codewalk.cli.output import is_terminal
 from codewalk.cli.running import spinning
 from codewalk.errors import CodeWalkError
-from codewalk.opencode.local import HOW_TO_GET, find_executable
+from codewalk.opencode.local import find_executable, why_missing
 from codewalk.opening import open_app
 from codewalk.settings import DIRECTORY_MODE, FILE_MODE, Settings
 from codewalk.storage.keyrings import SystemKeyring
@@ -141,11 +141,9 @@ def _key(settings: Settings) -> Check:
 
 def _opencode(settings: Settings) -> Check:
     executable = find_executable(settings)
-    if executable is None and settings.opencode:
-        detail = f"CODEWALK_OPENCODE names {settings.opencode!r}, which can't be run"
-        return Check(name="opencode", ok=False, detail=detail)
     if executable is None:
-        return Check(name="opencode", ok=True, detail=HOW_TO_GET)
+        detail = why_missing(settings)
+        return Check(name="opencode", ok=not settings.opencode, detail=detail)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CODEWALK_")}
     try:
         found = subprocess.run(

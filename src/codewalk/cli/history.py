@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from codewalk.cli.options import Group, Json, Ref
-from codewalk.cli.output import answer, harmless
+from codewalk.cli.output import answer, harmless, note
 from codewalk.cli.people import STYLES, ago, columns, facts, health_word, length, state_word
 from codewalk.cli.running import run
-from codewalk.health.period import Period
+from codewalk.health.period import KEPT, Period
 from codewalk.health.status import State
 from codewalk.health.window import parse_moment, parse_since
 
@@ -62,6 +62,8 @@ def _history(
         return app.server(ref), history
 
     server, history = run(work, as_json=as_json)
+    if since is not None and parse_moment(since, now) < now - KEPT and not as_json:
+        note(f"History is kept for {KEPT.days} days.")
     answer(history.to_json(), as_json=as_json, people=lambda: history_view(server, history, now))
 
 
@@ -83,8 +85,10 @@ def history_view(server: "Server", history: "History", now: datetime) -> "Render
 
 
 def _when(history: "History", now: datetime) -> str:
-    begun = ago(history.since, now)
-    return f"since {begun}" if history.until >= now else f"{begun} to {ago(history.until, now)}"
+    if history.until < now:
+        return f"{ago(history.since, now)} to {ago(history.until, now)}"
+    # By its own end, which came a moment later: a day is a day, and not 23 hours.
+    return f"since {ago(history.since, history.until)}"
 
 
 def check_bar(checks: "Sequence[Check]") -> "Text":

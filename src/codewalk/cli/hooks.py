@@ -110,7 +110,9 @@ def _events(text: str | None) -> "list[What]":
     # Imported here: with it comes the core, and `--help` has no need of that.
     from codewalk.health.news import What
 
-    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    if text is None:
+        return []
+    names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in EVENTS:
             raise UsageMistake(f"There is no event {name!r}: `--on` takes {', '.join(EVENTS)}.")

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn
 
 import typer
@@ -41,6 +42,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line; returns its exit status."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A title in any script must not end a command on a terminal that can't show it.
@@ -81,6 +83,13 @@ class _Commands(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(_ROOMS)
+
+
+def _open_what_is_closed() -> None:
+    """Python has None for a stream that was closed before it began, as by `>&-`."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
 
 
 def _root(make: Make, *, first: str) -> TyperGroup:

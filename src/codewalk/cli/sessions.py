@@ -54,4 +54,6 @@ def _summary(found: "SessionList") -> str:
     sessions = f"{count} session{'' if count == 1 else 's'}" if count else "No sessions"
     if found.source == "live":
         return f"{sessions}."
+    if found.fetched_at is None:
+        return "Not fetched yet; without `--cached` they are."
     return f"{sessions}, as fetched: {ago(found.fetched_at, datetime.now(UTC))}."

@@ -52,11 +52,11 @@ class LocalControl:
     async def open(self) -> None:
         """Looks for the executable, and takes the order from now on."""
         # Imported here: no command needs what it brings along.
-        from codewalk.opencode.local import HOW_TO_GET, find_executable
+        from codewalk.opencode.local import find_executable, why_missing
 
         self._executable = await asyncio.to_thread(find_executable, self._settings)
         self._opened = True
-        self.why_not = None if self._executable else HOW_TO_GET
+        self.why_not = None if self._executable else why_missing(self._settings)
 
     async def asked(self) -> Path:
         """The executable, once it is to be started."""

@@ -82,6 +82,13 @@ def find_executable(settings: Settings) -> Path | None:
     return Path(found).absolute() if found else None
 
 
+def why_missing(settings: Settings) -> str:
+    """Why there is no `opencode` to run, and what helps."""
+    if settings.opencode:
+        return f"CODEWALK_OPENCODE names {settings.opencode!r}, which can't be run."
+    return HOW_TO_GET
+
+
 class LocalServer:
     """Keeps one OpenCode server running from `__aenter__` to `__aexit__`.
 

@@ -9,6 +9,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from codewalk import __version__
 from codewalk.opening import open_app
 from codewalk.settings import Settings
@@ -78,6 +80,33 @@ async def test_a_reader_that_goes_away_is_no_error(codewalk: CodeWalk) -> None:
     os.close(write)
     _, err = await process.communicate()
     assert (process.returncode, err) == (1, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="as a shell of Unix does it")
+@pytest.mark.parametrize(
+    "line", [("server", "list"), ("server", "list", "--json"), ("--version",), ("--help",)]
+)
+async def test_output_that_goes_nowhere_or_into_a_full_disk_is_no_traceback(
+    codewalk: CodeWalk, line: tuple[str, ...]
+) -> None:
+    async def run(redirected: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", f'exec "$@" {redirected}', "sh"),
+            *(sys.executable, "-m", "codewalk", *line),
+            stderr=asyncio.subprocess.PIPE,
+            env=codewalk.surroundings(),
+        )
+        _, err = await process.communicate()
+        return process.returncode, err.decode()
+
+    status, err = await run(">&- <&-")
+    assert (status, err.count("\n")) == (0, 1 if line == ("server", "list") else 0)
+    if line == ("server", "list"):  # it has nothing to say on stdout, where there is no server
+        assert err.startswith("There are no servers yet")
+    elif Path("/dev/full").exists():
+        status, err = await run("> /dev/full")
+        assert (status, err.count("\n")) == (1, 1)
+        assert "no space is left" in err
 
 
 async def test_a_store_that_can_t_be_read_is_one_line(codewalk: CodeWalk) -> None:
@@ -174,4 +203,4 @@ async def test_attach_hands_credentials_over_in_the_environment_alone(
     assert "OPENCODE_SERVER" not in result.out
     missing = await codewalk("attach", "open", "--", "--json")
     assert (missing.status, missing.out) == (1, "")
-    assert "npm install -g opencode-ai" in missing.err
+    assert "CODEWALK_OPENCODE names" in missing.err

@@ -99,4 +99,8 @@ async def test_a_server_that_was_never_checked(codewalk: CodeWalk) -> None:
     shown = await codewalk("server", "history", "a")
     assert (shown.status, shown.err) == (0, "")
     assert "not known in 24 h" in shown.out
+    assert "since 1 d ago" in shown.out
     assert "no checks" in shown.out
+    longer = await codewalk("server", "history", "a", "--since", "90d")
+    assert "since 30 d ago" in longer.out
+    assert longer.err == "History is kept for 30 days.\n"

@@ -49,6 +49,8 @@ async def test_what_is_refused_says_so_in_json(codewalk: CodeWalk) -> None:
     refusals = {
         ("hook", "add", "pigeon", "x"): (2, "usage"),
         ("hook", "add", "command", "--on", "moved", "x"): (2, "usage"),
+        ("hook", "add", "command", "--on", "", "x"): (2, "usage"),  # not each event: none
+        ("hook", "add", "command", "--on", "up,", "x"): (2, "usage"),
         ("hook", "add", "webhook", "https://a", "https://b"): (2, "usage"),
         ("hook", "add", "webhook", "ftp://a"): (1, "invalid_url"),
         ("hook", "add", "command", ""): (1, "invalid_value"),
