@@ -112,12 +112,15 @@ class App:
         the server isn't healthy: then nothing is saved, and its `suggestion` may be what was meant.
         """
         profile = new_profile(url, label=label, username=username, password=password, now=_now())
+
+        def add(roster: rules.Roster) -> rules.Roster:
+            rules.refuse_misleading(roster, profile)
+            return rules.add(roster, profile, activate=use, default=default)
+
         # Decided here once before the network is asked, and again inside the store's transaction.
-        rules.add(self._registry.roster, profile)
+        add(self._registry.roster)
         status = await self.drafts.require_healthy(profile, typed=url) if check else None
-        await self._registry.change(
-            lambda roster: rules.add(roster, profile, activate=use, default=default)
-        )
+        await self._registry.change(add)
         return self._saved(profile.id, status)
 
     async def edit_server(self, ref: str, change: Change, *, check: bool = True) -> Server:

@@ -26,7 +26,7 @@ from codewalk.secret import Secret
 from codewalk.servers.profile import DEFAULT_USERNAME
 from codewalk.settings import Settings
 
-HOW_TO_GET: Final = (
+_HOW_TO_GET: Final = (
     "OpenCode isn't installed. `npm install -g opencode-ai` installs it; "
     "CODEWALK_OPENCODE names an executable elsewhere."
 )
@@ -86,7 +86,7 @@ def why_missing(settings: Settings) -> str:
     """Why there is no `opencode` to run, and what helps."""
     if settings.opencode:
         return f"CODEWALK_OPENCODE names {settings.opencode!r}, which can't be run."
-    return HOW_TO_GET
+    return _HOW_TO_GET
 
 
 class LocalServer:

@@ -15,10 +15,10 @@ from codewalk.secret import Secret
 DEFAULT_USERNAME: Final = "opencode"
 """The user name of an OpenCode server that was given a password alone."""
 
-MAX_URL: Final = 2048
 PREVIOUS: Final = "-"
 """The reference that means the previously active server, as in `cd -`; so no label is that."""
 
+MAX_URL: Final = 2048
 MAX_LABEL: Final = 100
 MAX_CREDENTIAL: Final = 1024
 

@@ -125,6 +125,8 @@ def edit(
         return roster
     new = replace(new, updated_at=now)
     _refuse_duplicate(roster, new)
+    if new.label != old.label:
+        refuse_misleading(roster, new)
     return replace(roster, profiles=tuple(new if p.id == server_id else p for p in roster.profiles))
 
 
@@ -302,7 +304,20 @@ def _refuse_duplicate(roster: Roster, profile: ServerProfile) -> None:
     for other in roster.profiles:
         if other.id == profile.id:
             continue
-        if profile.label and other in _named(roster, profile.label):
-            raise DuplicateServer(
-                f"The label {profile.label!r} already names {other.url}.", value=profile.label
-            )
+        if profile.label and other.label and other.label.casefold() == profile.label.casefold():
+            raise _label_taken(profile.label, other)
+
+
+def refuse_misleading(roster: Roster, profile: ServerProfile) -> None:
+    """Raises `DuplicateServer` where the label that a user gives reads like another server's URL.
+
+    For labels that are given now: one that came from elsewhere, or is kept for long, is no reason
+    to refuse its server, whose other fields are changed too.
+    """
+    for other in _named(roster, profile.label) if profile.label else ():
+        if other.id != profile.id:
+            raise _label_taken(profile.label or "", other)
+
+
+def _label_taken(label: str, other: ServerProfile) -> DuplicateServer:
+    return DuplicateServer(f"The label {label!r} already names {other.url}.", value=label)

@@ -103,6 +103,17 @@ async def test_credentials_in_the_url_are_kept_apart_from_it(app: App) -> None:
     assert added.profile.basic_auth_username == "me"
 
 
+async def test_a_label_that_reads_like_anothers_url_is_refused(app: App) -> None:
+    """`server remove URL` would have taken away the server with the label."""
+    one = await app.add_server("http://one:4096", check=False)
+    with pytest.raises(DuplicateServer, match="already names http://one:4096"):
+        await app.add_server("http://two:4096", label="HTTP://ONE:4096", check=False)
+    two = await app.add_server("http://two:4096", label="Two", check=False)
+    with pytest.raises(DuplicateServer, match="already names http://one:4096"):
+        await app.edit_server(two.id, Change(label="one:4096"), check=False)
+    assert app.server("one:4096").id == one.id
+
+
 async def test_edited_label_causes_no_check(app: App) -> None:
     async with MockOpenCode() as server:
         added = await app.add_server(server.url)

@@ -27,6 +27,7 @@ from codewalk.servers.roster import (
     move,
     put_managed,
     refuse_managed,
+    refuse_misleading,
     remove,
     restore,
     set_default,
@@ -285,12 +286,18 @@ def test_a_label_wins_over_the_start_of_an_id() -> None:
 @pytest.mark.parametrize("label", ["server2:4096", "HTTP://SERVER2:4096/"])
 def test_a_label_never_hides_anothers_url(label: str) -> None:
     """`remove URL` would take away the server with the label."""
+    misleading = profile(4, label=label)
     with pytest.raises(DuplicateServer, match="already names http://server2:4096"):
-        add(roster(), profile(4, label=label))
-    # One that had the label first, as a store may hold it, isn't guessed to be meant.
-    first = Roster(profiles=(profile(4, label=label), A, B, C))
+        refuse_misleading(roster(), misleading)
+    with pytest.raises(DuplicateServer, match="already names http://server2:4096"):
+        edit(roster(), A.id, LATER, label=label)
+    # One that came with the label, from the Flutter app or years ago, isn't guessed to be meant,
+    # and is edited like any other.
+    came = add(roster(), misleading)
     with pytest.raises(AmbiguousReference):
-        find(first, label)
+        find(came, label)
+    moved = edit(came, misleading.id, LATER, url="http://server9:4096")
+    assert moved.require(misleading.id).label == label
     # Its own URL may be anybody's label.
     assert find(edit(roster(), B.id, LATER, label=label), label).id == B.id
 
