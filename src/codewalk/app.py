@@ -114,8 +114,9 @@ class App:
         profile = new_profile(url, label=label, username=username, password=password, now=_now())
 
         def add(roster: rules.Roster) -> rules.Roster:
+            grown = rules.add(roster, profile, activate=use, default=default)
             rules.refuse_misleading(roster, profile)
-            return rules.add(roster, profile, activate=use, default=default)
+            return grown
 
         # Decided here once before the network is asked, and again inside the store's transaction.
         add(self._registry.roster)
