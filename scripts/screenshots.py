@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from playwright.async_api import Browser, Page, async_playwright
 
-from codewalk.health.news import What
-from codewalk.health.period import HOUR
+from codewalk.history.period import HOUR
+from codewalk.notifications.notice import What
 from tests.browser.conftest import CHROMIUM, system_chromium
 from tests.integration.web.running import Running, running
 from tests.integration.web.telling import tell

@@ -9,9 +9,9 @@ import orjson
 
 from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
-from codewalk.opencode.answer import Answer
 from codewalk.opencode.events import GLOBAL
-from codewalk.opencode.streaming import Stream
+from codewalk.opencode.response import Answer
+from codewalk.opencode.stream import Stream
 from tests.fake_time import elapsed
 from tests.fakes import HEALTHY, PATH, FakeConnection, fails
 

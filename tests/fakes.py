@@ -11,13 +11,13 @@ import aiohttp
 import orjson
 
 from codewalk.errors import RequestFailed, StorageError
-from codewalk.health.history import RECENT, Batch, Change, Kept
-from codewalk.health.period import Period, Window
 from codewalk.health.status import HealthStatus, Reason
-from codewalk.health.tape import SIZE, unpack
-from codewalk.opencode.answer import Answer
+from codewalk.history.history import RECENT, Batch, Change, Kept
+from codewalk.history.period import Period, Window
+from codewalk.history.recent_checks import SIZE, unpack
 from codewalk.opencode.connection import Connection
 from codewalk.opencode.resolver import Resolver
+from codewalk.opencode.response import Answer
 from codewalk.opencode.wire import Wire
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from codewalk.app import App
-from codewalk.health.period import DAY, HOUR, KEPT, MINUTE
-from codewalk.health.settings import DEFAULTS
+from codewalk.app.app import App
 from codewalk.health.status import CheckResult, HealthStatus, Reason, advance
+from codewalk.history.period import DAY, HOUR, KEPT, MINUTE
+from codewalk.servers.health_check import DEFAULTS
 from codewalk.storage.database import open_database
 from codewalk.storage.history import HistoryStore
 from codewalk.storage.history_sql import HOURS_AT_ONCE

@@ -6,7 +6,7 @@ import sys
 
 import psutil
 
-from codewalk.opencode.local import LocalStatus, Phase
+from codewalk.local.server import LocalStatus, Phase
 
 
 class Watch:

@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 
 from bench.contenders.pace import say
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.health.status import HealthStatus, Reason, State
 from tests.integration.web.running import running
 

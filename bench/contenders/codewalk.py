@@ -16,13 +16,13 @@ import uvloop
 from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, measure
 from bench.nginx import VERSION
-from codewalk.collecting import collect_seldom
-from codewalk.connecting import Connector
+from codewalk.app.server_connections import Connector
+from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.health.checker import Checker
 from codewalk.health.monitor import Monitor
-from codewalk.health.period import HOUR, MINUTE
-from codewalk.health.recorder import Recorder
 from codewalk.health.status import Reason, State
+from codewalk.history.period import HOUR, MINUTE
+from codewalk.history.recorder import Recorder
 from codewalk.opencode.connection import Connection
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import ServerProfile

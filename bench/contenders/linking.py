@@ -14,8 +14,8 @@ import uvloop
 
 from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, say
-from codewalk.collecting import collect_seldom
-from codewalk.connecting import Connector
+from codewalk.app.server_connections import Connector
+from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.events import Announcer
 from codewalk.health.checker import Checker
 from codewalk.health.link import LinkState

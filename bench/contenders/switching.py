@@ -17,7 +17,7 @@ import uvloop
 
 import codewalk
 from bench.contenders.pace import say
-from codewalk.collecting import collect_seldom
+from codewalk.cli.garbage_collection import collect_seldom
 
 PAUSES = (0.0, 0.01, 0.05, 0.1)
 """Seconds between a list and the next switch: some come while the fresh list is on its way, some

@@ -15,10 +15,10 @@ import uvloop
 import codewalk
 from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, say
-from codewalk.collecting import collect_seldom
+from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.health.schedule import LATE
-from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import State
+from codewalk.servers.health_check import DEFAULTS
 from codewalk.storage.database import open_database
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.secrets import Vault

@@ -16,28 +16,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from codewalk.app import App as App
+    from codewalk.app.app import App as App
+    from codewalk.app.opening import open_app as open  # noqa: A004 - it reads as `codewalk.open()`
     from codewalk.errors import CodeWalkError as CodeWalkError
-    from codewalk.opening import open_app as open  # noqa: A004 - it reads as `codewalk.open()`
     from codewalk.secret import Secret as Secret
+    from codewalk.server import Removed as Removed
+    from codewalk.server import Server as Server
     from codewalk.servers.draft import Change as Change
     from codewalk.settings import Settings as Settings
-    from codewalk.view import Removed as Removed
-    from codewalk.view import Server as Server
 
 __all__ = ["App", "Change", "CodeWalkError", "Removed", "Secret", "Server", "Settings", "open"]
 __version__ = "0.1.0"
 
 # Looked up when first used: this module is loaded for every submodule, `codewalk --help` included.
 _HOMES: Final = {
-    "App": "codewalk.app:App",
+    "App": "codewalk.app.app:App",
     "Change": "codewalk.servers.draft:Change",
     "CodeWalkError": "codewalk.errors:CodeWalkError",
-    "Removed": "codewalk.view:Removed",
+    "Removed": "codewalk.server:Removed",
     "Secret": "codewalk.secret:Secret",
-    "Server": "codewalk.view:Server",
+    "Server": "codewalk.server:Server",
     "Settings": "codewalk.settings:Settings",
-    "open": "codewalk.opening:open_app",
+    "open": "codewalk.app.opening:open_app",
 }
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from codewalk.health.news import News
+    from codewalk.notifications.notice import News
 
 BACKLOG: Final = 1000
 """Events that a slow listener may lag behind before it is told to read everything anew."""

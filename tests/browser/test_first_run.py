@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from codewalk.app.managed import local_control
 from codewalk.events import Event, Kind
-from codewalk.managing import local_control
 from tests.browser.parts import button, field, listening, opener, row, rows, stand
 from tests.browser.tabs import open_tab, opened
 from tests.fake_opencode import write_fake

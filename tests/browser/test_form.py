@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from codewalk.health.settings import HealthSettings
 from codewalk.secret import Secret
+from codewalk.servers.health_check import HealthSettings
 from codewalk.servers.profile import TellMe
 from tests.browser.parts import CLOSED, button, choose, field, fill_in, row, stand
 from tests.browser.tabs import opened

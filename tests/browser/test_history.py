@@ -10,9 +10,9 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
-from codewalk.health.period import DAY, HOUR
 from codewalk.health.status import Reason, State
-from codewalk.view import Server
+from codewalk.history.period import DAY, HOUR
+from codewalk.server import Server
 from tests.browser.parts import CLOSED, SOON, button, row
 from tests.browser.tabs import opened
 from tests.browser.test_accessible import OVERHANG

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.health.status import Reason, State
-from codewalk.web.past import LINES
+from codewalk.web.history_page import LINES
 from tests.browser.parts import (
     CLOSED,
     button,

@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from codewalk.health.link import LinkState
-from codewalk.health.news import What
-from codewalk.web.words import LINKS
+from codewalk.notifications.notice import What
+from codewalk.web.text import LINKS
 from tests.browser.parts import CLOSED, SOON, button, listening, news, row
 from tests.browser.tabs import open_context, open_tab, opened
 from tests.integration.web.running import running

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.health.link import LinkState
 from tests.real.servers import CURRENT, RealServer, Wanted, running
 

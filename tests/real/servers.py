@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from codewalk.opencode import guard
+from codewalk.local import guard
 from codewalk.secret import Secret
 
 ROOT: Final = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import ServerUnreachable, Superseded
 from codewalk.health.status import State
 from codewalk.secret import Secret

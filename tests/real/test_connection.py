@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from codewalk.health.status import Reason
+from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import Connection, RequestFailed
-from codewalk.opencode.connections import Connections
 from codewalk.secret import Secret
 from tests.real.servers import RealServer
 

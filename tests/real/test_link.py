@@ -11,12 +11,12 @@ from time import monotonic
 import pytest
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.events import Event
-from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import State
+from codewalk.server import Server
+from codewalk.servers.health_check import DEFAULTS
 from codewalk.settings import Settings
-from codewalk.view import Server
 from tests.real.linking import linked, started
 from tests.real.servers import CURRENT, RealServer, executable
 

@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from codewalk.health.status import Reason
+from codewalk.local.server import LocalServer, Phase
+from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import RequestFailed
-from codewalk.opencode.connections import Connections
-from codewalk.opencode.local import LocalServer, Phase
 from tests.local_watch import Watch, gone
 from tests.real.servers import CURRENT, executable
 

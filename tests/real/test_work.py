@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import Superseded
 from codewalk.opencode.activity import BUSY
 from codewalk.settings import Settings

@@ -13,11 +13,11 @@ from typer.core import TyperCommand
 
 from codewalk.cli.completion import complete_server
 from codewalk.cli.options import Make, make_command
-from codewalk.cli.running import run
+from codewalk.cli.runner import run
 from codewalk.errors import NoActiveServer, OpenCodeMissing
 
 if TYPE_CHECKING:
-    from codewalk.app import App
+    from codewalk.app.app import App
     from codewalk.servers.profile import ServerProfile
 
 _REST: Final = "codewalk.cli.attach.rest"
@@ -68,7 +68,7 @@ def _attach(
 
 
 async def _prepare(app: "App", ref: str | None) -> tuple[Path, dict[str, str], str]:
-    from codewalk.opencode.local import find_executable, why_missing
+    from codewalk.local.server import find_executable, why_missing
 
     server = app.server(ref) if ref is not None else app.active()
     if server is None:

@@ -7,7 +7,7 @@ from codewalk.cli.output import harmless
 from codewalk.settings import Settings
 
 if TYPE_CHECKING:
-    from codewalk.view import Server
+    from codewalk.server import Server
 
 _PLAIN: Final = re.compile(r"[\w.@+-]+")
 """Labels that a shell takes as one word as they are; bash gets completions unquoted."""
@@ -34,7 +34,7 @@ def complete_server(incomplete: str) -> list[tuple[str, str]]:
 
 
 async def _servers(settings: Settings) -> "list[Server]":
-    from codewalk.opening import open_app
+    from codewalk.app.opening import open_app
 
     async with open_app(settings) as app:
         return app.servers()

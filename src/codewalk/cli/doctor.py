@@ -7,7 +7,7 @@ import typer
 from codewalk.cli.errors import FAILED
 from codewalk.cli.options import Json, Make, make_command
 from codewalk.cli.output import answer
-from codewalk.cli.people import check_table
+from codewalk.cli.tables import check_table
 
 
 def command(make: Make) -> Any:

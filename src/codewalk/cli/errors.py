@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 import typer
 
-from codewalk.cli.journal import write_traceback
+from codewalk.cli.log_file import write_traceback
 from codewalk.cli.output import note
 from codewalk.errors import CodeWalkError, StorageError
 from codewalk.settings import Settings

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from codewalk import __version__
+from codewalk.app.opening import open_app
 from codewalk.cli.browser import can_open
 from codewalk.cli.instance import find_running
-from codewalk.cli.journal import start_journal
+from codewalk.cli.log_file import start_journal
 from codewalk.cli.output import is_terminal
-from codewalk.cli.running import spinning
+from codewalk.cli.runner import spinning
 from codewalk.errors import CodeWalkError
-from codewalk.opencode.local import find_executable, why_missing
-from codewalk.opening import open_app
+from codewalk.local.server import find_executable, why_missing
 from codewalk.settings import DIRECTORY_MODE, FILE_MODE, Settings
-from codewalk.storage.keyrings import SystemKeyring
+from codewalk.storage.keyring import SystemKeyring
 from codewalk.storage.tables import SCHEMA_VERSION
-from codewalk.token import token_file
+from codewalk.web.token import token_file
 
 _VERSION_SECONDS: Final = 15.0
 """How long `opencode --version` may take; its first start unpacks itself."""

@@ -10,21 +10,21 @@ import typer
 
 from codewalk.cli.options import Group, Json, Ref
 from codewalk.cli.output import answer, harmless, note
-from codewalk.cli.people import STYLES, ago, columns, facts, health_word, length, state_word
-from codewalk.cli.running import run
-from codewalk.health.period import KEPT, Period
+from codewalk.cli.runner import run
+from codewalk.cli.tables import STYLES, ago, columns, facts, health_word, length, state_word
 from codewalk.health.status import State
-from codewalk.health.window import parse_moment, parse_since
+from codewalk.history.period import KEPT, Period
+from codewalk.history.window import parse_moment, parse_since
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from codewalk.app import App
-    from codewalk.health.history import Check, History
-    from codewalk.health.period import Uptime
-    from codewalk.view import Server
+    from codewalk.app.app import App
+    from codewalk.history.history import Check, History
+    from codewalk.history.period import Uptime
+    from codewalk.server import Server
 
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _FAILED: Final = "✗"

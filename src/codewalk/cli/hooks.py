@@ -8,15 +8,15 @@ import typer
 from codewalk.cli.errors import UsageMistake
 from codewalk.cli.options import Group, Json, Make
 from codewalk.cli.output import answer, note
-from codewalk.cli.people import hook_table
-from codewalk.cli.running import run
+from codewalk.cli.runner import run
+from codewalk.cli.tables import hook_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from codewalk.app import App
-    from codewalk.health.news import What
-    from codewalk.hooks.hook import Hook
+    from codewalk.app.app import App
+    from codewalk.notifications.hook import Hook
+    from codewalk.notifications.notice import What
 
 KINDS: Final = ("command", "webhook")
 EVENTS: Final = ("down", "up", "version")
@@ -108,7 +108,7 @@ def _test(ref: Id, as_json: Json = False) -> None:
 
 def _events(text: str | None) -> "list[What]":
     # Imported here: with it comes the core, and `--help` has no need of that.
-    from codewalk.health.news import What
+    from codewalk.notifications.notice import What
 
     if text is None:
         return []

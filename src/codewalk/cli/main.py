@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from codewalk import __version__
 from codewalk.cli.errors import FAILED, report
-from codewalk.cli.journal import log_strays
+from codewalk.cli.log_file import log_strays
 from codewalk.cli.options import Make, help_without_command
 from codewalk.cli.output import is_terminal, say
 

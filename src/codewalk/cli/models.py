@@ -6,11 +6,11 @@ import typer
 
 from codewalk.cli.options import Group, Json, Make
 from codewalk.cli.output import answer, note
-from codewalk.cli.people import model_table
-from codewalk.cli.running import run
+from codewalk.cli.runner import run
+from codewalk.cli.tables import model_table
 
 if TYPE_CHECKING:
-    from codewalk.app import App
+    from codewalk.app.app import App
     from codewalk.workspace.models import ModelList
 
 _ASKING = "asking the active server"

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codewalk.cli import editing, history, snoozing
+from codewalk.cli import history, server_changes, server_snooze
 from codewalk.cli.completion import complete_server
 from codewalk.cli.errors import FAILED, UsageMistake
 from codewalk.cli.options import Group, Json, Make, Ref
 from codewalk.cli.output import answer, is_terminal, note
-from codewalk.cli.people import LEGEND, server_card, server_line, server_table
-from codewalk.cli.running import run
+from codewalk.cli.runner import run
+from codewalk.cli.tables import LEGEND, server_card, server_line, server_table
 from codewalk.health.status import State
 
 if TYPE_CHECKING:
-    from codewalk.app import App
-    from codewalk.view import Server
+    from codewalk.app.app import App
+    from codewalk.server import Server
 
 
 def command(make: Make) -> Any:
@@ -24,11 +24,11 @@ def command(make: Make) -> Any:
     group = Group(make, "Add, show, check and switch servers.")
     group.add("list", _list, example="codewalk server list --json")
     group.add("show", _show, example="codewalk server show devbox")
-    editing.add_commands(group)
+    server_changes.add_commands(group)
     group.add("default", _default, example="codewalk server default devbox")
     group.add("use", _use, example="codewalk server use devbox")
     history.add_command(group)
-    snoozing.add_commands(group)
+    server_snooze.add_commands(group)
     group.add("check", _check, example="codewalk server check devbox cloud --timeout 1")
     return group.command()
 

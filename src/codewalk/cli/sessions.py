@@ -6,11 +6,11 @@ import typer
 
 from codewalk.cli.options import Group, Json, Make
 from codewalk.cli.output import answer, note
-from codewalk.cli.people import ago, session_table
-from codewalk.cli.running import run
+from codewalk.cli.runner import run
+from codewalk.cli.tables import ago, session_table
 
 if TYPE_CHECKING:
-    from codewalk.app import App
+    from codewalk.app.app import App
     from codewalk.workspace.sessions import SessionList
 
 

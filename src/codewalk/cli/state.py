@@ -7,14 +7,14 @@ import typer
 from codewalk.cli.completion import complete_server
 from codewalk.cli.options import Group, Json, Make, Ref
 from codewalk.cli.output import answer, note
-from codewalk.cli.people import state_table
-from codewalk.cli.running import run
+from codewalk.cli.runner import run
+from codewalk.cli.tables import state_table
 from codewalk.health.status import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from codewalk.app import App
+    from codewalk.app.app import App
     from codewalk.storage.state import StateSize
 
 

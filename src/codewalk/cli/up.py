@@ -12,7 +12,7 @@ from codewalk.cli.options import Make, make_command
 from codewalk.cli.output import is_terminal, note, say
 
 if TYPE_CHECKING:
-    from codewalk.cli.listening import Address
+    from codewalk.cli.listen_address import Address
     from codewalk.secret import Secret
 
 DEFAULT_PORT: Final = 4090
@@ -48,11 +48,11 @@ def _up(
     # Imported here: they bring the core and the web server, which no other command needs.
     from codewalk.cli.browser import can_open, open_browser
     from codewalk.cli.instance import single_instance
-    from codewalk.cli.journal import start_journal
-    from codewalk.cli.listening import find_address, listen
-    from codewalk.cli.living import Living, live
+    from codewalk.cli.listen_address import find_address, listen
+    from codewalk.cli.log_file import start_journal
+    from codewalk.cli.serve import Living, live
     from codewalk.settings import Settings
-    from codewalk.token import load_token
+    from codewalk.web.token import load_token
 
     settings = Settings.from_environment()
     start_journal(settings, tell=True)

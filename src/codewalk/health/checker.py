@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
 from codewalk.errors import StorageError
-from codewalk.health.lag import Lag
+from codewalk.health.loop_lag import Lag
 from codewalk.health.network import has_route, is_loopback
 from codewalk.health.probe import probe
 from codewalk.health.status import CheckResult, Reason

@@ -11,12 +11,9 @@ from typing import Final, Self
 
 from codewalk.errors import StorageError
 from codewalk.health.checker import Checker
-from codewalk.health.pace import idle_time
 from codewalk.health.rhythm import pause
-from codewalk.health.saving import StatusStore, StatusWriter
 from codewalk.health.schedule import Lateness
 from codewalk.health.scheduler import Scheduler
-from codewalk.health.settings import DEFAULTS, HealthSettings
 from codewalk.health.status import (
     RECHECK_AFTER,
     CheckResult,
@@ -25,7 +22,10 @@ from codewalk.health.status import (
     State,
     advance,
 )
-from codewalk.health.waking import Amnesty
+from codewalk.health.status_writer import StatusStore, StatusWriter
+from codewalk.health.suspend import Amnesty
+from codewalk.health.throttle import idle_time
+from codewalk.servers.health_check import DEFAULTS, HealthSettings
 from codewalk.servers.profile import ServerProfile, reached_otherwise
 
 ASKED_AT_ONCE: Final = 500

@@ -11,12 +11,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import RequestFailed
-from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import TRANSPORT, CheckResult, Reason
+from codewalk.servers.health_check import DEFAULTS
 
 if TYPE_CHECKING:
-    from codewalk.opencode.answer import Answer
     from codewalk.opencode.connection import Connection
+    from codewalk.opencode.response import Answer
 
 BUDGET: Final = DEFAULTS.timeout
 """Seconds for a whole check, retries and fallback included, unless it is given another."""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Final, NamedTuple
 
-from codewalk.health.measure import Histogram
-from codewalk.health.pace import Pace, idle_time
+from codewalk.health.histogram import Histogram
+from codewalk.health.throttle import Pace, idle_time
 
 LATE: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The bounds, in seconds, by which `Lateness` counts."""

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Final, Protocol, Self
 
 from codewalk.health.checker import Checker
-from codewalk.health.pace import Pace
 from codewalk.health.schedule import Lateness, Schedule
 from codewalk.health.status import CheckResult
-from codewalk.health.waking import LOOK_EVERY, SPREAD, Clocks
+from codewalk.health.suspend import LOOK_EVERY, SPREAD, Clocks
+from codewalk.health.throttle import Pace
 from codewalk.servers.profile import ServerProfile
 
 SOON: Final = 0.0

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from codewalk.health.settings import HealthSettings
+    from codewalk.servers.health_check import HealthSettings
 
 RECHECK_AFTER: Final = 0.5
 """Seconds until a server whose next check decides is checked again."""

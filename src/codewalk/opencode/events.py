@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
 from codewalk.opencode.activity import Activity, activity
-from codewalk.opencode.decoding import decode
+from codewalk.opencode.bounded_json import decode
 from codewalk.opencode.fields import MAX_DIRECTORY, identifier
 from codewalk.opencode.sse import EventParser
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
-    from codewalk.opencode.streaming import Stream
+    from codewalk.opencode.stream import Stream
 
 GLOBAL: Final = "/global/event"
 LOCAL: Final = "/event"

@@ -20,8 +20,8 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
-from codewalk.opencode.answer import read_body
-from codewalk.opencode.connector import BoundedConnector
+from codewalk.opencode.bounded_connector import BoundedConnector
+from codewalk.opencode.response import read_body
 
 # The call's own timeout bounds the making of its connection, too.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)

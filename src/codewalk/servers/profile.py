@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from codewalk.errors import InvalidCredentials, InvalidURL, InvalidValue
-from codewalk.health.settings import DEFAULTS, HealthSettings
 from codewalk.secret import Secret
+from codewalk.servers.health_check import DEFAULTS, HealthSettings
 
 DEFAULT_USERNAME: Final = "opencode"
 """The user name of an OpenCode server that was given a password alone."""

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy.engine import Connection
 
 from codewalk.settings import Settings
-from codewalk.storage.place import Place, SqliteFile, locate
+from codewalk.storage.location import Place, SqliteFile, locate
 from codewalk.storage.sqlite import make_ready
 from codewalk.storage.sqlite_database import open_sqlite
 

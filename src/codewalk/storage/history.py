@@ -13,15 +13,15 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from codewalk.health.history import MOST_TRANSITIONS, Batch, Kept, Transition
-from codewalk.health.period import HOUR, KEPT, MINUTES_KEPT, Period, Window, in_steps
 from codewalk.health.status import Reason, State
-from codewalk.health.tape import unpack
+from codewalk.history.history import MOST_TRANSITIONS, Batch, Kept, Transition
+from codewalk.history.period import HOUR, KEPT, MINUTES_KEPT, Period, Window, in_steps
+from codewalk.history.recent_checks import unpack
 from codewalk.storage import history_sql as sql
-from codewalk.storage import minutes
+from codewalk.storage import packed_minutes as minutes
 from codewalk.storage.database import Database
 from codewalk.storage.health import storable
-from codewalk.storage.minutes import period_of, unpacked
+from codewalk.storage.packed_minutes import period_of, unpacked
 from codewalk.storage.tables import (
     from_micros,
     health_periods,

@@ -16,9 +16,9 @@ from sqlalchemy import (
     text,
 )
 
-from codewalk.health.history import RECENT
-from codewalk.health.period import HOUR
-from codewalk.health.tape import SIZE
+from codewalk.history.history import RECENT
+from codewalk.history.period import HOUR
+from codewalk.history.recent_checks import SIZE
 from codewalk.storage.tables import (
     health_minutes,
     health_periods,

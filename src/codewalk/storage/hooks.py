@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select
 
 from codewalk.errors import InvalidValue, StorageError
-from codewalk.health.news import What
-from codewalk.hooks.hook import EVERYTHING, MAX_HOOKS, Hook, HookKind
 from codewalk.landing import land
+from codewalk.notifications.hook import EVERYTHING, MAX_HOOKS, Hook, HookKind
+from codewalk.notifications.notice import What
 from codewalk.secret import Secret
 from codewalk.storage.database import Database
 from codewalk.storage.secrets import Vault

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from codewalk.errors import StorageError
 from codewalk.settings import FILE_MODE
-from codewalk.storage.place import Place, PostgresPlace, SqliteFile
+from codewalk.storage.location import Place, PostgresPlace, SqliteFile
 from codewalk.storage.sqlite import BUSY_SECONDS, peek
 
 _LOCK_SECONDS: Final = 30.0

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from codewalk.storage.place import PostgresPlace, translating
+from codewalk.storage.location import PostgresPlace, translating
 from codewalk.storage.tables import SCHEMA_VERSION
 
 T = TypeVar("T")

@@ -10,16 +10,16 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from codewalk.errors import DuplicateServer, InvalidValue
-from codewalk.health.settings import BOUNDS, DEFAULTS, HealthSettings
 from codewalk.landing import land
 from codewalk.secret import Secret
+from codewalk.servers.health_check import BOUNDS, DEFAULTS, HealthSettings
 from codewalk.servers.profile import ServerProfile, TellMe
 from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster
 from codewalk.storage import tables
-from codewalk.storage.changes import Changes, changes, profile_row
 from codewalk.storage.database import Database
-from codewalk.storage.remains import put_back, take
+from codewalk.storage.owned_rows import put_back, take
+from codewalk.storage.roster_diff import Changes, changes, profile_row
 from codewalk.storage.secrets import Vault
 from codewalk.storage.tables import from_micros, pointers, servers
 

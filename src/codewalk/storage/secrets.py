@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from codewalk.errors import StorageError
 from codewalk.secret import Secret
 from codewalk.settings import FILE_MODE, Settings, write_private
-from codewalk.storage.keyrings import KeyRing, SystemKeyring
+from codewalk.storage.keyring import KeyRing, SystemKeyring
 from codewalk.storage.sqlite import make_private
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from codewalk.settings import FILE_MODE
-from codewalk.storage.place import SqliteFile, translating
+from codewalk.storage.location import SqliteFile, translating
 from codewalk.storage.tables import SCHEMA_VERSION
 
 BUSY_SECONDS: Final = 5.0

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import QueuePool
 
-from codewalk.storage.place import SqliteFile, translating
+from codewalk.storage.location import SqliteFile, translating
 from codewalk.storage.sqlite import BUSY_SECONDS, CONNECTION_SETUP
 
 T = TypeVar("T")

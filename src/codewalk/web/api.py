@@ -12,9 +12,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 import codewalk
 from codewalk.errors import NoActiveServer
-from codewalk.health.history import History
-from codewalk.health.window import parse_moment, parse_since
-from codewalk.web import live
+from codewalk.history.history import History
+from codewalk.history.window import parse_moment, parse_since
 from codewalk.web.deps import Core, Events, ServerId, Streams, exactly
 from codewalk.web.requests import (
     ActiveChoice,
@@ -39,6 +38,7 @@ from codewalk.web.responses import (
     SessionBody,
     SessionListBody,
 )
+from codewalk.web.streams import api_events
 
 PREFIX: Final = "/api/v1"
 
@@ -218,7 +218,7 @@ async def follow(app: Core, queue: Events, streams: Streams) -> AsyncIterator[Se
     Each stream begins with `servers` and `active`, so that a client that reconnects catches up;
     the same two come where a slow client has missed some.
     """
-    async for event in live.api_events(app, queue, streams):
+    async for event in api_events(app, queue, streams):
         yield event
 
 

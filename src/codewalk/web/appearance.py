@@ -6,8 +6,8 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.routing import Match
 
-from codewalk.web.answers import is_htmx, page_address, parts
 from codewalk.web.deps import Views
+from codewalk.web.page_responses import is_htmx, page_address, parts
 from codewalk.web.theme import Theme, keep
 
 router: Final = APIRouter(include_in_schema=False)

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import ServerNotFound
 from codewalk.events import Event
-from codewalk.view import Server
-from codewalk.web import live, views
+from codewalk.server import Server
+from codewalk.web import streams, views
 from codewalk.web.theme import theme_of
 
 
@@ -19,9 +19,9 @@ def _core(request: Request) -> App:
     return app
 
 
-def _streams(request: Request) -> live.Streams:
-    streams: live.Streams = request.app.state.streams
-    return streams
+def _streams(request: Request) -> streams.Streams:
+    found: streams.Streams = request.app.state.streams
+    return found
 
 
 def _views(request: Request) -> views.Views:
@@ -36,7 +36,7 @@ async def _listening(app: Annotated[App, Depends(_core)]) -> AsyncIterator[async
 
 ServerId = Annotated[str, Path(alias="id")]
 Core = Annotated[App, Depends(_core)]
-Streams = Annotated[live.Streams, Depends(_streams)]
+Streams = Annotated[streams.Streams, Depends(_streams)]
 Views = Annotated[views.Views, Depends(_views)]
 Events = Annotated[asyncio.Queue[Event], Depends(_listening)]
 """What is announced from now until the response has ended."""

@@ -15,9 +15,9 @@ from codewalk.errors import (
     InvalidValue,
     ServerUnreachable,
 )
-from codewalk.health.settings import BOUNDS, DEFAULTS, HealthSettings, read_setting
 from codewalk.health.status import HealthStatus
 from codewalk.servers.draft import Change
+from codewalk.servers.health_check import BOUNDS, DEFAULTS, HealthSettings, read_setting
 from codewalk.servers.profile import (
     DEFAULT_USERNAME,
     ServerProfile,

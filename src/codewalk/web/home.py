@@ -6,12 +6,12 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Form, Query
 from fastapi.responses import HTMLResponse, Response
 
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import CodeWalkError, ServerUnreachable, Superseded
 from codewalk.health.status import State
-from codewalk.web.answers import Answering
 from codewalk.web.deps import Core, ServerId, Views, exactly
-from codewalk.web.shown import Wanted, take_frame, take_home
+from codewalk.web.page_responses import Answering
+from codewalk.web.page_values import Wanted, take_frame, take_home
 
 router = APIRouter(prefix="/s/{id}", include_in_schema=False, default_response_class=HTMLResponse)
 

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Form, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import (
     CodeWalkError,
     DuplicateServer,
@@ -18,12 +18,12 @@ from codewalk.errors import (
     Superseded,
 )
 from codewalk.servers.profile import ServerProfile, origin
-from codewalk.web.answers import Answering, page_of, parts
 from codewalk.web.deps import Core, ServerId, Views, exactly
 from codewalk.web.forms import ServerForm, Typed, change_of, credentials, wrong_settings
-from codewalk.web.shown import Notice, take_frame
+from codewalk.web.page_responses import Answering, page_of, parts
+from codewalk.web.page_values import Notice, take_frame
+from codewalk.web.text import sentence
 from codewalk.web.views import Views as Rendering
-from codewalk.web.words import sentence
 
 router = APIRouter(prefix="/servers", include_in_schema=False, default_response_class=HTMLResponse)
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fastapi import APIRouter, Request, Response
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
+from codewalk.health.counters import ServerTally
+from codewalk.health.histogram import Histogram
 from codewalk.health.link import LinkState
-from codewalk.health.measure import Histogram
 from codewalk.health.schedule import Lateness
 from codewalk.health.status import State
-from codewalk.health.tally import ServerTally
-from codewalk.view import Server
+from codewalk.server import Server
 from codewalk.web.deps import Core
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Header
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from codewalk.web import following, news
-from codewalk.web.answers import SERVERS, home_of, parts
+from codewalk.web import page_stream, toasts
 from codewalk.web.deps import Core, Events, Streams, Views
-from codewalk.web.shown import take_frame
+from codewalk.web.page_responses import SERVERS, home_of, parts
+from codewalk.web.page_values import take_frame
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -34,16 +34,16 @@ async def follow(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """What changes in a page. `stamp` holds for a first connection only."""
-    page = following.Page(app, views, rows=rows, about=about)
+    page = page_stream.Page(app, views, rows=rows, about=about)
     known = None if last_event_id else stamp
-    async for message in following.page_updates(page, queue, streams, stamp=known):
+    async for message in page_stream.page_updates(page, queue, streams, stamp=known):
         yield message
 
 
 @router.get("/live/news", response_class=EventSourceResponse)
 async def follow_news(app: Core, queue: Events, streams: Streams) -> AsyncIterator[ServerSentEvent]:
     """What is news, for notices of the desktop."""
-    async for message in news.notices(app, queue, streams):
+    async for message in toasts.notices(app, queue, streams):
         yield message
 
 

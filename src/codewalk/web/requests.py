@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from codewalk.health.settings import BOUNDS
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change
+from codewalk.servers.health_check import BOUNDS
 from codewalk.servers.profile import TellMe
 
 

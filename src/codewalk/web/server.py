@@ -16,17 +16,27 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import CodeWalkError
 from codewalk.secret import Secret
-from codewalk.web import api, appearance, assets, history, home, manager, metrics, openapi, pages
+from codewalk.web import (
+    api,
+    appearance,
+    assets,
+    home,
+    manager,
+    metrics,
+    openapi,
+    pages,
+    server_page,
+)
 from codewalk.web.access import Access
-from codewalk.web.answers import is_htmx, parts
 from codewalk.web.files import WORTH_PACKING
-from codewalk.web.live import Streams
+from codewalk.web.page_responses import is_htmx, parts
+from codewalk.web.page_values import Notice
 from codewalk.web.problems import Problem, problem_of, problem_response
 from codewalk.web.security import Guard, is_api
-from codewalk.web.shown import Notice
+from codewalk.web.streams import Streams
 from codewalk.web.theme import theme_of
 from codewalk.web.views import Views
 
@@ -60,7 +70,7 @@ def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
     web.state.streams = Streams()
     web.state.views = views = Views(recent=app.recent_states)
     web.include_router(api.router)
-    for room in (pages, manager, history, home, appearance, assets, metrics):
+    for room in (pages, manager, server_page, home, appearance, assets, metrics):
         web.include_router(room.router)
     # Made when it is first asked for: most starts never need it.
     web.state.openapi = cache(lambda: openapi.document(web))

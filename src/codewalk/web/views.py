@@ -11,22 +11,20 @@ from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 import codewalk
-from codewalk.health.chart import bar, bar_lines
-from codewalk.health.history import Check
-from codewalk.health.settings import DEFAULTS
 from codewalk.health.status import HealthStatus, State, rfc3339
-from codewalk.view import Server, in_switching_order
-from codewalk.web.early import EarlyHead
+from codewalk.history.history import Check
+from codewalk.server import Server, in_switching_order
+from codewalk.servers.health_check import DEFAULTS
+from codewalk.web.chart import bar, bar_lines
 from codewalk.web.files import ADDRESSES, TEMPLATES
 from codewalk.web.forms import ServerForm
+from codewalk.web.history_page import HEIGHT, WIDTH, Past
+from codewalk.web.history_query import Range
 from codewalk.web.icons import LOGO, icon
-from codewalk.web.look import Range
-from codewalk.web.news import MORE, Told, more_told
-from codewalk.web.past import HEIGHT, WIDTH, Past
+from codewalk.web.page_values import PAGE, Frame, Home, Notice
 from codewalk.web.problems import Problem
-from codewalk.web.shown import PAGE, Frame, Home, Notice
-from codewalk.web.theme import GROUNDS, Theme
-from codewalk.web.words import (
+from codewalk.web.streamed_page import EarlyHead
+from codewalk.web.text import (
     LINKS,
     age,
     axis,
@@ -39,6 +37,8 @@ from codewalk.web.words import (
     until,
     watched,
 )
+from codewalk.web.theme import GROUNDS, Theme
+from codewalk.web.toasts import MORE, Told, more_told
 
 MANY: Final = 8
 """Servers from which on their list can be searched."""

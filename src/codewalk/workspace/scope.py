@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
-from codewalk.workspace.memory import Asked, Memory
+from codewalk.workspace.state_cache import Asked, Memory
 
 SEPARATOR = "::"
 

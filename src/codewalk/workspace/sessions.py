@@ -21,8 +21,8 @@ from codewalk.opencode.fields import (
     text,
     times,
 )
-from codewalk.workspace.memory import Asked
 from codewalk.workspace.scope import Form, Name, Scope
+from codewalk.workspace.state_cache import Asked
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import InvalidValue, ServerNotFound
-from codewalk.health.period import DAY
 from codewalk.health.status import Reason, State
+from codewalk.history.period import DAY
 from codewalk.settings import Settings
 from tests.mock_opencode import MockOpenCode
 

@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.events import Event, Kind
 from codewalk.health.link import LinkState
 from codewalk.health.status import State

@@ -10,11 +10,11 @@ import psutil
 import pytest
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
+from codewalk.app.managed import IDLE, STARTING, local_control
 from codewalk.errors import OpenCodeMissing
 from codewalk.health.status import State
-from codewalk.managing import IDLE, STARTING, local_control
-from codewalk.opencode.control import STOPPED
+from codewalk.local.control import STOPPED
 from codewalk.settings import Settings
 from tests.fake_opencode import write_fake
 

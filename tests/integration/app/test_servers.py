@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import (
     DuplicateServer,
     InvalidURL,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import NoActiveServer, ServerUnreachable, Superseded
 from codewalk.events import Event, Kind
 from codewalk.secret import Secret

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.errors import DuplicateServer, ServerNotFound
 from codewalk.events import Kind
 from codewalk.health.status import State
 from codewalk.secret import Secret
+from codewalk.server import Server
 from codewalk.settings import Settings
-from codewalk.view import Server
 from tests.mock_opencode import MockOpenCode
 
 

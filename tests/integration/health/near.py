@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 
 import codewalk
-from codewalk.app import App
+from codewalk.app.app import App
 from codewalk.events import Kind
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change

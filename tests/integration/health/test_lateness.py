@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import inf
 
-from codewalk.connecting import Connector
+from codewalk.app.server_connections import Connector
 from codewalk.health.checker import Checker
-from codewalk.health.measure import Histogram
+from codewalk.health.histogram import Histogram
 from codewalk.health.monitor import Monitor, Record
-from codewalk.health.settings import HealthSettings
 from codewalk.health.status import Reason
+from codewalk.servers.health_check import HealthSettings
 from codewalk.servers.profile import ServerProfile
 from tests.fakes import FakeStatusStore, profile
 

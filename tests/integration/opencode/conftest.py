@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from codewalk.opencode.connections import Connections
+from codewalk.opencode.client import Connections
 from tests.mock_opencode import MockOpenCode
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from codewalk.errors import StorageError
 from codewalk.health.status import Reason
+from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import RequestFailed
-from codewalk.opencode.connections import Connections
 from codewalk.secret import Secret
 from tests.mock_behaviours import Behaviour, close, json_reply, page, redirect, reply, reset
 from tests.mock_opencode import MockOpenCode, Release

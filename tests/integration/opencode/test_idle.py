@@ -2,7 +2,7 @@
 
 import asyncio
 
-from codewalk.opencode.connections import Connections
+from codewalk.opencode.client import Connections
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 

@@ -21,8 +21,8 @@ from cryptography.x509.oid import NameOID
 
 from codewalk.health.probe import probe
 from codewalk.health.status import Reason
+from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import RequestFailed
-from codewalk.opencode.connections import Connections
 from codewalk.opencode.resolver import Resolver
 from codewalk.secret import Secret
 from tests.mock_behaviours import (

@@ -6,7 +6,7 @@ import pytest
 
 from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
-from codewalk.opencode.connections import Connections
+from codewalk.opencode.client import Connections
 from codewalk.opencode.events import LOCAL, Connected, SessionChanged, open_events
 from codewalk.secret import Secret
 from tests.mock_behaviours import Behaviour, never, raw, redirect, reply

@@ -9,8 +9,8 @@ from yarl import URL
 
 from codewalk.errors import RequestFailed
 from codewalk.health.status import Reason
+from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import Connection
-from codewalk.opencode.connections import Connections
 from codewalk.opencode.credentials import basic_auth
 from codewalk.opencode.wire import Get
 from codewalk.secret import Secret

@@ -11,7 +11,7 @@ from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.health import HealthStore
 from codewalk.storage.history import HistoryStore
-from codewalk.storage.keyrings import NoKeyring
+from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.secrets import Vault
 from codewalk.storage.state import StateStore

@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import select, update
 
 from codewalk.errors import InvalidValue, StorageError
-from codewalk.health.news import What
-from codewalk.hooks.hook import EVERYTHING, MAX_HOOKS, new_command, new_webhook
+from codewalk.notifications.hook import EVERYTHING, MAX_HOOKS, new_command, new_webhook
+from codewalk.notifications.notice import What
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.storage.hooks import HookStore
-from codewalk.storage.keyrings import NoKeyring
+from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.secrets import Vault
 from codewalk.storage.tables import hooks
 from tests.fakes import EPOCH

@@ -13,8 +13,8 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import Connection
 
 from codewalk.errors import StorageError
-from codewalk.health.period import DAY, EPOCH
-from codewalk.health.settings import DEFAULTS
+from codewalk.history.period import DAY, EPOCH
+from codewalk.servers.health_check import DEFAULTS
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.migrate import load_migrations

@@ -9,7 +9,7 @@ from codewalk.secret import Secret
 from codewalk.servers.roster import Roster, add
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
-from codewalk.storage.keyrings import NoKeyring
+from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.secrets import Vault
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import Workers, profile

@@ -23,7 +23,7 @@ from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import Roster, add, remove
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
-from codewalk.storage.keyrings import NoKeyring
+from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.secrets import Vault
 from codewalk.storage.state import StateStore

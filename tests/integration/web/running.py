@@ -11,8 +11,8 @@ from typing import Any, Final
 import aiohttp
 from fastapi import FastAPI
 
-from codewalk.app import App
-from codewalk.opening import open_app
+from codewalk.app.app import App
+from codewalk.app.opening import open_app
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.web.server import make_web, serve

@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from codewalk.health.period import DAY
 from codewalk.health.status import State
-from codewalk.web.look import Look, Range
-from codewalk.web.past import take_past
+from codewalk.history.period import DAY
+from codewalk.web.history_page import take_past
+from codewalk.web.history_query import Look, Range
 from tests.integration.web.browsing import CLOSED, HTMX, Browser
 from tests.integration.web.running import Running, running
 from tests.integration.web.test_live import Parts, open_page

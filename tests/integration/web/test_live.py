@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from codewalk.web.following import MOST, Page
+from codewalk.web.page_stream import MOST, Page
 from codewalk.web.views import Views
 from tests.integration.web.running import Running, running
 from tests.integration.web.telling import news, tell

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console, RenderableType
 
 from codewalk.cli.history import check_bar, history_view
-from codewalk.health.history import Check, History, Kept, Transition, history
-from codewalk.health.period import DAY, Period
 from codewalk.health.status import HealthStatus, Reason, State
-from codewalk.view import Server
+from codewalk.history.history import Check, History, Kept, Transition, history
+from codewalk.history.period import DAY, Period
+from codewalk.server import Server
 from tests.fakes import EPOCH, profile
 
 NOW = EPOCH + timedelta(hours=3)

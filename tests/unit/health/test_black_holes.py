@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from codewalk.health.measure import Histogram
-from codewalk.health.settings import HealthSettings
+from codewalk.health.histogram import Histogram
 from codewalk.health.status import Reason, State
+from codewalk.servers.health_check import HealthSettings
 from tests.fake_time import fake_time, pass_time
 from tests.fakes import Network, profile, silence
 from tests.unit.health.watching import watching

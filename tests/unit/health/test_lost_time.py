@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from codewalk.health.settings import HealthSettings
 from codewalk.health.status import Reason, State
-from codewalk.health.waking import SPREAD
+from codewalk.health.suspend import SPREAD
+from codewalk.servers.health_check import HealthSettings
 from codewalk.servers.profile import ServerProfile
 from tests.fake_time import elapsed, fake_time, pass_time, stand_still
 from tests.fakes import Network, fails, page, profile, silence, slowly, utc_now

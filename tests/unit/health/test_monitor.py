@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from codewalk.health.monitor import ASKED_AT_ONCE
-from codewalk.health.settings import HealthSettings
 from codewalk.health.status import HealthStatus, Reason, State
 from codewalk.secret import Secret
+from codewalk.servers.health_check import HealthSettings
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import HEALTHY, Network, profile, silence, slowly
 from tests.unit.health.watching import watching

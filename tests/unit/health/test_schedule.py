@@ -5,9 +5,9 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.measure import Histogram
-from codewalk.health.pace import AT_ONCE, GROWN, YOUNG
+from codewalk.health.histogram import Histogram
 from codewalk.health.schedule import Schedule
+from codewalk.health.throttle import AT_ONCE, GROWN, YOUNG
 
 
 class Clock:

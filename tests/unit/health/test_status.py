@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.settings import DEFAULTS, HealthSettings
 from codewalk.health.status import (
     STALE_AFTER,
     TRANSPORT,
@@ -19,6 +18,7 @@ from codewalk.health.status import (
     advance,
     rfc3339,
 )
+from codewalk.servers.health_check import DEFAULTS, HealthSettings
 from tests.fakes import EPOCH
 
 OK = CheckResult(reason=Reason.OK, version="1.18.33", latency_ms=3.14)

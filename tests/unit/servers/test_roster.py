@@ -13,9 +13,9 @@ from codewalk.errors import (
     ServerManaged,
     ServerNotFound,
 )
-from codewalk.health.settings import HealthSettings
 from codewalk.health.status import State
 from codewalk.secret import Secret
+from codewalk.servers.health_check import HealthSettings
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import (
     Roster,

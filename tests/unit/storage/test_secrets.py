@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from codewalk.errors import StorageError
 from codewalk.secret import Secret
 from codewalk.settings import Settings
-from codewalk.storage.keyrings import NoKeyring, SystemKeyring
+from codewalk.storage.keyring import NoKeyring, SystemKeyring
 from codewalk.storage.secrets import Vault
 
 

@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 from typing import Any, Final
 
 from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
-from codewalk.view import Server
-from codewalk.web.early import EarlyHead
 from codewalk.web.forms import ServerForm
-from codewalk.web.shown import Frame, Home, Wanted
+from codewalk.web.page_values import Frame, Home, Wanted
+from codewalk.web.streamed_page import EarlyHead
 from codewalk.web.views import Views
 from codewalk.workspace.models import Model, ModelList
 from codewalk.workspace.projects import Project, ProjectList

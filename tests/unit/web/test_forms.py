@@ -15,8 +15,8 @@ from codewalk.errors import (
     ServerUnreachable,
     StorageError,
 )
-from codewalk.health.settings import HealthSettings
 from codewalk.secret import Secret
+from codewalk.servers.health_check import HealthSettings
 from codewalk.servers.profile import ServerProfile, TellMe
 from codewalk.web.forms import ServerForm, Typed, change_of, credentials, wrong_settings
 

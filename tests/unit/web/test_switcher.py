@@ -3,7 +3,7 @@
 import re
 
 from codewalk.health.status import Reason, State
-from codewalk.view import Server
+from codewalk.server import Server
 from tests.unit.web.rendering import VIEWS, frame, page, server, text_of
 
 

@@ -11,13 +11,13 @@ from markupsafe import escape
 from codewalk.health.link import LinkState
 from codewalk.health.status import Reason, State
 from codewalk.secret import Secret
-from codewalk.view import Server
+from codewalk.server import Server
 from codewalk.web.files import ADDRESSES, ASSETS
 from codewalk.web.forms import ServerForm, Typed
+from codewalk.web.page_values import PAGE, Notice, Wanted
 from codewalk.web.problems import Problem
-from codewalk.web.shown import PAGE, Notice, Wanted
+from codewalk.web.text import LINKS, SENTENCES, age, axis, duration, milliseconds, moment
 from codewalk.web.views import FIRST_ROWS, Views
-from codewalk.web.words import LINKS, SENTENCES, age, axis, duration, milliseconds, moment
 from codewalk.workspace.models import Model
 from tests.unit.web.rendering import (
     HOSTILE,

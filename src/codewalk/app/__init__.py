@@ -1,0 +1,1 @@
+"""The use cases, and the composition root that puts an app together."""

@@ -1,0 +1,36 @@
+"""What an open CodeWalk consists of."""
+
+from dataclasses import dataclass
+
+from codewalk.app.generation import Generation
+from codewalk.app.server_connections import Connector
+from codewalk.events import Announcer
+from codewalk.health.counters import Tally
+from codewalk.health.links import Links
+from codewalk.health.monitor import Monitor
+from codewalk.history.recorder import Recorder
+from codewalk.notifications.notifier import Teller
+from codewalk.servers.registry import Registry
+from codewalk.settings import Settings
+from codewalk.storage.hooks import HookStore
+from codewalk.storage.state import StateStore
+from codewalk.workspace.activity import Activities
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What an `App` works with; `codewalk.app.opening` makes it."""
+
+    settings: Settings
+    registry: Registry
+    monitor: Monitor
+    links: Links
+    recorder: Recorder
+    tally: Tally
+    connector: Connector
+    state: StateStore
+    hooks: HookStore
+    activities: Activities
+    announcer: Announcer
+    generation: Generation
+    teller: Teller

@@ -1,0 +1,91 @@
+"""Runs one use case of the core for a command."""
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import cycle
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from codewalk.cli.log_file import start_journal
+from codewalk.cli.output import harmless, is_terminal
+from codewalk.settings import Settings
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from codewalk.app.app import App
+
+T = TypeVar("T")
+
+PATIENCE: Final = 0.5
+"""Seconds of silence before a person is told what is going on."""
+
+_FRAMES: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_FRAME: Final = 0.08
+
+
+def run(
+    work: "Callable[[App], Awaitable[T]]",
+    *,
+    doing: str = "opening the store",
+    as_json: bool = False,
+) -> T:
+    """The result of `work` on an open app.
+
+    `doing` is shown to a person who waits. Raises what `work` raises, and `StorageError`.
+    """
+    import asyncio
+
+    settings = Settings.from_environment()
+    start_journal(settings, tell=not as_json)
+    return asyncio.run(_run(settings, work, doing))
+
+
+async def _run(settings: Settings, work: "Callable[[App], Awaitable[T]]", doing: str) -> T:
+    # Imported here: the core and its store take most of a command's time, and `--help` needs none.
+    from codewalk.app.opening import open_app
+
+    async with spinning(doing), open_app(settings) as app:
+        return await work(app)
+
+
+class Spinner:
+    """A sign of life on stderr's last line; `stop` takes it away."""
+
+    def __init__(self, task: "asyncio.Task[None] | None") -> None:
+        self._task = task
+
+    def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+
+
+@asynccontextmanager
+async def spinning(doing: str) -> AsyncIterator[Spinner]:
+    """Tells a person at a terminal what is going on, where it takes longer than `PATIENCE`."""
+    if not is_terminal(sys.stderr):
+        yield Spinner(None)
+        return
+    import asyncio
+
+    group = asyncio.TaskGroup()
+    await group.__aenter__()
+    spinner = Spinner(group.create_task(_spin(harmless(doing)), name="spinner"))
+    try:
+        yield spinner
+    finally:
+        spinner.stop()
+        # Not told of the block's own error, which it would wrap in a group.
+        await group.__aexit__(None, None, None)
+
+
+async def _spin(doing: str) -> None:
+    import asyncio
+
+    await asyncio.sleep(PATIENCE)
+    try:
+        for frame in cycle(_FRAMES):
+            print(f"\r{frame} {doing} ", end="", file=sys.stderr, flush=True)
+            await asyncio.sleep(_FRAME)
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

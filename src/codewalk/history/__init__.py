@@ -1,0 +1,1 @@
+"""How the servers were: checks, changes of state, uptime."""

@@ -1,0 +1,93 @@
+"""The last checks of one server, small enough to keep them for ten thousand.
+
+A check is 12 bytes: the milliseconds since 1970 with a number for the reason, and the latency in
+microseconds. As objects, sixty would take 7 KB a server.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from struct import Struct
+from types import MappingProxyType
+from typing import Final
+
+from codewalk.health.status import Reason, State
+from codewalk.history.history import RECENT, Check, state_of
+from codewalk.history.period import EPOCH
+
+NUMBERS: Final[Mapping[Reason, int]] = MappingProxyType(
+    {
+        Reason.OK: 0,
+        Reason.REFUSED: 1,
+        Reason.TIMEOUT: 2,
+        Reason.DNS: 3,
+        Reason.TLS: 4,
+        Reason.UNREACHABLE: 5,
+        Reason.AUTH_REQUIRED: 6,
+        Reason.AUTH_REJECTED: 7,
+        Reason.NOT_OPENCODE: 8,
+        Reason.SERVER_ERROR: 9,
+        Reason.INCOMPATIBLE: 10,
+        Reason.OFFLINE: 11,
+        Reason.UNCHECKED: 12,
+    }
+)
+"""How a reason is kept. A number once given stays: stores hold it."""
+
+_REASONS: Final = MappingProxyType({number: reason for reason, number in NUMBERS.items()})
+_STATES: Final = MappingProxyType({number: state_of(reason) for number, reason in _REASONS.items()})
+_OK: Final = Reason.OK  # looked up once, as in the recorder
+_CHECK: Final = Struct("<QI")
+SIZE: Final = _CHECK.size
+_NO_LATENCY: Final = 2**32 - 1
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+class Tape:
+    """The last `RECENT` checks, packed; `packed` is what it begins with."""
+
+    __slots__ = ("_count", "_ring", "_saved")
+
+    def __init__(self, packed: bytes = b"") -> None:
+        last = packed[len(packed) % SIZE :][-RECENT * SIZE :]
+        self._ring = bytearray(last.ljust(RECENT * SIZE, b"\0"))
+        self._count = self._saved = len(last) // SIZE
+
+    def add(self, at_ms: int, reason: Reason, latency_us: int | None) -> None:
+        """Takes a check, at milliseconds since 1970."""
+        number = 0 if reason is _OK else NUMBERS[reason]
+        latency = _NO_LATENCY if latency_us is None else min(latency_us, _NO_LATENCY - 1)
+        _CHECK.pack_into(self._ring, self._count % RECENT * SIZE, at_ms << 8 | number, latency)
+        self._count += 1
+
+    def take_unsaved(self) -> bytes:
+        """The checks since this was last called, as far as they are still here."""
+        fresh, self._saved = self._count - self._saved, self._count
+        return self._packed()[-fresh * SIZE :] if fresh else b""
+
+    def checks(self) -> list[Check]:
+        """Oldest first."""
+        return unpack(self._packed())
+
+    def states(self) -> list[State]:
+        """What each check alone said of the server, oldest first, in a tenth of the time."""
+        heads = (head & 0xFF for head, _ in _CHECK.iter_unpack(self._packed()))
+        return [_STATES[number] for number in heads if number in _STATES]
+
+    def _packed(self) -> bytes:
+        end = self._count % RECENT * SIZE
+        first = self._ring[end:] if self._count >= RECENT else b""
+        return bytes(first + self._ring[:end])
+
+
+def unpack(packed: bytes) -> list[Check]:
+    """Oldest first; without those whose reason another release's number stands for."""
+    whole = packed[len(packed) % SIZE :]
+    return [
+        Check(
+            at=EPOCH + (head >> 8) * _MILLISECOND,
+            reason=_REASONS[head & 0xFF],
+            latency_ms=None if latency == _NO_LATENCY else latency / 1000,
+        )
+        for head, latency in _CHECK.iter_unpack(whole)
+        if head & 0xFF in _REASONS
+    ]

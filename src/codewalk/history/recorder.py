@@ -1,0 +1,308 @@
+"""Collects what the monitor finds, and writes it down now and then.
+
+To tell it something costs microseconds and never waits. A change of state is written within
+seconds, a minute once it is over and its server's turn has come; a crash loses no more than that.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final, Protocol, Self, TypeVar
+from uuid import uuid4
+from zlib import crc32
+
+from codewalk.errors import StorageError
+from codewalk.health.status import CheckResult, HealthStatus, Reason, State
+from codewalk.history.history import (
+    Batch,
+    Change,
+    Check,
+    History,
+    Kept,
+    Noted,
+    Transition,
+    history,
+    transitions,
+)
+from codewalk.history.period import EPOCH, KEPT, MINUTE, Minute, Window
+from codewalk.history.recent_checks import Tape
+
+T = TypeVar("T")
+
+WRITE_EVERY: Final = 5.0
+"""Seconds between two batches to the store."""
+
+PER_MINUTE: Final = 100
+"""Servers whose minutes are written in one minute. A server's rows lie together, so that each costs
+a page of the disk, but ten of one server cost hardly more: of many servers, each has its turn."""
+
+LONGEST_TURN: Final = 10
+"""Minutes that a server waits for its turn at most, however many there are."""
+
+BATCH: Final = 500
+"""Minutes, and changes of state, in one transaction; who else wants to write waits that long."""
+
+TIDY_EVERY: Final = 600.0
+"""Seconds from the end of one round through the store to the next."""
+
+MOST_WAITING: Final = 50_000
+"""Minutes, and changes of state, that wait for a store that fails; the oldest are given up."""
+
+# Looked up once: a member of an enum costs a twentieth of what recording a check does.
+_OK: Final = Reason.OK
+_OFFLINE: Final = Reason.OFFLINE
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+log = logging.getLogger(__name__)
+
+
+class Shelf(Protocol):
+    """Where history outlives the process. All methods raise `StorageError`."""
+
+    async def save(self, batch: Batch) -> None: ...
+    async def load(
+        self, server_id: str, since: datetime, window: Window, *, by_minute: bool
+    ) -> Kept: ...
+    async def load_checks(self) -> Mapping[str, bytes]: ...
+    async def tidy(self, after: str, now: datetime) -> str: ...
+
+
+class _Series:
+    """What is remembered of one server."""
+
+    __slots__ = ("changed", "due", "minute", "over", "tape", "turn")
+
+    def __init__(self, server_id: str, packed: bytes = b"") -> None:
+        self.minute = Minute(0)
+        self.tape = Tape(packed)
+        self.changed: datetime | None = None
+        self.over: list[Noted] = []  # waiting for the minute `due`
+        self.due = 0
+        self.turn = crc32(server_id.encode())  # so that not all are due at once
+
+
+class Recorder:
+    """Keeps the history of every server.
+
+    An async context manager. When `watch` is true its writer runs between enter and exit; without
+    it, what was found is written at the exit.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        *,
+        watch: bool = True,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._shelf = shelf
+        self._watch = watch
+        self._now = now
+        self._series: dict[str, _Series] = {}
+        self._kept: Collection[str] | None = None
+        self._minutes: deque[Noted] = deque()
+        self._changes: deque[Change] = deque()
+        # A batch is either in the store or here, for whoever has this.
+        self._turn = asyncio.Lock()
+        self._ending = asyncio.Event()
+        self._group = asyncio.TaskGroup()
+        self._tidied = ""
+        self._tidy_at = 0.0
+
+    async def __aenter__(self) -> Self:
+        if self._watch:
+            kept = await self._shelf.load_checks()
+            self._series = {i: _Series(i, packed) for i, packed in kept.items()}
+        await self._group.__aenter__()
+        if self._watch:
+            self._group.create_task(self._write_often(), name="history writer")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # Not cancelled: what is cancelled while it is written may be there or not.
+        self._ending.set()
+        # Not told of the block's own error, which it would wrap in a group.
+        await self._group.__aexit__(None, None, None)
+        with suppress(StorageError):
+            if await self.save(whole=True) and not self._watch:
+                # Where nothing but commands works on a store, each tidies a bit of it, anywhere.
+                await self._shelf.tidy(str(uuid4()), self._now())
+
+    def record(
+        self,
+        server_id: str,
+        left: HealthStatus,
+        before: HealthStatus,
+        after: HealthStatus,
+        result: CheckResult | None = None,
+    ) -> None:
+        """Takes down that a server's kept status became `after`, and the check that made it so.
+
+        `left` is the one before as it was kept, `before` the same as it counted until now: unknown
+        where nobody had looked for long.
+        """
+        now = after.checked_at if result and after.checked_at else self._now()
+        series = self._series.get(server_id)
+        if series is None:
+            series = self._series[server_id] = _Series(server_id)
+        if not left.state is before.state is after.state:
+            self._note(server_id, series, transitions(left, before, after, now), left.since)
+        if result is None:
+            return
+        at_ms = (now - EPOCH) // _MILLISECOND
+        minute = at_ms // 60_000
+        if minute != series.minute.number:
+            self._close(server_id, series, minute)
+        if left.checked_at and left.state is before.state:
+            series.minute.know(left.state, max(0, (now - left.checked_at) // _MILLISECOND))
+        reason = result.reason
+        latency = None if result.latency_ms is None else round(result.latency_ms * 1000)
+        if reason is not _OFFLINE:
+            series.minute.count(ok=reason is _OK, latency_us=latency)
+        series.tape.add(at_ms, reason, latency)
+
+    def recent(self, server_id: str) -> list[Check]:
+        """The last checks of a server that this process knows of, oldest first."""
+        series = self._series.get(server_id)
+        return series.tape.checks() if series else []
+
+    def recent_states(self, server_id: str) -> list[State]:
+        """What each of them alone said of the server; quick enough for hundreds of servers."""
+        series = self._series.get(server_id)
+        return series.tape.states() if series else []
+
+    def keep(self, server_ids: Collection[str]) -> None:
+        """Has what is remembered of other servers dropped, but not at once: a removal may be
+        undone."""
+        self._kept = frozenset(server_ids)
+
+    async def history(
+        self,
+        server_id: str,
+        status: HealthStatus,
+        *,
+        since: datetime,
+        now: datetime,
+        until: datetime | None = None,
+        by_minute: bool = True,
+    ) -> History:
+        """A server's history from `since` to `until`, or up to `now`, where its status is `status`.
+
+        Without `by_minute`, by the hour what is older than a day. Raises `StorageError`.
+        """
+        window = since, until or now
+        async with self._turn:
+            kept = await self._shelf.load(server_id, now - KEPT, window, by_minute=by_minute)
+            kept = kept.plus(self._unwritten(server_id))
+        tell = partial(history, server_id, kept, status, since=since, now=now, until=until)
+        # A month has 43,200 of them.
+        return await asyncio.to_thread(tell) if kept.old_minutes else tell()
+
+    async def save(self, *, whole: bool = False) -> bool:
+        """Writes the changes, and the minutes whose turn has come, or with `whole` all of them.
+
+        Whether there was anything to write. Raises `StorageError`.
+        """
+        current = int(self._now().timestamp()) // 60
+        round_of = min(max(len(self._series) // PER_MINUTE, 1), LONGEST_TURN)
+        for server_id, series in self._series.items():
+            # The next check closes a minute. Those of ten thousand servers, closed here when it
+            # is over, would be a tenth of a second in which nothing else is done.
+            if whole or series.minute.number not in (current, current - 1):
+                self._close(server_id, series, 0)
+            waits = 0 < series.due - current <= round_of
+            if series.over and (whole or not waits):
+                self._minutes.extend(series.over)
+                series.over = []
+                series.due = current + round_of - (current + series.turn) % round_of
+        while len(self._minutes) > MOST_WAITING:
+            self._minutes.popleft()
+        found = bool(self._minutes or self._changes)
+        while self._minutes or self._changes:
+            async with self._turn:
+                await self._save_batch()
+        return found
+
+    async def _save_batch(self) -> None:
+        minutes, changes = _take(self._minutes), _take(self._changes)
+        try:
+            await self._shelf.save(Batch(minutes=minutes, changes=changes))
+        except StorageError:
+            self._minutes.extendleft(reversed(minutes))
+            self._changes.extendleft(reversed(changes))
+            raise
+
+    def _unwritten(self, server_id: str) -> Kept:
+        waiting = [noted.period for noted in self._minutes if noted.server_id == server_id]
+        if series := self._series.get(server_id):
+            waiting += [*(noted.period for noted in series.over), series.minute.period()]
+        return Kept(
+            periods=[period for period in waiting if period],
+            transitions=[change for owner, change in self._changes if owner == server_id],
+            checks=self.recent(server_id),
+        )
+
+    def _note(
+        self,
+        server_id: str,
+        series: _Series,
+        changes: Iterable[Transition],
+        since: datetime | None,
+    ) -> None:
+        last = series.changed or since
+        for found in changes:
+            # A clock that was set back a little must not put what followed before its cause. What
+            # it says after a large step is all there is to go by.
+            back = last is not None and last - MINUTE < found.at <= last
+            at = last + _MICROSECOND if last and back else found.at
+            self._changes.append((server_id, replace(found, at=at)))
+            series.changed = last = at
+        while len(self._changes) > MOST_WAITING:
+            self._changes.popleft()
+
+    def _close(self, server_id: str, series: _Series, number: int) -> None:
+        period, checks = series.minute.period(), series.tape.take_unsaved()
+        if period or checks:
+            series.over.append(Noted(server_id=server_id, period=period, checks=checks))
+        series.minute = Minute(number)
+
+    async def _write_often(self) -> None:
+        trouble = False
+        while not self._ending.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_EVERY):
+                    await self._ending.wait()
+            try:
+                await self.save()
+                await self._tidy()
+            except StorageError as exc:
+                if not trouble:
+                    log.warning("History can't be saved: %s", exc.message)
+                trouble = True
+            else:
+                trouble = False
+
+    async def _tidy(self) -> None:
+        """One step of a round through the store, or nothing until the next round."""
+        clock = asyncio.get_running_loop().time
+        if clock() < self._tidy_at:
+            return
+        self._tidied = await self._shelf.tidy(self._tidied, self._now())
+        if not self._tidied:
+            self._tidy_at = clock() + TIDY_EVERY
+            self._drop_others()
+
+    def _drop_others(self) -> None:
+        kept = self._kept
+        if kept is not None:
+            self._series = {i: series for i, series in self._series.items() if i in kept}
+
+
+def _take(waiting: "deque[T]") -> list[T]:
+    return [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]

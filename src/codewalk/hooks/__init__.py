@@ -1,1 +1,0 @@
-"""What is run or called when something happens to a server."""

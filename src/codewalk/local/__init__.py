@@ -1,0 +1,1 @@
+"""The OpenCode server on this machine that CodeWalk starts, watches and stops."""

@@ -1,0 +1,289 @@
+"""What the active server has is there, fresh and its own, without being asked for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+
+import pytest
+
+import codewalk
+from codewalk.app.app import App
+from codewalk.errors import ServerUnreachable, Superseded
+from codewalk.events import Event, Kind
+from codewalk.secret import Secret
+from codewalk.settings import Settings
+from codewalk.storage.state import StateSize
+from tests.mock_behaviours import json_reply, page, reply
+from tests.mock_opencode import MockOpenCode, Release
+
+SOON = 10.0
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[App]:
+    async with codewalk.open(settings, watch=True) as app:
+        yield app
+
+
+@pytest.fixture
+async def alpha() -> AsyncIterator[MockOpenCode]:
+    async with MockOpenCode(password="of alpha") as server:
+        server.world.add_project("/srv/alpha")
+        server.world.add_session("Alpha's work")
+        yield server
+
+
+@pytest.fixture
+async def beta() -> AsyncIterator[MockOpenCode]:
+    async with MockOpenCode() as server:
+        server.world.add_project("/srv/beta")
+        server.world.add_session("Beta's work")
+        yield server
+
+
+async def until(app: App, true: Callable[[], Awaitable[bool]]) -> float:
+    """Seconds until `true` holds; looked at whenever something is announced."""
+    began = monotonic()
+    with app.announcer.listen() as events:
+        async with asyncio.timeout(SOON):
+            while not await true():
+                await events.get()
+    return monotonic() - began
+
+
+async def kept(app: App) -> dict[str, list[str]]:
+    """What there is of the active server without asking it."""
+    sessions = await app.work.sessions(cached=True)
+    projects = await app.work.projects(cached=True)
+    models = await app.work.models(cached=True)
+    assert sessions.server_id == projects.server_id == models.server_id
+    return {
+        "sessions": [session.title for session in sessions.sessions],
+        "projects": [project.directory for project in projects.projects],
+        "models": [model.ref for model in models.models][:1],
+    }
+
+
+async def test_all_of_a_server_is_there_once_it_is_active(
+    app: App, alpha: MockOpenCode, beta: MockOpenCode
+) -> None:
+    await app.add_server(alpha.url, label="alpha", password=Secret("of alpha"))
+    await app.add_server(beta.url, label="beta")
+    for name in ("alpha", "beta"):
+        await app.switch_to(name)
+        expected = {
+            "sessions": [f"{name.title()}'s work"],
+            "projects": [f"/srv/{name}", "/srv/project"],
+            "models": ["anthropic/claude-sonnet"],
+        }
+
+        async def complete(expected: dict[str, list[str]] = expected) -> bool:
+            return await kept(app) == expected
+
+        await until(app, complete)
+
+
+@pytest.mark.parametrize("path", ["/session", "/project", "/config/providers", "/path"])
+async def test_one_that_fails_loses_none_of_the_others(
+    app: App, beta: MockOpenCode, path: str
+) -> None:
+    beta.script(path, reply(status=500))
+    await app.add_server(beta.url)
+    lost = {"/session": "sessions", "/config/providers": "models"}.get(path, "projects")
+
+    async def complete() -> bool:
+        found = await kept(app)
+        assert found.pop(lost) == []
+        return all(found.values())
+
+    await until(app, complete)
+
+
+async def test_a_switch_ends_the_fetches_of_the_other_server(
+    app: App, alpha: MockOpenCode, beta: MockOpenCode
+) -> None:
+    paths = ("/session", "/project", "/config/providers", "/session/status")
+    gates = [alpha.hold(path) for path in paths]
+    await app.add_server(alpha.url, password=Secret("of alpha"))
+    await app.add_server(beta.url, label="beta")
+    async with asyncio.timeout(SOON):
+        for gate in gates:
+            await gate.arrived.wait()
+        await app.switch_to("beta")
+        for gate in gates:
+            await gate.abandoned.wait()
+    assert {size.server_id for size in await beta_has_its_own(app)} == {app.server("beta").id}
+
+
+async def beta_has_its_own(app: App) -> list[StateSize]:
+    """What is kept, once the lists of the active server are."""
+
+    async def complete() -> bool:
+        return len(await app.kept_state()) == 3
+
+    await until(app, complete)
+    return list(await app.kept_state())
+
+
+async def test_what_a_form_of_another_server_sends_reaches_nobody(
+    app: App, alpha: MockOpenCode, beta: MockOpenCode
+) -> None:
+    first = await app.add_server(alpha.url, label="Dev box", password=Secret("of alpha"))
+    await app.add_server(beta.url, label="Laptop", use=True)
+    with pytest.raises(Superseded, match=r"^Dev box isn't .* any more; Laptop is\. Nothing was"):
+        await app.work.new_session("/srv/alpha", title="x", server_id=first.id)
+    posts = [seen for server in (alpha, beta) for seen in server.requests if seen.method == "POST"]
+    assert posts == []
+
+
+async def test_a_session_under_way_at_the_switch_is_made_on_its_own_server_at_most(
+    app: App, alpha: MockOpenCode, beta: MockOpenCode
+) -> None:
+    """Raced: alpha has the request, and beta becomes active before it answers."""
+    first = await app.add_server(alpha.url, password=Secret("of alpha"))
+    await app.add_server(beta.url, label="beta")
+    gate = alpha.hold("/session")
+    async with asyncio.TaskGroup() as group:
+        making = group.create_task(_make(app, first.id))
+        await alpha.seen("/session", alpha.count("/session") + 1)
+        await gate.arrived.wait()
+        await app.switch_to("beta")
+        gate.release()
+    assert making.result() is None
+    assert [seen.method for seen in beta.requests if seen.method == "POST"] == []
+    assert [session["title"] for session in beta.world.sessions] == ["Beta's work"]
+
+
+async def _make(app: App, server_id: str) -> str | None:
+    try:
+        return (await app.work.new_session(title="x", server_id=server_id)).id
+    except Superseded:
+        return None
+
+
+async def test_a_new_session_is_listed_at_once_and_after_the_next_fetch(
+    app: App, beta: MockOpenCode
+) -> None:
+    server = await app.add_server(beta.url)
+    await app.work.sessions()
+    made = await app.work.new_session(title="Mine", server_id=server.id)
+    for cached in (True, False):
+        listed = await app.work.sessions(cached=cached)
+        assert [session.title for session in listed.sessions] == ["Mine", "Beta's work"]
+        assert listed.sessions[0] == made
+    keys = {size.key for size in await app.kept_state()}
+    assert f"current_session_id::{server.id}::" in keys
+
+
+async def test_a_busy_mark_follows_within_a_second_and_without_a_fetch(
+    app: App, beta: MockOpenCode
+) -> None:
+    server = await app.add_server(beta.url)
+    here = beta.world.sessions[0]
+    elsewhere = beta.world.add_session("Elsewhere", directory="/srv/other")
+    await asyncio.wait_for(beta.world.subscribed.wait(), SOON)
+    # When it became active, and when its stream was new.
+    for path in ("/session", "/session/status"):
+        await beta.seen(path, 2)
+    with app.announcer.listen() as events:
+        for session in (here, elsewhere):
+            for kind in ("busy", "idle"):
+                asked = beta.count("/session")
+                began = monotonic()
+                beta.world.set_status(session, kind)
+                async with asyncio.timeout(SOON):
+                    while (session["id"] in app.work.busy(server.id)) != (kind == "busy"):
+                        await _next(events, Kind.SESSIONS)
+                assert monotonic() - began < 1
+                assert beta.count("/session") == asked
+
+
+async def test_a_session_that_is_busy_already_is_marked(app: App, beta: MockOpenCode) -> None:
+    session = beta.world.sessions[0]
+    beta.world.statuses[session["id"]] = {"type": "retry", "attempt": 3, "message": "Overloaded"}
+    server = await app.add_server(beta.url)
+
+    async def marked() -> bool:
+        return session["id"] in app.work.busy(server.id)
+
+    await until(app, marked)
+    mark = app.work.busy(server.id)[session["id"]]
+    assert (mark.doing, mark.attempt, mark.message) == ("retry", 3, "Overloaded")
+
+
+async def test_a_mark_does_not_outlive_a_broken_link(app: App, beta: MockOpenCode) -> None:
+    server = await app.add_server(beta.url)
+    await asyncio.wait_for(beta.world.subscribed.wait(), SOON)
+    session = beta.world.add_session("Elsewhere", directory="/srv/other")
+    beta.world.set_status(session, "busy")
+
+    async def marked() -> bool:
+        return session["id"] in app.work.busy(server.id)
+
+    async def unmarked() -> bool:
+        return not await marked()
+
+    await until(app, marked)
+    beta.world.end_streams()
+    beta.world.statuses.clear()
+    await until(app, unmarked)
+
+
+async def test_an_edited_or_removed_server_is_unknown_anew(app: App, beta: MockOpenCode) -> None:
+    server = await app.add_server(beta.url, label="beta")
+    await asyncio.wait_for(beta.world.subscribed.wait(), SOON)
+    session = beta.world.sessions[0]
+    beta.world.set_status(session, "busy")
+
+    async def marked() -> bool:
+        return session["id"] in app.work.busy(server.id)
+
+    await until(app, marked)
+    await app.edit_server("beta", codewalk.Change(label="gamma"))
+    assert app.work.busy(server.id)
+    await app.remove_server("gamma")
+    assert not app.work.busy(server.id)
+
+
+async def test_a_directory_that_is_shown_follows_what_happens_there(
+    app: App, beta: MockOpenCode
+) -> None:
+    await app.add_server(beta.url)
+    await asyncio.wait_for(beta.world.subscribed.wait(), SOON)
+    await app.work.sessions("/srv/other")
+
+    async def listed() -> bool:
+        found = await app.work.sessions("/srv/other", cached=True)
+        return [session.title for session in found.sessions] == ["Made in a terminal"]
+
+    assert not await listed()
+    made = beta.world.add_session("Made in a terminal", directory="/srv/other")
+    beta.world.emit("session.created", {"info": made}, directory="/srv/other")
+    await until(app, listed)
+
+
+@pytest.mark.parametrize("release", [Release.OLD, Release.CURRENT])
+async def test_a_release_that_lacks_most_of_it_is_well_all_the_same(
+    app: App, release: Release
+) -> None:
+    async with MockOpenCode(release=release) as server:
+        absent = json_reply({"error": []}, status=400) if release is Release.OLD else page()
+        for path in ("/session/status", "/project"):
+            server.script(path, absent)
+        server.world.add_session("Old work")
+        added = await app.add_server(server.url)
+
+        async def complete() -> bool:
+            found = await kept(app)
+            return bool(found["sessions"] and found["models"])
+
+        await until(app, complete)
+        assert await app.work.activity() == {}
+        with pytest.raises(ServerUnreachable):
+            await app.work.projects()
+        assert app.server(added.id).health.state == "healthy"
+
+
+async def _next(events: "asyncio.Queue[Event]", kind: Kind) -> None:
+    while (await events.get()).kind is not kind:
+        pass

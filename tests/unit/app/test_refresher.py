@@ -1,0 +1,284 @@
+"""What belongs to the active server is fetched when there is a reason to, and only then."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from codewalk.app.refresher import MARK, MAX_CHANGED, POLL, SETTLE, Refresher
+from codewalk.app.work import Work
+from codewalk.events import Announcer, Event, Kind
+from codewalk.health.link import LinkState
+from codewalk.opencode.activity import BUSY
+from codewalk.opencode.events import ActivityChanged, Connected, SessionChanged
+from codewalk.server import Server
+from codewalk.servers.profile import ServerProfile
+from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fakes import page, profile, says, slowly
+from tests.unit.app.working import Working, working
+
+A, B = profile(1), profile(2)
+
+ANSWERS = {
+    "/session": says([]),
+    "/project": says([]),
+    "/config/providers": says({"providers": [], "default": {}}),
+    "/session/status": says({}),
+}
+ALL = dict.fromkeys((*ANSWERS, "/path"), 1)
+
+
+@dataclass(kw_only=True)
+class Refreshed:
+    """A refresher at work, and the app that it sees; `told` holds when sessions were announced."""
+
+    here: Working
+    refresher: Refresher
+    link: LinkState = LinkState.LIVE
+    told: list[float] = field(default_factory=list)
+
+    @property
+    def work(self) -> Work:
+        return self.here.work
+
+    @property
+    def announcer(self) -> Announcer:
+        return self.here.announcer
+
+    def active(self) -> Server | None:
+        found = self.here.registry.roster.active
+        if found is None:
+            return None
+        health = self.here.monitor.status(found.id)
+        return Server(profile=found, health=health, active=True, default=False, link=self.link)
+
+    def asked(self, server: ServerProfile = A) -> Counter[str]:
+        """What a server was asked for since the last look."""
+        paths = Counter(path for path, _ in self.here.network.of(server).asked)
+        self.here.network.of(server).asked.clear()
+        return Counter({path: n for path, n in paths.items() if "health" not in path})
+
+    def directories(self) -> list[str | None]:
+        """For which directories A was asked for sessions since the last look."""
+        connection = self.here.network.of(A)
+        pairs = zip(connection.paths, connection.params, strict=True)
+        found = [(params or {}).get("directory") for path, params in pairs if path == "/session"]
+        connection.asked.clear()
+        connection.params.clear()
+        return found
+
+    async def make_healthy(self, server: ServerProfile) -> None:
+        await self.here.monitor.check(server)
+        self.announcer.announce(Event(kind=Kind.HEALTH, server_id=server.id))
+
+
+@asynccontextmanager
+async def refreshing(*servers: ServerProfile) -> AsyncIterator[Refreshed]:
+    """A refresher of the first of these servers, past its first fetch."""
+    async with working(*servers) as here, asyncio.TaskGroup() as group:
+        for server in servers:
+            here.network.of(server).script |= ANSWERS
+        seen = Refreshed(here=here, refresher=Refresher(here.activities))
+        with here.announcer.listen() as events:
+
+            async def listen() -> None:
+                while True:
+                    if (await events.get()).kind is Kind.SESSIONS:
+                        seen.told.append(elapsed())
+
+            jobs = [
+                group.create_task(seen.refresher.run(seen), name="refresher"),
+                group.create_task(listen(), name="listener"),
+            ]
+            await pass_time(1)
+            yield seen
+            for job in jobs:
+                job.cancel()
+
+
+@fake_time
+async def test_everything_is_fetched_at_the_start() -> None:
+    async with refreshing(A, B) as seen:
+        assert seen.asked(A) == ALL
+        assert seen.asked(B) == {}
+
+
+@fake_time
+async def test_everything_is_fetched_of_a_server_that_became_active_or_healthy() -> None:
+    async with refreshing(A, B) as seen:
+        seen.asked(A)
+        await seen.here.switch_to(B)
+        seen.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
+        await pass_time(1)
+        assert (seen.asked(A), seen.asked(B)) == ({}, ALL)
+        await seen.make_healthy(A)
+        await pass_time(1)
+        assert (seen.asked(A), seen.asked(B)) == ({}, {})
+        await seen.make_healthy(B)
+        await pass_time(1)
+        assert seen.asked(B) - Counter("/path") == ALL
+
+
+@fake_time
+async def test_one_that_fails_loses_none_of_the_others() -> None:
+    for broken in ANSWERS:
+        async with refreshing(A) as seen:
+            connection = seen.here.network.of(A)
+            connection.script |= {broken: page(), "/session": says([{"id": "ses_1"}])}
+            if broken == "/session":
+                connection.script["/session"] = page()
+            seen.announcer.announce(Event(kind=Kind.LOST))
+            await pass_time(1)
+            kept = {key.partition("::")[0] for _, key in seen.here.kept.kept}
+            assert kept == {"cached_sessions", "cached_projects", "cached_models"}
+            assert seen.asked()[broken] == 2
+
+
+@fake_time
+async def test_a_switch_ends_what_is_under_way() -> None:
+    async with refreshing(A, B) as seen:
+        connection = seen.here.network.of(A)
+        connection.script = {path: slowly(60, reply) for path, reply in ANSWERS.items()}
+        seen.announcer.announce(Event(kind=Kind.LOST))
+        await pass_time(1)
+        assert connection.under_way > 0
+        await seen.here.switch_to(B)
+        seen.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
+        await pass_time(0.1)
+        assert connection.under_way == 0
+        assert seen.asked(B) == ALL
+
+
+@fake_time
+async def test_a_burst_of_changes_is_one_fetch() -> None:
+    async with refreshing(A, B) as seen:
+        seen.asked()
+        for _ in range(50):
+            seen.refresher.heard(A.id, SessionChanged(session_id="ses_1", directory="/p"))
+            seen.refresher.heard(B.id, SessionChanged(session_id="ses_1", directory="/p"))
+            await pass_time(SETTLE / 100)
+        await pass_time(1)
+        assert seen.asked() == {"/session": 1}
+        assert seen.asked(B) == {}
+
+
+@fake_time
+async def test_a_list_that_takes_long_is_fetched_with_pauses() -> None:
+    async with refreshing(A) as seen:
+        seen.asked()
+        seen.here.network.of(A).script["/session"] = slowly(0.5, says([]))
+        for _ in range(100):
+            seen.refresher.heard(A.id, SessionChanged(session_id="ses_1", directory="/p"))
+            await pass_time(0.1)
+        assert seen.asked()["/session"] <= 5
+
+
+@fake_time
+async def test_a_directory_that_somebody_looks_at_is_fetched_when_it_changed() -> None:
+    async with refreshing(A) as seen:
+        await seen.work.sessions("/p", cached=True)
+        await seen.work.sessions("/q", cached=True)
+        seen.directories()
+        seen.refresher.heard(A.id, SessionChanged(session_id="ses_1", directory="/p"))
+        await pass_time(1)
+        assert seen.directories() == [None, "/p"]
+        seen.refresher.heard(A.id, SessionChanged(session_id="ses_1", directory="/elsewhere"))
+        await pass_time(1)
+        assert seen.directories() == [None]
+        seen.refresher.heard(A.id, Connected())
+        await pass_time(1)
+        assert seen.directories() == [None, "/q", "/p"]
+
+
+@fake_time
+async def test_changes_in_ever_new_directories_are_bounded() -> None:
+    async with refreshing(A) as seen:
+        seen.asked()
+        for number in range(MAX_CHANGED * 3):
+            changed = SessionChanged(session_id="ses_1", directory=f"/{number}")
+            seen.refresher.heard(A.id, changed)
+        await pass_time(1)
+        assert seen.asked() == {"/session": 1}
+
+
+def busy(number: int, directory: str = "/p") -> ActivityChanged:
+    return ActivityChanged(session_id=f"ses_{number}", directory=directory, activity=BUSY)
+
+
+def idle(number: int) -> ActivityChanged:
+    return ActivityChanged(session_id=f"ses_{number}", directory="/p", activity=None)
+
+
+@fake_time
+async def test_busy_marks_are_announced_soon_together_and_without_a_fetch() -> None:
+    async with refreshing(A) as seen:
+        seen.asked()
+        seen.told.clear()
+        began = elapsed()
+        for number in range(50):
+            seen.refresher.heard(A.id, busy(number))
+            await pass_time(MARK / 100)
+        assert len(seen.work.busy(A.id)) == 50
+        await pass_time(1)
+        assert len(seen.told) == 1
+        assert seen.told[0] - began < MARK * 2
+        seen.refresher.heard(A.id, busy(1))
+        await pass_time(1)
+        assert len(seen.told) == 1
+        seen.refresher.heard(A.id, idle(1))
+        await pass_time(1)
+        assert len(seen.told) == 2
+        assert seen.asked() == {}
+
+
+@fake_time
+async def test_marks_of_a_server_that_nobody_looks_at_are_known_and_not_announced() -> None:
+    async with refreshing(A, B) as seen:
+        seen.told.clear()
+        seen.refresher.heard(B.id, busy(1))
+        await pass_time(1)
+        assert seen.work.busy(B.id) == {"ses_1": BUSY}
+        assert seen.told == []
+
+
+@fake_time
+async def test_after_a_broken_link_marks_are_asked_for_where_some_were_known() -> None:
+    async with refreshing(A, B) as seen:
+        seen.refresher.heard(A.id, busy(1, "/elsewhere"))
+        seen.refresher.heard(B.id, busy(1))
+        await pass_time(1)
+        seen.told.clear()
+        connection = seen.here.network.of(A)
+        connection.params.clear()
+        seen.refresher.heard(A.id, Connected())
+        seen.refresher.heard(B.id, Connected())
+        await pass_time(1)
+        assert {"directory": "/elsewhere"} in connection.params
+        assert (seen.work.busy(A.id), seen.work.busy(B.id)) == ({}, {})
+        assert len(seen.told) == 1
+
+
+@fake_time
+async def test_a_server_that_tells_nothing_is_looked_at_now_and_then() -> None:
+    async with refreshing(A) as seen:
+        await seen.make_healthy(A)
+        await pass_time(1)
+        seen.asked()
+        await pass_time(POLL * 2)
+        assert seen.asked() == {}
+        seen.link = LinkState.POLLING
+        await pass_time(POLL * 2)
+        assert seen.asked() == {"/session": 2, "/session/status": 2}
+
+
+@fake_time
+async def test_without_a_server_there_is_nothing_to_fetch() -> None:
+    async with refreshing(A) as seen:
+        await seen.here.remove(A)
+        seen.asked()
+        seen.refresher.heard(A.id, Connected())
+        seen.refresher.heard(A.id, busy(1))
+        seen.announcer.announce(Event(kind=Kind.ACTIVE))
+        await pass_time(POLL * 2)
+        assert seen.asked() == {}

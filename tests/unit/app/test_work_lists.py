@@ -1,0 +1,304 @@
+"""What the active server has, as it is fetched, kept, announced and added to."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+
+from codewalk.errors import InvalidValue, ServerUnreachable
+from codewalk.events import Kind
+from codewalk.opencode.activity import BUSY
+from codewalk.workspace.sessions import MAX_TITLE
+from tests.fake_time import fake_time, pass_time
+from tests.fakes import KeptEntry, Reply, profile, says
+from tests.unit.app.working import Working, working
+
+A, B = profile(1), profile(2)
+MOMENT = 1_770_670_310_489
+PROVIDERS = {"providers": [{"id": "p", "models": {"m": {}, "n": {}}}], "default": {"p": "n"}}
+
+
+def session(number: int, **fields: Any) -> dict[str, Any]:
+    times = {"created": MOMENT, "updated": MOMENT + number}
+    return {"id": f"ses_{number}", "title": "x", "directory": "/own", "time": times} | fields
+
+
+ANSWERS: dict[str, Reply | list[Reply]] = {
+    "/session": says([session(1)]),
+    "/project": says([{"id": "g", "worktree": "/srv/p"}]),
+    "/config/providers": says(PROVIDERS),
+    "/session/status": says({}),
+}
+
+
+def answer(here: Working, **replies: Reply | list[Reply]) -> None:
+    here.network.of(A).script |= ANSWERS | {f"/{name}": said for name, said in replies.items()}
+
+
+def make_old(here: Working) -> None:
+    """As if everything had been kept an hour ago."""
+    for key, entry in here.kept.kept.items():
+        before = entry.updated_at - timedelta(hours=1)
+        here.kept.kept[key] = KeptEntry(value=entry.value, updated_at=before)
+
+
+@contextmanager
+def heard(here: Working) -> Iterator[list[Kind]]:
+    """What was announced of A in the block."""
+    told: list[Kind] = []
+    with here.announcer.listen() as events:
+        yield told
+        while not events.empty():
+            event = events.get_nowait()
+            assert event.server_id == A.id
+            told.append(event.kind)
+
+
+@fake_time
+async def test_a_list_is_news_when_it_changed_and_when_it_was_old() -> None:
+    async with working(A) as here:
+        answer(here)
+        for fetch, kind in (
+            (here.work.sessions, Kind.SESSIONS),
+            (here.work.projects, Kind.WORK),
+            (here.work.models, Kind.WORK),
+        ):
+            with heard(here) as told:
+                await fetch()
+                await fetch()
+            assert told == [kind]
+            make_old(here)
+            with heard(here) as told:
+                await fetch(cached=True)
+                await fetch()
+            assert told == [kind]
+
+
+@fake_time
+async def test_a_cached_list_asks_nobody_and_says_when_it_was_fetched() -> None:
+    async with working(A) as here:
+        answer(here)
+        for fetch in (here.work.sessions, here.work.projects, here.work.models):
+            assert (await fetch(cached=True)).fetched_at is None
+            live = await fetch()
+            asked = list(here.asked(A))
+            cached = await fetch(cached=True)
+            assert (cached.source, cached.fetched_at) == ("cache", live.fetched_at)
+            assert here.asked(A) == asked
+
+
+@fake_time
+async def test_an_answer_that_was_overtaken_is_not_kept() -> None:
+    # The race: two pages ask, and the first request's answer comes last.
+    async with working(A) as here:
+        gate = asyncio.Event()
+        slow = Reply(answer=says([session(1)]).answer, gate=gate)
+        answer(here, session=[slow, says([session(1), session(2)])])
+        async with asyncio.TaskGroup() as group:
+            group.create_task(here.work.sessions(), name="the first")
+            await pass_time(1)
+            await here.work.sessions()
+            gate.set()
+        assert len((await here.work.sessions(cached=True)).sessions) == 2
+
+
+@fake_time
+async def test_a_new_session_is_made_in_its_directory_and_listed_at_once() -> None:
+    async with working(A) as here:
+        answer(here)
+        fetched = await here.work.sessions("/p")
+        answer(here, session=says(session(2, title="New", directory="/p")))
+        with heard(here) as told:
+            made = await here.work.new_session("/p", title=" New ", server_id=A.id)
+        assert (made.id, made.title, made.directory) == ("ses_2", "New", "/p")
+        assert told == [Kind.SESSIONS]
+        connection = here.network.of(A)
+        assert connection.params[-1] == {"directory": "/p"}
+        assert connection.bodies[-1] == b'{"title":"New"}'
+        cached = await here.work.sessions("/p", cached=True)
+        assert cached.sessions[0] == made
+        assert cached.fetched_at == fetched.fetched_at
+        assert here.kept.kept[A.id, f"current_session_id::{A.id}::/p"].value == b'"ses_2"'
+
+
+@fake_time
+async def test_a_session_where_the_server_was_started_is_in_both_lists_that_have_it() -> None:
+    async with working(A) as here:
+        answer(here)
+        await here.work.sessions()
+        await here.work.sessions("/own")
+        answer(here, session=says(session(2)))
+        made = await here.work.new_session(server_id=A.id)
+        assert here.network.of(A).params[-1] == {}
+        assert here.network.of(A).bodies[-1] == b"{}"
+        for directory in (None, "/own"):
+            cached = await here.work.sessions(directory, cached=True)
+            assert [s.id for s in cached.sessions] == [made.id, "ses_1"]
+        assert here.kept.kept[A.id, f"current_session_id::{A.id}::"].value == b'"ses_2"'
+
+
+@fake_time
+async def test_a_list_never_fetched_is_not_taken_for_one_with_a_new_session_alone() -> None:
+    async with working(A) as here:
+        answer(here, session=says(session(2)))
+        await here.work.new_session("/p", server_id=A.id)
+        assert (await here.work.sessions("/p", cached=True)).fetched_at is None
+
+
+@fake_time
+async def test_a_list_asked_for_before_the_session_was_there_does_not_take_it_away() -> None:
+    # The race: the list is on its way, without the session, while the session is made.
+    async with working(A) as here:
+        answer(here)
+        await here.work.sessions()
+        gate = asyncio.Event()
+        slow = Reply(answer=says([session(1)]).answer, gate=gate)
+        answer(here, session=[slow, says(session(2))])
+        async with asyncio.TaskGroup() as group:
+            group.create_task(here.work.sessions(), name="the list")
+            await pass_time(1)
+            await here.work.new_session(server_id=A.id)
+            gate.set()
+        assert len((await here.work.sessions(cached=True)).sessions) == 2
+
+
+@pytest.mark.parametrize("title", ["x" * (MAX_TITLE + 1), "two\nlines", "\x00", "half \ud83d"])
+@fake_time
+async def test_a_title_that_is_none_is_refused_and_nothing_is_sent(title: str) -> None:
+    async with working(A) as here:
+        with pytest.raises(InvalidValue, match="title"):
+            await here.work.new_session(title=title, server_id=A.id)
+        assert here.asked(A) == []
+
+
+@pytest.mark.parametrize("directory", ["/half \ud83d", "/" + "x" * 5000])
+@fake_time
+async def test_a_directory_that_cant_be_asked_for_is_refused(directory: str) -> None:
+    async with working(A) as here:
+        for call in (
+            here.work.sessions(directory),
+            here.work.activity(directory),
+            here.work.new_session(directory, server_id=A.id),
+        ):
+            with pytest.raises(InvalidValue, match="directory"):
+                await call
+        assert here.asked(A) == []
+
+
+@pytest.mark.parametrize("directory", ["p", "~/p", "./p", "../p"])
+@fake_time
+async def test_a_session_is_made_in_a_whole_path_alone(directory: str) -> None:
+    async with working(A) as here:
+        with pytest.raises(InvalidValue, match="isn't a whole path"):
+            await here.work.new_session(directory, server_id=A.id)
+        assert here.asked(A) == []
+
+
+@fake_time
+async def test_a_server_on_windows_has_whole_paths_too() -> None:
+    async with working(A) as here:
+        answer(here, session=says(session(1)))
+        await here.work.new_session(r"C:\work\p", server_id=A.id)
+        assert here.network.of(A).params == [{"directory": r"C:\work\p"}]
+
+
+@pytest.mark.parametrize("said", [None, [], {}, {"id": 5}, [session(1)]])
+@fake_time
+async def test_an_answer_that_is_no_session_is_an_error_of_the_server(said: Any) -> None:
+    async with working(A) as here:
+        answer(here, session=says(said))
+        with pytest.raises(ServerUnreachable):
+            await here.work.new_session(server_id=A.id)
+        assert here.kept.kept == {}
+
+
+@fake_time
+async def test_a_model_is_selected_from_the_kept_list_while_that_is_fresh() -> None:
+    async with working(A) as here:
+        answer(here)
+        offered = await here.work.models()
+        assert offered.default == "p/n"
+        with heard(here) as told:
+            used = await here.work.use_model("p/m")
+        assert (used.selected, used.models) == ("p/m", offered.models)
+        assert told == [Kind.WORK]
+        assert here.asked(A) == ["/config/providers"]
+        assert (await here.work.models(cached=True)).selected == "p/m"
+
+
+async def test_an_old_list_of_models_is_not_believed() -> None:
+    async with working(A) as here:
+        answer(here)
+        await here.work.models()
+        make_old(here)
+        gone = {"providers": [{"id": "p", "models": {"n": {}}}]}
+        here.network.of(A).script["/config/providers"] = says(gone)
+        with pytest.raises(InvalidValue, match="offers no model 'p/m'"):
+            await here.work.use_model("p/m")
+
+
+@fake_time
+async def test_a_model_that_the_kept_list_lacks_is_asked_for() -> None:
+    async with working(A) as here:
+        answer(here)
+        await here.work.models()
+        more = {"providers": [{"id": "p", "models": {"new": {}}}]}
+        here.network.of(A).script["/config/providers"] = says(more)
+        assert (await here.work.use_model("p/new")).selected == "p/new"
+
+
+@pytest.mark.parametrize("ref", ["", "claude", "/", "p/", "/m"])
+@fake_time
+async def test_what_names_no_model_is_refused_before_the_server_is_asked(ref: str) -> None:
+    async with working(A) as here:
+        with pytest.raises(InvalidValue, match="PROVIDER/MODEL"):
+            await here.work.use_model(ref)
+        assert here.asked(A) == []
+
+
+@fake_time
+async def test_busy_sessions_are_known_once_they_were_asked_for() -> None:
+    async with working(A, B) as here:
+        answer(here)
+        connection = here.network.of(A)
+        connection.script["/session/status"] = says({"ses_1": {"type": "busy"}})
+        with heard(here) as told:
+            assert await here.work.activity("/p") == {"ses_1": BUSY}
+            await here.work.activity("/p")
+        assert told == [Kind.SESSIONS]
+        assert here.work.busy(A.id) == {"ses_1": BUSY}
+        assert here.work.busy(B.id) == {}
+        connection.script["/session/status"] = says({})
+        with heard(here) as told:
+            await here.work.activity("/p")
+        assert (told, here.work.busy(A.id)) == ([Kind.SESSIONS], {})
+
+
+@fake_time
+async def test_directories_that_are_looked_at_are_remembered_for_one_server() -> None:
+    async with working(A, B) as here:
+        assert here.work.places(A.id) == (None,)
+        for directory in ("/a", None, "/b", "/c", "/a", "/d"):
+            await here.work.sessions(directory, cached=True)
+        assert here.work.places(A.id) == (None, "/d", "/a", "/c")
+        await here.switch_to(B)
+        await here.work.sessions("/b", cached=True)
+        assert here.work.places(A.id) == (None,)
+        assert here.work.places(B.id) == (None, "/b")
+
+
+@fake_time
+async def test_what_another_process_kept_is_shown() -> None:
+    async with working(A) as here:
+        answer(here)
+        await here.work.sessions()
+        key = (A.id, f"cached_sessions::{A.id}::")
+        row = ["ses_9", "elsewhere", "/own", MOMENT, MOMENT]
+        entry = here.kept.kept[key]
+        here.kept.kept[key] = KeptEntry(value=orjson.dumps([row]), updated_at=entry.updated_at)
+        cached = await here.work.sessions(cached=True)
+        assert [s.title for s in cached.sessions] == ["elsewhere"]

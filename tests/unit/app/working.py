@@ -1,0 +1,75 @@
+"""Work on made-up servers, on a clock that jumps."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from codewalk.app.generation import Generation
+from codewalk.app.work import Work
+from codewalk.events import Announcer
+from codewalk.health.monitor import Monitor
+from codewalk.servers import roster as rules
+from codewalk.servers.profile import ServerProfile
+from codewalk.servers.registry import Registry
+from codewalk.servers.roster import Roster
+from codewalk.workspace.activity import Activities
+from tests.fakes import FakeRosterKeeper, FakeStateKeeper, Network
+from tests.unit.health.watching import watching
+
+
+@dataclass(frozen=True, kw_only=True)
+class Working:
+    """A `Work` and what it works with."""
+
+    work: Work
+    registry: Registry
+    monitor: Monitor
+    network: Network
+    kept: FakeStateKeeper
+    activities: Activities
+    announcer: Announcer
+
+    async def switch_to(self, server: ServerProfile) -> None:
+        await self.registry.change(lambda roster: rules.switch(roster, server.id))
+
+    async def remove(self, server: ServerProfile) -> None:
+        state_of = self.monitor.state
+        await self.registry.change(lambda roster: rules.remove(roster, server.id, state_of))
+
+    def asked(self, server: ServerProfile) -> list[str]:
+        """What this server was asked for."""
+        return self.network.of(server).paths
+
+
+@asynccontextmanager
+async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
+    """Work on these servers; the first one is active."""
+    network, kept, activities = Network(), FakeStateKeeper(), Activities()
+    announcer, generation = Announcer(), Generation()
+
+    def changed(_: Roster, new: Roster) -> None:
+        generation.advance(new.generation)
+
+    registry = Registry(FakeRosterKeeper(), changed=changed)
+    for server in servers:
+        await registry.change(partial(rules.add, profile=server))
+    async with watching(*servers, network=network, watch=False) as watch:
+        work = Work(
+            registry=registry,
+            monitor=watch.monitor,
+            connect=network.connect,
+            state=kept,
+            activities=activities,
+            announcer=announcer,
+            generation=generation,
+        )
+        yield Working(
+            work=work,
+            registry=registry,
+            monitor=watch.monitor,
+            network=network,
+            kept=kept,
+            activities=activities,
+            announcer=announcer,
+        )

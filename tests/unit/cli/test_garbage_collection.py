@@ -1,0 +1,17 @@
+"""The garbage collector's pace, which belongs to the whole process."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import gc
+from codewalk.cli.garbage_collection import YOUNG, collect_seldom
+collect_seldom()
+assert gc.isenabled()
+assert gc.get_threshold()[0] == YOUNG
+assert gc.get_freeze_count() > 0
+"""
+
+
+def test_garbage_is_still_collected_but_seldom_looked_for() -> None:
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=30)

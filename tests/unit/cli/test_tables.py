@@ -1,0 +1,156 @@
+"""Servers, sessions and models as people see them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console, RenderableType
+
+from codewalk.cli.output import fitted
+from codewalk.cli.tables import (
+    ago,
+    health_word,
+    marks,
+    model_table,
+    server_card,
+    server_line,
+    server_table,
+    session_table,
+)
+from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.secret import Secret
+from codewalk.server import Server
+from codewalk.servers.profile import ServerProfile
+from codewalk.workspace.models import Model, ModelList
+from codewalk.workspace.sessions import Session, SessionList
+
+NOW = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
+HOSTILE = "\x1b[31mred\x1b[0m [bold]loud[/bold] \u202eback\nnext"
+
+
+def a_server(
+    *, label: str | None = "Dev box", health: HealthStatus | None = None, **roles: bool
+) -> Server:
+    return Server(
+        profile=ServerProfile(
+            id="018f6f0e-0000-4000-8000-000000000001",
+            url="http://devbox:4096",
+            label=label,
+            basic_auth_enabled=True,
+            basic_auth_password=Secret("hunter2"),
+            managed=roles.get("managed", False),
+            created_at=NOW,
+            updated_at=NOW,
+        ),
+        health=health or HealthStatus(),
+        active=roles.get("active", False),
+        default=roles.get("default", False),
+    )
+
+
+def drawn(what: RenderableType, *, color: bool = False) -> str:
+    console = Console(
+        width=200, force_terminal=color, color_system="standard" if color else None, no_color=False
+    )
+    with console.capture() as capture:
+        console.print(what)
+    return capture.get()
+
+
+@pytest.mark.parametrize(
+    ("before", "text"),
+    [
+        (timedelta(milliseconds=400), "now"),
+        (timedelta(seconds=12), "12 s ago"),
+        (timedelta(minutes=3, seconds=59), "3 min ago"),
+        (timedelta(hours=5), "5 h ago"),
+        (timedelta(days=400), "400 d ago"),
+        (timedelta(seconds=-5), "now"),
+    ],
+)
+def test_a_time_is_told_in_the_largest_unit_that_fits(before: timedelta, text: str) -> None:
+    assert ago(NOW - before, NOW) == text
+
+
+def test_a_time_that_never_was_is_never() -> None:
+    assert ago(None, NOW) == "never"
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "word"),
+    [
+        (State.HEALTHY, Reason.OK, "✓ healthy"),
+        (State.UNKNOWN, Reason.UNCHECKED, "? unknown"),
+        (State.UNKNOWN, Reason.OFFLINE, "? unknown: offline"),
+        (State.UNHEALTHY, Reason.AUTH_REQUIRED, "✗ unhealthy: auth required"),
+    ],
+)
+def test_health_is_a_shape_and_a_word_and_the_reason(
+    state: State, reason: Reason, word: str
+) -> None:
+    assert health_word(HealthStatus(state=state, reason=reason)) == word
+
+
+def test_marks_stand_in_columns() -> None:
+    assert marks(a_server(active=True, managed=True)) == "● ◆"
+    assert marks(a_server(default=True)) == " ★ "
+    assert marks(a_server(active=True, default=True, managed=True)) == "●★◆"
+
+
+def test_a_server_on_one_line_tells_all_that_is_known() -> None:
+    health = HealthStatus(
+        state=State.HEALTHY, reason=Reason.OK, version="1.18.33", latency_ms=3.14159
+    )
+    line = server_line(a_server(health=health))
+    assert line == "Dev box (http://devbox:4096): ✓ healthy, 1.18.33, 3.1 ms"
+
+
+def test_health_has_a_colour_of_its_own() -> None:
+    lines = [
+        drawn(server_table([a_server(health=HealthStatus(state=state))]), color=True)
+        for state in State
+    ]
+    styles = {line.partition("m" + shape)[0][-6:] for line, shape in zip(lines, "✓?✗", strict=True)}
+    assert len(styles) == 3
+
+
+def test_no_drawing_shows_a_password() -> None:
+    server = a_server()
+    assert "hunter2" not in drawn(server_table([server])) + drawn(server_card(server))
+
+
+def test_titles_labels_and_details_can_do_nothing() -> None:
+    health = HealthStatus(state=State.UNHEALTHY, reason=Reason.NOT_OPENCODE, detail=HOSTILE)
+    server = a_server(label=HOSTILE, health=health)
+    session = Session(
+        id=HOSTILE, title=HOSTILE, directory=HOSTILE, created_ms=None, updated_ms=None
+    )
+    sessions = SessionList(
+        server_id="a", directory=None, source="live", fetched_at=None, sessions=(session,)
+    )
+    model = Model(provider_id=HOSTILE, model_id=HOSTILE, name=HOSTILE)
+    models = ModelList(server_id="a", selected=None, models=(model,))
+    for what in (
+        server_table([server]),
+        server_card(server),
+        session_table(sessions),
+        model_table(models),
+    ):
+        text = drawn(what)
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "[bold]loud[/bold]" in text
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"),
+    [(200, []), (75, ["CHECKED"]), (60, ["CHECKED", "LATENCY", "VERSION"])],
+)
+def test_narrow_terminal_keeps_ids_and_addresses_whole(width: int, gone: list[str]) -> None:
+    server = a_server()
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(fitted(server_table([server]), console))
+    shown = capture.get()
+    assert [header for header in ("CHECKED", "LATENCY", "VERSION") if header not in shown] == gone
+    assert server.id[:8] in shown
+    assert server.profile.url in shown

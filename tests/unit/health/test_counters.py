@@ -1,0 +1,50 @@
+"""What is counted of each server's checks."""
+
+import pytest
+
+from codewalk.health.counters import ServerTally, Tally
+from codewalk.health.status import CheckResult, HealthStatus, Reason, State
+
+NEW = HealthStatus()
+UP = HealthStatus(state=State.HEALTHY, reason=Reason.OK)
+DOWN = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED)
+GOOD = CheckResult(reason=Reason.OK, latency_ms=3.0)
+BAD = CheckResult(reason=Reason.REFUSED)
+
+
+def test_checks_changes_and_latencies_are_counted() -> None:
+    tally = Tally()
+    seen = ((NEW, UP, GOOD), (UP, UP, GOOD), (UP, DOWN, BAD), (DOWN, UP, GOOD))
+    for before, after, result in seen:
+        tally.record("a", before, before, after, result)
+    # Put on hold: no check is behind that.
+    tally.record("a", UP, UP, NEW, None)
+    found = tally.of("a")
+    assert (found.good, found.failed) == (3, 1)
+    assert found.transitions == {State.HEALTHY: 2, State.UNHEALTHY: 1, State.UNKNOWN: 1}
+    assert found.latency.count == 3
+    assert found.latency.total == pytest.approx(0.009)
+
+
+def test_a_server_that_was_never_checked_has_nothing_but_zeros() -> None:
+    tally = Tally()
+    tally.of("a").good = 7
+    assert tally.of("a").good == 0
+
+
+def test_a_removed_server_is_forgotten() -> None:
+    tally = Tally()
+    for server_id in "ab":
+        tally.record(server_id, NEW, NEW, UP, GOOD)
+    tally.keep({"b"})
+    assert (tally.of("a").good, tally.of("b").good) == (0, 1)
+
+
+def test_counts_are_added_up() -> None:
+    tally, total = Tally(), ServerTally()
+    tally.record("a", NEW, NEW, UP, GOOD)
+    tally.record("b", NEW, NEW, DOWN, BAD)
+    for server_id in "ab":
+        total.add(tally.of(server_id))
+    assert (total.good, total.failed, total.latency.count) == (1, 1, 1)
+    assert total.transitions == {State.HEALTHY: 1, State.UNHEALTHY: 1}

@@ -1,0 +1,371 @@
+"""A server's history as values."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codewalk.errors import InvalidValue
+from codewalk.health.status import STALE_AFTER, CheckResult, HealthStatus, Reason, State, advance
+from codewalk.history.history import (
+    MOST_TRANSITIONS,
+    RECENT,
+    Check,
+    Kept,
+    Transition,
+    history,
+    settled,
+    transitions,
+    up_to_now,
+)
+from codewalk.history.period import DAY, HOUR, KEPT, MINUTE, Period
+from codewalk.history.window import begin, parse_since, window
+from codewalk.servers.health_check import DEFAULTS
+from tests.fakes import EPOCH
+
+SECOND = timedelta(seconds=1)
+WELL = HealthStatus(
+    state=State.HEALTHY, reason=Reason.OK, version="1.18.33", checked_at=EPOCH, since=EPOCH
+)
+DOWN = CheckResult(reason=Reason.REFUSED, detail="Nothing listens.")
+
+
+def change(seconds: float, before: State, after: State) -> Transition:
+    at = EPOCH + timedelta(seconds=seconds)
+    return Transition(at=at, before=before, after=after, reason=Reason.OK)
+
+
+UP = change(0, State.UNKNOWN, State.HEALTHY)
+FALL = change(10, State.HEALTHY, State.UNHEALTHY)
+RISE = change(70, State.UNHEALTHY, State.HEALTHY)
+
+
+def test_a_change_of_state_is_told_with_what_the_new_one_is() -> None:
+    suspect = advance(WELL, DOWN, EPOCH + SECOND, DEFAULTS)
+    after = advance(suspect, DOWN, EPOCH + 2 * SECOND, DEFAULTS)
+    assert transitions(suspect, suspect, after, EPOCH + 2 * SECOND) == [
+        Transition(
+            at=EPOCH + 2 * SECOND,
+            before=State.HEALTHY,
+            after=State.UNHEALTHY,
+            reason=Reason.REFUSED,
+            detail="Nothing listens.",
+            version="1.18.33",
+        )
+    ]
+
+
+def test_a_state_that_lasts_is_no_change() -> None:
+    suspect = advance(WELL, DOWN, EPOCH + SECOND, DEFAULTS)
+    assert transitions(WELL, WELL, suspect, EPOCH + SECOND) == []
+
+
+def test_where_nobody_looked_the_server_was_unknown_in_between() -> None:
+    now = EPOCH + timedelta(hours=8)
+    after = replace(WELL, checked_at=now, since=now)
+    gone, back = transitions(WELL, WELL.as_of(now), after, now)
+    assert (gone.at, gone.before, gone.after) == (
+        EPOCH + STALE_AFTER,
+        State.HEALTHY,
+        State.UNKNOWN,
+    )
+    assert gone.reason is Reason.UNCHECKED
+    assert (back.at, back.before, back.after) == (now, State.UNKNOWN, State.HEALTHY)
+
+
+def test_a_log_that_two_processes_wrote_tells_each_change_once() -> None:
+    twice = [UP, replace(UP, at=UP.at + SECOND), FALL, replace(FALL, at=FALL.at + SECOND), RISE]
+    assert settled(twice) == [UP, FALL, RISE]
+
+
+@given(st.lists(st.sampled_from(State)))
+def test_a_settled_log_has_no_state_twice_in_a_row(states: list[State]) -> None:
+    log = [change(number, State.UNKNOWN, state) for number, state in enumerate(states)]
+    after = [found.after for found in settled(log)]
+    assert all(one is not other for one, other in pairwise(after))
+    assert settled(settled(log)) == settled(log)
+
+
+def test_the_status_has_the_last_word() -> None:
+    unwatched = WELL.as_of(EPOCH + timedelta(hours=1))
+    assert up_to_now([UP], WELL) == [UP]
+    *same, last = up_to_now([UP], unwatched)
+    assert same == [UP]
+    assert (last.at, last.before, last.after) == (
+        EPOCH + STALE_AFTER,
+        State.HEALTHY,
+        State.UNKNOWN,
+    )
+    # The lines that a crash took, and a server that was watched before there was a log.
+    assert [t.after for t in up_to_now([UP, FALL], WELL)] == [
+        State.HEALTHY,
+        State.UNHEALTHY,
+        State.HEALTHY,
+    ]
+    assert [t.after for t in up_to_now([], WELL)] == [State.HEALTHY]
+    assert up_to_now([], HealthStatus()) == []
+
+
+def test_a_history_has_the_newest_transition_first_and_all_else_last() -> None:
+    now = EPOCH + timedelta(minutes=5)
+    checks = [Check(at=EPOCH + n * SECOND, reason=Reason.OK) for n in range(RECENT + 3)]
+    periods = [Period(begins=EPOCH + n * MINUTE, checks=n) for n in range(3)]
+    kept = Kept(
+        periods=[*periods[::-1], Period(begins=EPOCH, checks=9)],
+        transitions=[RISE, UP, FALL],
+        checks=[*checks[::-1], checks[5]],
+    )
+    found = history("a", kept, WELL, since=EPOCH - DAY, now=now)
+    assert found.transitions == [RISE, FALL, UP]
+    assert found.lasted() == [None, 60 * SECOND, 10 * SECOND]
+    assert found.checks == checks[-RECENT:]
+    assert [period.checks for period in found.periods] == [9, 1, 2]
+    assert not found.more
+
+
+def test_a_history_begins_where_it_shall() -> None:
+    now = EPOCH + timedelta(minutes=5)
+    periods = [Period(begins=EPOCH + n * MINUTE, up_ms=60_000) for n in range(4)]
+    checks = [Check(at=EPOCH, reason=Reason.OK)]
+    kept = Kept(periods=periods, transitions=[UP, FALL, RISE], checks=checks)
+    found = history("a", kept, WELL, since=EPOCH + 1.5 * MINUTE, now=now)
+    # A minute that reaches into it belongs to it.
+    assert found.periods == periods[1:]
+    assert found.transitions == []
+    assert found.checks == checks
+    assert [uptime.up for uptime in found.uptimes] == [4 * MINUTE] * 3
+
+
+def test_minutes_stand_in_for_the_hours_that_they_are_of() -> None:
+    hour = EPOCH.replace(minute=0, second=0, microsecond=0)
+    now = hour + DAY
+    hours = [Period(begins=hour + n * HOUR, span=HOUR, checks=2, up_ms=n) for n in range(3)]
+    last = Period(begins=now - MINUTE, checks=1, up_ms=10)
+    minutes = [Period(begins=hour + HOUR + n * MINUTE, checks=1) for n in (30, 0)]
+    late = Period(begins=hour + HOUR, checks=2)
+    kept = Kept(periods=[*hours, last, late], old_minutes=minutes)
+    found = history("a", kept, WELL, since=hour, now=now)
+    assert found.periods == [hours[0], replace(late, checks=3), minutes[0], hours[2], last]
+    # The time that was known comes from the hours alone.
+    assert found.uptimes[0].up == timedelta(milliseconds=0 + 1 + 2 + 10)
+    since = hour + HOUR + 30 * MINUTE
+    assert history("a", kept, WELL, since=since, now=now).periods[0] == minutes[0]
+
+
+def test_an_hour_stands_for_itself_where_not_all_of_its_minutes_are_known() -> None:
+    hour = EPOCH.replace(minute=0, second=0, microsecond=0)
+    whole = Period(begins=hour, span=HOUR, checks=360, failures=100)
+    late = Period(begins=hour + 5 * MINUTE, checks=1)
+    kept = Kept(periods=[whole], old_minutes=[late])
+    assert history("a", kept, WELL, since=hour, now=hour + DAY).periods == [whole]
+
+
+def test_two_parts_of_a_history_have_nothing_in_common() -> None:
+    periods = [Period(begins=EPOCH + n * MINUTE, checks=1) for n in range(4)]
+    kept = Kept(periods=periods, transitions=[UP, replace(FALL, at=EPOCH + 2 * MINUTE)])
+    now = EPOCH + 4 * MINUTE
+    edges = (EPOCH, EPOCH + 2 * MINUTE, now)
+    parts = [
+        history("a", kept, WELL, since=since, until=until, now=now)
+        for since, until in pairwise(edges)
+    ]
+    assert [len(part.periods) for part in parts] == [2, 2]
+    # The one of now, that it is healthy again, is in the last.
+    assert [len(part.transitions) for part in parts] == [1, 2]
+
+
+def test_what_a_wrong_clock_wrote_ahead_is_not_told() -> None:
+    ahead = EPOCH + DAY
+    kept = Kept(
+        periods=[Period(begins=ahead, down_ms=60_000)],
+        transitions=[UP, replace(FALL, at=ahead)],
+        checks=[Check(at=ahead, reason=Reason.REFUSED)],
+    )
+    found = history("a", kept, WELL, since=EPOCH - DAY, now=EPOCH + MINUTE)
+    assert (found.periods, found.transitions, found.checks) == ([], [UP], [])
+    assert {uptime.percent for uptime in found.uptimes} == {None}
+
+
+def test_a_server_that_flaps_is_told_of_in_part_and_that_it_is() -> None:
+    states = [State.HEALTHY, State.UNHEALTHY] * MOST_TRANSITIONS
+    log = [change(number, State.UNKNOWN, state) for number, state in enumerate(states)]
+    now = EPOCH + timedelta(hours=1)
+    status = replace(WELL, state=State.UNHEALTHY, reason=Reason.REFUSED)
+    found = history("a", Kept(transitions=log), status, since=EPOCH, now=now)
+    assert found.transitions == log[::-1][:MOST_TRANSITIONS]
+    assert found.more
+
+
+def test_a_check_on_a_machine_without_a_network_says_nothing_of_the_server() -> None:
+    states = {reason: Check(at=EPOCH, reason=reason).state for reason in Reason}
+    assert states.pop(Reason.OK) is State.HEALTHY
+    assert states.pop(Reason.OFFLINE) is State.UNKNOWN
+    assert set(states.values()) == {State.UNHEALTHY}
+
+
+def test_a_history_as_json() -> None:
+    kept = Kept(
+        periods=[
+            Period(
+                begins=EPOCH.replace(second=0, microsecond=0),
+                checks=6,
+                failures=1,
+                answers=5,
+                up_ms=50_000,
+                down_ms=10_000,
+                latency_min_us=1_250,
+                latency_sum_us=10_000,
+                latency_p95_sum_us=25_000,
+            )
+        ],
+        transitions=[UP, FALL],
+        checks=[Check(at=EPOCH, reason=Reason.OK, latency_ms=3.14159)],
+    )
+    status = HealthStatus(state=State.UNHEALTHY, checked_at=EPOCH, since=FALL.at)
+    now = EPOCH + MINUTE
+    assert history("a", kept, status, since=EPOCH - DAY, now=now).to_json() == {
+        "server_id": "a",
+        "since": "2026-02-08T20:51:50.489Z",
+        "until": "2026-02-09T20:52:50.489Z",
+        "uptime": {
+            "last_24h": {"percent": 83.333, "known_s": 60},
+            "last_7d": {"percent": 83.333, "known_s": 60},
+            "last_30d": {"percent": 83.333, "known_s": 60},
+        },
+        "transitions": [
+            {
+                "at": "2026-02-09T20:52:00.489Z",
+                "from": "healthy",
+                "to": "unhealthy",
+                "reason": "ok",
+                "detail": None,
+                "version": None,
+                "lasted_ms": None,
+            },
+            {
+                "at": "2026-02-09T20:51:50.489Z",
+                "from": "unknown",
+                "to": "healthy",
+                "reason": "ok",
+                "detail": None,
+                "version": None,
+                "lasted_ms": 10_000,
+            },
+        ],
+        "more_transitions": False,
+        "periods": [
+            {
+                "at": "2026-02-09T20:51:00.000Z",
+                "span_s": 60,
+                "checks": 6,
+                "failures": 1,
+                "latency_min_ms": 1.2,
+                "latency_mean_ms": 2.0,
+                "latency_p95_ms": 5.0,
+            }
+        ],
+        "checks": [
+            {"at": "2026-02-09T20:51:50.489Z", "ok": True, "reason": "ok", "latency_ms": 3.1}
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("30m", timedelta(minutes=30)),
+        ("24h", DAY),
+        ("7d", 7 * DAY),
+        ("0d", timedelta(0)),
+        ("2026-02-09T20:51:20.489Z", 30 * SECOND),
+        ("2026-02-09t20:51:20.489z", 30 * SECOND),
+        ("2026-02-09 21:51:20.489000+01:00", 30 * SECOND),
+        # Older than anything that is kept.
+        ("99999d", KEPT),
+        ("0001-01-01T00:00:00+14:00", KEPT),
+    ],
+)
+def test_where_to_begin_is_a_span_or_a_moment(text: str, before: timedelta) -> None:
+    since = parse_since(text, EPOCH)
+    assert since == EPOCH - before
+    assert since.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "yesterday", "7", "d", "-1d", "1.5h", "7 d", "7w", "٧d", "1000000d", "24h\n"),
+        *("2026-02-09", "2026-02-09T20:51:50", "2026-13-09T20:51:50Z", "2026-02-09T25:51:50Z"),
+        *("2026-02-09T20:51:50+99:99", "0000-01-01T00:00:00Z", "x" * 5000),
+    ],
+)
+def test_what_says_no_time_is_refused_with_what_would(text: str) -> None:
+    with pytest.raises(InvalidValue, match=r"24h.*7d.*2026-") as refused:
+        parse_since(text, EPOCH)
+    assert refused.value.value == text
+    assert repr(text[:40])[1:-1] in refused.value.message
+    assert len(refused.value.message) < 250
+
+
+@pytest.mark.parametrize("text", ["2026-02-09T20:51:51Z", "9999-12-31T23:59:59-14:00"])
+def test_a_history_cannot_begin_ahead(text: str) -> None:
+    with pytest.raises(InvalidValue, match="lies ahead"):
+        parse_since(text, EPOCH)
+
+
+@given(st.text(max_size=30))
+def test_no_text_breaks_it(text: str) -> None:
+    try:
+        since = parse_since(text, EPOCH)
+    except InvalidValue:
+        return
+    assert EPOCH - KEPT <= since <= EPOCH
+
+
+def test_a_moment_needs_its_time_zone() -> None:
+    with pytest.raises(InvalidValue, match="time zone"):
+        begin(datetime(2026, 2, 9), EPOCH)  # noqa: DTZ001 - that is what is wrong with it
+    there = EPOCH.astimezone(timezone(timedelta(hours=5)))
+    assert begin(there, EPOCH).tzinfo is UTC
+
+
+def test_a_history_is_of_a_day_and_ends_now_unless_it_shall_not() -> None:
+    assert window(None, None, EPOCH) == (EPOCH - DAY, EPOCH)
+    assert window(EPOCH - HOUR, None, EPOCH) == (EPOCH - HOUR, EPOCH)
+    assert window(None, EPOCH - 2 * DAY, EPOCH) == (EPOCH - 3 * DAY, EPOCH - 2 * DAY)
+    assert window(None, EPOCH + DAY, EPOCH) == (EPOCH - DAY, EPOCH)
+    assert window(EPOCH, None, EPOCH) == (EPOCH, EPOCH)
+    assert window(None, datetime.max.replace(tzinfo=UTC), EPOCH) == (EPOCH - DAY, EPOCH)
+    # No more is kept.
+    assert window(EPOCH - 2 * KEPT, EPOCH - DAY, EPOCH) == (EPOCH - KEPT, EPOCH - DAY)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        (EPOCH - DAY, EPOCH - DAY),
+        (EPOCH - DAY, EPOCH - 2 * DAY),
+        (None, EPOCH - KEPT),
+        (EPOCH - 2 * KEPT, EPOCH - 1.5 * KEPT),
+        (None, EPOCH.replace(tzinfo=None)),
+        (None, datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))),
+    ],
+)
+def test_a_history_cannot_end_before_it_begins(since: datetime | None, until: datetime) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        window(since, until, EPOCH)
+    assert refused.value.value == str(until)
+
+
+def test_a_part_of_a_history_knows_what_came_after_it() -> None:
+    now = EPOCH + HOUR
+    periods = [Period(begins=EPOCH + n * MINUTE, up_ms=60_000) for n in range(9)]
+    kept = Kept(transitions=[UP, FALL, RISE], periods=periods)
+    found = history("a", kept, WELL, since=EPOCH - DAY, until=EPOCH + 30 * SECOND, now=now)
+    assert (found.until, found.transitions) == (EPOCH + 30 * SECOND, [FALL, UP])
+    assert found.lasted() == [60 * SECOND, 10 * SECOND]
+    assert found.periods == periods[:1]
+    assert found.uptimes[0].up == 9 * MINUTE

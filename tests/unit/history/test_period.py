@@ -1,0 +1,194 @@
+"""Counts by the minute and hour, and the uptime that follows from them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codewalk.health.status import State
+from codewalk.history.period import (
+    DAY,
+    HOUR,
+    MINUTE,
+    MOST_LATENCIES,
+    Minute,
+    Period,
+    Uptime,
+    added_up,
+    in_steps,
+    percentile_95,
+    uptime,
+)
+
+NOON = datetime(2026, 2, 9, 12, tzinfo=UTC)
+NUMBER = int(NOON.timestamp()) // 60
+
+LATENCIES = st.none() | st.integers(0, 3_000_000)
+CHECKS = st.lists(st.tuples(st.booleans(), LATENCIES), max_size=20)
+PERIODS = st.builds(
+    Period,
+    begins=st.sampled_from([NOON, NOON + MINUTE, NOON + HOUR]),
+    span=st.sampled_from([MINUTE, HOUR]),
+    checks=st.integers(0, 100),
+    failures=st.integers(0, 100),
+    answers=st.integers(0, 100),
+    up_ms=st.integers(0, 60_000),
+    down_ms=st.integers(0, 60_000),
+    latency_min_us=LATENCIES,
+    latency_sum_us=st.integers(0, 10**9),
+    latency_p95_sum_us=st.integers(0, 10**9),
+)
+
+
+def counted(checks: Sequence[tuple[bool, int | None]]) -> Period | None:
+    minute = Minute(NUMBER)
+    for ok, latency in checks:
+        minute.count(ok=ok, latency_us=latency)
+    return minute.period()
+
+
+def of(minutes_ago: float, *, up: float = 0, down: float = 0, span: timedelta = MINUTE) -> Period:
+    """A period that begins so long before noon, with seconds known up and down."""
+    begins = NOON - timedelta(minutes=minutes_ago)
+    return Period(begins=begins, span=span, up_ms=round(up * 1000), down_ms=round(down * 1000))
+
+
+def test_a_minute_counts_checks_failures_and_latency() -> None:
+    period = counted([(True, 2000), (True, 4000), (False, None), (True, 9000)])
+    assert period is not None
+    assert (period.begins, period.ends) == (NOON, NOON + MINUTE)
+    assert (period.checks, period.failures, period.answers) == (4, 1, 3)
+    assert (period.latency_min_ms, period.latency_mean_ms, period.latency_p95_ms) == (2, 5, 9)
+
+
+def test_a_minute_without_an_answer_has_no_latency() -> None:
+    period = counted([(False, None)])
+    assert period is not None
+    assert (period.latency_min_ms, period.latency_mean_ms, period.latency_p95_ms) == (None,) * 3
+
+
+def test_a_minute_in_which_nobody_looked_is_none() -> None:
+    minute = Minute(NUMBER)
+    minute.know(State.UNKNOWN, 60_000)
+    assert minute.period() is None
+
+
+def test_a_minute_knows_for_how_long_it_was_up_and_down() -> None:
+    minute = Minute(NUMBER)
+    for state, milliseconds in ((State.HEALTHY, 9_990), (State.UNHEALTHY, 500), (State.HEALTHY, 1)):
+        minute.know(state, milliseconds)
+    period = minute.period()
+    assert period is not None
+    assert (period.up_ms, period.down_ms, period.checks) == (9_991, 500, 0)
+
+
+@given(CHECKS)
+def test_a_minute_is_exact(checks: list[tuple[bool, int | None]]) -> None:
+    period = counted(checks)
+    latencies = sorted(us for _, us in checks if us is not None)
+    if period is None:
+        assert not checks
+        return
+    assert period.checks == len(checks)
+    assert period.failures == sum(not ok for ok, _ in checks)
+    if latencies:
+        assert period.latency_min_us == latencies[0]
+        assert period.latency_mean_ms == pytest.approx(sum(latencies) / len(latencies) / 1000)
+        assert period.latency_p95_ms == latencies[ceil(0.95 * len(latencies)) - 1] / 1000
+
+
+def test_a_minute_with_very_many_checks_takes_no_more_room() -> None:
+    period = counted([(True, 1000)] * MOST_LATENCIES + [(True, 5000)] * 10)
+    assert period is not None
+    assert (period.checks, period.answers) == (MOST_LATENCIES + 10, MOST_LATENCIES)
+    assert period.latency_mean_ms == 1
+
+
+@pytest.mark.parametrize(("count", "rank"), [(1, 1), (6, 6), (19, 19), (20, 19), (100, 95)])
+def test_the_percentile_is_the_nearest_rank(count: int, rank: int) -> None:
+    assert percentile_95(range(1, count + 1)) == rank
+
+
+@given(st.lists(PERIODS, max_size=8).flatmap(lambda p: st.tuples(st.just(p), st.permutations(p))))
+def test_the_order_of_adding_up_changes_nothing(orders: tuple[list[Period], list[Period]]) -> None:
+    one, other = orders
+    assert added_up(one) == added_up(other)
+
+
+@given(st.lists(PERIODS, max_size=8))
+def test_nothing_is_lost_by_adding_up(periods: list[Period]) -> None:
+    together = added_up(periods)
+    keys = [(period.begins, period.span) for period in together]
+    assert keys == sorted(set(keys))
+    for name in ("checks", "failures", "answers", "up_ms", "down_ms", "latency_sum_us"):
+        assert sum(getattr(p, name) for p in together) == sum(getattr(p, name) for p in periods)
+    lowest = [p.latency_min_us for p in periods if p.latency_min_us is not None]
+    kept = [p.latency_min_us for p in together if p.latency_min_us is not None]
+    assert min(kept, default=None) == min(lowest, default=None)
+
+
+@given(st.lists(CHECKS, min_size=1, max_size=5))
+def test_an_hours_percentile_lies_between_those_of_its_minutes(
+    minutes: list[list[tuple[bool, int | None]]],
+) -> None:
+    periods = [period for checks in minutes if (period := counted(checks))]
+    known = [p.latency_p95_ms for p in periods if p.latency_p95_ms is not None]
+    (hour,) = added_up(periods) or [Period(begins=NOON)]
+    if known:
+        assert hour.latency_p95_ms is not None
+        assert min(known) <= hour.latency_p95_ms * (1 + 1e-9)
+        assert hour.latency_p95_ms <= max(known) * (1 + 1e-9)
+    else:
+        assert hour.latency_p95_ms is None
+
+
+def test_uptime_is_the_part_of_the_known_time() -> None:
+    found = uptime([of(3, up=60), of(2, up=30, down=15), of(1, down=15)], DAY, NOON)
+    assert found == Uptime(window=DAY, up=timedelta(seconds=90), down=timedelta(seconds=30))
+    assert found.percent == 75
+    assert found.to_json() == {"percent": 75.0, "known_s": 120}
+
+
+def test_where_nobody_looked_nothing_is_known() -> None:
+    assert uptime([], DAY, NOON).percent is None
+    # An hour at night in which the machine slept isn't an hour down.
+    assert uptime([of(600, up=60), of(1, up=60)], DAY, NOON).percent == 100
+
+
+def test_uptime_looks_back_as_far_as_its_window() -> None:
+    periods = [of(60 * 25, down=3600, span=HOUR), of(60 * 24, up=60), of(-1, down=60)]
+    assert uptime(periods, DAY, NOON).percent == 100
+    assert uptime(periods, 7 * DAY, NOON).percent == pytest.approx(1.639)
+
+
+def test_a_hundred_percent_is_for_those_that_were_never_down() -> None:
+    hair = Uptime(window=DAY, up=DAY, down=timedelta(milliseconds=1))
+    assert hair.percent == 99.999
+    assert Uptime(window=DAY, up=timedelta(0), down=HOUR).percent == 0
+
+
+def test_two_processes_that_watch_know_no_more_time_than_there_is() -> None:
+    twice = Uptime(window=DAY, up=DAY, down=DAY)
+    assert twice.known == DAY
+    assert twice.percent == 50
+
+
+@given(st.lists(PERIODS))
+def test_steps_lose_nothing(periods: list[Period]) -> None:
+    steps = in_steps(periods, 2 * HOUR)
+    assert [step.begins for step in steps] == ([NOON] if periods else [])
+    if periods:
+        assert steps[0] == reduce(Period.plus, periods, Period(begins=NOON, span=2 * HOUR))
+
+
+def test_steps_begin_where_the_clock_shows_them_and_come_in_order() -> None:
+    periods = [of(1, up=1), of(61, up=2), of(119, up=4)]
+    steps = in_steps(periods, HOUR)
+    assert [(step.begins, step.ends, step.up_ms) for step in steps] == [
+        (NOON - 2 * HOUR, NOON - HOUR, 6000),
+        (NOON - HOUR, NOON, 1000),
+    ]

@@ -1,0 +1,434 @@
+"""What the recorder takes down, and when it writes it."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codewalk.health.status import STALE_AFTER, CheckResult, HealthStatus, Reason, State, advance
+from codewalk.history.history import RECENT, History
+from codewalk.history.period import DAY, MINUTE, added_up
+from codewalk.history.recorder import (
+    BATCH,
+    MOST_WAITING,
+    PER_MINUTE,
+    TIDY_EVERY,
+    WRITE_EVERY,
+    Recorder,
+)
+from codewalk.servers.health_check import DEFAULTS
+from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fakes import EPOCH, FakeShelf, utc_now
+
+A, B = "a", "b"
+START = EPOCH.replace(second=0, microsecond=0)
+OK = CheckResult(reason=Reason.OK, version="1.18.33", latency_ms=3.0)
+DOWN = CheckResult(reason=Reason.AUTH_REQUIRED, detail="It wants a password.")
+OFFLINE = CheckResult(reason=Reason.OFFLINE)
+
+
+@dataclass
+class Monitored:
+    """A recorder and the statuses that a monitor would keep; `now` is its clock."""
+
+    recorder: Recorder
+    now: datetime = START
+    statuses: dict[str, HealthStatus] = field(default_factory=dict)
+
+    def check(self, result: CheckResult, server: str = A, *, at: datetime | None = None) -> None:
+        self.now = at or self.now
+        left = self.statuses.get(server, HealthStatus())
+        before = left.as_of(self.now)
+        self.statuses[server] = advance(before, result, self.now, DEFAULTS)
+        self.recorder.record(server, left, before, self.statuses[server], result)
+
+    def every(self, seconds: float, *results: CheckResult) -> None:
+        for result in results:
+            self.check(result)
+            self.now += timedelta(seconds=seconds)
+
+    async def history(self, server: str = A) -> History:
+        status = self.statuses.get(server, HealthStatus()).as_of(self.now)
+        return await self.recorder.history(
+            server, status, since=self.now - DAY, now=self.now + timedelta(seconds=1)
+        )
+
+
+def unwatched(shelf: FakeShelf | None = None) -> Monitored:
+    """One whose writer doesn't run, on a clock that the test sets."""
+    found = Monitored(recorder=Recorder(shelf or FakeShelf(), watch=False, now=lambda: found.now))
+    return found
+
+
+@fake_time
+async def test_a_minute_is_what_its_checks_found() -> None:
+    monitored = unwatched()
+    slow = CheckResult(reason=Reason.OK, latency_ms=9.0)
+    monitored.every(10, OK, OK, OK, DOWN, DOWN, slow)
+    (period,) = (await monitored.history()).periods
+    assert (period.begins, period.checks, period.failures, period.answers) == (START, 6, 2, 4)
+    assert (period.latency_min_ms, period.latency_mean_ms, period.latency_p95_ms) == (3, 4.5, 9)
+    # Healthy for three times ten seconds, then down for two; before the first check, nobody knows.
+    assert (period.up_ms, period.down_ms) == (30_000, 20_000)
+
+
+@fake_time
+async def test_one_lost_packet_is_a_failed_check_and_no_time_down() -> None:
+    monitored = unwatched()
+    monitored.every(10, OK, CheckResult(reason=Reason.TIMEOUT), OK)
+    found = await monitored.history()
+    assert [(p.failures, p.up_ms, p.down_ms) for p in found.periods] == [(1, 20_000, 0)]
+    assert [t.after for t in found.transitions] == [State.HEALTHY]
+
+
+@fake_time
+async def test_a_machine_without_a_network_says_nothing_of_the_server() -> None:
+    monitored = unwatched()
+    monitored.every(10, OK, OFFLINE, OFFLINE, OK, OK)
+    found = await monitored.history()
+    assert [(p.checks, p.failures, p.up_ms, p.down_ms) for p in found.periods] == [
+        (3, 0, 20_000, 0)
+    ]
+    assert [c.reason for c in found.checks] == [Reason.OK, *[Reason.OFFLINE] * 2, *[Reason.OK] * 2]
+    after = [t.after for t in found.transitions]
+    assert after == [State.HEALTHY, State.UNKNOWN, State.HEALTHY]
+
+
+@fake_time
+async def test_a_night_in_which_the_machine_slept_is_neither_up_nor_down() -> None:
+    monitored = unwatched()
+    monitored.every(10, DOWN, DOWN)
+    asleep = monitored.now - timedelta(seconds=10)
+    monitored.now += timedelta(hours=8)
+    monitored.every(10, OK, OK)
+    found = await monitored.history()
+    up, down = sum(p.up_ms for p in found.periods), sum(p.down_ms for p in found.periods)
+    assert (up, down) == (10_000, 10_000)
+    back, gone, first = found.transitions
+    assert (first.after, gone.after, back.after) == (
+        State.UNHEALTHY,
+        State.UNKNOWN,
+        State.HEALTHY,
+    )
+    assert gone.at == asleep + STALE_AFTER
+
+
+@fake_time
+async def test_a_status_without_a_check_is_a_change_and_no_check() -> None:
+    monitored = unwatched()
+    monitored.every(10, OK)
+    well = monitored.statuses[A]
+    stopped = HealthStatus(detail="It runs while `codewalk up` does.")
+    monitored.recorder.record(A, well, well, stopped)
+    monitored.statuses[A] = stopped
+    found = await monitored.history()
+    assert [(t.after, t.detail) for t in found.transitions] == [
+        (State.UNKNOWN, "It runs while `codewalk up` does."),
+        (State.HEALTHY, None),
+    ]
+    assert len(found.checks) == 1
+
+
+@fake_time
+async def test_a_clock_that_is_set_back_counts_in_the_minute_that_it_shows() -> None:
+    monitored = unwatched()
+    monitored.every(10, *[OK] * 7)
+    monitored.now = START + timedelta(seconds=30)
+    monitored.every(10, *[OK] * 4)
+    monitored.now = START + timedelta(minutes=2)
+    found = await monitored.history()
+    assert [(p.begins - START, p.checks) for p in found.periods] == [
+        (timedelta(0), 6 + 3),
+        (MINUTE, 1 + 1),
+    ]
+    # From 60 s to 30 s, no time passed.
+    assert sum(p.up_ms for p in found.periods) == 60_000 + 30_000
+
+
+@fake_time
+async def test_what_follows_is_never_noted_before_its_cause() -> None:
+    monitored = unwatched()
+    monitored.every(0, OK)
+    monitored.check(DOWN, at=START + timedelta(seconds=30))
+    # The race: the system's clock is corrected by a second while the server is checked again.
+    monitored.check(OK, at=START + timedelta(seconds=29))
+    monitored.now = START + MINUTE
+    found = await monitored.history()
+    assert [t.after for t in found.transitions] == [State.HEALTHY, State.UNHEALTHY, State.HEALTHY]
+    assert found.transitions[0].at - found.transitions[1].at == timedelta(microseconds=1)
+
+
+@fake_time
+async def test_after_a_large_step_back_the_clock_is_believed() -> None:
+    monitored = unwatched()
+    monitored.check(OK, at=START + timedelta(days=365))
+    monitored.check(DOWN, at=START)
+    found = await monitored.history()
+    assert [(t.at, t.after) for t in found.transitions] == [(START, State.UNHEALTHY)]
+
+
+RESULTS = st.sampled_from([OK, OK, DOWN, OFFLINE, CheckResult(reason=Reason.TIMEOUT)])
+STEPS = st.timedeltas(timedelta(minutes=-3), timedelta(minutes=5))
+
+
+@given(st.lists(st.tuples(STEPS, RESULTS, st.booleans()), max_size=30))
+def test_no_clock_corrupts_what_is_kept(steps: list[tuple[timedelta, CheckResult, bool]]) -> None:
+    async def run() -> None:
+        shelf = FakeShelf()
+        monitored = unwatched(shelf)
+        async with monitored.recorder:
+            for step, result, save in steps:
+                monitored.check(result, at=monitored.now + step)
+                if save:
+                    await monitored.recorder.save()
+        periods = added_up(period for _, period in shelf.periods)
+        informed = [result for _, result, _ in steps if result.reason is not Reason.OFFLINE]
+        assert sum(p.checks for p in periods) == len(informed)
+        assert sum(p.failures for p in periods) == sum(not result.ok for result in informed)
+        assert all(p.begins.second == 0 for p in periods)
+        forward = sum((max(step, timedelta(0)) for step, _, _ in steps), timedelta(0))
+        known = sum(p.up_ms + p.down_ms for p in periods)
+        assert 0 <= known <= forward / timedelta(milliseconds=1)
+        log = [transition for _, transition in shelf.changes]
+        assert all(t.before is not t.after for t in log)
+        assert all(one.after is other.before for one, other in pairwise(log))
+
+    fake_time(run)()
+
+
+@dataclass
+class Watched(Monitored):
+    """One on the test's clock, whose servers are checked every ten seconds."""
+
+    async def run(self, seconds: float, *servers: str, result: CheckResult = OK) -> None:
+        end = elapsed() + seconds
+        while elapsed() < end:
+            for server in servers:
+                self.check(result, server, at=utc_now())
+            await pass_time(min(10, end - elapsed()))
+
+
+def watched(shelf: FakeShelf) -> Watched:
+    return Watched(recorder=Recorder(shelf, now=utc_now))
+
+
+@fake_time
+async def test_a_minute_is_written_once_it_is_over() -> None:
+    shelf = FakeShelf()
+    monitored = watched(shelf)
+    async with monitored.recorder:
+        # The clock starts ten seconds before a full minute.
+        await monitored.run(69, A, B)
+        assert [(server, p.checks) for server, p in shelf.periods] == [(A, 1), (B, 1)]
+        await monitored.run(10, A)
+        assert [(server, p.checks) for server, p in shelf.periods[2:]] == []
+        await pass_time(WRITE_EVERY)
+        monitored.check(OK, at=utc_now())
+        await pass_time(WRITE_EVERY)
+        assert [(server, p.checks) for server, p in shelf.periods[2:]] == [(A, 7)]
+        # B's minute is over too, though nobody looked since.
+        await pass_time(60)
+        assert [(server, p.checks) for server, p in shelf.periods[3:]] == [(B, 6)]
+    assert [(server, p.checks) for server, p in shelf.periods[4:]] == [(A, 1)]
+
+
+@fake_time
+async def test_a_change_of_state_is_written_within_seconds() -> None:
+    shelf = FakeShelf()
+    monitored = watched(shelf)
+    async with monitored.recorder:
+        await pass_time(20)
+        monitored.check(OK, at=utc_now())
+        await pass_time(WRITE_EVERY + 0.1)
+        assert [(server, t.after) for server, t in shelf.changes] == [(A, State.HEALTHY)]
+        assert shelf.periods == []
+
+
+@fake_time
+async def test_the_checks_go_with_their_minute_and_come_back_after_a_restart() -> None:
+    shelf = FakeShelf()
+    monitored = watched(shelf)
+    async with monitored.recorder:
+        await monitored.run(60 * 15, A)
+        now = monitored.recorder.recent(A)
+        assert len(now) == RECENT
+    again = Recorder(shelf, now=utc_now)
+    async with again:
+        assert again.recent(A) == now
+        assert again.recent(B) == []
+
+
+@fake_time
+async def test_a_command_reads_the_checks_that_a_running_app_wrote() -> None:
+    shelf = FakeShelf()
+    running = watched(shelf)
+    async with running.recorder:
+        await running.run(65, A)
+    command = unwatched(shelf)
+    async with command.recorder:
+        command.check(DOWN, at=utc_now())
+        found = await command.history()
+    assert [c.ok for c in found.checks] == [True] * 7 + [False]
+    # What it found lands beside what was there.
+    running.now = utc_now()
+    assert [c.ok for c in (await running.history()).checks] == [True] * 7 + [False]
+
+
+@fake_time
+async def test_at_the_end_nothing_is_written_twice() -> None:
+    # The race: the end comes while a batch is on its way to the disk.
+    shelf = FakeShelf()
+    monitored = watched(shelf)
+    shelf.gate = asyncio.Event()
+    async with monitored.recorder:
+        await monitored.run(30, A)
+        assert shelf.batches == []
+        asyncio.get_running_loop().call_later(0.5, shelf.gate.set)
+    assert sum(p.checks for _, p in shelf.periods) == 3
+    assert len(shelf.changes) == 1
+
+
+@fake_time
+async def test_who_reads_misses_nothing_of_a_batch_on_its_way_and_gets_nothing_twice() -> None:
+    # The race: the batch is no longer in memory and not yet in the store.
+    shelf = FakeShelf()
+    monitored = watched(shelf)
+    async with monitored.recorder:
+        shelf.gate = asyncio.Event()
+        await monitored.run(12, A)
+        assert shelf.batches == []
+        asyncio.get_running_loop().call_later(0.5, shelf.gate.set)
+        found = await monitored.history()
+        assert shelf.batches
+        assert sum(p.checks for p in found.periods) == 2
+        assert len(found.transitions) == 1
+        assert len(found.checks) == 2
+
+
+@fake_time
+async def test_what_could_not_be_written_is_written_when_the_store_works_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shelf = FakeShelf()
+    shelf.broken = True
+    monitored = watched(shelf)
+    async with monitored.recorder:
+        await monitored.run(150, A)
+        assert shelf.batches == []
+        shelf.broken = False
+        await monitored.run(10, A)
+        assert [p.checks for _, p in shelf.periods] == [1, 6, 6]
+        assert len(shelf.changes) == 1
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "The disk is full." in warnings[0].getMessage()
+
+
+@fake_time
+async def test_a_store_that_is_broken_at_the_end_breaks_nothing_else() -> None:
+    shelf = FakeShelf()
+    monitored = watched(shelf)
+    async with monitored.recorder:
+        await monitored.run(5, A)
+        shelf.broken = True
+
+
+@fake_time
+async def test_for_a_store_that_stays_broken_only_so_much_waits() -> None:
+    shelf = FakeShelf()
+    monitored = unwatched(shelf)
+    for number in range(MOST_WAITING + 10):
+        monitored.check(OK, at=START + number * MINUTE)
+    await monitored.recorder.save(whole=True)
+    assert len(shelf.periods) == MOST_WAITING
+    # The oldest are the ones that were given up.
+    assert shelf.periods[-1][1].begins == monitored.now
+
+
+@fake_time
+async def test_many_servers_are_written_in_batches() -> None:
+    shelf = FakeShelf()
+    monitored = watched(shelf)
+    servers = [f"{number}" for number in range(2 * BATCH + 1)]
+    async with monitored.recorder:
+        await monitored.run(1, *servers)
+    for sizes in (
+        [len(batch.minutes) for _, batch in shelf.batches],
+        [len(batch.changes) for _, batch in shelf.batches],
+    ):
+        assert [size for size in sizes if size] == [BATCH, BATCH, 1]
+
+
+@fake_time
+async def test_of_many_servers_each_has_its_turn_and_none_waits_for_long() -> None:
+    shelf = FakeShelf()
+    monitored = watched(shelf)
+    servers = [f"{number}" for number in range(3 * PER_MINUTE)]
+    async with monitored.recorder:
+        for _ in range(10):
+            await monitored.run(1, *servers)
+            await pass_time(59)
+        # Three minutes at a time, of a third of the servers.
+        batches = [batch.minutes for _, batch in shelf.batches if batch.minutes]
+        settled = [minutes for minutes in batches if len(minutes) != len(servers)][-3:]
+        for minutes in settled:
+            owners = [noted.server_id for noted in minutes]
+            assert {owners.count(server) for server in set(owners)} == {3}
+            assert len(set(owners)) == pytest.approx(PER_MINUTE, rel=0.3)
+        # Who asks learns of what waits as well.
+        found = await monitored.history("7")
+        assert sum(period.checks for period in found.periods) == 10
+        written = [period for server, period in shelf.periods if server == "7"]
+        assert 10 - 4 <= len(written) < 10
+    assert len(shelf.periods) == 10 * len(servers)
+
+
+@fake_time
+async def test_who_finds_nothing_writes_nothing() -> None:
+    shelf = FakeShelf()
+    async with Recorder(shelf, watch=False, now=utc_now):
+        await pass_time(100)
+    async with Recorder(shelf, now=utc_now):
+        await pass_time(100)
+    assert shelf.batches == []
+
+
+@fake_time
+async def test_the_store_is_tidied_step_by_step_and_again_after_a_pause() -> None:
+    shelf = FakeShelf()
+    async with Recorder(shelf, now=utc_now):
+        await pass_time(TIDY_EVERY + 30)
+    steps = [after for _, after in shelf.tidied]
+    assert steps[:4] == ["", "b", "d", ""]
+    assert shelf.tidied[2][0] - shelf.tidied[0][0] == pytest.approx(2 * WRITE_EVERY)
+    assert shelf.tidied[3][0] - shelf.tidied[2][0] >= TIDY_EVERY
+
+
+@fake_time
+async def test_where_only_commands_work_each_tidies_a_bit() -> None:
+    shelf = FakeShelf()
+    monitored = unwatched(shelf)
+    async with monitored.recorder:
+        monitored.check(OK)
+    assert len(shelf.tidied) == 1
+
+
+@fake_time
+async def test_a_removed_server_is_forgotten_in_time_and_not_while_it_may_come_back() -> None:
+    shelf = FakeShelf()
+    monitored = watched(shelf)
+    async with monitored.recorder:
+        await monitored.run(60, A, B)
+        monitored.recorder.keep([B])
+        await monitored.run(60, B)
+        monitored.recorder.keep([A, B])
+        assert len(monitored.recorder.recent(A)) == 6
+        monitored.recorder.keep([B])
+        await monitored.run(2 * TIDY_EVERY, B)
+        assert monitored.recorder.recent(A) == []
+        assert len(monitored.recorder.recent(B)) == RECENT

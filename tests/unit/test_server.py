@@ -1,0 +1,83 @@
+"""In which order servers are offered to switch to, and which one first."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.server import Server, in_switching_order, nearest
+from codewalk.servers.profile import ServerProfile
+
+NOW = datetime(2026, 2, 9, tzinfo=UTC)
+
+
+def server(
+    name: str, state: State = State.HEALTHY, *, latency: float | None = None, mark: str = ""
+) -> Server:
+    """A server that is `active`, `default` or `previous`, as its mark says."""
+    profile = ServerProfile(id=name, url=f"http://{name}", created_at=NOW, updated_at=NOW)
+    return Server(
+        profile=profile,
+        health=HealthStatus(state=state, reason=Reason.OK, latency_ms=latency),
+        active=mark == "active",
+        default=mark == "default",
+        previous=mark == "previous",
+    )
+
+
+def test_the_active_one_is_first_then_healthy_unknown_and_unhealthy_ones() -> None:
+    servers = [
+        server("down", State.UNHEALTHY),
+        server("new", State.UNKNOWN),
+        server("up", State.HEALTHY),
+        server("also-up", State.HEALTHY),
+        server("mine", State.UNHEALTHY, mark="active"),
+        server("also-new", State.UNKNOWN),
+    ]
+    order = [shown.id for shown in in_switching_order(servers)]
+    assert order == ["mine", "up", "also-up", "new", "also-new", "down"]
+
+
+@given(st.lists(st.sampled_from(State)))
+def test_servers_of_one_kind_stay_in_list_order(states: list[State]) -> None:
+    servers = [server(str(number), state) for number, state in enumerate(states)]
+    order = in_switching_order(servers)
+    for state in State:
+        alike = [shown for shown in servers if shown.health.state is state]
+        assert [shown for shown in order if shown.health.state is state] == alike
+
+
+DOWN = server("down", State.UNHEALTHY, mark="active")
+SLOW, QUICK, TWIN = (
+    server(n, latency=ms) for n, ms in (("slow", 9.0), ("quick", 2.0), ("twin", 2))
+)
+UNTIMED = server("untimed")
+
+
+@pytest.mark.parametrize(
+    ("servers", "chosen"),
+    [
+        ([], None),
+        ([DOWN], None),
+        ([DOWN, server("new", State.UNKNOWN, mark="default")], None),
+        ([DOWN, UNTIMED, SLOW, QUICK, TWIN], "quick"),
+        ([TWIN, QUICK, DOWN], "twin"),
+        ([UNTIMED, DOWN], "untimed"),
+        ([DOWN, QUICK, server("before", latency=9.0, mark="previous")], "before"),
+        ([DOWN, QUICK, server("before", State.UNHEALTHY, mark="previous")], "quick"),
+        ([DOWN, server("before", mark="previous"), server("default", mark="default")], "default"),
+        (
+            [server("before", mark="previous"), server("default", State.UNHEALTHY, mark="default")],
+            "before",
+        ),
+        # The active one is never its own way out.
+        ([server("mine", mark="active", latency=1.0), SLOW], "slow"),
+    ],
+)
+def test_nearest_is_the_default_then_the_previous_one_then_the_quickest(
+    servers: list[Server], chosen: str | None
+) -> None:
+    found = nearest(servers)
+    assert (found and found.id) == chosen

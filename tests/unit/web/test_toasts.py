@@ -1,0 +1,109 @@
+"""News as a person is told of it: in words, and no more at once than fits."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.notifications.notice import News, What
+from codewalk.web.icons import icon
+from codewalk.web.toasts import AT_ONCE, SHOWN_FOR, Pile, more_told, told
+from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, server, text_of
+
+
+def news(number: int = 1, what: What = What.DOWN, **more: Any) -> News:
+    refused = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED, version="1.18.33")
+    fields: dict[str, Any] = {"at": NOW, "health": refused} | more
+    return News(what=what, server_id=f"s{number}", **fields)
+
+
+def ids(shown: list[News]) -> list[str]:
+    return [each.server_id for each in shown]
+
+
+@pytest.mark.parametrize(
+    ("each", "words"),
+    [
+        (news(), "Dev box is down. Nothing listens at this address."),
+        (
+            news(what=What.UP, away=timedelta(seconds=62)),
+            "Dev box is back. It was away for 1 min.",
+        ),
+        (news(what=What.UP, away=timedelta(0)), "Dev box is back. It was away for 1 s."),
+        (news(what=What.UP, away=timedelta(days=2)), "Dev box is back. It was away for 2 days."),
+        (
+            news(what=What.VERSION, previous_version="1.18.23"),
+            "Dev box has another release. OpenCode 1.18.33; it was 1.18.23.",
+        ),
+    ],
+)
+def test_it_names_the_server_and_says_what_happened(each: News, words: str) -> None:
+    html = VIEWS.live_news([told(each, server())], more=0)
+    assert text_of(html).endswith(words)
+    assert 'href="/servers#server-018f"' in html
+    assert '<bdi dir="auto">Dev box</bdi>' in html
+
+
+def test_colour_is_not_all_that_tells() -> None:
+    down, up, version = (
+        VIEWS.live_news([told(news(what=what), server())], more=0) for what in What
+    )
+    assert 'class="badge unhealthy"' in down
+    assert 'class="badge healthy"' in up
+    assert icon("info") in version
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(text: str) -> None:
+    def tags(value: str) -> list[str]:
+        ill = HealthStatus(state=State.UNHEALTHY, reason=Reason.NOT_OPENCODE, detail=value)
+        all_of_it = [
+            told(news(health=ill), server(label=value)),
+            told(news(2, What.VERSION, health=ill, previous_version=value), server(label=value)),
+        ]
+        return Tags(VIEWS.live_news(all_of_it, more=0)).tags
+
+    assert tags(text) == tags("calm")
+
+
+def test_two_hundred_at_once_are_three_and_a_number() -> None:
+    pile, shown, more = Pile().add(map(news, range(200)), 100.0)
+    assert (ids(shown), more) == (["s0", "s1", "s2"], 200 - AT_ONCE)
+    # And so they are if they come one by one.
+    one_by_one, all_shown = Pile(), list[News]()
+    for number in range(200):
+        one_by_one, shown, more = one_by_one.add([news(number)], 100.0 + number / 1000)
+        all_shown += shown
+    assert (ids(all_shown), more) == (["s0", "s1", "s2"], 197)
+    assert one_by_one.more == pile.more
+
+
+def test_there_is_room_again_once_toasts_are_gone() -> None:
+    pile, _, _ = Pile().add(map(news, range(9)), 100.0)
+    pile, shown, more = pile.add([news(50)], 100.0 + SHOWN_FOR - 0.1)
+    assert (ids(shown), more) == ([], 7)
+    pile, shown, more = pile.add([news(51)], 100.0 + SHOWN_FOR)
+    assert (ids(shown), more) == (["s51"], 0)
+    # The number is of those that it stands for while it is seen.
+    pile, _, more = pile.add(map(news, range(60, 70)), 300.0)
+    assert more == 7
+
+
+def test_a_server_that_is_back_takes_the_place_of_its_being_down() -> None:
+    pile, _, _ = Pile().add(map(news, range(9)), 100.0)
+    back = news(1, What.UP, away=timedelta(seconds=6))
+    pile, shown, more = pile.add([back], 101.0)
+    assert (shown, more) == ([back], 0)
+    # Its release is another piece of news, and so has a place of its own.
+    _, shown, more = Pile().add([back, news(1, What.VERSION, previous_version="1.0.0")], 100.0)
+    assert len(shown) == 2
+
+
+def test_toasts_are_put_in_the_place_of_earlier_ones_about_the_same() -> None:
+    html = VIEWS.live_news([told(news(), server())], more=2)
+    assert html.startswith('<hx-partial hx-target="#state-of-s1" hx-swap="delete">')
+    assert html.count('hx-target="#toasts" hx-swap="beforeend"') == 1
+    assert "2 more servers have news." in html
+    assert more_told(1) == "1 more server has news."
+    assert VIEWS.live_news([], more=0) == ""
