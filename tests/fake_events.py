@@ -8,10 +8,10 @@ from typing import Any
 import orjson
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.events import GLOBAL
 from codewalk.opencode.response import Answer
 from codewalk.opencode.stream import Stream
+from codewalk.reason import Reason
 from tests.fake_time import elapsed
 from tests.fakes import HEALTHY, PATH, FakeConnection, fails
 

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 
 from codewalk.errors import RequestFailed, StorageError
-from codewalk.health.status import HealthStatus, Reason
+from codewalk.health.status import HealthStatus
 from codewalk.history.history import RECENT, Batch, Change, Kept
 from codewalk.history.period import Period, Window
 from codewalk.history.recent_checks import SIZE, unpack
@@ -19,6 +19,7 @@ from codewalk.opencode.connection import Connection
 from codewalk.opencode.resolver import Resolver
 from codewalk.opencode.response import Answer
 from codewalk.opencode.wire import Wire
+from codewalk.reason import Reason
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Decide

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from codewalk.app.app import App
-from codewalk.health.status import CheckResult, HealthStatus, Reason, advance
+from codewalk.health.status import CheckResult, HealthStatus, advance
 from codewalk.history.period import DAY, HOUR, KEPT, MINUTE
+from codewalk.reason import Reason
 from codewalk.servers.health_check import DEFAULTS
 from codewalk.storage.database import open_database
 from codewalk.storage.history import HistoryStore

@@ -18,7 +18,8 @@ import uvloop
 
 from bench.contenders.pace import say
 from codewalk.app.app import App
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from tests.integration.web.running import running
 
 TURN = 0.01

@@ -20,10 +20,10 @@ from codewalk.app.server_connections import Connector
 from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.health.checker import Checker
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import Reason, State
 from codewalk.history.period import HOUR, MINUTE
 from codewalk.history.recorder import Recorder
 from codewalk.opencode.connection import Connection
+from codewalk.reason import Reason, State
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import Roster

@@ -21,7 +21,8 @@ from codewalk.health.checker import Checker
 from codewalk.health.link import LinkState
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
 from codewalk.storage.health import HealthStore

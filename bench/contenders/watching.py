@@ -17,7 +17,7 @@ from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, say
 from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.health.schedule import LATE
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.servers.health_check import DEFAULTS
 from codewalk.storage.database import open_database
 from codewalk.storage.roster import RosterStore

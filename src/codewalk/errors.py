@@ -30,7 +30,7 @@ Callers branch on the class, other programs on `code`, people read the message.
 
 from typing import ClassVar
 
-from codewalk.health.status import Reason
+from codewalk.reason import Reason
 
 
 class CodeWalkError(Exception):

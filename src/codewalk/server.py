@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from codewalk.health.advice import advice
 from codewalk.health.link import LinkState
-from codewalk.health.status import HealthStatus, State, rfc3339
+from codewalk.health.status import HealthStatus
+from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
+from codewalk.times import rfc3339
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
-from codewalk.health.status import Reason, State
 from codewalk.history.period import DAY, HOUR
+from codewalk.reason import Reason, State
 from codewalk.server import Server
 from tests.browser.parts import CLOSED, SOON, button, row
 from tests.browser.tabs import opened

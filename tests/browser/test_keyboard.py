@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from codewalk.app.app import App
-from codewalk.health.status import Reason, State
+from codewalk.reason import Reason, State
 from codewalk.web.history_page import LINES
 from tests.browser.parts import (
     CLOSED,

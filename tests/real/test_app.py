@@ -8,7 +8,7 @@ import pytest
 import codewalk
 from codewalk.app.app import App
 from codewalk.errors import ServerUnreachable, Superseded
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from tests.real.servers import RealServer

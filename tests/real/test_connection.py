@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from codewalk.health.status import Reason
 from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import Connection, RequestFailed
+from codewalk.reason import Reason
 from codewalk.secret import Secret
 from tests.real.servers import RealServer
 

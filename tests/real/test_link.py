@@ -13,7 +13,7 @@ import pytest
 import codewalk
 from codewalk.app.app import App
 from codewalk.events import Event
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.servers.health_check import DEFAULTS
 from codewalk.settings import Settings

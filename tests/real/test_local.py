@@ -8,10 +8,10 @@ from time import monotonic
 import psutil
 import pytest
 
-from codewalk.health.status import Reason
 from codewalk.local.server import LocalServer, Phase
 from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import RequestFailed
+from codewalk.reason import Reason
 from tests.local_watch import Watch, gone
 from tests.real.servers import CURRENT, executable
 

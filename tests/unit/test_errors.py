@@ -7,7 +7,7 @@ import pytest
 
 from codewalk import errors
 from codewalk.errors import CodeWalkError, InvalidURL, RequestFailed, ServerUnreachable
-from codewalk.health.status import Reason
+from codewalk.reason import Reason
 
 TREE = re.compile(r"([│ ]*)(?:├── |└── )(\w+) +(.*)")
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.server import Server, in_switching_order, nearest
 from codewalk.servers.profile import ServerProfile
 

@@ -14,12 +14,13 @@ from codewalk.app.work import Work
 from codewalk.events import Event, Kind
 from codewalk.health.counters import ServerTally
 from codewalk.health.schedule import Lateness
-from codewalk.health.status import HealthStatus, State
+from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check, History
 from codewalk.history.window import window
 from codewalk.local.control import LocalControl
 from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hooks import Hooks
+from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.server import Removed, Server
 from codewalk.servers import roster as rules

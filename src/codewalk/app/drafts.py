@@ -7,7 +7,8 @@ from uuid import uuid4
 from codewalk.app.server_connections import Connector
 from codewalk.errors import ServerUnreachable
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import NOTHING_ANSWERS, HealthStatus, State, why
+from codewalk.health.status import HealthStatus, why
+from codewalk.reason import NOTHING_ANSWERS, State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.draft import (

@@ -13,9 +13,10 @@ from codewalk.app.app import App
 from codewalk.app.opening import background
 from codewalk.errors import DuplicateServer, StorageError
 from codewalk.events import Event, Kind
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
 from codewalk.local.control import STOPPED
 from codewalk.local.server import LocalServer, LocalStatus, Phase
+from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.draft import new_profile

@@ -17,7 +17,7 @@ from codewalk.health.checker import Checker
 from codewalk.health.counters import Tally
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import HealthStatus, State
+from codewalk.health.status import HealthStatus
 from codewalk.history.recorder import Recorder
 from codewalk.local.control import STOPPED
 from codewalk.notifications.delivery import Delivery
@@ -25,6 +25,7 @@ from codewalk.notifications.hook_runner import HookRunner
 from codewalk.notifications.notice import News
 from codewalk.notifications.notifier import Teller
 from codewalk.notifications.payload import payload_of
+from codewalk.reason import State
 from codewalk.repeating import repeat
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import reached_otherwise

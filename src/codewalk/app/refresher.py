@@ -10,8 +10,8 @@ from codewalk.app.work import Work
 from codewalk.errors import CodeWalkError
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.link import LinkState
-from codewalk.health.status import State
 from codewalk.opencode.events import ActivityChanged, Connected, ServerEvent, SessionChanged
+from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.workspace.activity import Activities
 

@@ -2,7 +2,8 @@
 
 from codewalk.errors import ServerUnhealthy, Superseded
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import State, why
+from codewalk.health.status import why
+from codewalk.reason import State
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry

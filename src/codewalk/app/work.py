@@ -13,8 +13,8 @@ from codewalk.errors import NoActiveServer, RequestFailed, ServerUnreachable, Su
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.monitor import Monitor
 from codewalk.health.request_hints import Hearing
-from codewalk.health.status import Reason
 from codewalk.opencode.activity import Activity
+from codewalk.reason import Reason
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
 from codewalk.workspace.activity import Activities, fetch_activity

@@ -12,9 +12,9 @@ from codewalk.cli.options import Group, Json, Ref
 from codewalk.cli.output import answer, harmless, note
 from codewalk.cli.runner import run
 from codewalk.cli.tables import STYLES, ago, columns, facts, health_word, length, state_word
-from codewalk.health.status import State
 from codewalk.history.period import KEPT, Period
 from codewalk.history.window import parse_moment, parse_since
+from codewalk.reason import State
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -12,7 +12,7 @@ from codewalk.cli.options import Group, Json, Make, Ref
 from codewalk.cli.output import answer, is_terminal, note
 from codewalk.cli.runner import run
 from codewalk.cli.tables import LEGEND, server_card, server_line, server_table
-from codewalk.health.status import State
+from codewalk.reason import State
 
 if TYPE_CHECKING:
     from codewalk.app.app import App

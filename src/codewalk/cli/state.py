@@ -9,7 +9,7 @@ from codewalk.cli.options import Group, Json, Make, Ref
 from codewalk.cli.output import answer, note
 from codewalk.cli.runner import run
 from codewalk.cli.tables import state_table
-from codewalk.health.status import rfc3339
+from codewalk.times import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

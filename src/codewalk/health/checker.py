@@ -11,7 +11,8 @@ from codewalk.errors import StorageError
 from codewalk.health.loop_lag import Lag
 from codewalk.health.network import has_route, is_loopback
 from codewalk.health.probe import probe
-from codewalk.health.status import CheckResult, Reason
+from codewalk.health.status import CheckResult
+from codewalk.reason import Reason
 from codewalk.servers.profile import ServerProfile
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from collections.abc import Container
 from typing import Final
 
 from codewalk.health.histogram import Histogram
-from codewalk.health.status import CheckResult, HealthStatus, State
+from codewalk.health.status import CheckResult, HealthStatus
+from codewalk.reason import State
 
 LATENCY: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """The bounds, in seconds, by which answers are counted."""

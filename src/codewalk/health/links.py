@@ -14,7 +14,6 @@ from codewalk.errors import RequestFailed, StorageError
 from codewalk.events import Announcer, Kind
 from codewalk.health.link import HOPELESS, MOST, STEADY, LinkState, Pulse, chosen, pause
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import TRANSPORT, Reason, State
 from codewalk.opencode.events import (
     ActivityChanged,
     Connected,
@@ -24,6 +23,7 @@ from codewalk.opencode.events import (
     SessionChanged,
     open_events,
 )
+from codewalk.reason import TRANSPORT, Reason, State
 from codewalk.servers.profile import ServerProfile, reached_otherwise
 
 if TYPE_CHECKING:

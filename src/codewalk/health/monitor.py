@@ -14,17 +14,11 @@ from codewalk.health.checker import Checker
 from codewalk.health.rhythm import pause
 from codewalk.health.schedule import Lateness
 from codewalk.health.scheduler import Scheduler
-from codewalk.health.status import (
-    RECHECK_AFTER,
-    CheckResult,
-    HealthStatus,
-    Reason,
-    State,
-    advance,
-)
+from codewalk.health.status import RECHECK_AFTER, CheckResult, HealthStatus, advance
 from codewalk.health.status_writer import StatusStore, StatusWriter
 from codewalk.health.suspend import Amnesty
 from codewalk.health.throttle import idle_time
+from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULTS, HealthSettings
 from codewalk.servers.profile import ServerProfile, reached_otherwise
 

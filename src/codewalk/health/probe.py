@@ -11,7 +11,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import TRANSPORT, CheckResult, Reason
+from codewalk.health.status import CheckResult
+from codewalk.reason import TRANSPORT, Reason
 from codewalk.servers.health_check import DEFAULTS
 
 if TYPE_CHECKING:

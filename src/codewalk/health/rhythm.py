@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Final
 
-from codewalk.health.status import RECHECK_AFTER, HealthStatus, State
+from codewalk.health.status import RECHECK_AFTER, HealthStatus
+from codewalk.reason import State
 
 JITTER: Final = 0.1
 """How much of the interval chance may take or give, so that checks don't bunch."""

@@ -5,54 +5,15 @@ network or a clock.
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from codewalk.servers.health_check import HealthSettings
+from codewalk.reason import TRANSPORT, Reason, State
+from codewalk.servers.health_check import STALE_AFTER, HealthSettings
+from codewalk.times import rfc3339
 
 RECHECK_AFTER: Final = 0.5
 """Seconds until a server whose next check decides is checked again."""
-
-STALE_AFTER: Final = timedelta(minutes=3)
-"""A stored status older than this says nothing about now: three times the longest interval."""
-
-
-class State(StrEnum):
-    """Green means usable, red says why, grey means not known."""
-
-    HEALTHY = "healthy"
-    UNKNOWN = "unknown"
-    UNHEALTHY = "unhealthy"
-
-
-class Reason(StrEnum):
-    """Why a server is in its state."""
-
-    OK = "ok"
-    UNCHECKED = "unchecked"
-    REFUSED = "refused"
-    TIMEOUT = "timeout"
-    DNS = "dns"
-    TLS = "tls"
-    UNREACHABLE = "unreachable"
-    AUTH_REQUIRED = "auth_required"
-    AUTH_REJECTED = "auth_rejected"
-    NOT_OPENCODE = "not_opencode"
-    SERVER_ERROR = "server_error"
-    INCOMPATIBLE = "incompatible"
-    OFFLINE = "offline"
-
-
-TRANSPORT: Final = frozenset(
-    {Reason.REFUSED, Reason.TIMEOUT, Reason.DNS, Reason.TLS, Reason.UNREACHABLE}
-)
-"""Failures below HTTP. One alone may be a hiccup; a definite answer never is."""
-
-
-NOTHING_ANSWERS: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE})
-"""The host may be right and the port wrong."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +89,7 @@ class HealthStatus:
 
 
 def advance(
-    status: HealthStatus, result: CheckResult, now: datetime, settings: "HealthSettings"
+    status: HealthStatus, result: CheckResult, now: datetime, settings: HealthSettings
 ) -> HealthStatus:
     """The status after `result`.
 
@@ -185,10 +146,3 @@ def _comes_back(status: HealthStatus) -> bool:
 def why(status: HealthStatus) -> str:
     """The end of a sentence that says why a server is as it is."""
     return status.detail or f"{status.reason}."
-
-
-def rfc3339(moment: datetime | None) -> str | None:
-    """UTC with milliseconds, as `2026-02-09T20:51:50.489Z`."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

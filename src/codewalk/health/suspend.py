@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from codewalk.health.status import TRANSPORT, CheckResult
+from codewalk.health.status import CheckResult
+from codewalk.reason import TRANSPORT
 
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the clocks."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from codewalk.health.status import HealthStatus, Reason, State, rfc3339
+from codewalk.health.status import HealthStatus
 from codewalk.history.period import (
     DAY,
     Period,
@@ -19,6 +19,8 @@ from codewalk.history.period import (
     rounded,
     uptime,
 )
+from codewalk.reason import Reason, State
+from codewalk.times import rfc3339
 
 RECENT: Final = 60
 """Checks that are kept one by one."""

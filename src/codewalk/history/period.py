@@ -17,7 +17,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any, Final
 
-from codewalk.health.status import State, rfc3339
+from codewalk.reason import State
+from codewalk.times import rfc3339
 
 MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)

@@ -10,9 +10,9 @@ from struct import Struct
 from types import MappingProxyType
 from typing import Final
 
-from codewalk.health.status import Reason, State
 from codewalk.history.history import RECENT, Check, state_of
 from codewalk.history.period import EPOCH
+from codewalk.reason import Reason, State
 
 NUMBERS: Final[Mapping[Reason, int]] = MappingProxyType(
     {

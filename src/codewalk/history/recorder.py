@@ -17,7 +17,7 @@ from uuid import uuid4
 from zlib import crc32
 
 from codewalk.errors import StorageError
-from codewalk.health.status import CheckResult, HealthStatus, Reason, State
+from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.history.history import (
     Batch,
     Change,
@@ -31,6 +31,7 @@ from codewalk.history.history import (
 )
 from codewalk.history.period import EPOCH, KEPT, MINUTE, Minute, Window
 from codewalk.history.recent_checks import Tape
+from codewalk.reason import Reason, State
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from codewalk.errors import AmbiguousReference, HookNotFound, InvalidURL, InvalidValue
-from codewalk.health.status import rfc3339
 from codewalk.notifications.notice import What
 from codewalk.secret import Secret
+from codewalk.times import rfc3339
 
 MAX_HOOKS: Final = 20
 MAX_ARGUMENTS: Final = 100

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from codewalk.health.status import HealthStatus, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import State
 
 QUIET: Final = timedelta(seconds=5)
 """An absence shorter than this is told to nobody."""

@@ -4,9 +4,9 @@ import json
 from datetime import datetime
 from typing import Any
 
-from codewalk.health.status import rfc3339
 from codewalk.notifications.notice import News
 from codewalk.server import Server
+from codewalk.times import rfc3339
 
 TEST = "test"
 """The event of `codewalk hook test`."""

@@ -21,7 +21,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.address import MAX_REDIRECTS, onward, origin_of, plain_zone
 from codewalk.opencode.credentials import basic_auth
 from codewalk.opencode.failures import FOREIGN, redirected, refused, translate
@@ -29,6 +28,7 @@ from codewalk.opencode.resolver import Resolver
 from codewalk.opencode.response import MAX_BODY, Answer, TooLarge, answered, read_body
 from codewalk.opencode.stream import STREAM_HEADERS, Stream, open_stream
 from codewalk.opencode.wire import Get, Wire
+from codewalk.reason import Reason
 from codewalk.secret import Secret
 
 __all__ = ["MAX_BODY", "Answer", "Connection", "RequestFailed"]

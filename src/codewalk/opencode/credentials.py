@@ -3,7 +3,7 @@
 from base64 import b64encode
 
 from codewalk.errors import RequestFailed, StorageError
-from codewalk.health.status import Reason
+from codewalk.reason import Reason
 from codewalk.secret import Secret
 from codewalk.servers.profile import DEFAULT_USERNAME
 

@@ -13,11 +13,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.activity import Activity, activity
 from codewalk.opencode.bounded_json import decode
 from codewalk.opencode.fields import MAX_DIRECTORY, identifier
 from codewalk.opencode.sse import EventParser
+from codewalk.reason import Reason
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection

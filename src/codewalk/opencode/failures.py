@@ -12,8 +12,8 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.address import shown_origin
+from codewalk.reason import Reason
 
 FOREIGN: Final[tuple[type[Exception], ...]] = (
     aiohttp.ClientError,

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from codewalk.errors import InvalidValue
-from codewalk.health.status import STALE_AFTER
 
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
     {"interval": (1, 3600), "timeout": (0.1, 60), "rise": (1, 10), "fall": (1, 10)}
@@ -24,6 +23,9 @@ _NAMES: Final = MappingProxyType(
 )
 
 _COUNTS: Final = frozenset({"rise", "fall"})
+
+STALE_AFTER: Final = timedelta(minutes=3)
+"""A stored status older than this says nothing about now: three times the longest interval."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

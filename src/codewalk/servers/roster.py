@@ -17,7 +17,7 @@ from codewalk.errors import (
     ServerManaged,
     ServerNotFound,
 )
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.servers.profile import PREVIOUS, ServerProfile, parse_url, repeatable
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import TextClause, select, text
 
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.storage.database import Database
 from codewalk.storage.tables import from_micros, server_health, to_micros
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from codewalk.health.status import Reason, State
 from codewalk.history.history import MOST_TRANSITIONS, Batch, Kept, Transition
 from codewalk.history.period import HOUR, KEPT, MINUTES_KEPT, Period, Window, in_steps
 from codewalk.history.recent_checks import unpack
+from codewalk.reason import Reason, State
 from codewalk.storage import history_sql as sql
 from codewalk.storage import packed_minutes as minutes
 from codewalk.storage.database import Database

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
-from codewalk.health.status import STALE_AFTER, Reason, State
 from codewalk.history.history import RECENT, Check
 from codewalk.history.period import Period
+from codewalk.reason import Reason, State
+from codewalk.servers.health_check import STALE_AFTER
 
 _STEPS: Final = (1.0, 2.0, 5.0, 10.0)
 

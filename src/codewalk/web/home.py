@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from codewalk.app.app import App
 from codewalk.errors import CodeWalkError, ServerUnreachable, Superseded
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.web.deps import Core, ServerId, Views, exactly
 from codewalk.web.page_responses import Answering
 from codewalk.web.page_values import Wanted, take_frame, take_home

@@ -18,7 +18,7 @@ from codewalk.health.counters import ServerTally
 from codewalk.health.histogram import Histogram
 from codewalk.health.link import LinkState
 from codewalk.health.schedule import Lateness
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.web.deps import Core
 

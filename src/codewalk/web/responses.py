@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from codewalk.health.status import Reason, State
+from codewalk.reason import Reason, State
 from codewalk.servers.profile import TellMe
 
 Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]

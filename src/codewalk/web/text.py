@@ -8,8 +8,9 @@ from typing import Final
 from urllib.parse import quote
 
 from codewalk.health.link import LinkState
-from codewalk.health.status import HealthStatus, Reason
+from codewalk.health.status import HealthStatus
 from codewalk.history.history import Transition
+from codewalk.reason import Reason
 from codewalk.server import Server
 from codewalk.web.chart import Cell
 from codewalk.workspace.sessions import Session

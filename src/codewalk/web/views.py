@@ -11,10 +11,12 @@ from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 import codewalk
-from codewalk.health.status import HealthStatus, State, rfc3339
+from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check
+from codewalk.reason import State
 from codewalk.server import Server, in_switching_order
 from codewalk.servers.health_check import DEFAULTS
+from codewalk.times import rfc3339
 from codewalk.web.chart import bar, bar_lines
 from codewalk.web.files import ADDRESSES, TEMPLATES
 from codewalk.web.forms import ServerForm

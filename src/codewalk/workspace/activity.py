@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.activity import Activity, activity
 from codewalk.opencode.events import ActivityChanged
 from codewalk.opencode.fields import identifier
+from codewalk.reason import Reason
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from codewalk.errors import InvalidValue, RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.fields import fitting, identifier, text
+from codewalk.reason import Reason
 from codewalk.workspace.scope import Form, Name, Scope
 
 if TYPE_CHECKING:

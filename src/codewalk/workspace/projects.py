@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason, rfc3339
 from codewalk.opencode.fields import MAX_DIRECTORY, Timed, fitting, identifier, text, times
+from codewalk.reason import Reason
+from codewalk.times import rfc3339
 from codewalk.workspace.scope import Form, Name, Scope
 
 if TYPE_CHECKING:

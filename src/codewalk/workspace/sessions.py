@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from unicodedata import normalize
 
 from codewalk.errors import InvalidValue, RequestFailed
-from codewalk.health.status import Reason, rfc3339
 from codewalk.opencode.fields import (
     MAX_DIRECTORY,
     Timed,
@@ -21,6 +20,8 @@ from codewalk.opencode.fields import (
     text,
     times,
 )
+from codewalk.reason import Reason
+from codewalk.times import rfc3339
 from codewalk.workspace.scope import Form, Name, Scope
 from codewalk.workspace.state_cache import Asked
 

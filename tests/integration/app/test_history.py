@@ -8,8 +8,8 @@ import pytest
 import codewalk
 from codewalk.app.app import App
 from codewalk.errors import InvalidValue, ServerNotFound
-from codewalk.health.status import Reason, State
 from codewalk.history.period import DAY
+from codewalk.reason import Reason, State
 from codewalk.settings import Settings
 from tests.mock_opencode import MockOpenCode
 

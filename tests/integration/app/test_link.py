@@ -10,7 +10,7 @@ import codewalk
 from codewalk.app.app import App
 from codewalk.events import Event, Kind
 from codewalk.health.link import LinkState
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from tests.mock_opencode import MockOpenCode, Release

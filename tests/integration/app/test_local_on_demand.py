@@ -13,8 +13,8 @@ import codewalk
 from codewalk.app.app import App
 from codewalk.app.managed import IDLE, STARTING, local_control
 from codewalk.errors import OpenCodeMissing
-from codewalk.health.status import State
 from codewalk.local.control import STOPPED
+from codewalk.reason import State
 from codewalk.settings import Settings
 from tests.fake_opencode import write_fake
 

@@ -12,8 +12,8 @@ from codewalk.app.app import App
 from codewalk.app.managed import local_server
 from codewalk.errors import ServerManaged, ServerUnreachable
 from codewalk.events import Kind
-from codewalk.health.status import State
 from codewalk.local.control import STOPPED
+from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings

@@ -16,7 +16,8 @@ from codewalk.errors import (
     ServerUnreachable,
 )
 from codewalk.events import Kind
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings

@@ -8,7 +8,7 @@ import codewalk
 from codewalk.app.app import App
 from codewalk.errors import DuplicateServer, ServerNotFound
 from codewalk.events import Kind
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.server import Server
 from codewalk.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 import codewalk
 from codewalk.app.app import App
 from codewalk.events import Event, Kind
-from codewalk.health.status import Reason, State
+from codewalk.reason import Reason, State
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings
 from tests.chaos import LATENCY, ChaosProxy, Trouble

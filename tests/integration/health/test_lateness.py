@@ -12,7 +12,7 @@ from codewalk.app.server_connections import Connector
 from codewalk.health.checker import Checker
 from codewalk.health.histogram import Histogram
 from codewalk.health.monitor import Monitor, Record
-from codewalk.health.status import Reason
+from codewalk.reason import Reason
 from codewalk.servers.health_check import HealthSettings
 from codewalk.servers.profile import ServerProfile
 from tests.fakes import FakeStatusStore, profile

@@ -12,12 +12,12 @@ from time import monotonic
 import psutil
 import pytest
 
-from codewalk.health.status import Reason
 from codewalk.local.guard import MAX_LOG
 from codewalk.local.leftovers import MARKER
 from codewalk.local.server import LocalServer, Phase, Timing, find_executable
 from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import RequestFailed
+from codewalk.reason import Reason
 from codewalk.settings import Settings
 from tests.fake_opencode import write_fake
 from tests.local_watch import Watch, gone

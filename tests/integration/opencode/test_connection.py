@@ -6,9 +6,9 @@ import base64
 import pytest
 
 from codewalk.errors import StorageError
-from codewalk.health.status import Reason
 from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import RequestFailed
+from codewalk.reason import Reason
 from codewalk.secret import Secret
 from tests.mock_behaviours import Behaviour, close, json_reply, page, redirect, reply, reset
 from tests.mock_opencode import MockOpenCode, Release

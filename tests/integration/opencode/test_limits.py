@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codewalk.health.status import Reason
 from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import MAX_BODY, RequestFailed
+from codewalk.reason import Reason
 from tests.mock_behaviours import Behaviour, drip, endless, gzip_bomb, reply
 from tests.mock_opencode import MockOpenCode
 

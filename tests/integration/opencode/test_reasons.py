@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from codewalk.health.probe import probe
-from codewalk.health.status import Reason
 from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import RequestFailed
 from codewalk.opencode.resolver import Resolver
+from codewalk.reason import Reason
 from codewalk.secret import Secret
 from tests.mock_behaviours import (
     Behaviour,

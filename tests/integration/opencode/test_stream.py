@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.client import Connections
 from codewalk.opencode.events import LOCAL, Connected, SessionChanged, open_events
+from codewalk.reason import Reason
 from codewalk.secret import Secret
 from tests.mock_behaviours import Behaviour, never, raw, redirect, reply
 from tests.mock_opencode import MockOpenCode

@@ -8,11 +8,11 @@ import pytest
 from yarl import URL
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.client import Connections
 from codewalk.opencode.connection import Connection
 from codewalk.opencode.credentials import basic_auth
 from codewalk.opencode.wire import Get
+from codewalk.reason import Reason
 from codewalk.secret import Secret
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n"

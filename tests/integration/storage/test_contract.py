@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select, update
 
 from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.health_check import DEFAULTS, HealthSettings
 from codewalk.servers.profile import ServerProfile, TellMe

@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import func, select, update
 
-from codewalk.health.status import CheckResult, HealthStatus, Reason, State, advance
+from codewalk.health.status import CheckResult, HealthStatus, advance
 from codewalk.history.history import RECENT, Batch, Check, History, Kept, Noted, Transition
 from codewalk.history.period import DAY, EPOCH, HOUR, KEPT, MINUTE, Period, added_up
 from codewalk.history.recent_checks import Tape
 from codewalk.history.recorder import Recorder
+from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULTS
 from codewalk.servers.roster import Roster, add, remove
 from codewalk.storage.history import LOADED

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select
 
 from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
 from codewalk.history.history import Batch, Noted, Transition
 from codewalk.history.period import DAY, EPOCH, Period
 from codewalk.history.recent_checks import Tape
+from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster, add, edit, move, remove, restore, set_default, switch

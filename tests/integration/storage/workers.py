@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import Roster, add, remove

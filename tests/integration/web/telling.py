@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from codewalk.events import Event, Kind
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import News, What
+from codewalk.reason import Reason, State
 from tests.integration.web.running import Running
 
 DOWN = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED, version="1.18.33")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import codewalk
-from codewalk.health.status import rfc3339
+from codewalk.times import rfc3339
 from tests.integration.web.running import API, Running, running
 from tests.mock_behaviours import json_reply, page
 from tests.mock_opencode import MockOpenCode

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from codewalk.health.status import State
 from codewalk.history.period import DAY
+from codewalk.reason import State
 from codewalk.web.history_page import take_past
 from codewalk.web.history_query import Look, Range
 from tests.integration.web.browsing import CLOSED, HTMX, Browser

@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import codewalk
 from codewalk.health.link import LinkState
-from codewalk.health.status import CheckResult, HealthStatus, Reason, State
+from codewalk.health.status import CheckResult, HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.servers import roster as rules
 from codewalk.servers.roster import Roster
 from codewalk.web.metrics import MAX_NAME, MOST, OTHERS

@@ -8,7 +8,7 @@ import pytest
 
 from codewalk.app.generation import Generation
 from codewalk.errors import RequestFailed, Superseded
-from codewalk.health.status import Reason
+from codewalk.reason import Reason
 from tests.fake_time import elapsed, fake_time, pass_time
 
 

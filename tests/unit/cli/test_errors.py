@@ -10,7 +10,7 @@ import typer
 from codewalk import errors
 from codewalk.cli.errors import UsageMistake, report
 from codewalk.errors import CodeWalkError, RequestFailed
-from codewalk.health.status import Reason
+from codewalk.reason import Reason
 from codewalk.settings import Settings
 
 

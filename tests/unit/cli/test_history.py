@@ -7,9 +7,10 @@ import pytest
 from rich.console import Console, RenderableType
 
 from codewalk.cli.history import check_bar, history_view
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check, History, Kept, Transition, history
 from codewalk.history.period import DAY, Period
+from codewalk.reason import Reason, State
 from codewalk.server import Server
 from tests.fakes import EPOCH, profile
 

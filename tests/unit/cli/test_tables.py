@@ -16,7 +16,8 @@ from codewalk.cli.tables import (
     server_table,
     session_table,
 )
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile

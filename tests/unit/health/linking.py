@@ -9,8 +9,8 @@ from codewalk.health.checker import Checker
 from codewalk.health.link import MOST, LinkState
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import State
 from codewalk.opencode.events import GLOBAL, ServerEvent
+from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
 from tests.fake_events import StreamingConnection
 from tests.fake_time import elapsed, pass_time

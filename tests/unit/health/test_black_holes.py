@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from codewalk.health.histogram import Histogram
-from codewalk.health.status import Reason, State
+from codewalk.reason import Reason, State
 from codewalk.servers.health_check import HealthSettings
 from tests.fake_time import fake_time, pass_time
 from tests.fakes import Network, profile, silence

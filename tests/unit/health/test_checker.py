@@ -8,8 +8,9 @@ import pytest
 
 from codewalk.errors import StorageError
 from codewalk.health.checker import HASTE, REMEMBER, REUSE, STARTING, Checker
-from codewalk.health.status import CheckResult, Reason
+from codewalk.health.status import CheckResult
 from codewalk.opencode.connection import Connection
+from codewalk.reason import Reason
 from codewalk.servers.profile import ServerProfile
 from tests.fake_time import elapsed, fake_time, pass_time, stand_still
 from tests.fakes import HEALTHY, PATH, Network, fails, profile, silence, slowly, text

@@ -3,7 +3,8 @@
 import pytest
 
 from codewalk.health.counters import ServerTally, Tally
-from codewalk.health.status import CheckResult, HealthStatus, Reason, State
+from codewalk.health.status import CheckResult, HealthStatus
+from codewalk.reason import Reason, State
 
 NEW = HealthStatus()
 UP = HealthStatus(state=State.HEALTHY, reason=Reason.OK)

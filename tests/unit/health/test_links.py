@@ -10,9 +10,9 @@ from codewalk.errors import RequestFailed
 from codewalk.health.link import LinkState
 from codewalk.health.links import NO_STREAM_PAUSE, RETURN_EVERY
 from codewalk.health.scheduler import GRAIN
-from codewalk.health.status import Reason, State
 from codewalk.opencode.activity import BUSY
 from codewalk.opencode.events import GLOBAL, LOCAL, ActivityChanged, Connected, SessionChanged
+from codewalk.reason import Reason, State
 from tests.fake_events import StreamingConnection
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import HEALTHY, PATH, profile, silence

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from codewalk.health.status import Reason, State
 from codewalk.health.suspend import SPREAD
+from codewalk.reason import Reason, State
 from codewalk.servers.health_check import HealthSettings
 from codewalk.servers.profile import ServerProfile
 from tests.fake_time import elapsed, fake_time, pass_time, stand_still

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from codewalk.health.monitor import ASKED_AT_ONCE
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.health_check import HealthSettings
 from tests.fake_time import elapsed, fake_time, pass_time

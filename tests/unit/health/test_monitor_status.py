@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.servers.health_check import HealthSettings
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import (

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from codewalk.health.checker import Checker
-from codewalk.health.status import TRANSPORT, Reason, State
+from codewalk.reason import TRANSPORT, Reason, State
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import Network, page, profile
 from tests.unit.health.watching import watching

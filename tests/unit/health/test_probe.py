@@ -6,7 +6,8 @@ import pytest
 
 from codewalk.errors import RequestFailed
 from codewalk.health.probe import probe
-from codewalk.health.status import CheckResult, Reason
+from codewalk.health.status import CheckResult
+from codewalk.reason import Reason
 from codewalk.secret import Secret
 from tests.fake_time import elapsed, fake_time
 from tests.fakes import (

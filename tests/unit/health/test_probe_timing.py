@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from codewalk.health.probe import BUDGET, probe
-from codewalk.health.status import Reason
+from codewalk.reason import Reason
 from tests.fake_time import elapsed, fake_time
 from tests.fakes import (
     HEALTHY,

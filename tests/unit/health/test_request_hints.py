@@ -9,7 +9,8 @@ import pytest
 
 from codewalk.errors import RequestFailed
 from codewalk.health.request_hints import SLOW, Hearing
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.servers.profile import ServerProfile
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import HEALTHY, Network, fails, page, profile, says, slowly

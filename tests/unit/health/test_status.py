@@ -8,17 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.status import (
-    STALE_AFTER,
-    TRANSPORT,
-    CheckResult,
-    HealthStatus,
-    Reason,
-    State,
-    advance,
-    rfc3339,
-)
-from codewalk.servers.health_check import DEFAULTS, HealthSettings
+from codewalk.health.status import CheckResult, HealthStatus, advance
+from codewalk.reason import TRANSPORT, Reason, State
+from codewalk.servers.health_check import DEFAULTS, STALE_AFTER, HealthSettings
+from codewalk.times import rfc3339
 from tests.fakes import EPOCH
 
 OK = CheckResult(reason=Reason.OK, version="1.18.33", latency_ms=3.14)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.status import TRANSPORT, CheckResult, Reason
+from codewalk.health.status import CheckResult
 from codewalk.health.suspend import LOOK_EVERY, LOST, Amnesty, Clocks
+from codewalk.reason import TRANSPORT, Reason
 from tests.fakes import EPOCH
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from codewalk.health.checker import Checker
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import CheckResult, HealthStatus, State
+from codewalk.health.status import CheckResult, HealthStatus
+from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
 from tests.fake_time import elapsed
 from tests.fakes import FakeStatusStore, Network, utc_now

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.errors import InvalidValue
-from codewalk.health.status import STALE_AFTER, CheckResult, HealthStatus, Reason, State, advance
+from codewalk.health.status import CheckResult, HealthStatus, advance
 from codewalk.history.history import (
     MOST_TRANSITIONS,
     RECENT,
@@ -23,7 +23,8 @@ from codewalk.history.history import (
 )
 from codewalk.history.period import DAY, HOUR, KEPT, MINUTE, Period
 from codewalk.history.window import begin, parse_since, window
-from codewalk.servers.health_check import DEFAULTS
+from codewalk.reason import Reason, State
+from codewalk.servers.health_check import DEFAULTS, STALE_AFTER
 from tests.fakes import EPOCH
 
 SECOND = timedelta(seconds=1)

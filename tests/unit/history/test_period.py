@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.status import State
 from codewalk.history.period import (
     DAY,
     HOUR,
@@ -23,6 +22,7 @@ from codewalk.history.period import (
     percentile_95,
     uptime,
 )
+from codewalk.reason import State
 
 NOON = datetime(2026, 2, 9, 12, tzinfo=UTC)
 NUMBER = int(NOON.timestamp()) // 60

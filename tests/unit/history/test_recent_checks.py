@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.status import Reason
 from codewalk.history.history import RECENT, Check
 from codewalk.history.period import EPOCH as YEAR_1970
 from codewalk.history.recent_checks import NUMBERS, SIZE, Tape, unpack
+from codewalk.reason import Reason
 
 CHECKS = st.lists(
     st.builds(

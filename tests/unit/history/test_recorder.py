@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.status import STALE_AFTER, CheckResult, HealthStatus, Reason, State, advance
+from codewalk.health.status import CheckResult, HealthStatus, advance
 from codewalk.history.history import RECENT, History
 from codewalk.history.period import DAY, MINUTE, added_up
 from codewalk.history.recorder import (
@@ -21,7 +21,8 @@ from codewalk.history.recorder import (
     WRITE_EVERY,
     Recorder,
 )
-from codewalk.servers.health_check import DEFAULTS
+from codewalk.reason import Reason, State
+from codewalk.servers.health_check import DEFAULTS, STALE_AFTER
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import EPOCH, FakeShelf, utc_now
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import QUIET, RECENT, REMEMBERED, News, Story, What, follow
+from codewalk.reason import Reason, State
 from tests.fakes import EPOCH
 
 UP = HealthStatus(state=State.HEALTHY, reason=Reason.OK, version="1.18.33")

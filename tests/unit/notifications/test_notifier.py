@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from codewalk.errors import StorageError
 from codewalk.events import Announcer, Event, Kind
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import News, What
 from codewalk.notifications.notifier import Teller
+from codewalk.reason import Reason, State
 from codewalk.servers.profile import ServerProfile, TellMe
 from codewalk.servers.removal import MOST
 from tests.fake_time import elapsed, fake_time, pass_time

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.activity import BUSY, Activity, Doing
 from codewalk.opencode.events import (
     GLOBAL,
@@ -18,6 +17,7 @@ from codewalk.opencode.events import (
     SessionChanged,
     open_events,
 )
+from codewalk.reason import Reason
 from tests.fake_events import FakeStream, StreamingConnection
 from tests.fake_time import elapsed, fake_time
 

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import http_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 
-from codewalk.health.status import Reason
 from codewalk.opencode.failures import FOREIGN, refused, translate
+from codewalk.reason import Reason
 
 KEY: Final = ConnectionKey("box", 4096, False, True, None, None, None)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.registry import Decide, Registry

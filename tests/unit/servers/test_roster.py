@@ -13,7 +13,7 @@ from codewalk.errors import (
     ServerManaged,
     ServerNotFound,
 )
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.servers.health_check import HealthSettings
 from codewalk.servers.profile import ServerProfile

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from codewalk.errors import AmbiguousReference, DuplicateServer, ServerNotFound
-from codewalk.health.status import State
+from codewalk.reason import State
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import PREVIOUS, ServerProfile
 from codewalk.servers.roster import Roster

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any, Final
 
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
 from codewalk.web.forms import ServerForm

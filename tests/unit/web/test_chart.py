@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.status import Reason, State
 from codewalk.history.history import RECENT, Check
 from codewalk.history.period import HOUR, MINUTE, Period
+from codewalk.reason import Reason, State
 from codewalk.web.chart import Cell, bar, bar_lines, latency_chart, round_top
 from tests.fakes import EPOCH
 

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from codewalk.health.status import Reason, State
 from codewalk.history.history import Check, Kept, Transition, history
 from codewalk.history.period import DAY, HOUR, KEPT, MINUTE, Period
+from codewalk.reason import Reason, State
 from codewalk.server import Server
 from codewalk.servers.profile import TellMe
 from codewalk.web.history_page import LINES, Past, draw

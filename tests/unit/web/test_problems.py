@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from codewalk import errors
 from codewalk.errors import CodeWalkError, RequestFailed
-from codewalk.health.status import Reason
+from codewalk.reason import Reason
 from codewalk.web.problems import MAX_DETAIL, UNEXPECTED, problem_of, status_of
 
 

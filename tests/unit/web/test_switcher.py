@@ -2,7 +2,7 @@
 
 import re
 
-from codewalk.health.status import Reason, State
+from codewalk.reason import Reason, State
 from codewalk.server import Server
 from tests.unit.web.rendering import VIEWS, frame, page, server, text_of
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from codewalk.health.status import HealthStatus, Reason, State
+from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import News, What
+from codewalk.reason import Reason, State
 from codewalk.web.icons import icon
 from codewalk.web.toasts import AT_ONCE, SHOWN_FOR, Pile, more_told, told
 from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, server, text_of

@@ -9,7 +9,7 @@ import pytest
 from markupsafe import escape
 
 from codewalk.health.link import LinkState
-from codewalk.health.status import Reason, State
+from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.server import Server
 from codewalk.web.files import ADDRESSES, ASSETS

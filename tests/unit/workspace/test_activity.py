@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.activity import BUSY, MAX_MESSAGE, Activity, Doing
 from codewalk.opencode.events import ActivityChanged
+from codewalk.reason import Reason
 from codewalk.workspace.activity import Activities, fetch_activity
 from tests.fake_time import fake_time
 from tests.fakes import FakeConnection, Reply, fails, page, says, text

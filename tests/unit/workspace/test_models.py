@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.errors import InvalidValue, RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.fields import MAX_ID
+from codewalk.reason import Reason
 from codewalk.workspace.models import (
     MAX_MODELS,
     MAX_NAME,

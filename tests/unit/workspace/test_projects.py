@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.fields import MAX_DIRECTORY, MAX_ID
+from codewalk.reason import Reason
 from codewalk.workspace.projects import (
     MAX_NAME,
     MAX_PROJECTS,

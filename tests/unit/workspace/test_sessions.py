@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.errors import RequestFailed
-from codewalk.health.status import Reason
 from codewalk.opencode.fields import MAX_DIRECTORY, MAX_ID
+from codewalk.reason import Reason
 from codewalk.workspace.scope import Name, Scope
 from codewalk.workspace.sessions import (
     MAX_SESSIONS,
