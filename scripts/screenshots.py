@@ -16,7 +16,7 @@ from typing import Any, Literal
 from playwright.async_api import Browser, Page, async_playwright
 
 from codewalk.history.period import HOUR
-from codewalk.notifications.notice import What
+from codewalk.notifications.notice import NoticeKind
 from tests.browser.conftest import CHROMIUM, system_chromium
 from tests.integration.web.running import Running, running
 from tests.integration.web.telling import tell
@@ -116,11 +116,11 @@ async def two_hundred(stage: Stage) -> None:
 async def told(stage: Stage) -> None:
     await five(stage)
     await stage.tab.wait_for_function("() => document.querySelector('#live')._htmx?.sse")
-    news: Sequence[tuple[str, What, dict[str, Any]]] = (
-        ("Cloud", What.DOWN, {}),
-        ("Dev box", What.UP, {"away": timedelta(minutes=12)}),
-        ("Laptop", What.VERSION, {"previous_version": "1.18.23"}),
-        ("Behind the company proxy", What.DOWN, {}),
+    news: Sequence[tuple[str, NoticeKind, dict[str, Any]]] = (
+        ("Cloud", NoticeKind.DOWN, {}),
+        ("Dev box", NoticeKind.UP, {"away": timedelta(minutes=12)}),
+        ("Laptop", NoticeKind.VERSION, {"previous_version": "1.18.23"}),
+        ("Behind the company proxy", NoticeKind.DOWN, {}),
     )
     for ref, what, more in news:
         tell(stage.web, ref, what, **more)

@@ -5,10 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from codewalk.notifications.notice import News
+from typing import Final
 
 BACKLOG: Final = 1000
 """Events that a slow listener may lag behind before it is told to read everything anew."""
@@ -24,8 +21,8 @@ class Kind(StrEnum):
     """A server's session list changed, or which of its sessions are at work."""
     WORK = "work"
     """Something else that belongs to a server changed: its projects, models or model selection."""
-    NEWS = "news"
-    """Something that a person would want to be told of: `Event.news`."""
+    NOTICE = "notice"
+    """Something that a person would want to be told of."""
     LOST = "lost"
     """This listener lost some."""
 
@@ -34,13 +31,12 @@ class Kind(StrEnum):
 class Event:
     """`server_id` is whose it is, None for the list as a whole and for no active server.
 
-    `news` goes with `Kind.NEWS`.
+    A `Kind.NOTICE` comes as `codewalk.notifications.notice.NoticeEvent`, which has the notice.
     """
 
     kind: Kind
     server_id: str | None = None
     generation: int = 0
-    news: "News | None" = None
 
 
 class Announcer:

@@ -18,9 +18,9 @@ from codewalk.times import rfc3339
 class Server:
     """The answer of the use cases that are about servers.
 
-    `previous` marks the one that was active before; `link` tells how news of it comes;
-    `former_version` is what it ran before an upgrade of late; `snoozed` tells that nothing is told
-    of it now. None of them is part of the JSON.
+    None of these is part of the JSON: `previous` marks the server that was active before this
+    one, `link` says how its events arrive, `previous_version` is the release it ran before a recent
+    upgrade, `snoozed` whether its notifications are muted now.
     """
 
     profile: ServerProfile
@@ -29,7 +29,7 @@ class Server:
     default: bool
     previous: bool = False
     link: LinkState = LinkState.POLLING
-    former_version: str | None = None
+    previous_version: str | None = None
     snoozed: bool = False
 
     @property

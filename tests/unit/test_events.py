@@ -87,7 +87,7 @@ def test_a_listener_may_begin_and_stop_while_events_come() -> None:
 
 
 def test_the_interface_knows_these_events() -> None:
-    assert {*Kind} - {Kind.WORK, Kind.NEWS, Kind.LOST} == {
+    assert {*Kind} - {Kind.WORK, Kind.NOTICE, Kind.LOST} == {
         "servers",
         "health",
         "active",

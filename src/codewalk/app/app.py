@@ -305,7 +305,7 @@ class App:
             default=profile.id == roster.default_id,
             previous=profile.id == roster.previous_id,
             link=self.parts.links.state(profile.id),
-            former_version=self.parts.teller.former_version(profile.id),
+            previous_version=self.parts.teller.previous_version(profile.id),
             snoozed=profile.snoozed_until is not None and profile.snoozed_until > _now(),
         )
 

@@ -1,10 +1,10 @@
 """Work that a switch of the active server ends."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from codewalk.errors import CodeWalkError, Superseded
+from codewalk.tasks import InterruptibleBlock
 
 
 class Generation:
@@ -15,7 +15,7 @@ class Generation:
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
-        self._work: set[asyncio.Timeout] = set()
+        self._work: set[InterruptibleBlock] = set()
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[None]:
@@ -26,14 +26,12 @@ class Generation:
         """
         number = self.number
         try:
-            # A timeout without a deadline, which `advance` moves to now: the standard library's
-            # way to cancel a block from outside without mistaking it for the task's own end.
-            async with asyncio.timeout(None) as cancellable:
-                self._work.add(cancellable)
+            async with InterruptibleBlock() as block:
+                self._work.add(block)
                 try:
                     yield
                 finally:
-                    self._work.discard(cancellable)
+                    self._work.discard(block)
         except (TimeoutError, CodeWalkError):
             # After a switch, an error of the work is news of a server that nobody looks at.
             if number == self.number:
@@ -46,7 +44,5 @@ class Generation:
         if number == self.number:
             return
         self.number = number
-        # Taken out: work that is still cleaning up at the next switch can't be cancelled twice.
-        ended, self._work = self._work, set()
-        for cancellable in ended:
-            cancellable.reschedule(0.0)
+        for block in tuple(self._work):
+            block.interrupt()

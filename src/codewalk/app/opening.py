@@ -22,11 +22,10 @@ from codewalk.history.recorder import Recorder
 from codewalk.local.control import STOPPED
 from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hook_runner import HookRunner
-from codewalk.notifications.notice import News
-from codewalk.notifications.notifier import Teller
+from codewalk.notifications.notice import Notice
+from codewalk.notifications.notifier import Notifier
 from codewalk.notifications.payload import payload_of
 from codewalk.reason import State
-from codewalk.repeating import repeat
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import reached_otherwise
 from codewalk.servers.registry import Registry
@@ -37,10 +36,11 @@ from codewalk.storage.health import HealthStore
 from codewalk.storage.history import HistoryStore
 from codewalk.storage.hooks import HookStore
 from codewalk.storage.legacy import LegacyImport, read_legacy
-from codewalk.storage.reported_down import ToldStore
+from codewalk.storage.reported_down import ReportedDownStore
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.secrets import Vault
 from codewalk.storage.state import StateStore
+from codewalk.tasks import BackgroundTasks, repeat
 from codewalk.workspace.activity import Activities
 
 P = ParamSpec("P")
@@ -119,11 +119,11 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
                 activities=activities,
                 announcer=announcer,
                 generation=reactions.generation,
-                teller=Teller(
+                teller=Notifier(
                     announcer,
                     profiles=lambda: registry.roster.profiles,
                     status=monitor.status,
-                    told=ToldStore(state),
+                    told=ReportedDownStore(state),
                 ),
             )
         )
@@ -150,7 +150,7 @@ def _jobs(app: App, refresher: Refresher) -> dict[str, Coroutine[Any, Any, None]
     }
 
 
-def _payload(app: App, news: News) -> bytes | None:
+def _payload(app: App, news: Notice) -> bytes | None:
     server = next((server for server in app.servers() if server.id == news.server_id), None)
     return payload_of(news, server) if server else None
 
@@ -283,16 +283,10 @@ def _with_legacy(roster: Roster, found: LegacyImport) -> Roster:
 @asynccontextmanager
 async def background(**jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Runs jobs until the block ends; one that breaks ends the block, and so is seen."""
-    group = asyncio.TaskGroup()
-    await group.__aenter__()
-    tasks = [group.create_task(job, name=name) for name, job in jobs.items()]
-    try:
+    async with BackgroundTasks() as tasks:
+        for name, job in jobs.items():
+            tasks.start(job, name=name)
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        # Not told of the block's own error, which it would wrap in a group.
-        await group.__aexit__(None, None, None)
 
 
 async def _follow(registry: Registry) -> None:

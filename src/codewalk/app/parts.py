@@ -9,7 +9,7 @@ from codewalk.health.counters import Tally
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
 from codewalk.history.recorder import Recorder
-from codewalk.notifications.notifier import Teller
+from codewalk.notifications.notifier import Notifier
 from codewalk.servers.registry import Registry
 from codewalk.settings import Settings
 from codewalk.storage.hooks import HookStore
@@ -33,4 +33,4 @@ class Parts:
     activities: Activities
     announcer: Announcer
     generation: Generation
-    teller: Teller
+    teller: Notifier

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from codewalk.app.app import App
     from codewalk.notifications.hook import Hook
-    from codewalk.notifications.notice import What
+    from codewalk.notifications.notice import NoticeKind
 
 KINDS: Final = ("command", "webhook")
 EVENTS: Final = ("down", "up", "version")
@@ -106,9 +106,9 @@ def _test(ref: Id, as_json: Json = False) -> None:
     answer(hook.to_json(), as_json=as_json, people=f"Hook {hook.id[:8]} works.")
 
 
-def _events(text: str | None) -> "list[What]":
+def _events(text: str | None) -> "list[NoticeKind]":
     # Imported here: with it comes the core, and `--help` has no need of that.
-    from codewalk.notifications.notice import What
+    from codewalk.notifications.notice import NoticeKind
 
     if text is None:
         return []
@@ -116,7 +116,7 @@ def _events(text: str | None) -> "list[What]":
     for name in names:
         if name not in EVENTS:
             raise UsageMistake(f"There is no event {name!r}: `--on` takes {', '.join(EVENTS)}.")
-    return [What(name) for name in names]
+    return [NoticeKind(name) for name in names]
 
 
 def _read_url() -> str:

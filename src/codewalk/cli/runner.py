@@ -66,17 +66,11 @@ async def spinning(doing: str) -> AsyncIterator[Spinner]:
     if not is_terminal(sys.stderr):
         yield Spinner(None)
         return
-    import asyncio
 
-    group = asyncio.TaskGroup()
-    await group.__aenter__()
-    spinner = Spinner(group.create_task(_spin(harmless(doing)), name="spinner"))
-    try:
-        yield spinner
-    finally:
-        spinner.stop()
-        # Not told of the block's own error, which it would wrap in a group.
-        await group.__aexit__(None, None, None)
+    from codewalk.tasks import BackgroundTasks
+
+    async with BackgroundTasks() as tasks:
+        yield Spinner(tasks.create_task(_spin(harmless(doing)), name="spinner"))
 
 
 async def _spin(doing: str) -> None:

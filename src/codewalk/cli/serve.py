@@ -20,6 +20,7 @@ from codewalk.cli.runner import spinning
 from codewalk.local.leftovers import RECORD, end_stale
 from codewalk.secret import Secret
 from codewalk.settings import Settings
+from codewalk.tasks import InterruptibleBlock
 from codewalk.web.server import make_web, serve
 
 ANSWERING: Final = 0.6
@@ -57,15 +58,16 @@ class _Stop:
     def __init__(self, task: "asyncio.Task[None] | None") -> None:
         self.event = asyncio.Event()
         self._task = task
-        self._deadline: asyncio.Timeout | None = None
+        self._serving = InterruptibleBlock()
+        self._is_serving = False
 
     def __call__(self) -> None:
         first = not self.event.is_set()
         self.event.set()
         if first:
             _end_at_last()
-        if first and self._deadline:
-            self._deadline.reschedule(asyncio.get_running_loop().time() + ANSWERING)
+        if first and self._is_serving:
+            self._serving.interrupt(after=ANSWERING)
         elif self._task:
             self._task.cancel()
 
@@ -73,13 +75,14 @@ class _Stop:
     async def serving(self) -> AsyncIterator[None]:
         """A block that has `ANSWERING` seconds left once the order came."""
         try:
-            async with asyncio.timeout(None) as self._deadline:
+            async with self._serving:
+                self._is_serving = True
                 yield
         except TimeoutError:
             if not self.event.is_set():
                 raise
         finally:
-            self._deadline = None
+            self._is_serving = False
 
 
 async def _live(living: Living) -> None:

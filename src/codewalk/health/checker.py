@@ -14,6 +14,7 @@ from codewalk.health.probe import probe
 from codewalk.health.status import CheckResult
 from codewalk.reason import Reason
 from codewalk.servers.profile import ServerProfile
+from codewalk.tasks import BackgroundTasks
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -99,17 +100,14 @@ class Checker:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._lag = Lag()
-        self._group = asyncio.TaskGroup()
+        self._tasks = BackgroundTasks()
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
+        await self._tasks.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for server_id in tuple(self._known):
-            self.forget(server_id)
-        # Not told of the block's own error, which it would wrap in a group.
-        await self._group.__aexit__(None, None, None)
+        await self._tasks.__aexit__(*_)
 
     async def check(
         self,
@@ -148,7 +146,7 @@ class Checker:
             return known.task
         hasty = down and known.was_refused(self._clock())
         run = self._run(known, min(budget, HASTE), tries=1) if hasty else self._run(known, budget)
-        task = self._group.create_task(run, name=f"check {profile.id}")
+        task = self._tasks.create_task(run, name=f"check {profile.id}")
         known.task, known.budget = task, budget
         known.running.add(task)
         task.add_done_callback(known.running.discard)

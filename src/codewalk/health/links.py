@@ -25,6 +25,7 @@ from codewalk.opencode.events import (
 )
 from codewalk.reason import TRANSPORT, Reason, State
 from codewalk.servers.profile import ServerProfile, reached_otherwise
+from codewalk.tasks import BackgroundTasks, InterruptibleBlock
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -73,22 +74,19 @@ class Links:
         self._announcer = announcer
         self._most = most
         self._links: dict[str, tuple[_Link, asyncio.Task[None]]] = {}
-        self._group = asyncio.TaskGroup()
-        self._follower: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
+        self._open = False
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        self._follower = self._group.create_task(self._follow_health(), name="link supervisor")
+        await self._tasks.__aenter__()
+        self._tasks.start(self._follow_health(), name="link supervisor")
+        self._open = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        follower, self._follower = self._follower, None
-        if follower:
-            follower.cancel()
-        for server_id in tuple(self._links):
-            self._stop(server_id)
-        # Not told of the block's own error, which it would wrap in a group.
-        await self._group.__aexit__(None, None, None)
+        self._open = False
+        self._links.clear()
+        await self._tasks.__aexit__(*_)
 
     def state(self, server_id: str) -> LinkState:
         held = self._links.get(server_id)
@@ -96,7 +94,7 @@ class Links:
 
     def reconcile(self, profiles: Iterable[ServerProfile], active_id: str | None) -> None:
         """Links just these servers from now on, or the first of them; a changed one anew."""
-        if self._follower is None:
+        if not self._open:
             return
         wanted = chosen(profiles, active_id, self._most)
         for server_id, (link, _) in tuple(self._links.items()):
@@ -107,7 +105,7 @@ class Links:
                 link.profile = profile
         for server_id in wanted.keys() - self._links.keys():
             link = _Link(self, wanted[server_id])
-            task = self._group.create_task(link.run(), name=f"link {server_id}")
+            task = self._tasks.create_task(link.run(), name=f"link {server_id}")
             self._links[server_id] = link, task
 
     def reopen(self) -> None:
@@ -141,7 +139,7 @@ class _Link:
         self._path: str | None = None
         self._failures = 0
         self._woken = asyncio.Event()
-        self._holding: asyncio.Timeout | None = None
+        self._holding = InterruptibleBlock()
 
     def wake(self) -> None:
         """Has the link look at the server's health again."""
@@ -151,10 +149,7 @@ class _Link:
 
     def reopen(self) -> None:
         """Ends the stream that is open; another one is opened while the server is healthy."""
-        # Taken out: it can't be moved twice.
-        holding, self._holding = self._holding, None
-        if holding:
-            holding.reschedule(0.0)
+        self._holding.interrupt()
 
     @property
     def _healthy(self) -> bool:
@@ -166,13 +161,10 @@ class _Link:
                 self.state = LinkState.POLLING
                 await self._wait_for_return()
             try:
-                # A timeout without a deadline, which `wake` moves to now.
-                async with asyncio.timeout(None) as self._holding:
+                async with self._holding:
                     await self._hold()
             except TimeoutError:
                 self._failures = 0
-            finally:
-                self._holding = None
 
     async def _wait_for_return(self) -> None:
         loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ from codewalk.health.status import CheckResult
 from codewalk.health.suspend import LOOK_EVERY, SPREAD, Clocks
 from codewalk.health.throttle import Pace
 from codewalk.servers.profile import ServerProfile
+from codewalk.tasks import BackgroundTasks
 
 SOON: Final = 0.0
 """The delay of a check that is due at once."""
@@ -71,22 +72,16 @@ class Scheduler:
         self._times_lost = 0
         self._servers: tuple[str, ...] = ()
         self._wake = asyncio.Event()
-        self._group = asyncio.TaskGroup()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = BackgroundTasks()
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        self._tasks = [
-            self._group.create_task(self._run(), name="health scheduler"),
-            self._group.create_task(self._look_around(), name="health lookout"),
-        ]
+        await self._tasks.__aenter__()
+        self._tasks.start(self._run(), name="health scheduler")
+        self._tasks.start(self._look_around(), name="health lookout")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        # Not told of the block's own error, which it would wrap in a group.
-        await self._group.__aexit__(None, None, None)
+        await self._tasks.__aexit__(*_)
 
     @property
     def lateness(self) -> Lateness:

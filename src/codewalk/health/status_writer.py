@@ -7,7 +7,7 @@ from typing import Final, Protocol, Self
 
 from codewalk.errors import StorageError
 from codewalk.health.status import HealthStatus
-from codewalk.repeating import repeat
+from codewalk.tasks import BackgroundTasks, repeat
 
 SAVE_EVERY: Final = 1.0
 """Seconds between two batches of statuses to the store."""
@@ -32,20 +32,16 @@ class StatusWriter:
         self._store = store
         self._statuses = statuses
         self._changed: set[str] = set()
-        self._group = asyncio.TaskGroup()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
 
     async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
+        await self._tasks.__aenter__()
         again = repeat(self.save, every=SAVE_EVERY, trouble="Health can't be saved", log=log)
-        self._task = self._group.create_task(again, name="health writer")
+        self._tasks.start(again, name="health writer")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task:
-            self._task.cancel()
-        # Not told of the block's own error, which it would wrap in a group.
-        await self._group.__aexit__(None, None, None)
+        await self._tasks.__aexit__(*_)
 
     def add(self, server_id: str) -> None:
         """Has a server's status written with the next batch."""

@@ -32,6 +32,7 @@ from codewalk.history.history import (
 from codewalk.history.period import EPOCH, KEPT, MINUTE, Minute, Window
 from codewalk.history.recent_checks import Tape
 from codewalk.reason import Reason, State
+from codewalk.tasks import BackgroundTasks
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ class Recorder:
         # A batch is either in the store or here, for whoever has this.
         self._turn = asyncio.Lock()
         self._ending = asyncio.Event()
-        self._group = asyncio.TaskGroup()
+        self._tasks = BackgroundTasks()
         self._tidied = ""
         self._tidy_at = 0.0
 
@@ -120,16 +121,16 @@ class Recorder:
         if self._watch:
             kept = await self._shelf.load_checks()
             self._series = {i: _Series(i, packed) for i, packed in kept.items()}
-        await self._group.__aenter__()
+        await self._tasks.__aenter__()
         if self._watch:
-            self._group.create_task(self._write_often(), name="history writer")
+            self._tasks.start(self._write_often(), name="history writer")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         # Not cancelled: what is cancelled while it is written may be there or not.
         self._ending.set()
-        # Not told of the block's own error, which it would wrap in a group.
-        await self._group.__aexit__(None, None, None)
+        await self._tasks.join()
+        await self._tasks.__aexit__(*_)
         with suppress(StorageError):
             if await self.save(whole=True) and not self._watch:
                 # Where nothing but commands works on a store, each tidies a bit of it, anywhere.

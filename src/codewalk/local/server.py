@@ -22,9 +22,10 @@ from time import monotonic
 from typing import Final, Self
 
 from codewalk.local.leftovers import MARKER, RECORD, end_stale, write_record
+from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.secret import Secret
-from codewalk.servers.profile import DEFAULT_USERNAME
 from codewalk.settings import Settings
+from codewalk.tasks import BackgroundTasks
 
 _HOW_TO_GET: Final = (
     "OpenCode isn't installed. `npm install -g opencode-ai` installs it; "
@@ -112,8 +113,7 @@ class LocalServer:
         self._environment = os.environ if environment is None else environment
         self._timing = timing or Timing()
         self._status = LocalStatus(phase=Phase.STOPPED)
-        self._tasks = asyncio.TaskGroup()
-        self._supervisor: asyncio.Task[None] | None = None
+        self._tasks = BackgroundTasks()
 
     @property
     def status(self) -> LocalStatus:
@@ -122,14 +122,11 @@ class LocalServer:
     async def __aenter__(self) -> Self:
         """Begins; doesn't wait until the server is ready."""
         await self._tasks.__aenter__()
-        self._supervisor = self._tasks.create_task(self._supervise(), name="local server")
+        self._tasks.start(self._supervise(), name="local server")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-        # Not told of the block's own error, which it would wrap in a group.
-        await self._tasks.__aexit__(None, None, None)
+        await self._tasks.__aexit__(*_)
         await self._announce(LocalStatus(phase=Phase.STOPPED))
 
     async def _announce(self, status: LocalStatus) -> None:

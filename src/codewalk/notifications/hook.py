@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from codewalk.errors import AmbiguousReference, HookNotFound, InvalidURL, InvalidValue
-from codewalk.notifications.notice import What
+from codewalk.notifications.notice import NoticeKind
 from codewalk.secret import Secret
 from codewalk.times import rfc3339
 
@@ -20,7 +20,7 @@ MAX_ARGUMENTS: Final = 100
 MAX_TARGET: Final = 4096
 """Characters of a URL, or of all arguments together."""
 
-EVERYTHING: Final = frozenset(What)
+EVERYTHING: Final = frozenset(NoticeKind)
 
 _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
@@ -43,7 +43,7 @@ class Hook:
     id: str
     kind: HookKind
     target: Secret
-    events: frozenset[What] = EVERYTHING
+    events: frozenset[NoticeKind] = EVERYTHING
     created_at: datetime
 
     @property
@@ -60,12 +60,12 @@ class Hook:
             "kind": self.kind.value,
             "command": command,
             "url": url,
-            "events": [what.value for what in What if what in self.events],
+            "events": [what.value for what in NoticeKind if what in self.events],
             "created_at": rfc3339(self.created_at),
         }
 
 
-def new_command(arguments: Sequence[str], events: Iterable[What], now: datetime) -> Hook:
+def new_command(arguments: Sequence[str], events: Iterable[NoticeKind], now: datetime) -> Hook:
     """A hook that runs a program, without a shell. Raises `InvalidValue`."""
     if not arguments or not arguments[0]:
         raise InvalidValue("A command hook needs a program: `codewalk hook add command -- notify`.")
@@ -80,7 +80,7 @@ def new_command(arguments: Sequence[str], events: Iterable[What], now: datetime)
     return _new(HookKind.COMMAND, target, events, now)
 
 
-def new_webhook(url: str, events: Iterable[What], now: datetime) -> Hook:
+def new_webhook(url: str, events: Iterable[NoticeKind], now: datetime) -> Hook:
     """A hook that calls a URL. Raises `InvalidURL`, whose message never repeats what it hides."""
     url = url.strip()
     if len(url) > MAX_TARGET or _BLANK.search(url) or not url.isascii():
@@ -95,7 +95,7 @@ def new_webhook(url: str, events: Iterable[What], now: datetime) -> Hook:
     return _new(HookKind.WEBHOOK, url, events, now)
 
 
-def _new(kind: HookKind, target: str, events: Iterable[What], now: datetime) -> Hook:
+def _new(kind: HookKind, target: str, events: Iterable[NoticeKind], now: datetime) -> Hook:
     chosen = frozenset(events) or EVERYTHING
     return Hook(id=str(uuid4()), kind=kind, target=Secret(target), events=chosen, created_at=now)
 

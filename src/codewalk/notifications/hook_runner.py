@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from codewalk.errors import CodeWalkError, StorageError
 from codewalk.events import Announcer, Kind
 from codewalk.notifications.hook import Hook
-from codewalk.notifications.notice import News
+from codewalk.notifications.notice import Notice, NoticeEvent
 
 PAUSES: Final = (1.0, 5.0, 25.0)
 """Seconds before each retry of a delivery that failed."""
@@ -42,7 +42,7 @@ class HookRunner:
         keeper: HookKeeper,
         *,
         deliver: Callable[[Hook, bytes], Awaitable[None]],
-        describe: Callable[[News], bytes | None],
+        describe: Callable[[Notice], bytes | None],
     ) -> None:
         self._announcer = announcer
         self._keeper = keeper
@@ -60,10 +60,10 @@ class HookRunner:
                     event = await events.get()
                     if event.kind is Kind.LOST:
                         log.warning("Some news came too fast for the hooks and were lost.")
-                    elif event.kind is Kind.NEWS and event.news:
-                        await self._hand_out(event.news, group)
+                    elif isinstance(event, NoticeEvent):
+                        await self._hand_out(event.notice, group)
 
-    async def _hand_out(self, news: News, group: asyncio.TaskGroup) -> None:
+    async def _hand_out(self, news: Notice, group: asyncio.TaskGroup) -> None:
         try:
             hooks = await self._keeper.list()
         except StorageError as exc:
@@ -71,7 +71,7 @@ class HookRunner:
             return
         payload = self._describe(news)
         for hook in hooks if payload else ():
-            if news.what in hook.events and payload:
+            if news.kind in hook.events and payload:
                 self._enqueue(hook, payload, group)
         self._failing &= {hook.id for hook in hooks}
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hook import Hook, find, new_command, new_webhook
-from codewalk.notifications.notice import What
+from codewalk.notifications.notice import NoticeKind
 from codewalk.notifications.payload import trial_payload
 from codewalk.server import Server
 
@@ -37,14 +37,16 @@ class Hooks:
         """All hooks, in the order in which they were added."""
         return await self._keeper.list()
 
-    async def add_command(self, arguments: Sequence[str], events: Iterable[What] = ()) -> Hook:
+    async def add_command(
+        self, arguments: Sequence[str], events: Iterable[NoticeKind] = ()
+    ) -> Hook:
         """Keeps a program that is run for each of `events`, for all without any.
 
         Raises `InvalidValue`.
         """
         return await self._add(new_command(arguments, events, datetime.now(UTC)))
 
-    async def add_webhook(self, url: str, events: Iterable[What] = ()) -> Hook:
+    async def add_webhook(self, url: str, events: Iterable[NoticeKind] = ()) -> Hook:
         """Keeps a URL that is called for each of `events`, for all without any.
 
         Raises `InvalidURL` and `InvalidValue`.

@@ -7,8 +7,9 @@ looked at as often as one likes: nothing is told twice.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
+from codewalk.events import Event, Kind
 from codewalk.health.status import HealthStatus
 from codewalk.reason import State
 
@@ -23,7 +24,7 @@ RECENT: Final = timedelta(hours=24)
 """How long after an upgrade it is told what ran before: who wasn't there sees it the next day."""
 
 
-class What(StrEnum):
+class NoticeKind(StrEnum):
     """What happened."""
 
     DOWN = "down"
@@ -32,14 +33,14 @@ class What(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class News:
+class Notice:
     """Something that happened to a server, `at` a moment that may be a while ago.
 
     `health` is how the server is when it is told; `away` is for `UP`: how long it was down;
     `previous_version` is for `VERSION`.
     """
 
-    what: What
+    kind: NoticeKind
     server_id: str
     at: datetime
     health: HealthStatus
@@ -48,7 +49,18 @@ class News:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Story:
+class NoticeEvent(Event):
+    """A notice, as it is announced to this process's listeners."""
+
+    notice: Notice
+
+    @classmethod
+    def of(cls, notice: Notice) -> Self:
+        return cls(kind=Kind.NOTICE, server_id=notice.server_id, notice=notice)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoticeState:
     """What was told of one server, and what may have to be.
 
     `seen_up` tells that it was healthy once: one that never was doesn't go down. `down_since` is
@@ -60,9 +72,9 @@ class Story:
     down_since: datetime | None = None
     told_down: bool = False
     versions: tuple[str, ...] = ()
-    upgrade: News | None = None
+    upgrade: Notice | None = None
 
-    def former_version(self, now: datetime) -> str | None:
+    def previous_version(self, now: datetime) -> str | None:
         """What it ran before an upgrade, while that is recent."""
         if self.upgrade is None or now - self.upgrade.at >= RECENT:
             return None
@@ -77,13 +89,13 @@ class Story:
 
 
 def follow(
-    story: Story,
+    story: NoticeState,
     server_id: str,
     status: HealthStatus,
     now: datetime,
     *,
     snoozed_until: datetime | None = None,
-) -> tuple[Story, tuple[News, ...]]:
+) -> tuple[NoticeState, tuple[Notice, ...]]:
     """The story after a look at `status`, and what is to be told now.
 
     Down is told after `QUIET` of it, up only where down was told, a version the first time that it
@@ -98,8 +110,8 @@ def follow(
 
 
 def _look_at_version(
-    story: Story, server_id: str, status: HealthStatus, now: datetime
-) -> tuple[Story, News | None]:
+    story: NoticeState, server_id: str, status: HealthStatus, now: datetime
+) -> tuple[NoticeState, Notice | None]:
     version, known = status.version, story.versions
     if version is None or (known and known[-1] == version):
         return story, None
@@ -107,19 +119,23 @@ def _look_at_version(
     story = replace(story, versions=(*others, version)[-REMEMBERED:], upgrade=None)
     if not known or version in known:
         return story, None
-    news = News(
-        what=What.VERSION, server_id=server_id, at=now, health=status, previous_version=known[-1]
+    news = Notice(
+        kind=NoticeKind.VERSION,
+        server_id=server_id,
+        at=now,
+        health=status,
+        previous_version=known[-1],
     )
     return replace(story, upgrade=news), news
 
 
 def _look_at_state(
-    story: Story,
+    story: NoticeState,
     server_id: str,
     status: HealthStatus,
     now: datetime,
     snoozed_until: datetime | None,
-) -> tuple[Story, News | None]:
+) -> tuple[NoticeState, Notice | None]:
     match status.state:
         case State.HEALTHY:
             up = replace(story, seen_up=True, down_since=None, told_down=False)
@@ -129,7 +145,9 @@ def _look_at_state(
             due = down.due_at(snoozed_until)
             if due is None or due > now or down.down_since is None:
                 return down, None
-            news = News(what=What.DOWN, server_id=server_id, at=down.down_since, health=status)
+            news = Notice(
+                kind=NoticeKind.DOWN, server_id=server_id, at=down.down_since, health=status
+            )
             return replace(down, told_down=True), news
         case State.UNKNOWN if not story.told_down:
             # What isn't known is no absence; should it be down afterwards, that counts anew.
@@ -137,9 +155,9 @@ def _look_at_state(
     return story, None
 
 
-def _up(story: Story, server_id: str, status: HealthStatus, now: datetime) -> News | None:
+def _up(story: NoticeState, server_id: str, status: HealthStatus, now: datetime) -> Notice | None:
     if not story.told_down or story.down_since is None:
         return None
     back = status.since or now
     away = max(back - story.down_since, timedelta(0))
-    return News(what=What.UP, server_id=server_id, at=back, health=status, away=away)
+    return Notice(kind=NoticeKind.UP, server_id=server_id, at=back, health=status, away=away)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from codewalk.errors import StorageError
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.status import HealthStatus
-from codewalk.notifications.notice import News, Story, What, follow
+from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind, NoticeState, follow
 from codewalk.servers.profile import ServerProfile, TellMe, reached_otherwise
 from codewalk.servers.removal import MOST
 
@@ -20,7 +20,7 @@ NEVER: Final = datetime.max.replace(tzinfo=UTC)
 log = logging.getLogger(__name__)
 
 
-class ToldKeeper(Protocol):
+class ReportStore(Protocol):
     """Where it is kept, over restarts, of which servers was told that they are down, and since
     when, and which version was told last. What keeps says whether it is new: where several
     processes share a store, for one of them. Each method raises `StorageError`."""
@@ -30,8 +30,8 @@ class ToldKeeper(Protocol):
     async def keep_version(self, server_id: str, version: str) -> bool: ...
 
 
-class Teller:
-    """Follows each server's story while `run` does, and announces its news as `Kind.NEWS`.
+class Notifier:
+    """Follows each server's story while `run` does, and announces its news as `Kind.NOTICE`.
 
     `profiles` gives the servers there are, `status` the health of one, `now` the time. What `told`
     keeps is where each story goes on: one that was told down isn't told so again, but told up.
@@ -46,7 +46,7 @@ class Teller:
         *,
         profiles: Callable[[], Iterable[ServerProfile]],
         status: Callable[[str], HealthStatus],
-        told: ToldKeeper,
+        told: ReportStore,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.firsts = Announcer()
@@ -56,12 +56,12 @@ class Teller:
         self._told = told
         self._now = now
         self._known: dict[str, ServerProfile] = {}
-        self._stories: dict[str, Story] = {}
-        self._removed: dict[str, tuple[ServerProfile, Story]] = {}
+        self._stories: dict[str, NoticeState] = {}
+        self._removed: dict[str, tuple[ServerProfile, NoticeState]] = {}
         self._waiting: set[str] = set()
         self._before: dict[str, datetime] = {}
         self._to_keep: dict[str, datetime | None] = {}
-        self._to_share: list[News] = []
+        self._to_share: list[Notice] = []
         self._unkept: set[str] = set()
 
     async def run(self) -> None:
@@ -79,10 +79,10 @@ class Teller:
                 elif event.kind is Kind.HEALTH and event.server_id in self._known:
                     self._look_at((event.server_id,))
 
-    def former_version(self, server_id: str) -> str | None:
+    def previous_version(self, server_id: str) -> str | None:
         """What a server ran before its last upgrade, if that was seen lately."""
         story = self._stories.get(server_id)
-        return story.former_version(self._now()) if story else None
+        return story.previous_version(self._now()) if story else None
 
     async def _next(self, events: "asyncio.Queue[Event]") -> Event | None:
         """The next event; None where something is due before."""
@@ -111,10 +111,10 @@ class Teller:
         }
         for news in to_share:
             if await self._is_ours(news, first):
-                self.firsts.announce(Event(kind=Kind.NEWS, server_id=news.server_id, news=news))
+                self.firsts.announce(NoticeEvent.of(news))
 
-    async def _is_ours(self, news: News, first: Container[str]) -> bool:
-        if news.what is What.VERSION:
+    async def _is_ours(self, news: Notice, first: Container[str]) -> bool:
+        if news.kind is NoticeKind.VERSION:
             version = news.health.version or ""
             return await self._is_first(
                 news.server_id, self._told.keep_version(news.server_id, version)
@@ -154,24 +154,28 @@ class Teller:
             if server_id not in before:
                 self._stories[server_id] = self._begin(server_id)
             elif reached_otherwise(before[server_id], profile):
-                self._note(server_id, stories[server_id], Story())
+                self._note(server_id, stories[server_id], NoticeState())
             else:
                 self._stories[server_id] = stories[server_id]
         self._waiting &= self._stories.keys()
         self._look_at(self._known)
 
-    def _put_aside(self, known: Mapping[str, ServerProfile], stories: Mapping[str, Story]) -> None:
+    def _put_aside(
+        self, known: Mapping[str, ServerProfile], stories: Mapping[str, NoticeState]
+    ) -> None:
         """Remembers the stories of what was removed, as many as removals: undone, they go on."""
         for server_id in known.keys() - self._known.keys():
             self._removed[server_id] = known[server_id], stories[server_id]
         while len(self._removed) > MOST:
             del self._removed[next(iter(self._removed))]
 
-    def _begin(self, server_id: str) -> Story:
+    def _begin(self, server_id: str) -> NoticeState:
         since = self._before.pop(server_id, None)
-        return Story(seen_up=True, down_since=since, told_down=True) if since else Story()
+        return (
+            NoticeState(seen_up=True, down_since=since, told_down=True) if since else NoticeState()
+        )
 
-    def _note(self, server_id: str, before: Story, story: Story) -> None:
+    def _note(self, server_id: str, before: NoticeState, story: NoticeState) -> None:
         """Goes on with this story, and has kept what a restart must not forget of it."""
         self._stories[server_id] = story
         if before.told_down != story.told_down:
@@ -195,7 +199,7 @@ class Teller:
                 self._waiting.discard(server_id)
             self._to_share += news
             for each in news:
-                self._announcer.announce(Event(kind=Kind.NEWS, server_id=server_id, news=each))
+                self._announcer.announce(NoticeEvent.of(each))
 
 
 def _quiet_until(profile: ServerProfile) -> datetime | None:

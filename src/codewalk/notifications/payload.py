@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from codewalk.notifications.notice import News
+from codewalk.notifications.notice import Notice
 from codewalk.server import Server
 from codewalk.times import rfc3339
 
@@ -12,11 +12,11 @@ TEST = "test"
 """The event of `codewalk hook test`."""
 
 
-def payload_of(news: News, server: Server) -> bytes:
+def payload_of(news: Notice, server: Server) -> bytes:
     """The JSON of a piece of news, with the server as it is now."""
     away = None if news.away is None else round(news.away.total_seconds(), 1)
     return _encoded(
-        event=news.what.value,
+        event=news.kind.value,
         at=news.at,
         server=server.to_json(),
         away_s=away,

@@ -3,9 +3,9 @@
 from base64 import b64encode
 
 from codewalk.errors import RequestFailed, StorageError
+from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.reason import Reason
 from codewalk.secret import Secret
-from codewalk.servers.profile import DEFAULT_USERNAME
 
 
 def basic_auth(username: str | None, password: Secret | None) -> str:

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL
+from codewalk.opencode.defaults import DEFAULT_PORT, DEFAULT_USERNAME
 from codewalk.secret import Secret
 from codewalk.servers.profile import (
-    DEFAULT_USERNAME,
     ServerProfile,
     TellMe,
     check_credentials,
@@ -18,10 +18,7 @@ from codewalk.servers.profile import (
     parse_url,
 )
 
-USUAL_PORT: Final = 4096
-"""Where an OpenCode server listens unless it is told otherwise."""
-
-USUAL_ADDRESS: Final = f"http://127.0.0.1:{USUAL_PORT}"
+USUAL_ADDRESS: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
 """Where one that was started by hand on this machine is likely to be."""
 
 
@@ -122,6 +119,6 @@ def with_usual_port(typed: str) -> str | None:
         if parsed.port is not None:
             return None
         parts = urlsplit(parsed.url)
-        return parse_url(parts._replace(netloc=f"{parts.netloc}:{USUAL_PORT}").geturl()).url
+        return parse_url(parts._replace(netloc=f"{parts.netloc}:{DEFAULT_PORT}").geturl()).url
     except InvalidURL:
         return None

@@ -9,11 +9,9 @@ from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from codewalk.errors import InvalidCredentials, InvalidURL, InvalidValue
+from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.secret import Secret
 from codewalk.servers.health_check import DEFAULTS, HealthSettings
-
-DEFAULT_USERNAME: Final = "opencode"
-"""The user name of an OpenCode server that was given a password alone."""
 
 PREVIOUS: Final = "-"
 """The reference that means the previously active server, as in `cd -`; so no label is that."""

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from codewalk.landing import land
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.removal import Removal, Removals
 from codewalk.servers.roster import Roster
+from codewalk.tasks import run_to_completion
 
 Decide = Callable[[Roster], Roster]
 Changed = Callable[[Roster, Roster], None]
@@ -53,12 +53,12 @@ class Registry:
         """
         async with self._lock:
             # What is on disk is in force here too, though the caller be cancelled meanwhile.
-            return await land(self._change(decide))
+            return await run_to_completion(self._change(decide))
 
     async def remove(self, server_id: str, decide: Decide) -> Roster:
         """`change` by a rule that removes this server, which `restore` can undo for a while."""
         async with self._lock:
-            return await land(self._remove(server_id, decide))
+            return await run_to_completion(self._remove(server_id, decide))
 
     def removed(self, server_id: str) -> ServerProfile | None:
         """The profile that `restore` would bring back; None where there is nothing to undo."""
@@ -71,7 +71,7 @@ class Registry:
         async with self._lock:
             if self.roster.get(server_id):
                 return self.roster
-            return await land(self._restore(self._removals.get(server_id)))
+            return await run_to_completion(self._restore(self._removals.get(server_id)))
 
     async def refresh(self) -> None:
         """Takes over what other processes changed. Raises `StorageError`."""

@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select
 
 from codewalk.errors import InvalidValue, StorageError
-from codewalk.landing import land
 from codewalk.notifications.hook import EVERYTHING, MAX_HOOKS, Hook, HookKind
-from codewalk.notifications.notice import What
+from codewalk.notifications.notice import NoticeKind
 from codewalk.secret import Secret
 from codewalk.storage.database import Database
 from codewalk.storage.secrets import Vault
 from codewalk.storage.tables import from_micros, hooks, to_micros
+from codewalk.tasks import run_to_completion
 
 
 class HookStore:
@@ -46,11 +46,11 @@ class HookStore:
                 raise InvalidValue(f"There are {MAX_HOOKS} hooks already; remove one first.")
             connection.execute(insert(hooks), row)
 
-        await land(self._database.write(write))
+        await run_to_completion(self._database.write(write))
 
     async def remove(self, hook_id: str) -> None:
         """Forgets a hook."""
-        await land(
+        await run_to_completion(
             self._database.write(lambda c: c.execute(delete(hooks).where(hooks.c.id == hook_id)))
         )
 
@@ -59,12 +59,12 @@ class HookStore:
             kind = HookKind(row.kind)
         except ValueError:
             return None  # another release's
-        known = {what.value for what in What}
+        known = {what.value for what in NoticeKind}
         return Hook(
             id=row.id,
             kind=kind,
             target=Secret(lambda: self._open(row.target, row.id)),
-            events=frozenset(What(e) for e in row.events.split() if e in known) or EVERYTHING,
+            events=frozenset(NoticeKind(e) for e in row.events.split() if e in known) or EVERYTHING,
             created_at=from_micros(row.created_at),
         )
 

@@ -11,17 +11,11 @@ from typing import Any, Final
 from uuid import uuid4
 
 from codewalk.errors import CodeWalkError, InvalidCredentials, InvalidValue
+from codewalk.opencode.defaults import DEFAULT_PORT, DEFAULT_USERNAME
 from codewalk.secret import Secret
-from codewalk.servers.profile import (
-    DEFAULT_USERNAME,
-    ServerProfile,
-    check_credentials,
-    clean_label,
-    parse_url,
-)
+from codewalk.servers.profile import ServerProfile, check_credentials, clean_label, parse_url
 
 DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 4096
 PRIMARY: Final = "Primary server"
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)

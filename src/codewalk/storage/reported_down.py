@@ -4,8 +4,8 @@ several processes was first."""
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from codewalk.landing import land
 from codewalk.storage.state import StateStore
+from codewalk.tasks import run_to_completion
 
 _NAME: Final = "told_down"
 _VERSION: Final = "told_version"
@@ -14,7 +14,7 @@ _SAME: Final = timedelta(hours=1)
 """How far apart two processes may see one upgrade."""
 
 
-class ToldStore:
+class ReportedDownStore:
     """Keeps since when a server was down that was told to be, and the last version that was told.
     Each method raises `StorageError`.
 
@@ -35,9 +35,11 @@ class ToldStore:
     async def keep(self, server_id: str, since: datetime | None) -> bool:
         """Keeps it; None where the server is up again, or another one. Whether that is new."""
         if since is None:
-            return await land(self._state.delete(server_id, _key(server_id)))
+            return await run_to_completion(self._state.delete(server_id, _key(server_id)))
         value = since.isoformat().encode()
-        return await land(self._state.claim(server_id, _key(server_id), value, datetime.now(UTC)))
+        return await run_to_completion(
+            self._state.claim(server_id, _key(server_id), value, datetime.now(UTC))
+        )
 
     async def keep_version(self, server_id: str, version: str) -> bool:
         """Keeps which version was told last. Whether that is new."""
@@ -45,7 +47,7 @@ class ToldStore:
         claim = self._state.claim(
             server_id, key, version.encode(), now, since=now - _SAME, other=True
         )
-        return await land(claim)
+        return await run_to_completion(claim)
 
 
 def _key(server_id: str) -> str:

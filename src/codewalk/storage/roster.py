@@ -10,7 +10,6 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from codewalk.errors import DuplicateServer, InvalidValue
-from codewalk.landing import land
 from codewalk.secret import Secret
 from codewalk.servers.health_check import BOUNDS, DEFAULTS, HealthSettings
 from codewalk.servers.profile import ServerProfile, TellMe
@@ -22,6 +21,7 @@ from codewalk.storage.owned_rows import put_back, take
 from codewalk.storage.roster_diff import Changes, changes, profile_row
 from codewalk.storage.secrets import Vault
 from codewalk.storage.tables import from_micros, pointers, servers
+from codewalk.tasks import run_to_completion
 
 T = TypeVar("T")
 
@@ -76,11 +76,11 @@ class RosterStore:
 
     async def _unlocked(self, attempt: Callable[[Connection], T | None]) -> T:
         """What a transaction returns; tried again, with the vault unlocked, where that is None."""
-        updated = await land(self._database.write(attempt))
+        updated = await run_to_completion(self._database.write(attempt))
         if updated is None:
             # Not inside the transaction: a keyring may take seconds, and others would wait.
             await self._vault.unlock()
-            updated = await land(self._database.write(attempt))
+            updated = await run_to_completion(self._database.write(attempt))
         if updated is None:
             raise RuntimeError("an unlocked vault has locked itself")
         return updated

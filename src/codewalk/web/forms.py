@@ -16,15 +16,10 @@ from codewalk.errors import (
     ServerUnreachable,
 )
 from codewalk.health.status import HealthStatus
+from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.servers.draft import Change
 from codewalk.servers.health_check import BOUNDS, DEFAULTS, HealthSettings, read_setting
-from codewalk.servers.profile import (
-    DEFAULT_USERNAME,
-    ServerProfile,
-    TellMe,
-    parse_url,
-    without_userinfo,
-)
+from codewalk.servers.profile import ServerProfile, TellMe, parse_url, without_userinfo
 from codewalk.web.requests import Password, filled
 
 _FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(

@@ -21,7 +21,7 @@ from codewalk.servers.profile import ServerProfile, origin
 from codewalk.web.deps import Core, ServerId, Views, exactly
 from codewalk.web.forms import ServerForm, Typed, change_of, credentials, wrong_settings
 from codewalk.web.page_responses import Answering, page_of, parts
-from codewalk.web.page_values import Notice, take_frame
+from codewalk.web.page_values import Alert, take_frame
 from codewalk.web.text import sentence
 from codewalk.web.views import Views as Rendering
 
@@ -220,7 +220,7 @@ async def use_server(
     try:
         await app.switch_to(server.id, force=force)
     except ServerUnhealthy as exc:
-        notice = Notice(
+        notice = Alert(
             text=f"{server.name} is unhealthy: {sentence(exactly(app, server_id).health)}",
             retry=f"/servers/{server.id}/use?force=true",
             retry_label="Switch anyway",

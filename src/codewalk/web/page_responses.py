@@ -14,7 +14,7 @@ from codewalk.errors import CodeWalkError, Superseded
 from codewalk.health.status import HealthStatus
 from codewalk.web.deps import Core, Views
 from codewalk.web.forms import ServerForm
-from codewalk.web.page_values import Home, Notice, Wanted, take_frame, take_home
+from codewalk.web.page_values import Alert, Home, Wanted, take_frame, take_home
 from codewalk.web.problems import status_of
 from codewalk.web.views import Views as Rendering
 
@@ -117,7 +117,7 @@ class Answers:
 
     def not_made(self, home: Home, title: str, exc: CodeWalkError) -> Response:
         """The home, as a page that says why there is no such session, with its title kept."""
-        notice = Notice(text=exc.message)
+        notice = Alert(text=exc.message)
         home, status = replace(home, title=title), status_of(type(exc))
         return self.views.home_page(take_frame(self.app), home, status=status, notice=notice)
 
@@ -142,10 +142,10 @@ class Answers:
         if not self.htmx:
             return RedirectResponse(home_of(server_id), 303)
         if exc and exc.value:
-            return parts(self.views.live_notice(Notice(text=exc.message)))
+            return parts(self.views.live_notice(Alert(text=exc.message)))
         return Response(status_code=204)
 
-    def refused(self, notice: Notice, exc: CodeWalkError) -> Response:
+    def refused(self, notice: Alert, exc: CodeWalkError) -> Response:
         if self.htmx:
             return parts(self.views.live_notice(notice))
         frame = take_frame(self.app)

@@ -11,7 +11,7 @@ from fastapi.sse import ServerSentEvent
 
 from codewalk.app.app import App
 from codewalk.events import Event, Kind
-from codewalk.notifications.notice import News
+from codewalk.notifications.notice import Notice, NoticeEvent
 from codewalk.server import Server
 from codewalk.web.page_values import Frame, named, take_frame, told
 from codewalk.web.streams import Streams
@@ -101,8 +101,8 @@ class Page:
 
     def follow(self, events: Sequence[Event]) -> Update:
         """What changed, as it is now rather than as it was at the event, and what is news."""
-        changes = [event for event in events if event.kind is not Kind.NEWS]
-        told = self._tell(event.news for event in events if event.news)
+        changes = [event for event in events if event.kind is not Kind.NOTICE]
+        told = self._tell(e.notice for e in events if isinstance(e, NoticeEvent))
         frame = take_frame(self._app)
         active = frame.active.id if frame.active else None
         heard: dict[str, Any] = {}
@@ -134,7 +134,7 @@ class Page:
             return Update(html=rows + self._views.live_pulses(changed))
         return Update(events={"checked": {}} if changed else {})
 
-    def _tell(self, news: Iterable[News]) -> str:
+    def _tell(self, news: Iterable[Notice]) -> str:
         """Toasts; what is news while a page has no stream is told to it by no toast later."""
         self._pile, shown, more = self._pile.add(news, monotonic())
         return self._views.live_news(all_told(self._app, shown), more=more)

@@ -51,7 +51,7 @@ class Frame:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
+class Alert:
     """Something a user is told once; `retry` is where a form can insist, and `retry_label` how."""
 
     text: str
@@ -176,5 +176,5 @@ def told(server: Server) -> tuple[object, ...]:
     health = server.health
     return (
         *(health.state, health.reason, health.detail, health.version),
-        *(server.link, server.former_version),
+        *(server.link, server.previous_version),
     )

@@ -33,7 +33,7 @@ from codewalk.web import (
 from codewalk.web.access import Access
 from codewalk.web.files import WORTH_PACKING
 from codewalk.web.page_responses import is_htmx, parts
-from codewalk.web.page_values import Notice
+from codewalk.web.page_values import Alert
 from codewalk.web.problems import Problem, problem_of, problem_response
 from codewalk.web.security import Guard, is_api
 from codewalk.web.streams import Streams
@@ -174,6 +174,6 @@ def _answer(views: Views, scope: Scope, problem: Problem) -> Response:
     if is_api(scope["path"]):
         return problem_response(problem)
     if is_htmx(connection):
-        notice = views.live_notice(Notice(text=problem.detail))
+        notice = views.live_notice(Alert(text=problem.detail))
         return parts(notice, status=problem.status)
     return views.themed(theme_of(connection)).error_page(problem)

@@ -7,20 +7,21 @@ from fastapi.sse import ServerSentEvent
 
 from codewalk.app.app import App
 from codewalk.events import Event, Kind
+from codewalk.tasks import InterruptibleBlock
 
 
 class Streams:
     """The event streams that are open, so that they can be ended when the app stops."""
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Timeout] = set()
+        self._waiting: set[InterruptibleBlock] = set()
         self.closed = False
 
     def close(self) -> None:
         """Ends every stream; one that is opened later ends at once."""
         self.closed = True
         for waiting in tuple(self._waiting):
-            waiting.reschedule(0.0)
+            waiting.interrupt()
 
     async def next(
         self, queue: asyncio.Queue[Event], *, within: float | None = None
@@ -29,7 +30,7 @@ class Streams:
         if self.closed:
             return None
         try:
-            async with asyncio.timeout(within) as waiting:
+            async with InterruptibleBlock(within) as waiting:
                 self._waiting.add(waiting)
                 try:
                     return await queue.get()

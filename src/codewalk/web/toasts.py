@@ -1,4 +1,4 @@
-"""News for a person: what is said of a server, and how much of it at once."""
+"""Notice for a person: what is said of a server, and how much of it at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -11,7 +11,7 @@ from fastapi.sse import ServerSentEvent
 
 from codewalk.app.app import App
 from codewalk.events import Event
-from codewalk.notifications.notice import News, What
+from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
 from codewalk.server import Server
 from codewalk.web.streams import Streams
 from codewalk.web.text import sentence
@@ -32,7 +32,7 @@ class Told:
 
     place: str
     server: Server
-    what: What
+    kind: NoticeKind
     headline: str
     detail: str
 
@@ -48,12 +48,12 @@ class Pile:
     more: frozenset[str] = frozenset()
     more_until: float = 0.0
 
-    def add(self, news: Iterable[News], now: float) -> "tuple[Pile, list[News], int]":
+    def add(self, news: Iterable[Notice], now: float) -> "tuple[Pile, list[Notice], int]":
         """The pile with `news` on it, what of them is to be shown, and for how many servers there
         is more: none where nothing is to be said of that."""
         places = {place: until for place, until in self.places.items() if until > now}
         more = self.more if self.more_until > now else frozenset()
-        shown: dict[str, News] = {}
+        shown: dict[str, Notice] = {}
         beyond: set[str] = set()
         for each in news:
             place = place_of(each)
@@ -67,21 +67,21 @@ class Pile:
         return pile, list(shown.values()), len(pile.more) if beyond else 0
 
 
-def place_of(news: News) -> str:
+def place_of(news: Notice) -> str:
     """Where it is shown: that a server is back takes the place of its being down."""
-    kind = "version" if news.what is What.VERSION else "state"
+    kind = "version" if news.kind is NoticeKind.VERSION else "state"
     return f"{kind}-of-{news.server_id}"
 
 
-def told(news: News, server: Server) -> Told:
+def told(news: Notice, server: Server) -> Told:
     """The news in words; the headline goes on after the server's name."""
     headline, detail = _words(news)
     return Told(
-        place=place_of(news), server=server, what=news.what, headline=headline, detail=detail
+        place=place_of(news), server=server, kind=news.kind, headline=headline, detail=detail
     )
 
 
-def all_told(app: App, news: Iterable[News]) -> list[Told]:
+def all_told(app: App, news: Iterable[Notice]) -> list[Told]:
     """Those of the servers that there are."""
     known = ((each, app.known(each.server_id)) for each in news)
     return [told(each, server) for each, server in known if server]
@@ -99,9 +99,9 @@ async def notices(
     the place of an earlier one; that it does is heard (`renotify`), but for a number that grows."""
     pile = Pile()
     while event := await streams.next(queue):
-        if event.news is None:
+        if not isinstance(event, NoticeEvent):
             continue
-        pile, shown, more = pile.add([event.news], monotonic())
+        pile, shown, more = pile.add([event.notice], monotonic())
         for each in all_told(app, shown):
             title = f"{each.server.name} {each.headline}"
             yield _notice(each.place, title, each.detail, heard=True)
@@ -113,13 +113,13 @@ def _notice(tag: str, title: str, body: str, *, heard: bool) -> ServerSentEvent:
     return ServerSentEvent(data={"tag": tag, "title": title, "body": body, "renotify": heard})
 
 
-def _words(news: News) -> tuple[str, str]:
-    match news.what:
-        case What.DOWN:
+def _words(news: Notice) -> tuple[str, str]:
+    match news.kind:
+        case NoticeKind.DOWN:
             return "is down", sentence(news.health)
-        case What.UP:
+        case NoticeKind.UP:
             return "is back", f"It was away for {_span(news.away)}."
-        case What.VERSION:
+        case NoticeKind.VERSION:
             now, before = news.health.version, news.previous_version
             return "has another release", f"OpenCode {now}; it was {before}."
 

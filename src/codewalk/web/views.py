@@ -23,7 +23,7 @@ from codewalk.web.forms import ServerForm
 from codewalk.web.history_page import HEIGHT, WIDTH, Past
 from codewalk.web.history_query import Range
 from codewalk.web.icons import LOGO, icon
-from codewalk.web.page_values import PAGE, Frame, Home, Notice
+from codewalk.web.page_values import PAGE, Alert, Frame, Home
 from codewalk.web.problems import Problem
 from codewalk.web.streamed_page import EarlyHead
 from codewalk.web.text import (
@@ -101,7 +101,7 @@ class Views:
         return EarlyHead(self._templates["servers.html"].generate(values), status)
 
     def home_page(
-        self, frame: Frame, home: Home, *, status: int = 200, notice: Notice | None = None
+        self, frame: Frame, home: Home, *, status: int = 200, notice: Alert | None = None
     ) -> HTMLResponse:
         values = {"frame": frame, "notice": notice, "place": "home"}
         fetched = self._fetched(home)
@@ -219,7 +219,7 @@ class Views:
         """Takes something out of the page."""
         return _part_at(f"#{target}", Markup(), swap="delete")
 
-    def live_notice(self, notice: Notice | None) -> str:
+    def live_notice(self, notice: Alert | None) -> str:
         return _part("notices", self._parts("chrome").notices(notice))
 
     def live_form(self, form: ServerForm) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 
 from codewalk.errors import InvalidValue, StorageError
 from codewalk.notifications.hook import EVERYTHING, MAX_HOOKS, new_command, new_webhook
-from codewalk.notifications.notice import What
+from codewalk.notifications.notice import NoticeKind
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.storage.hooks import HookStore
@@ -27,7 +27,7 @@ def kept_in(stores: Stores) -> HookStore:
 async def test_hooks_come_back_as_they_were_in_their_order(stores: Stores) -> None:
     store = kept_in(stores)
     assert await store.list() == ()
-    command = new_command(["notify-send", "ü 'x'\n"], [What.DOWN, What.UP], EPOCH)
+    command = new_command(["notify-send", "ü 'x'\n"], [NoticeKind.DOWN, NoticeKind.UP], EPOCH)
     webhook = new_webhook(URL, [], EPOCH.replace(year=2027))
     for hook in (webhook, command):
         await store.add(hook)
@@ -37,7 +37,7 @@ async def test_hooks_come_back_as_they_were_in_their_order(stores: Stores) -> No
         command.kind,
         ("notify-send", "ü 'x'\n"),
     )
-    assert first.events == {What.DOWN, What.UP}
+    assert first.events == {NoticeKind.DOWN, NoticeKind.UP}
     assert first.created_at == EPOCH
     assert (second.target.reveal(), second.events) == (URL, EVERYTHING)
     await store.remove(first.id)
@@ -96,6 +96,6 @@ async def test_what_another_release_wrote_is_passed_over_or_understood_as_far_as
     (a,) = (hook for hook in await store.list() if hook.arguments == ("a",))
     strange = update(hooks).where(hooks.c.id == a.id)
     await stores.database.write(lambda c: c.execute(strange.values(events="up moved")))
-    assert {hook.events for hook in await store.list()} == {frozenset({What.UP}), EVERYTHING}
+    assert {hook.events for hook in await store.list()} == {frozenset({NoticeKind.UP}), EVERYTHING}
     await stores.database.write(lambda c: c.execute(strange.values(kind="carrier pigeon")))
     assert [hook.arguments for hook in await store.list()] == [("b",)]

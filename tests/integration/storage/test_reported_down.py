@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from codewalk.servers.roster import add
-from codewalk.storage.reported_down import ToldStore
+from codewalk.storage.reported_down import ReportedDownStore
 from tests.fakes import EPOCH, profile
 from tests.integration.storage.conftest import Stores
 
@@ -16,7 +16,7 @@ async def test_what_was_told_is_there_for_another_process_until_the_server_is_up
     a, b = profile(1), profile(2)
     for each in (a, b):
         await stores.roster.update(await stores.roster.load(), partial(add, profile=each))
-    told, elsewhere = ToldStore(stores.state), ToldStore(other.state)
+    told, elsewhere = ReportedDownStore(stores.state), ReportedDownStore(other.state)
     assert await told.load() == {}
     since = EPOCH + timedelta(microseconds=1)
     assert await told.keep(a.id, EPOCH)
@@ -37,7 +37,7 @@ async def test_what_was_told_is_there_for_another_process_until_the_server_is_up
 async def test_of_several_at_once_one_is_the_first(stores: Stores, other: Stores) -> None:
     server = profile(1)
     await stores.roster.update(await stores.roster.load(), partial(add, profile=server))
-    both = [ToldStore(each.state) for each in (stores, other)]
+    both = [ReportedDownStore(each.state) for each in (stores, other)]
     for number in range(10):
         kept = await asyncio.gather(*(told.keep(server.id, EPOCH) for told in both * 2))
         seen = await asyncio.gather(
@@ -50,7 +50,7 @@ async def test_of_several_at_once_one_is_the_first(stores: Stores, other: Stores
 async def test_a_version_is_told_again_where_another_was_or_after_a_time(stores: Stores) -> None:
     server = profile(1)
     await stores.roster.update(await stores.roster.load(), partial(add, profile=server))
-    told = ToldStore(stores.state)
+    told = ReportedDownStore(stores.state)
     versions = ["1.0", "1.0", "2.0", "2.0", "1.0"]
     assert [await told.keep_version(server.id, version) for version in versions] == [
         *(True, False),

@@ -13,7 +13,7 @@ from codewalk.notifications.hook import (
     new_webhook,
     shown_url,
 )
-from codewalk.notifications.notice import What
+from codewalk.notifications.notice import NoticeKind
 from tests.fakes import EPOCH
 
 
@@ -60,7 +60,7 @@ def test_a_url_that_cannot_be_called_is_refused(url: str) -> None:
 
 def test_of_a_url_only_its_host_is_shown_and_nothing_in_an_error() -> None:
     url = "https://me:s3cret@hooks.example:8443/T0/s3cret?key=s3cret"
-    hook = new_webhook(url, [What.DOWN], EPOCH)
+    hook = new_webhook(url, [NoticeKind.DOWN], EPOCH)
     assert "s3cret" not in repr(hook) + str(hook.to_json())
     assert hook.to_json()["url"] == "https://hooks.example:8443/…"
     assert shown_url("https://hooks.example") == "https://hooks.example/"

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 import pytest
 
 from codewalk.errors import HookFailed, StorageError
-from codewalk.events import Announcer, Event, Kind
+from codewalk.events import Announcer
 from codewalk.health.status import HealthStatus
 from codewalk.notifications.hook import Hook, new_command
 from codewalk.notifications.hook_runner import AT_ONCE, WAITING, HookRunner
-from codewalk.notifications.notice import News, What
+from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import EPOCH
 
-DOWN, UP = What.DOWN, What.UP
+DOWN, UP = NoticeKind.DOWN, NoticeKind.UP
 
 
 class Hooks:
@@ -49,7 +49,7 @@ class Hooks:
             raise HookFailed("It ended with status 1.")
 
 
-def hook(name: str, *events: What) -> Hook:
+def hook(name: str, *events: NoticeKind) -> Hook:
     return new_command([name], events, EPOCH)
 
 
@@ -58,17 +58,17 @@ class Running:
         self.hooks = hooks
         self._announcer = announcer
 
-    def tell(self, what: What, server: str = "s") -> None:
-        news = News(what=what, server_id=server, at=EPOCH, health=HealthStatus())
-        self._announcer.announce(Event(kind=Kind.NEWS, server_id=server, news=news))
+    def tell(self, what: NoticeKind, server: str = "s") -> None:
+        news = Notice(kind=what, server_id=server, at=EPOCH, health=HealthStatus())
+        self._announcer.announce(NoticeEvent.of(news))
 
     @property
     def given(self) -> list[tuple[str, bytes]]:
         return [(name, payload) for _, name, payload in self.hooks.given]
 
 
-def describe(news: News) -> bytes | None:
-    return None if news.server_id == "gone" else f"{news.server_id} {news.what}".encode()
+def describe(news: Notice) -> bytes | None:
+    return None if news.server_id == "gone" else f"{news.server_id} {news.kind}".encode()
 
 
 @asynccontextmanager

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.health.status import HealthStatus
-from codewalk.notifications.notice import QUIET, RECENT, REMEMBERED, News, Story, What, follow
+from codewalk.notifications.notice import (
+    QUIET,
+    RECENT,
+    REMEMBERED,
+    Notice,
+    NoticeKind,
+    NoticeState,
+    follow,
+)
 from codewalk.reason import Reason, State
 from tests.fakes import EPOCH
 
@@ -26,9 +34,9 @@ class Telling:
     """One server over time: a status begins when it is given, and is looked at when it is due."""
 
     def __init__(self, snoozed_until: datetime | None = None) -> None:
-        self.story = Story()
+        self.story = NoticeState()
         self.snoozed_until = snoozed_until
-        self.told: list[tuple[float, News]] = []
+        self.told: list[tuple[float, Notice]] = []
         self._status: HealthStatus | None = None
 
     def be(self, status: HealthStatus, seconds: float) -> None:
@@ -52,8 +60,8 @@ class Telling:
         self.told += [(seconds, each) for each in news]
 
     @property
-    def whats(self) -> list[tuple[float, What]]:
-        return [(seconds, news.what) for seconds, news in self.told]
+    def whats(self) -> list[tuple[float, NoticeKind]]:
+        return [(seconds, news.kind) for seconds, news in self.told]
 
 
 def test_down_is_told_after_five_seconds_of_it_and_up_at_once() -> None:
@@ -63,7 +71,7 @@ def test_down_is_told_after_five_seconds_of_it_and_up_at_once() -> None:
     server.wait(60)
     server.be(UP, 70)
     server.wait(100)
-    assert server.whats == [(15, What.DOWN), (70, What.UP)]
+    assert server.whats == [(15, NoticeKind.DOWN), (70, NoticeKind.UP)]
     (_, down), (_, up) = server.told
     assert (down.at, down.health.reason, down.away) == (at(10), Reason.REFUSED, None)
     assert (up.at, up.away, up.server_id) == (at(70), timedelta(seconds=60), ID)
@@ -85,7 +93,7 @@ def test_a_server_that_was_never_up_does_not_go_down() -> None:
     assert server.told == []
     server.be(DOWN, 200)
     server.wait(210)
-    assert server.whats == [(205, What.DOWN)]
+    assert server.whats == [(205, NoticeKind.DOWN)]
 
 
 def test_a_change_of_reason_is_not_told_again() -> None:
@@ -94,7 +102,7 @@ def test_a_change_of_reason_is_not_told_again() -> None:
     server.be(DOWN, 10)
     server.be(replace(DOWN, reason=Reason.TIMEOUT), 12)
     server.be(replace(DOWN, reason=Reason.SERVER_ERROR), 40)
-    assert server.whats == [(15, What.DOWN)]
+    assert server.whats == [(15, NoticeKind.DOWN)]
     assert server.told[0][1].health.reason is Reason.TIMEOUT
 
 
@@ -111,10 +119,10 @@ def test_what_is_not_known_is_no_absence() -> None:
     # Down when the network is back: that counts from then on.
     server.be(DOWN, 2000)
     server.wait(2100)
-    assert server.whats == [(2005, What.DOWN)]
+    assert server.whats == [(2005, NoticeKind.DOWN)]
     server.be(OFFLINE, 2200)
     server.be(UP, 2300)
-    assert server.whats[1:] == [(2300, What.UP)]
+    assert server.whats[1:] == [(2300, NoticeKind.UP)]
 
 
 def test_a_version_is_told_the_first_time_it_is_seen() -> None:
@@ -123,7 +131,7 @@ def test_a_version_is_told_the_first_time_it_is_seen() -> None:
     server.be(replace(UP, version="1.19.0"), 10)
     server.be(replace(UP, version=None), 20)
     server.be(replace(UP, version="1.19.0"), 30)
-    assert server.whats == [(10, What.VERSION)]
+    assert server.whats == [(10, NoticeKind.VERSION)]
     news = server.told[0][1]
     assert (news.previous_version, news.health.version) == ("1.18.33", "1.19.0")
 
@@ -131,21 +139,21 @@ def test_a_version_is_told_the_first_time_it_is_seen() -> None:
 def test_what_ran_before_an_upgrade_is_known_for_a_day_and_not_after_it_was_taken_back() -> None:
     server = Telling(snoozed_until=at(1000))
     server.be(replace(UP, version="1.0.0"), 0)
-    assert server.story.former_version(at(1)) is None
+    assert server.story.previous_version(at(1)) is None
     server.be(replace(UP, version="2.0.0"), 10)
     server.be(replace(DOWN, version="2.0.0"), 20)
-    assert server.story.former_version(at(20)) == "1.0.0"
-    assert server.story.former_version(at(10) + RECENT - timedelta(seconds=1)) == "1.0.0"
-    assert server.story.former_version(at(10) + RECENT) is None
+    assert server.story.previous_version(at(20)) == "1.0.0"
+    assert server.story.previous_version(at(10) + RECENT - timedelta(seconds=1)) == "1.0.0"
+    assert server.story.previous_version(at(10) + RECENT) is None
     server.be(replace(UP, version="1.0.0"), 30)
-    assert server.story.former_version(at(30)) is None
+    assert server.story.previous_version(at(30)) is None
 
 
 def test_two_versions_behind_one_address_are_not_told_for_ever() -> None:
     server = Telling()
     for second in range(100):
         server.be(replace(UP, version="1.19.0" if second % 2 else "1.18.33"), second)
-    assert server.whats == [(1, What.VERSION)]
+    assert server.whats == [(1, NoticeKind.VERSION)]
 
 
 def test_so_many_versions_are_remembered() -> None:
@@ -161,7 +169,7 @@ def test_an_upgrade_while_the_app_was_closed_is_told() -> None:
     # What the store knew at the start, and what the first check finds.
     server.be(HealthStatus(version="1.18.33"), 0)
     server.be(replace(UP, version="1.19.0"), 1)
-    assert server.whats == [(1, What.VERSION)]
+    assert server.whats == [(1, NoticeKind.VERSION)]
 
 
 def test_while_it_is_snoozed_nothing_is_told_and_then_what_is_still_so() -> None:
@@ -171,9 +179,9 @@ def test_while_it_is_snoozed_nothing_is_told_and_then_what_is_still_so() -> None
     server.be(UP, 50)
     server.be(replace(DOWN, version="1.19.0"), 60)
     server.wait(200)
-    assert server.whats == [(100, What.DOWN)]
+    assert server.whats == [(100, NoticeKind.DOWN)]
     server.be(UP, 210)
-    assert server.whats[1:] == [(210, What.UP)]
+    assert server.whats[1:] == [(210, NoticeKind.UP)]
 
 
 def test_a_return_while_it_is_snoozed_is_never_told() -> None:
@@ -184,11 +192,11 @@ def test_a_return_while_it_is_snoozed_is_never_told() -> None:
     server.snoozed_until = at(100)
     server.be(UP, 50)
     server.wait(200)
-    assert server.whats == [(15, What.DOWN)]
+    assert server.whats == [(15, NoticeKind.DOWN)]
     server.snoozed_until = None
     server.be(DOWN, 300)
     server.wait(400)
-    assert server.whats[1:] == [(305, What.DOWN)]
+    assert server.whats[1:] == [(305, NoticeKind.DOWN)]
 
 
 STATUSES = st.sampled_from(
@@ -226,22 +234,24 @@ def test_whatever_happens_down_and_up_take_turns_and_no_long_absence_is_missed(
         server.be(status, now)
         now += seconds
     server.wait(now)
-    downs = [seconds for seconds, what in server.whats if what is What.DOWN]
-    turns = [what for _, what in server.whats if what is not What.VERSION]
-    assert turns == [What.DOWN, What.UP] * (len(turns) // 2) + [What.DOWN] * (len(turns) % 2)
+    downs = [seconds for seconds, what in server.whats if what is NoticeKind.DOWN]
+    turns = [what for _, what in server.whats if what is not NoticeKind.VERSION]
+    assert turns == [NoticeKind.DOWN, NoticeKind.UP] * (len(turns) // 2) + [NoticeKind.DOWN] * (
+        len(turns) % 2
+    )
     quiet = QUIET.total_seconds()
     long = [(since, to) for since, to in absences(steps) if to - since >= quiet]
     # Each was told in a long absence, five seconds after it began; and each long absence that
     # follows a return was told.
     for seconds in downs:
         assert any(since + quiet == pytest.approx(seconds) for since, _ in long)
-    ups = [0.0, *(seconds for seconds, what in server.whats if what is What.UP)]
+    ups = [0.0, *(seconds for seconds, what in server.whats if what is NoticeKind.UP)]
     for since, to in long:
         told_before = any(
             down <= since and not any(down < up <= since for up in ups) for down in downs
         )
         assert told_before or any(since <= down <= to for down in downs)
-    versions = [news.health.version for _, news in server.told if news.what is What.VERSION]
+    versions = [news.health.version for _, news in server.told if news.kind is NoticeKind.VERSION]
     assert len(versions) == len(set(versions))
 
 
@@ -259,7 +269,7 @@ def test_nothing_is_ever_told_while_it_is_snoozed(
 
 @given(STEPS)
 def test_a_second_look_tells_nothing(steps: list[tuple[HealthStatus, float]]) -> None:
-    story, now = Story(), 0.0
+    story, now = NoticeState(), 0.0
     for status, seconds in steps:
         dated = replace(status, since=at(now))
         story, _ = follow(story, ID, dated, at(now))

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from codewalk.errors import StorageError
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.status import HealthStatus
-from codewalk.notifications.notice import News, What
-from codewalk.notifications.notifier import Teller
+from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
+from codewalk.notifications.notifier import Notifier
 from codewalk.reason import Reason, State
 from codewalk.servers.profile import ServerProfile, TellMe
 from codewalk.servers.removal import MOST
@@ -57,16 +57,16 @@ class World:
         self.servers = list(servers)
         self.statuses = {server.id: replace(now, since=EPOCH) for server in servers}
         self.announcer = Announcer()
-        self.teller = Teller(
+        self.teller = Notifier(
             self.announcer,
             profiles=lambda: self.servers,
             status=lambda server_id: self.statuses.get(server_id, HealthStatus()),
             told=told,
             now=utc_now,
         )
-        self.news: list[News] = []
-        self.firsts: list[What] = []
-        self.told: list[tuple[float, str, What]] = []
+        self.news: list[Notice] = []
+        self.firsts: list[NoticeKind] = []
+        self.told: list[tuple[float, str, NoticeKind]] = []
 
     def be(self, server: ServerProfile, status: HealthStatus) -> None:
         self.statuses[server.id] = replace(status, since=utc_now())
@@ -79,20 +79,20 @@ class World:
     async def listen(self) -> None:
         async for news in heard(self.announcer):
             self.news.append(news)
-            self.told.append((elapsed(), news.server_id, news.what))
+            self.told.append((elapsed(), news.server_id, news.kind))
 
     async def listen_for_firsts(self) -> None:
         async for news in heard(self.teller.firsts):
-            self.firsts.append(news.what)
+            self.firsts.append(news.kind)
 
 
-async def heard(announcer: Announcer) -> AsyncIterator[News]:
+async def heard(announcer: Announcer) -> AsyncIterator[Notice]:
     """All that is news, until it is cancelled."""
     with announcer.listen() as events:
         while True:
             event = await events.get()
-            if event.kind is Kind.NEWS and event.news:
-                yield event.news
+            if isinstance(event, NoticeEvent):
+                yield event.notice
 
 
 @asynccontextmanager
@@ -122,7 +122,11 @@ async def test_a_server_that_goes_and_comes_back_is_told_of() -> None:
         await pass_time(60)
         world.be(A, UP)
         await pass_time(1)
-        assert world.told == [(15, A.id, What.DOWN), (17, B.id, What.DOWN), (72, A.id, What.UP)]
+        assert world.told == [
+            (15, A.id, NoticeKind.DOWN),
+            (17, B.id, NoticeKind.DOWN),
+            (72, A.id, NoticeKind.UP),
+        ]
         assert world.news[2].away == timedelta(seconds=62)
 
 
@@ -144,13 +148,13 @@ async def test_an_upgrade_is_told_once() -> None:
         for _ in range(3):
             world.be(A, replace(UP, version="1.19.0"))
             await pass_time(10)
-        assert world.told == [(5, A.id, What.VERSION)]
+        assert world.told == [(5, A.id, NoticeKind.VERSION)]
         assert world.news[0].previous_version == "1.18.33"
-        assert world.teller.former_version(A.id) == "1.18.33"
+        assert world.teller.previous_version(A.id) == "1.18.33"
         world.change(replace(A, url="http://elsewhere"))
         await pass_time(1)
-        assert world.teller.former_version(A.id) is None
-        assert world.teller.former_version("unknown") is None
+        assert world.teller.previous_version(A.id) is None
+        assert world.teller.previous_version("unknown") is None
 
 
 @fake_time
@@ -173,7 +177,7 @@ async def test_an_edit_of_the_label_changes_no_story() -> None:
         await pass_time(3)
         world.change(replace(A, label="New"))
         await pass_time(60)
-        assert world.told == [(5, A.id, What.DOWN)]
+        assert world.told == [(5, A.id, NoticeKind.DOWN)]
 
 
 @fake_time
@@ -184,7 +188,7 @@ async def test_a_removed_server_is_told_of_no_more() -> None:
         await pass_time(3)
         world.change(B)
         await pass_time(60)
-        assert world.told == [(5, B.id, What.DOWN)]
+        assert world.told == [(5, B.id, NoticeKind.DOWN)]
 
 
 @fake_time
@@ -205,7 +209,9 @@ async def test_a_story_goes_on_where_a_removal_is_undone() -> None:
         assert told.since == kept
         world.be(A, UP)
         await pass_time(1)
-        assert [what for _, _, what in world.told] == world.firsts == [What.DOWN, What.UP]
+        assert (
+            [what for _, _, what in world.told] == world.firsts == [NoticeKind.DOWN, NoticeKind.UP]
+        )
         assert told.since == {}
     assert world.news[1].away == timedelta(seconds=24)
 
@@ -225,7 +231,7 @@ async def test_only_so_many_stories_wait_for_an_undo() -> None:
         for server in many:
             world.be(server, UP)
         await pass_time(1)
-        back = [server_id for _, server_id, what in world.told if what is What.UP]
+        back = [server_id for _, server_id, what in world.told if what is NoticeKind.UP]
         assert back == [server.id for server in many[1:]]
 
 
@@ -239,7 +245,7 @@ async def test_a_snoozed_server_is_told_of_when_that_ends_if_it_is_still_down() 
         await pass_time(50)
         world.be(B, UP)
         await pass_time(150)
-        assert world.told == [(100, A.id, What.DOWN)]
+        assert world.told == [(100, A.id, NoticeKind.DOWN)]
 
 
 @fake_time
@@ -256,7 +262,7 @@ async def test_nothing_is_told_of_a_server_that_a_person_does_not_want_to_hear_o
         # What is still so is told to one who does want to hear.
         world.change(replace(A, tell_me=TellMe.ON))
         await pass_time(1)
-        assert world.told == [(60, A.id, What.DOWN)]
+        assert world.told == [(60, A.id, NoticeKind.DOWN)]
 
 
 @fake_time
@@ -267,7 +273,7 @@ async def test_a_snooze_that_is_cleared_counts_no_more() -> None:
         await pass_time(50)
         world.change(A)
         await pass_time(1)
-        assert world.told == [(50, A.id, What.DOWN)]
+        assert world.told == [(50, A.id, NoticeKind.DOWN)]
 
 
 @fake_time
@@ -276,7 +282,7 @@ async def test_what_was_missed_in_a_flood_of_events_is_looked_at_anew() -> None:
         world.statuses[A.id] = replace(DOWN, since=EPOCH)
         world.announcer.announce(Event(kind=Kind.LOST))
         await pass_time(60)
-        assert world.told == [(5, A.id, What.DOWN)]
+        assert world.told == [(5, A.id, NoticeKind.DOWN)]
 
 
 @fake_time
@@ -285,14 +291,14 @@ async def test_what_was_told_down_is_told_up_after_a_restart_and_not_down_again(
     async with telling(A, told=told) as world:
         world.be(A, DOWN)
         await pass_time(10)
-        assert [what for _, _, what in world.told] == [What.DOWN]
+        assert [what for _, _, what in world.told] == [NoticeKind.DOWN]
     assert told.since.keys() == {A.id}
     async with telling(A, told=told, now=DOWN) as world:
         await pass_time(10)
         assert world.told == []
         world.be(A, UP)
         await pass_time(0.1)
-        assert [what for _, _, what in world.told] == [What.UP]
+        assert [what for _, _, what in world.told] == [NoticeKind.UP]
         assert told.since == {}
     (up,) = world.news
     assert up.away is not None
@@ -304,7 +310,7 @@ async def test_what_came_back_while_nothing_ran_is_told_up_at_the_start() -> Non
     told = Told(**{A.id: EPOCH - timedelta(hours=1)})
     async with telling(A, B, told=told) as world:
         await pass_time(1)
-        assert [(server_id, what) for _, server_id, what in world.told] == [(A.id, What.UP)]
+        assert [(server_id, what) for _, server_id, what in world.told] == [(A.id, NoticeKind.UP)]
     assert told.since == {}
 
 
@@ -329,7 +335,9 @@ async def test_a_store_that_fails_keeps_nobody_from_being_told() -> None:
         await pass_time(10)
         world.be(A, UP)
         await pass_time(1)
-        assert [what for _, _, what in world.told] == world.firsts == [What.DOWN, What.UP]
+        assert (
+            [what for _, _, what in world.told] == world.firsts == [NoticeKind.DOWN, NoticeKind.UP]
+        )
 
 
 @fake_time
@@ -342,11 +350,17 @@ async def test_of_two_processes_on_one_store_both_tell_and_one_is_the_first() ->
                 world.be(A, status)
                 await pass_time(2)
             await pass_time(8)
-        happened = [What.DOWN, What.UP, What.VERSION, What.DOWN, What.UP]
+        happened = [
+            NoticeKind.DOWN,
+            NoticeKind.UP,
+            NoticeKind.VERSION,
+            NoticeKind.DOWN,
+            NoticeKind.UP,
+        ]
         assert [what for _, _, what in one.told] == happened
         assert [what for _, _, what in other.told] == happened
-        assert one.firsts == [What.DOWN, What.DOWN]
-        assert other.firsts == [What.UP, What.VERSION, What.UP]
+        assert one.firsts == [NoticeKind.DOWN, NoticeKind.DOWN]
+        assert other.firsts == [NoticeKind.UP, NoticeKind.VERSION, NoticeKind.UP]
 
 
 @fake_time
@@ -358,4 +372,4 @@ async def test_a_store_that_fails_for_a_while_keeps_nothing_from_being_first() -
             told.broken = status is UP
             world.be(A, status)
             await pass_time(10)
-        assert world.firsts == [What.DOWN, What.UP, What.DOWN]
+        assert world.firsts == [NoticeKind.DOWN, NoticeKind.UP, NoticeKind.DOWN]

@@ -8,8 +8,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL, InvalidValue
+from codewalk.opencode.defaults import DEFAULT_PORT
 from codewalk.secret import Secret
-from codewalk.servers.draft import USUAL_PORT, new_profile, with_usual_port
+from codewalk.servers.draft import new_profile, with_usual_port
 from codewalk.servers.profile import (
     MAX_LABEL,
     MAX_URL,
@@ -112,8 +113,8 @@ def test_the_usual_port_is_offered_for_the_same_place_where_none_was_typed(text:
         return
     meant = parse_url(text)
     parts = urlsplit(offered)
-    assert (meant.port, parts.port) == (None, USUAL_PORT)
-    assert offered.replace(f":{USUAL_PORT}", "", 1) == meant.url
+    assert (meant.port, parts.port) == (None, DEFAULT_PORT)
+    assert offered.replace(f":{DEFAULT_PORT}", "", 1) == meant.url
     assert parse_url(offered).url == offered
 
 

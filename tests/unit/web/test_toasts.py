@@ -1,4 +1,4 @@
-"""News as a person is told of it: in words, and no more at once than fits."""
+"""Notice as a person is told of it: in words, and no more at once than fits."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 
 from codewalk.health.status import HealthStatus
-from codewalk.notifications.notice import News, What
+from codewalk.notifications.notice import Notice, NoticeKind
 from codewalk.reason import Reason, State
 from codewalk.web.icons import icon
 from codewalk.web.toasts import AT_ONCE, SHOWN_FOR, Pile, more_told, told
 from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, server, text_of
 
 
-def news(number: int = 1, what: What = What.DOWN, **more: Any) -> News:
+def news(number: int = 1, kind: NoticeKind = NoticeKind.DOWN, **more: Any) -> Notice:
     refused = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED, version="1.18.33")
     fields: dict[str, Any] = {"at": NOW, "health": refused} | more
-    return News(what=what, server_id=f"s{number}", **fields)
+    return Notice(kind=kind, server_id=f"s{number}", **fields)
 
 
-def ids(shown: list[News]) -> list[str]:
+def ids(shown: list[Notice]) -> list[str]:
     return [each.server_id for each in shown]
 
 
@@ -28,18 +28,21 @@ def ids(shown: list[News]) -> list[str]:
     [
         (news(), "Dev box is down. Nothing listens at this address."),
         (
-            news(what=What.UP, away=timedelta(seconds=62)),
+            news(kind=NoticeKind.UP, away=timedelta(seconds=62)),
             "Dev box is back. It was away for 1 min.",
         ),
-        (news(what=What.UP, away=timedelta(0)), "Dev box is back. It was away for 1 s."),
-        (news(what=What.UP, away=timedelta(days=2)), "Dev box is back. It was away for 2 days."),
+        (news(kind=NoticeKind.UP, away=timedelta(0)), "Dev box is back. It was away for 1 s."),
         (
-            news(what=What.VERSION, previous_version="1.18.23"),
+            news(kind=NoticeKind.UP, away=timedelta(days=2)),
+            "Dev box is back. It was away for 2 days.",
+        ),
+        (
+            news(kind=NoticeKind.VERSION, previous_version="1.18.23"),
             "Dev box has another release. OpenCode 1.18.33; it was 1.18.23.",
         ),
     ],
 )
-def test_it_names_the_server_and_says_what_happened(each: News, words: str) -> None:
+def test_it_names_the_server_and_says_what_happened(each: Notice, words: str) -> None:
     html = VIEWS.live_news([told(each, server())], more=0)
     assert text_of(html).endswith(words)
     assert 'href="/servers#server-018f"' in html
@@ -48,7 +51,7 @@ def test_it_names_the_server_and_says_what_happened(each: News, words: str) -> N
 
 def test_colour_is_not_all_that_tells() -> None:
     down, up, version = (
-        VIEWS.live_news([told(news(what=what), server())], more=0) for what in What
+        VIEWS.live_news([told(news(kind=kind), server())], more=0) for kind in NoticeKind
     )
     assert 'class="badge unhealthy"' in down
     assert 'class="badge healthy"' in up
@@ -61,7 +64,9 @@ def test_hostile_text_stays_text(text: str) -> None:
         ill = HealthStatus(state=State.UNHEALTHY, reason=Reason.NOT_OPENCODE, detail=value)
         all_of_it = [
             told(news(health=ill), server(label=value)),
-            told(news(2, What.VERSION, health=ill, previous_version=value), server(label=value)),
+            told(
+                news(2, NoticeKind.VERSION, health=ill, previous_version=value), server(label=value)
+            ),
         ]
         return Tags(VIEWS.live_news(all_of_it, more=0)).tags
 
@@ -72,7 +77,7 @@ def test_two_hundred_at_once_are_three_and_a_number() -> None:
     pile, shown, more = Pile().add(map(news, range(200)), 100.0)
     assert (ids(shown), more) == (["s0", "s1", "s2"], 200 - AT_ONCE)
     # And so they are if they come one by one.
-    one_by_one, all_shown = Pile(), list[News]()
+    one_by_one, all_shown = Pile(), list[Notice]()
     for number in range(200):
         one_by_one, shown, more = one_by_one.add([news(number)], 100.0 + number / 1000)
         all_shown += shown
@@ -93,11 +98,13 @@ def test_there_is_room_again_once_toasts_are_gone() -> None:
 
 def test_a_server_that_is_back_takes_the_place_of_its_being_down() -> None:
     pile, _, _ = Pile().add(map(news, range(9)), 100.0)
-    back = news(1, What.UP, away=timedelta(seconds=6))
+    back = news(1, NoticeKind.UP, away=timedelta(seconds=6))
     pile, shown, more = pile.add([back], 101.0)
     assert (shown, more) == ([back], 0)
     # Its release is another piece of news, and so has a place of its own.
-    _, shown, more = Pile().add([back, news(1, What.VERSION, previous_version="1.0.0")], 100.0)
+    _, shown, more = Pile().add(
+        [back, news(1, NoticeKind.VERSION, previous_version="1.0.0")], 100.0
+    )
     assert len(shown) == 2
 
 

@@ -14,7 +14,7 @@ from codewalk.secret import Secret
 from codewalk.server import Server
 from codewalk.web.files import ADDRESSES, ASSETS
 from codewalk.web.forms import ServerForm, Typed
-from codewalk.web.page_values import PAGE, Notice, Wanted
+from codewalk.web.page_values import PAGE, Alert, Wanted
 from codewalk.web.problems import Problem
 from codewalk.web.text import LINKS, SENTENCES, age, axis, duration, milliseconds, moment
 from codewalk.web.views import FIRST_ROWS, Views
@@ -128,7 +128,7 @@ def test_hostile_text_stays_text(text: str) -> None:
         evil = server(active=True, label=value, detail=value, version=value, state=State.UNHEALTHY)
         shown = home(evil, value, wanted=Wanted(directory=value, words=value), trouble=value)
         parsed = [
-            Tags(page(frame(evil, news=value), notice=Notice(text=value))),
+            Tags(page(frame(evil, news=value), notice=Alert(text=value))),
             Tags(home_page(shown)),
             Tags(home_page(replace(shown, found=()))),
             Tags(VIEWS.live_home(frame(evil), shown, within=False)),
@@ -163,7 +163,7 @@ def test_hostile_text_stays_text_in_forms_and_errors(text: str) -> None:
 def test_no_script_or_style_is_inline_and_nothing_comes_from_elsewhere() -> None:
     shown = frame(server(active=True))
     pages = [
-        page(shown, notice=Notice(text="N", retry="/x", retry_label="Again")),
+        page(shown, notice=Alert(text="N", retry="/x", retry_label="Again")),
         home_page(home(server(active=True), "S")),
         add_form(shown),
         bytes(VIEWS.error_page(Problem(status=401, code="unauthorized", detail="d")).body).decode(),
@@ -385,10 +385,10 @@ def test_nothing_is_said_of_that_where_a_server_is_not_asked() -> None:
 
 
 def test_an_upgrade_of_late_shows_in_the_row() -> None:
-    html = VIEWS.live_rows([replace(server(), former_version="1.18.23")])
+    html = VIEWS.live_rows([replace(server(), previous_version="1.18.23")])
     assert "OpenCode 1.18.23 → , now 1.18.33" in text_of(html)
     one = server()
-    assert frame(one).stamp != frame(replace(one, former_version="1.18.23")).stamp
+    assert frame(one).stamp != frame(replace(one, previous_version="1.18.23")).stamp
 
 
 def test_a_release_that_codewalk_cannot_talk_to_says_so() -> None:

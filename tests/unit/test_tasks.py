@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from codewalk.errors import StorageError
-from codewalk.repeating import repeat
+from codewalk.tasks import repeat
 from tests.fake_time import elapsed, fake_time, pass_time
 
 log = logging.getLogger(__name__)

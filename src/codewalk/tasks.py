@@ -1,0 +1,147 @@
+"""Background tasks: who owns them, which repeat, which must finish, which may be ended early."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self, TypeVar
+
+from codewalk.errors import StorageError
+
+T = TypeVar("T")
+
+RESTART_PAUSE: Final = 1.0
+"""Seconds until a background job that failed is started again."""
+
+log = logging.getLogger(__name__)
+
+
+class BackgroundTasks:
+    """Owns background tasks; leaving its `async with` block cancels and awaits them.
+
+    A task that fails cancels the block and comes out of it in an `ExceptionGroup`. The block's own
+    exception passes through as it is: a plain `TaskGroup` would wrap it in a group too.
+    """
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._running:
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+
+    def create_task(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Run `work` beside the block, and return its task."""
+        task = self._group.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    def start(self, work: Coroutine[Any, Any, Any], *, name: str) -> None:
+        """Run `work` beside the block, until it ends or the block does."""
+        _ = self.create_task(work, name=name)
+
+    async def join(self) -> None:
+        """Wait until the tasks under way have ended by themselves."""
+        if self._running:
+            await asyncio.wait(tuple(self._running))
+
+
+class InterruptibleBlock:
+    """An `async with` block that somebody else can end, with `TimeoutError`.
+
+    It is `asyncio.timeout`, whose deadline `interrupt` moves: the standard library's way to cancel
+    a block from outside without taking it for the cancellation of the whole task.
+    """
+
+    def __init__(self, timeout: float | None = None) -> None:
+        self._timeout = timeout
+        self._entered: asyncio.Timeout | None = None
+
+    async def __aenter__(self) -> Self:
+        timeout = asyncio.timeout(self._timeout)
+        await timeout.__aenter__()
+        self._entered = timeout
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        entered, self._entered = self._entered, None
+        if entered:
+            await entered.__aexit__(kind, error, traceback)
+
+    def interrupt(self, *, after: float = 0.0) -> None:
+        """End the block in `after` seconds; nothing where it has ended or is about to."""
+        # A timeout that is expiring can't be moved any more: reschedule() raises RuntimeError.
+        if self._entered and not self._entered.expired():
+            self._entered.reschedule(asyncio.get_running_loop().time() + after if after else 0.0)
+
+
+async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
+    """Finish `work`, a write, even if the caller is cancelled meanwhile; then raise that.
+
+    Otherwise a write could be cut off between its commit and its answer, and the caller would not
+    know what is on disk. The task is owned by this call, which never ends before it.
+    """
+    task = asyncio.get_running_loop().create_task(work, name="codewalk store write")
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # retrieved, so that asyncio doesn't report it as lost
+    raise cancelled
+
+
+async def repeat(
+    work: Callable[[], Awaitable[object]],
+    *,
+    every: float,
+    trouble: str,
+    log: logging.Logger,
+) -> NoReturn:
+    """Do `work` every `every` seconds.
+
+    A `StorageError` is logged as `trouble`, once until the work succeeds again. Any other error is
+    raised.
+    """
+    failing = False
+    while True:
+        await asyncio.sleep(every)
+        try:
+            await work()
+        except StorageError as exc:
+            if not failing:
+                log.warning("%s: %s", trouble, exc.message)
+            failing = True
+        else:
+            failing = False
+
+
+async def keep_running(
+    job: Callable[[], Awaitable[object]], *, name: str, pause: float = RESTART_PAUSE
+) -> NoReturn:
+    """Run a job that is to last as long as the app, and start it again when it fails.
+
+    Each failure is logged with its traceback under `name`; `pause` is in seconds.
+    """
+    while True:
+        try:
+            await job()
+        except Exception:
+            log.exception("The background job %r failed; it is started again.", name)
+        await asyncio.sleep(pause)
