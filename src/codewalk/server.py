@@ -47,7 +47,7 @@ class Server:
 
     def to_json(self) -> dict[str, Any]:
         """The server JSON of `INTERFACE.md`, and three keys more: `health_check`, `snoozed_until`
-        and `tell_me`. A password is only ever told of, never told."""
+        and `notify`. A password is only ever told of, never told."""
         profile = self.profile
         return {
             "id": profile.id,
@@ -67,7 +67,7 @@ class Server:
             "health": self.health.to_json(),
             "health_check": profile.health_check.to_json(),
             "snoozed_until": rfc3339(profile.snoozed_until),
-            "tell_me": profile.tell_me.value,
+            "notify": profile.notify.value,
         }
 
 

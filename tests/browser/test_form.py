@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page, expect
 
 from codewalk.secret import Secret
 from codewalk.servers.health_check import HealthSettings
-from codewalk.servers.profile import TellMe
+from codewalk.servers.profile import NotifySetting
 from tests.browser.parts import CLOSED, button, choose, field, fill_in, row, stand
 from tests.browser.tabs import opened
 from tests.mock_opencode import MockOpenCode
@@ -233,7 +233,7 @@ async def test_how_a_server_is_checked_and_told_of_is_set_in_its_form(
         await tab.get_by_text("Checks and notifications").click()
         await expect(interval).to_have_value("10")
         await interval.fill("half a minute")
-        await field(tab, "Tell me").select_option("Never")
+        await field(tab, "Notifications").select_option("Never")
         await button(tab, "Save").click()
         await expect(told).to_contain_text("number of seconds, not 'half a minute'")
         await expect(interval).to_have_value("half a minute")
@@ -245,7 +245,7 @@ async def test_how_a_server_is_checked_and_told_of_is_set_in_its_form(
         await stand(tab, "Box")
         kept = web.app.server(server.id).profile
         assert (kept.health_check.interval, kept.health_check.fall) == (30, 4)
-        assert kept.tell_me is TellMe.OFF
+        assert kept.notify is NotifySetting.OFF
         # Set once, they are seen the next time; emptied, they are the defaults again.
         await tab.goto(f"{web.url}/servers/{server.id}/edit")
         await expect(interval).to_have_value("30")

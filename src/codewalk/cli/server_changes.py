@@ -17,7 +17,7 @@ from codewalk.errors import InvalidValue, ServerUnreachable
 if TYPE_CHECKING:
     from codewalk.app.app import App
     from codewalk.server import Removed, Server
-    from codewalk.servers.profile import TellMe
+    from codewalk.servers.profile import NotifySetting
 
 DEFAULT: Final = "default"
 """The word that sets a setting back."""
@@ -101,10 +101,10 @@ def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
             help="Failed checks in a row that make it unhealthy, 2 by default.",
         ),
     ] = None,
-    tell_me: Annotated[
+    notify: Annotated[
         str | None,
         typer.Option(
-            "--tell-me",
+            "--notify",
             metavar="on|off",
             help="Whether it has a live link in a long list, too; off: nothing is told of it.",
         ),
@@ -113,9 +113,9 @@ def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
     as_json: Json = False,
 ) -> None:
     """Change what is named of a server, leave the rest. An empty label removes the label; the word
-    `default` sets an interval, a timeout, `--rise`, `--fall` or `--tell-me` back."""
+    `default` sets an interval, a timeout, `--rise`, `--fall` or `--notify` back."""
     health_check = _settings(interval=interval, timeout=timeout, rise=rise, fall=fall)
-    other = password_stdin or no_auth or health_check or tell_me is not None
+    other = password_stdin or no_auth or health_check or notify is not None
     if not other and url is label is username is None:
         raise UsageMistake("Name what to change, such as `--label` or `--url`.")
     # Imported here: with it comes the core, and `--help` has no need of that.
@@ -129,7 +129,7 @@ def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
         password=password,
         no_auth=no_auth,
         health_check=health_check,
-        tell_me=_tell_me(tell_me),
+        notify=_notify(notify),
     )
 
     async def work(app: "App") -> "Server":
@@ -178,13 +178,13 @@ def _settings(**given: str | None) -> Mapping[str, float | None]:
     return {name: _number(name, text) for name, text in given.items() if text is not None}
 
 
-def _tell_me(text: str | None) -> "TellMe | None":
-    from codewalk.servers.profile import TellMe
+def _notify(text: str | None) -> "NotifySetting | None":
+    from codewalk.servers.profile import NotifySetting
 
     try:
-        return None if text is None else TellMe(text.strip().lower())
+        return None if text is None else NotifySetting(text.strip().lower())
     except ValueError as exc:
-        raise UsageMistake(f"--tell-me takes `on`, `off` or `{DEFAULT}`, not {text!r}.") from exc
+        raise UsageMistake(f"--notify takes `on`, `off` or `{DEFAULT}`, not {text!r}.") from exc
 
 
 def _number(name: str, text: str) -> float | None:

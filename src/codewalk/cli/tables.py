@@ -121,7 +121,7 @@ def server_card(server: "Server") -> "Table":
         ("check", Text(_rhythm(profile.health_check))),
         ("since", Text(ago(health.since, now) if health.since else "")),
         ("snoozed", Text(_snoozed(profile.snoozed_until, now))),
-        ("tell me", Text("" if profile.tell_me == "default" else profile.tell_me.value)),
+        ("notify", Text("" if profile.notify == "default" else profile.notify.value)),
         ("added", Text(ago(profile.created_at, now))),
     )
 

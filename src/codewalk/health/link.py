@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from codewalk.servers.profile import ServerProfile, TellMe
+from codewalk.servers.profile import NotifySetting, ServerProfile
 
 MOST: Final = 50
 """Servers with a live link that nobody asked for; more are checked by the clock alone."""
@@ -96,11 +96,11 @@ def chosen(
     sure = {
         server_id: profile
         for server_id, profile in listed.items()
-        if server_id == active_id or profile.tell_me is TellMe.ON
+        if server_id == active_id or profile.notify is NotifySetting.ON
     }
     others = [
         (server_id, profile)
         for server_id, profile in listed.items()
-        if server_id not in sure and profile.tell_me is TellMe.DEFAULT
+        if server_id not in sure and profile.notify is NotifySetting.DEFAULT
     ]
     return sure | dict(others[: max(most - len(sure), 0)])

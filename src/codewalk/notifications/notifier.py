@@ -12,7 +12,7 @@ from codewalk.errors import StorageError
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind, NoticeState, follow
-from codewalk.servers.profile import ServerProfile, TellMe, reached_otherwise
+from codewalk.servers.profile import NotifySetting, ServerProfile, reached_otherwise
 from codewalk.servers.removal import MOST
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -204,4 +204,4 @@ class Notifier:
 
 def _quiet_until(profile: ServerProfile) -> datetime | None:
     """Until when nothing is told of a server."""
-    return NEVER if profile.tell_me is TellMe.OFF else profile.snoozed_until
+    return NEVER if profile.notify is NotifySetting.OFF else profile.snoozed_until

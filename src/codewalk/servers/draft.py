@@ -11,8 +11,8 @@ from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL
 from codewalk.opencode.defaults import DEFAULT_PORT, DEFAULT_USERNAME
 from codewalk.secret import Secret
 from codewalk.servers.profile import (
+    NotifySetting,
     ServerProfile,
-    TellMe,
     check_credentials,
     clean_label,
     parse_url,
@@ -28,7 +28,7 @@ class Change:
 
     An empty `label` removes the label. `no_auth` drops the credentials, and goes with neither a
     user name nor a password. `health_check` has settings of `HealthSettings` by name, None for the
-    default. `tell_me` is as in a profile.
+    default. `notify` is as in a profile.
     """
 
     url: str | None = None
@@ -37,7 +37,7 @@ class Change:
     password: Secret | None = None
     no_auth: bool = False
     health_check: Mapping[str, float | None] = field(default_factory=dict)
-    tell_me: TellMe | None = None
+    notify: NotifySetting | None = None
 
 
 def new_profile(
@@ -78,8 +78,8 @@ def fields_of(change: Change) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if change.health_check:
         fields["health_check"] = change.health_check
-    if change.tell_me is not None:
-        fields["tell_me"] = change.tell_me
+    if change.notify is not None:
+        fields["notify"] = change.notify
     username, password = change.username, change.password
     if change.url is not None:
         parsed = parse_url(change.url)

@@ -37,7 +37,7 @@ _AT_SIGN: Final = re.compile("[@\uff20\ufe6b]")
 _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
-class TellMe(StrEnum):
+class NotifySetting(StrEnum):
     """Whether what happens to a server is told, and seen at once by a live link."""
 
     ON = "on"
@@ -66,7 +66,7 @@ class ServerProfile:
     managed: bool = False
     health_check: HealthSettings = DEFAULTS
     snoozed_until: datetime | None = None
-    tell_me: TellMe = TellMe.DEFAULT
+    notify: NotifySetting = NotifySetting.DEFAULT
     created_at: datetime
     updated_at: datetime
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from codewalk.errors import DuplicateServer, InvalidValue
 from codewalk.secret import Secret
 from codewalk.servers.health_check import BOUNDS, DEFAULTS, HealthSettings
-from codewalk.servers.profile import ServerProfile, TellMe
+from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster
 from codewalk.storage import tables
@@ -149,7 +149,7 @@ class RosterStore:
             managed=row.managed,
             health_check=_health_check(row),
             snoozed_until=None if row.snoozed_until is None else from_micros(row.snoozed_until),
-            tell_me=_tell_me(row.tell_me),
+            notify=_notify(row.notify),
             created_at=from_micros(row.created_at),
             updated_at=from_micros(row.updated_at),
         )
@@ -181,11 +181,11 @@ def _health_check(row: Any) -> HealthSettings:
         return DEFAULTS
 
 
-def _tell_me(kept: str | None) -> TellMe:
+def _notify(kept: str | None) -> NotifySetting:
     try:
-        return TellMe.DEFAULT if kept is None else TellMe(kept)
+        return NotifySetting.DEFAULT if kept is None else NotifySetting(kept)
     except ValueError:
-        return TellMe.DEFAULT  # another release's word
+        return NotifySetting.DEFAULT  # another release's word
 
 
 def _write(

@@ -6,7 +6,7 @@ from typing import Any
 
 from codewalk.secret import Secret
 from codewalk.servers.health_check import DEFAULTS, HealthSettings
-from codewalk.servers.profile import ServerProfile, TellMe
+from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.roster import Roster
 from codewalk.storage import tables
 
@@ -88,7 +88,7 @@ def profile_row(profile: ServerProfile) -> dict[str, Any]:
         "snoozed_until": None
         if profile.snoozed_until is None
         else tables.to_micros(profile.snoozed_until),
-        "tell_me": None if profile.tell_me is TellMe.DEFAULT else profile.tell_me.value,
+        "notify": None if profile.notify is NotifySetting.DEFAULT else profile.notify.value,
         "created_at": tables.to_micros(profile.created_at),
         "updated_at": tables.to_micros(profile.updated_at),
     }

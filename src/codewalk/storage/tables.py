@@ -21,7 +21,7 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION: Final = "0006"
+SCHEMA_VERSION: Final = "0007"
 """The newest migration's name. A store that says so needs no migration, and no Alembic import."""
 
 ACTIVE: Final = "active_server_id"
@@ -63,7 +63,7 @@ servers: Final = Table(
     Column("check_fall", Integer),
     Column("snoozed_until", BigInteger),
     # `on` or `off`; NULL is the default.
-    Column("tell_me", String),
+    Column("notify", String),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
 )

@@ -19,7 +19,7 @@ from codewalk.health.status import HealthStatus
 from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.servers.draft import Change
 from codewalk.servers.health_check import BOUNDS, DEFAULTS, HealthSettings, read_setting
-from codewalk.servers.profile import ServerProfile, TellMe, parse_url, without_userinfo
+from codewalk.servers.profile import NotifySetting, ServerProfile, parse_url, without_userinfo
 from codewalk.web.requests import Password, filled
 
 _FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(
@@ -45,7 +45,7 @@ class Typed(BaseModel):
     timeout: str = ""
     rise: str = ""
     fall: str = ""
-    tell_me: Literal["", "on", "off", "default"] = ""
+    notify: Literal["", "on", "off", "default"] = ""
     action: Literal["test", "save", "anyway", "forget"] = "save"
     instead: str = ""
 
@@ -53,7 +53,7 @@ class Typed(BaseModel):
     def has_settings(self) -> bool:
         """Whether the form had the part on checks and notifications, whose fields may all be empty:
         what is empty isn't told from what isn't there."""
-        return bool(self.tell_me)
+        return bool(self.notify)
 
     @property
     def meant(self) -> "Typed":
@@ -81,7 +81,7 @@ class ServerForm:
     suggestion: str | None = None
     password_typed: bool = False
     checks: Mapping[str, str] | None = None
-    tell_me: str = ""
+    notify: str = ""
 
     @classmethod
     def empty(cls) -> Self:
@@ -113,13 +113,13 @@ class ServerForm:
             username=profile.basic_auth_username,
             has_password=profile.basic_auth_password is not None,
             checks=_shown(profile.health_check),
-            tell_me=profile.tell_me.value,
+            notify=profile.notify.value,
         )
 
     @property
     def has_settings(self) -> bool:
         """Whether it says anything of checks and notifications but the defaults."""
-        return self.checks != _shown(DEFAULTS) or self.tell_me != TellMe.DEFAULT
+        return self.checks != _shown(DEFAULTS) or self.notify != NotifySetting.DEFAULT
 
     def with_typed(self, typed: Typed, **shown: Any) -> Self:
         """With what was typed, but for a password: none is ever sent back. A user name in the URL
@@ -135,7 +135,7 @@ class ServerForm:
             password_typed=typed.password is not None,
             hints={"password": _IN_THE_URL} if lost else {},
             checks=_texts(typed) if self.checks and typed.has_settings else self.checks,
-            tell_me=typed.tell_me or self.tell_me,
+            notify=typed.notify or self.notify,
             **shown,
         )
 
@@ -174,8 +174,8 @@ def change_of(typed: Typed, profile: ServerProfile) -> Change:
 
     Raises `InvalidValue` for such a setting; `wrong_settings` tells which before.
     """
-    tell_me = TellMe(typed.tell_me) if typed.tell_me else None
-    fixed = Change(url=typed.url, label=typed.label, tell_me=tell_me)
+    notify = NotifySetting(typed.notify) if typed.notify else None
+    fixed = Change(url=typed.url, label=typed.label, notify=notify)
     if typed.action == "forget":
         return replace(fixed, no_auth=True, health_check=_settings_of(typed, profile))
     given = credentials(typed, profile.basic_auth_username)

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change
 from codewalk.servers.health_check import BOUNDS
-from codewalk.servers.profile import TellMe
+from codewalk.servers.profile import NotifySetting
 
 
 def _secret(value: Any) -> Any:
@@ -74,7 +74,7 @@ class ServerChange(_In):
         None, description="Null removes the credentials; empty leaves them as they are."
     )
     health_check: HealthCheckChange | None = Field(None, description="Null is all defaults.")
-    tell_me: TellMe | None = Field(None, strict=False, description="Null leaves it as it is.")
+    notify: NotifySetting | None = Field(None, strict=False, description="Null leaves it as it is.")
     check: bool = Field(True, description="Whether an unreachable server is refused.")
 
     def to_change(self) -> Change:
@@ -86,7 +86,7 @@ class ServerChange(_In):
             password=filled(self.password),
             no_auth="password" in given and self.password is None,
             health_check=self._settings if "health_check" in given else {},
-            tell_me=self.tell_me,
+            notify=self.notify,
         )
 
     @property

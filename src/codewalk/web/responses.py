@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from codewalk.reason import Reason, State
-from codewalk.servers.profile import TellMe
+from codewalk.servers.profile import NotifySetting
 
 Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 """RFC 3339 in UTC with milliseconds, as the core writes it."""
@@ -53,7 +53,7 @@ class ServerBody(_Out):
     health: Health
     health_check: HealthCheck
     snoozed_until: Moment | None = Field(description="Until then nothing is told of it.")
-    tell_me: TellMe = Field(
+    notify: NotifySetting = Field(
         description="`off`: nothing is told of it; `on`: it has a live link, however long the list."
     )
 

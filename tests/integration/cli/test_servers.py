@@ -121,10 +121,10 @@ async def test_a_server_is_checked_as_it_is_told_to_be(codewalk: CodeWalk) -> No
 async def test_whether_what_happens_to_a_server_is_told_is_set_for_each(codewalk: CodeWalk) -> None:
     await codewalk("server", "add", dead_url(), "--label", "a", "--no-check")
     for typed, kept in (("on", "on"), (" OFF", "off"), ("default", "default"), ("on", "on")):
-        edited = await codewalk("server", "edit", "a", "--tell-me", typed, "--json")
-        assert edited.json["tell_me"] == kept
-    assert "tell me" in (await codewalk("server", "show", "a")).out
-    refused = await codewalk("server", "edit", "a", "--tell-me", "maybe", "--json")
+        edited = await codewalk("server", "edit", "a", "--notify", typed, "--json")
+        assert edited.json["notify"] == kept
+    assert "notify" in (await codewalk("server", "show", "a")).out
+    refused = await codewalk("server", "edit", "a", "--notify", "maybe", "--json")
     assert (refused.status, refused.error["code"]) == (2, "usage")
 
 

@@ -15,7 +15,7 @@ from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.health_check import DEFAULTS, HealthSettings
-from codewalk.servers.profile import ServerProfile, TellMe
+from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.roster import (
     Roster,
     add,
@@ -66,7 +66,7 @@ async def test_a_roster_comes_back_as_it_was(stores: Stores) -> None:
         managed=True,
         health_check=HealthSettings(interval=0.1 + 1.2, timeout=5, rise=2, fall=7),
         snoozed_until=NOW + timedelta(hours=2, microseconds=1),
-        tell_me=TellMe.OFF,
+        notify=NotifySetting.OFF,
     )
 
     def decide(roster: Roster) -> Roster:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from codewalk.errors import StorageError
 from codewalk.history.period import DAY, EPOCH
 from codewalk.servers.health_check import DEFAULTS
+from codewalk.servers.profile import NotifySetting
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.migrate import load_migrations
@@ -74,6 +75,31 @@ async def test_a_store_of_the_first_release_comes_through_with_what_it_holds(
         assert (kept.periods, kept.old_minutes) == ([], [])
     assert (server.id, server.label, server.health_check) == ("a", "A", DEFAULTS)
     assert (status.version, status.successes) == ("1.18.33", 0)
+
+
+async def test_the_setting_for_notifications_survives_its_new_name(
+    sqlite_settings: Settings,
+) -> None:
+    await asyncio.to_thread(
+        _make_store, sqlite_settings, "0006", "UPDATE servers SET tell_me='off'"
+    )
+    async with open_database(sqlite_settings) as database:
+        (server,) = (await Stores.on(database, sqlite_settings).roster.load()).profiles
+    assert server.notify is NotifySetting.OFF
+
+
+def _make_store(settings: Settings, version: str, *statements: str) -> None:
+    """A store of an older release with one server, and what `statements` make of it."""
+    _make_first_store(settings)
+    migrations = load_migrations()
+    versions = [script.revision for script in migrations.scripts]
+    engine = create_engine(f"sqlite:///{settings.data_dir / 'codewalk.db'}")
+    with engine.begin() as connection:
+        upto = migrations.scripts[: versions.index(version) + 1]
+        replace(migrations, scripts=upto).run(connection)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
 
 
 def _make_first_store(settings: Settings) -> None:

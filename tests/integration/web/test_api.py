@@ -175,12 +175,12 @@ async def test_whether_what_happens_to_a_server_is_told_is_set(tmp_path: Path) -
     async with running(tmp_path) as web:
         server = await add(web, CLOSED, check=False)
         path = f"/servers/{server['id']}"
-        assert server["tell_me"] == "default"
+        assert server["notify"] == "default"
         for given, kept in (("off", "off"), (None, "off"), ("on", "on"), ("default", "default")):
-            _, changed = await web.call("PATCH", path, json={"tell_me": given, "check": False})
-            assert changed["tell_me"] == kept
+            _, changed = await web.call("PATCH", path, json={"notify": given, "check": False})
+            assert changed["notify"] == kept
         for wrong in ("maybe", True, 1):
-            await problem(web, "PATCH", path, 422, "invalid_value", json={"tell_me": wrong})
+            await problem(web, "PATCH", path, 422, "invalid_value", json={"notify": wrong})
 
 
 async def test_a_server_is_snoozed_and_woken(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from codewalk.health.link import (
     chosen,
     pause,
 )
-from codewalk.servers.profile import TellMe
+from codewalk.servers.profile import NotifySetting
 from tests.fakes import profile
 
 
@@ -85,10 +85,10 @@ def test_the_active_server_is_always_among_those_linked(count: int, active: int,
 
 def test_who_is_asked_for_is_linked_and_who_is_not_wanted_is_not() -> None:
     listed = [profile(number) for number in range(1, 9)]
-    listed[0] = replace(listed[0], tell_me=TellMe.OFF)
-    listed[2] = replace(listed[2], tell_me=TellMe.OFF)
-    listed[6] = replace(listed[6], tell_me=TellMe.ON)
-    listed[7] = replace(listed[7], tell_me=TellMe.ON)
+    listed[0] = replace(listed[0], notify=NotifySetting.OFF)
+    listed[2] = replace(listed[2], notify=NotifySetting.OFF)
+    listed[6] = replace(listed[6], notify=NotifySetting.ON)
+    listed[7] = replace(listed[7], notify=NotifySetting.ON)
 
     def numbers(most: int, active: int) -> list[int]:
         links = chosen(listed, listed[active].id, most)

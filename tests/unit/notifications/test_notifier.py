@@ -12,7 +12,7 @@ from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
 from codewalk.notifications.notifier import Notifier
 from codewalk.reason import Reason, State
-from codewalk.servers.profile import ServerProfile, TellMe
+from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.removal import MOST
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import EPOCH, profile, utc_now
@@ -250,7 +250,7 @@ async def test_a_snoozed_server_is_told_of_when_that_ends_if_it_is_still_down() 
 
 @fake_time
 async def test_nothing_is_told_of_a_server_that_a_person_does_not_want_to_hear_of() -> None:
-    off = replace(A, tell_me=TellMe.OFF)
+    off = replace(A, notify=NotifySetting.OFF)
     async with telling(off) as world:
         world.be(off, DOWN)
         await pass_time(20)
@@ -260,7 +260,7 @@ async def test_nothing_is_told_of_a_server_that_a_person_does_not_want_to_hear_o
         await pass_time(20)
         assert world.told == []
         # What is still so is told to one who does want to hear.
-        world.change(replace(A, tell_me=TellMe.ON))
+        world.change(replace(A, notify=NotifySetting.ON))
         await pass_time(1)
         assert world.told == [(60, A.id, NoticeKind.DOWN)]
 

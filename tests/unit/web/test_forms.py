@@ -17,7 +17,7 @@ from codewalk.errors import (
 )
 from codewalk.secret import Secret
 from codewalk.servers.health_check import HealthSettings
-from codewalk.servers.profile import ServerProfile, TellMe
+from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.web.forms import ServerForm, Typed, change_of, credentials, wrong_settings
 
 NOW = datetime(2026, 2, 9, tzinfo=UTC)
@@ -73,7 +73,7 @@ PROFILE = ServerProfile(
     id="1",
     url="http://x",
     health_check=HealthSettings(interval=30, fall=3),
-    tell_me=TellMe.OFF,
+    notify=NotifySetting.OFF,
     created_at=NOW,
     updated_at=NOW,
 )
@@ -94,16 +94,16 @@ def test_an_edit_changes_the_settings_that_were_changed(
     entered: dict[str, str], changed: dict[str, float | None]
 ) -> None:
     assert ServerForm.of(PROFILE).checks == SHOWN
-    sent = typed(url="http://x", tell_me="on", **{**SHOWN, **entered})
+    sent = typed(url="http://x", notify="on", **{**SHOWN, **entered})
     change = change_of(sent, PROFILE)
     assert change.health_check == changed
-    assert change.tell_me is TellMe.ON
+    assert change.notify is NotifySetting.ON
 
 
 def test_a_form_without_settings_leaves_them() -> None:
     sent = typed(url="http://x")
     change = change_of(sent, PROFILE)
-    assert (change.health_check, change.tell_me) == ({}, None)
+    assert (change.health_check, change.notify) == ({}, None)
     assert ServerForm.of(PROFILE).with_typed(sent).checks == SHOWN
 
 
@@ -118,7 +118,7 @@ def test_a_form_without_settings_leaves_them() -> None:
     ],
 )
 def test_a_setting_that_is_none_is_told_and_comes_back(entered: dict[str, str], told: str) -> None:
-    sent = typed(url="http://x", tell_me="off", **{**SHOWN, **entered})
+    sent = typed(url="http://x", notify="off", **{**SHOWN, **entered})
     wrong = wrong_settings(sent, PROFILE)
     assert list(wrong) == list(entered)
     assert told in wrong[min(entered)]
@@ -129,7 +129,7 @@ def test_a_setting_that_is_none_is_told_and_comes_back(entered: dict[str, str], 
 
 def test_the_settings_are_unfolded_where_some_were_set() -> None:
     assert ServerForm.of(PROFILE).has_settings
-    plain = replace(PROFILE, health_check=HealthSettings(), tell_me=TellMe.DEFAULT)
+    plain = replace(PROFILE, health_check=HealthSettings(), notify=NotifySetting.DEFAULT)
     assert not ServerForm.of(plain).has_settings
 
 

@@ -10,7 +10,7 @@ from codewalk.history.history import Check, Kept, Transition, history
 from codewalk.history.period import DAY, HOUR, KEPT, MINUTE, Period
 from codewalk.reason import Reason, State
 from codewalk.server import Server
-from codewalk.servers.profile import TellMe
+from codewalk.servers.profile import NotifySetting
 from codewalk.web.history_page import LINES, Past, draw
 from codewalk.web.history_query import Look, Range
 from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, frame, server, text_of
@@ -237,5 +237,5 @@ def test_nothing_of_it_is_inline() -> None:
 
 
 def test_a_server_of_which_nothing_is_told_says_so() -> None:
-    assert "Notifications off" in text_of(page(past(server(tell_me=TellMe.OFF))))
+    assert "Notifications off" in text_of(page(past(server(notify=NotifySetting.OFF))))
     assert "Notifications off" not in text_of(page(past(server())))
