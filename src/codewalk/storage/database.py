@@ -13,9 +13,10 @@ from typing import Protocol, TypeVar
 from sqlalchemy.engine import Connection
 
 from codewalk.settings import Settings
-from codewalk.storage.location import Place, SqliteFile, locate
-from codewalk.storage.sqlite import make_ready
+from codewalk.storage.location import Place, SqliteFile, locate, translating
+from codewalk.storage.sqlite import ensure_file
 from codewalk.storage.sqlite_database import open_sqlite
+from codewalk.storage.tables import SCHEMA_VERSION
 
 T = TypeVar("T")
 
@@ -72,6 +73,10 @@ def _prepare(settings: Settings) -> Place:
     """Everything about files that comes first, in a thread."""
     settings.make_data_dir()
     place = locate(settings)
-    if isinstance(place, SqliteFile):
-        make_ready(place)
+    if isinstance(place, SqliteFile) and (version := ensure_file(place)) != SCHEMA_VERSION:
+        # Imported here: Alembic costs more time than everything else that a command does.
+        from codewalk.storage.migrate import migrate_sqlite
+
+        with translating(place):
+            migrate_sqlite(place, version)
     return place

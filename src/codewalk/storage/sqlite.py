@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 from codewalk.settings import FILE_MODE
 from codewalk.storage.location import SqliteFile, translating
-from codewalk.storage.tables import SCHEMA_VERSION
 
 BUSY_SECONDS: Final = 5.0
 """How long a connection waits for another process's write to end."""
@@ -32,21 +31,21 @@ CONNECTION_SETUP: Final = """
 """Every connection's own settings; the first one stays with the file and is free when it is set."""
 
 
-def make_ready(place: SqliteFile) -> None:
-    """Makes the file where there is none, private, with the current schema. Blocks.
+def ensure_file(place: SqliteFile) -> str | None:
+    """Create the file where there is none, and make it private. Blocks.
 
-    Raises `StorageError`: a newer schema or a damaged file is left untouched.
+    Returns:
+        The version of its schema, None for an empty file.
+
+    Raises:
+        StorageError: The file is damaged; it is left untouched.
     """
     with translating(place):
         _create(place.path)
         version = peek(place)
         for path in (place.path, place.wal, place.shm):
             make_private(path)
-        if version != SCHEMA_VERSION:
-            # Imported here: Alembic costs more time than everything else that a command does.
-            from codewalk.storage.migrate import migrate_sqlite
-
-            migrate_sqlite(place, version)
+        return version
 
 
 def peek(place: SqliteFile) -> str | None:

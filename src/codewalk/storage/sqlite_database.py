@@ -69,7 +69,7 @@ class SqliteDatabase:
 
 @asynccontextmanager
 async def open_sqlite(place: SqliteFile) -> AsyncIterator[SqliteDatabase]:
-    """Opens a file that `codewalk.storage.sqlite.make_ready` has seen to.
+    """Opens a file that `codewalk.storage.sqlite.ensure_file` has made.
 
     At the end it waits for the work that is under way, a cancelled caller's too.
     """
