@@ -16,7 +16,7 @@ import uvloop
 from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, measure
 from bench.nginx import VERSION
-from codewalk.app.server_connections import Connector
+from codewalk.app.server_connections import ServerConnections
 from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.health.checker import Checker
 from codewalk.health.monitor import Monitor
@@ -43,12 +43,12 @@ async def main() -> None:
         database = await stack.enter_async_context(open_database(settings))
         vault = Vault(settings)
         roster = rules.start(await fill(RosterStore(database, vault), urls))
-        connector = await stack.enter_async_context(Connector(vault))
+        connections = await stack.enter_async_context(ServerConnections(vault))
 
         async def connect(profile: ServerProfile) -> Connection:
             nonlocal begun
             begun += 1
-            return await connector.connect(profile)
+            return await connections.connect(profile)
 
         checker = await stack.enter_async_context(Checker(connect))
         recorder = await stack.enter_async_context(Recorder(HistoryStore(database)))

@@ -14,7 +14,7 @@ import uvloop
 
 from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, say
-from codewalk.app.server_connections import Connector
+from codewalk.app.server_connections import ServerConnections
 from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.events import Announcer
 from codewalk.health.checker import Checker
@@ -37,14 +37,14 @@ async def main() -> None:
         database = await stack.enter_async_context(open_database(settings))
         vault = Vault(settings)
         profiles = (await fill(RosterStore(database, vault), urls)).profiles
-        connector = await stack.enter_async_context(Connector(vault))
-        checker = await stack.enter_async_context(Checker(connector.connect))
+        connections = await stack.enter_async_context(ServerConnections(vault))
+        checker = await stack.enter_async_context(Checker(connections.connect))
         monitor = Monitor(checker, HealthStore(database), changed=lambda _: None, watch=False)
         await stack.enter_async_context(monitor)
         for profile in profiles:
             monitor.adopt(profile.id, _well())
         links = Links(
-            connector.connect,
+            connections.connect,
             monitor,
             Announcer(),
             heard=lambda *_: None,

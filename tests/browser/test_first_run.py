@@ -57,7 +57,7 @@ async def test_what_runs_on_this_machine_is_looked_at_on_the_word_alone(
         found = tab.locator("#look").get_by_role("status")
         await expect(found).to_contain_text("asks for a user name and password")
         # It stays when the list is painted anew, as when a local server starts.
-        web.app.takeover = "Something was taken over."
+        web.app.import_message = "Something was taken over."
         web.app.announcer.announce(Event(kind=Kind.SERVERS))
         await expect(tab.get_by_text("Something was taken over.")).to_be_visible()
         await expect(found).to_contain_text("asks for a user name and password")

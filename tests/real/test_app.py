@@ -28,7 +28,7 @@ async def app(settings: Settings, real_servers: Sequence[RealServer]) -> AsyncIt
 async def make_session(app: App, title: str) -> None:
     active = app.active()
     assert active
-    connection = await app.parts.connector.connect(active.profile)
+    connection = await app.parts.connections.connect(active.profile)
     await connection.post_json("/session", {"title": title}, timeout=30)
 
 

@@ -48,7 +48,7 @@ async def told(
 
 async def answers(app: App, ref: str) -> None:
     """Waits until a server that has said it listens does answer: a fresh one takes its time."""
-    connection = await app.parts.connector.connect(app.server(ref).profile)
+    connection = await app.parts.connections.connect(app.server(ref).profile)
     await connection.get_json("/global/health", timeout=30)
 
 
@@ -59,7 +59,7 @@ async def test_every_release_has_a_live_link(app: App, real_servers: list[RealSe
 
 async def test_a_session_made_by_another_program_is_listed(app: App, real_a: RealServer) -> None:
     await linked(app, real_a.release)
-    connection = await app.parts.connector.connect(app.server(real_a.release).profile)
+    connection = await app.parts.connections.connect(app.server(real_a.release).profile)
     with app.announcer.listen() as events:
         await connection.post_json("/session", {"title": "told by the stream"}, timeout=30)
         async with asyncio.timeout(30):

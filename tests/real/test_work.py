@@ -106,7 +106,7 @@ async def test_a_session_at_work_is_marked_until_it_is_done(app: App, real_a: Re
     async with providing() as provider:
         provider.configure(folder)
         session = await app.work.new_session(str(folder), title="Work", server_id=active.id)
-        connection = await app.parts.connector.connect(active.profile)
+        connection = await app.parts.connections.connect(active.profile)
         await connection.post_json(
             f"/session/{session.id}/prompt_async",
             {"parts": [{"type": "text", "text": "Do it."}]},

@@ -45,7 +45,7 @@ class App:
         """Starts the managed local server where `codewalk up` runs, and tells how it is."""
         self.local_news: str | None = None
         """What a user should know of the managed local server: a sentence, None while it runs."""
-        self.takeover: str | None = None
+        self.import_message: str | None = None
         """What this start took over from the Flutter app, in a few sentences; None when told."""
         self.settings = parts.settings
         self.announcer = parts.announcer
@@ -53,22 +53,24 @@ class App:
         self._registry = parts.registry
         self._monitor = parts.monitor
         self._recorder = parts.recorder
-        self._connector = parts.connector
+        self._connections = parts.connections
         self._state = parts.state
         self._switching = Switching(registry=parts.registry, monitor=parts.monitor)
         self.work = Work(
             registry=parts.registry,
             monitor=parts.monitor,
-            connect=parts.connector.connect,
+            connect=parts.connections.connect,
             state=parts.state,
             activities=parts.activities,
             announcer=parts.announcer,
             generation=parts.generation,
         )
         self.drafts = Drafts(
-            registry=parts.registry, monitor=parts.monitor, connector=parts.connector
+            registry=parts.registry, monitor=parts.monitor, connections=parts.connections
         )
-        self.hooks = Hooks(parts.hooks, Delivery(parts.connector.connect_to), servers=self.servers)
+        self.hooks = Hooks(
+            parts.hooks, Delivery(parts.connections.connect_url), servers=self.servers
+        )
 
     # Which servers there are
 
@@ -80,7 +82,7 @@ class App:
         """The server that `ref` names."""
         return self._server(self._find(ref))
 
-    def known(self, server_id: str) -> Server | None:
+    def get(self, server_id: str) -> Server | None:
         """The server with just this id, None without one."""
         profile = self._registry.roster.get(server_id)
         return self._server(profile) if profile else None
@@ -162,7 +164,7 @@ class App:
         self._switching.made(roster)
         return Removed(removed=profile.id, active=roster.active_id)
 
-    def removed(self, server_id: str) -> ServerProfile | None:
+    def removed_profile(self, server_id: str) -> ServerProfile | None:
         """The profile of a server whose removal can still be undone, None for any other."""
         return self._registry.removed(server_id)
 
@@ -185,9 +187,9 @@ class App:
         """Leaves no server as the default."""
         await self._registry.change(lambda roster: rules.set_default(roster, None))
 
-    def dismiss_takeover(self) -> None:
+    def dismiss_import_message(self) -> None:
         """Has `takeover` shown no longer."""
-        self.takeover = None
+        self.import_message = None
         self.announcer.announce(Event(kind=Kind.SERVERS))
 
     async def snooze(self, ref: str, until: datetime | None) -> Server:
@@ -257,7 +259,7 @@ class App:
         """What each of its last checks alone said of the server, oldest first."""
         return self._recorder.recent_states(server_id)
 
-    def tally(self, server_id: str) -> ServerTally:
+    def check_counts(self, server_id: str) -> ServerTally:
         """What the checks of a server found, counted since this process started."""
         return self.parts.tally.of(server_id)
 
@@ -279,7 +281,7 @@ class App:
 
     # What is kept for one
 
-    async def kept_state(self, ref: str | None = None) -> Sequence[StateSize]:
+    async def stored_state(self, ref: str | None = None) -> Sequence[StateSize]:
         """The keys kept for one server, or for each."""
         return await self._state.list(self._find(ref).id if ref else None)
 
@@ -289,7 +291,7 @@ class App:
 
     async def unlock(self) -> None:
         """Makes stored passwords readable: their `reveal()` gives them from now on."""
-        await self._connector.unlock()
+        await self._connections.unlock()
 
     # Inside
 

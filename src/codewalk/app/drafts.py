@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from codewalk.app.server_connections import Connector
+from codewalk.app.server_connections import ServerConnections
 from codewalk.errors import ServerUnreachable
 from codewalk.health.monitor import Monitor
 from codewalk.health.status import HealthStatus, why
@@ -25,12 +25,14 @@ from codewalk.servers.registry import Registry
 class Drafts:
     """The use cases on what a person has typed and not saved yet."""
 
-    def __init__(self, *, registry: Registry, monitor: Monitor, connector: Connector) -> None:
+    def __init__(
+        self, *, registry: Registry, monitor: Monitor, connections: ServerConnections
+    ) -> None:
         self.usual_address = USUAL_ADDRESS
         """Where a server that somebody started by hand on this machine is looked for."""
         self._registry = registry
         self._monitor = monitor
-        self._connector = connector
+        self._connections = connections
 
     def preview_url(self, url: str, *, besides: str | None = None) -> str:
         """What `url` would be kept as; asks no server, and repeats no credentials.
@@ -88,4 +90,4 @@ class Drafts:
             return await self._monitor.check(draft)
         finally:
             self._monitor.forget(draft.id)
-            self._connector.forget(draft.id)
+            self._connections.forget(draft.id)

@@ -11,7 +11,7 @@ from codewalk.app.app import App
 from codewalk.app.generation import Generation
 from codewalk.app.parts import Parts
 from codewalk.app.refresher import Refresher
-from codewalk.app.server_connections import Connector
+from codewalk.app.server_connections import ServerConnections
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.checker import Checker
 from codewalk.health.counters import Tally
@@ -68,8 +68,8 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings))
         vault = Vault(settings)
-        connector = await stack.enter_async_context(Connector(vault))
-        checker = await stack.enter_async_context(Checker(connector.connect))
+        connections = await stack.enter_async_context(ServerConnections(vault))
+        checker = await stack.enter_async_context(Checker(connections.connect))
         announcer = Announcer()
         recorder = await stack.enter_async_context(Recorder(HistoryStore(database), watch=watch))
         tally = Tally()
@@ -83,10 +83,10 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
         )
         activities = Activities()
         refresher = Refresher(activities)
-        links = Links(connector.connect, monitor, announcer, heard=refresher.heard)
+        links = Links(connections.connect, monitor, announcer, heard=refresher.heard)
         reactions = _Reactions(
             announcer=announcer,
-            connector=connector,
+            connections=connections,
             generation=Generation(),
             monitor=monitor,
             links=links,
@@ -113,7 +113,7 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
                 links=links,
                 recorder=recorder,
                 tally=tally,
-                connector=connector,
+                connections=connections,
                 state=state,
                 hooks=HookStore(database, vault),
                 activities=activities,
@@ -127,7 +127,7 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
                 ),
             )
         )
-        app.takeover = takeover
+        app.import_message = takeover
         if watch:
             await stack.enter_async_context(background(**_jobs(app, refresher)))
         yield app
@@ -139,7 +139,7 @@ def _jobs(app: App, refresher: Refresher) -> dict[str, Coroutine[Any, Any, None]
     runner = HookRunner(
         parts.teller.firsts,
         parts.hooks,
-        deliver=Delivery(parts.connector.connect_to).deliver,
+        deliver=Delivery(parts.connections.connect_url).deliver,
         describe=lambda news: _payload(app, news),
     )
     return {
@@ -162,7 +162,7 @@ class _Reactions:
         self,
         *,
         announcer: Announcer,
-        connector: Connector,
+        connections: ServerConnections,
         generation: Generation,
         monitor: Monitor,
         links: Links,
@@ -172,7 +172,7 @@ class _Reactions:
     ) -> None:
         self.generation = generation
         self._announcer = announcer
-        self._connector = connector
+        self._connections = connections
         self._monitor = monitor
         self._links = links
         self._recorder = recorder
@@ -186,7 +186,7 @@ class _Reactions:
         for profile in old.profiles:
             now = current.get(profile.id)
             if now is not profile:
-                self._connector.forget(profile.id)
+                self._connections.forget(profile.id)
             if now is None or reached_otherwise(profile, now):
                 self._activities.clear(profile.id)
         self._monitor.reconcile(new.profiles, new.active_id)
@@ -202,7 +202,7 @@ class _Reactions:
 
     def wake(self) -> None:
         """After a sleep: no connection from before is trusted."""
-        self._connector.drop_idle()
+        self._connections.drop_idle()
         self._links.reopen()
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from codewalk.app.generation import Generation
-from codewalk.app.server_connections import Connector
+from codewalk.app.server_connections import ServerConnections
 from codewalk.events import Announcer
 from codewalk.health.counters import Tally
 from codewalk.health.links import Links
@@ -27,7 +27,7 @@ class Parts:
     links: Links
     recorder: Recorder
     tally: Tally
-    connector: Connector
+    connections: ServerConnections
     state: StateStore
     hooks: HookStore
     activities: Activities

@@ -18,7 +18,7 @@ class Unlocking(Protocol):
     async def unlock(self) -> None: ...
 
 
-class Connector:
+class ServerConnections:
     """Hands out one connection a server, over one HTTP session that is opened on first use.
 
     A command that asks no server never loads the HTTP client, nor the key of the passwords.
@@ -57,7 +57,7 @@ class Connector:
         self._known[profile.id] = profile, connection
         return connection
 
-    async def connect_to(
+    async def connect_url(
         self, url: str, username: str | None = None, password: Secret | None = None
     ) -> "Connection":
         """A connection to somebody else than a server that is kept, with these credentials."""

@@ -38,7 +38,7 @@ def _list(
     """Show the keys kept for each server."""
 
     async def work(app: "App") -> "Sequence[StateSize]":
-        return await app.kept_state(server)
+        return await app.stored_state(server)
 
     entries = run(work, as_json=as_json)
     if as_json or entries:

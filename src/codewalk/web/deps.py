@@ -47,7 +47,7 @@ def exactly(app: App, server_id: str) -> Server:
 
     Raises `ServerNotFound`.
     """
-    found = app.known(server_id)
+    found = app.get(server_id)
     if found is None:
         raise ServerNotFound(f"No server has the id {server_id!r}.", value=server_id)
     return found

@@ -35,13 +35,13 @@ async def list_servers(app: Core, views: Views, answer: Answering, removed: str 
     """The list; where one has just been removed, with a way to undo that."""
     if answer.htmx:
         return answer.servers()
-    return views.servers_page(take_frame(app), removed=app.removed(removed))
+    return views.servers_page(take_frame(app), removed=app.removed_profile(removed))
 
 
 @router.post("/takeover")
-async def dismiss_takeover(app: Core, answer: Answering) -> Response:
+async def dismiss_import_message(app: Core, answer: Answering) -> Response:
     """The note on what was taken over was read."""
-    app.dismiss_takeover()
+    app.dismiss_import_message()
     return answer.done()
 
 

@@ -62,10 +62,10 @@ def take_measurements(app: App) -> Measurements:
     others = ServerTally() if len(servers) > MOST else None
     if others:
         for server in servers[MOST:]:
-            others.add(app.tally(server.id))
+            others.add(app.check_counts(server.id))
     return Measurements(
         servers=servers,
-        named=[(server, app.tally(server.id)) for server in servers[:MOST]],
+        named=[(server, app.check_counts(server.id)) for server in servers[:MOST]],
         others=others,
         lateness=app.lateness(),
     )

@@ -163,7 +163,7 @@ class Page:
 
     def _remember(self, frame: Frame) -> None:
         before, self._seen = self._seen, {s.id: _seen(s) for s in frame.servers}
-        self._told = frame.news, frame.takeover, frame.local
+        self._told = frame.news, frame.import_message, frame.local
         self._checked |= {
             s.id: s.health.checked_at for s in frame.servers if before.get(s.id) != self._seen[s.id]
         }

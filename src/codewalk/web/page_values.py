@@ -39,14 +39,14 @@ class Frame:
     generation: int
     usual: str
     news: str | None = None
-    takeover: str | None = None
+    import_message: str | None = None
     local: Local = field(default_factory=Local)
 
     @property
     def stamp(self) -> str:
         """Differs where what is shown differs, but for when servers were last checked."""
         seen = [visible(server) for server in self.servers]
-        told = repr((seen, self.generation, self.news, self.takeover, self.local))
+        told = repr((seen, self.generation, self.news, self.import_message, self.local))
         return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -126,7 +126,7 @@ def take_frame(app: App) -> Frame:
         generation=app.generation.number,
         usual=app.drafts.usual_address,
         news=app.local_news,
-        takeover=app.takeover,
+        import_message=app.import_message,
         local=Local(starting=app.local.starting, why_not=app.local.why_not),
     )
 

@@ -45,7 +45,7 @@ async def show_server(
 @router.get("/now")
 async def show_now(app: Core, views: Views, answer: Answering, server_id: ServerId) -> Response:
     """How it is, for a page that shows how it was; nothing is read from the store."""
-    server = app.known(server_id)
+    server = app.get(server_id)
     if server is None:
         return answer.servers()  # removed while its page was open
     return parts(views.live_now(server, app.recent_checks(server_id)))
@@ -63,7 +63,7 @@ async def show_past(
     app: Core, views: Views, answer: Answering, server_id: ServerId, look: Looking
 ) -> Response:
     """How it has been, for a page that shows it already."""
-    if app.known(server_id) is None:
+    if app.get(server_id) is None:
         return answer.servers()
     return parts(views.live_past(await take_past(app, server_id, look), again=True))
 

@@ -72,5 +72,5 @@ def _messages(app: App, event: Event) -> Iterable[ServerSentEvent]:
         case Kind.SESSIONS:
             yield ServerSentEvent(event=event.kind, data={"server_id": event.server_id})
         case Kind.HEALTH:
-            if event.server_id and (server := app.known(event.server_id)):
+            if event.server_id and (server := app.get(event.server_id)):
                 yield ServerSentEvent(event=event.kind, data=server.to_json())

@@ -83,7 +83,7 @@ def told(news: Notice, server: Server) -> Told:
 
 def all_told(app: App, news: Iterable[Notice]) -> list[Told]:
     """Those of the servers that there are."""
-    known = ((each, app.known(each.server_id)) for each in news)
+    known = ((each, app.get(each.server_id)) for each in news)
     return [told(each, server) for each, server in known if server]
 
 

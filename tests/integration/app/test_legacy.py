@@ -45,7 +45,10 @@ async def test_single_server_becomes_primary_active_and_default(
     before = place.read_bytes(), place.stat().st_mtime_ns
     async with codewalk.open(settings) as app:
         (server,) = app.servers()
-        assert app.takeover == f"1 server was taken over from the CodeWalk Flutter app ({place})."
+        assert (
+            app.import_message
+            == f"1 server was taken over from the CodeWalk Flutter app ({place})."
+        )
     assert (server.name, server.profile.url) == ("Primary server", "http://devbox:4097")
     assert (server.active, server.default) == (True, True)
     assert server.profile.basic_auth_username == "me"
@@ -127,36 +130,36 @@ async def test_user_is_told_what_was_taken_over_and_what_not_until_they_dismiss_
 ) -> None:
     place = write(settings, SEVERAL)
     async with codewalk.open(settings) as app:
-        told = app.takeover or ""
+        told = app.import_message or ""
         assert told.startswith(
             f"2 servers were taken over from the CodeWalk Flutter app ({place}). Server 3 was left "
         )
         with app.announcer.listen() as events:
-            app.dismiss_takeover()
+            app.dismiss_import_message()
             assert events.get_nowait().kind is Kind.SERVERS
-        assert app.takeover is None
+        assert app.import_message is None
     async with codewalk.open(settings) as app:
-        assert app.takeover is None
+        assert app.import_message is None
 
 
 async def test_user_is_told_why_nothing_was_taken_over(settings: Settings) -> None:
     write(settings, "{")
     async with codewalk.open(settings) as app:
-        assert app.takeover
-        assert app.takeover.startswith("No server was taken over from")
-        assert app.takeover.endswith(". It can't be read: it is no JSON (line 1).")
+        assert app.import_message
+        assert app.import_message.startswith("No server was taken over from")
+        assert app.import_message.endswith(". It can't be read: it is no JSON (line 1).")
 
 
 async def test_many_warnings_are_left_to_the_log(settings: Settings) -> None:
     broken = [{"id": f"{number}", "url": "ftp://x"} for number in range(5)]
     write(settings, {"flutter.server_profiles": [*SEVERAL["flutter.server_profiles"], *broken]})
     async with codewalk.open(settings) as app:
-        assert app.takeover
-        assert app.takeover.count("was left out") == 3
-        assert app.takeover.endswith("The log has 3 more such notes.")
+        assert app.import_message
+        assert app.import_message.count("was left out") == 3
+        assert app.import_message.endswith("The log has 3 more such notes.")
 
 
 async def test_file_without_servers_is_no_news_for_the_user(settings: Settings) -> None:
     write(settings, {"flutter.x": 1})
     async with codewalk.open(settings) as app:
-        assert app.takeover is None
+        assert app.import_message is None

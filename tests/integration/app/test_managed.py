@@ -110,7 +110,7 @@ async def test_label_that_the_user_gave_to_another_is_left_to_it(
 
 async def test_crash_shows_red_until_it_is_up_again(settings: Settings, opencode: Path) -> None:
     async with running(settings, opencode) as (app, server):
-        connection = await app.parts.connector.connect(app.server(server.id).profile)
+        connection = await app.parts.connections.connect(app.server(server.id).profile)
         with app.announcer.listen() as events:
             with pytest.raises(codewalk.CodeWalkError):
                 await connection.get("/crash")

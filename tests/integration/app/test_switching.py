@@ -227,14 +227,14 @@ async def test_everything_kept_for_a_server_goes_with_it(both: App) -> None:
     await both.work.sessions()
     await both.work.use_model("local/tiny")
     alpha_id = both.server("alpha").id
-    assert {kept.key.partition("::")[0] for kept in await both.kept_state("alpha")} == {
+    assert {kept.key.partition("::")[0] for kept in await both.stored_state("alpha")} == {
         "cached_models",
         "cached_sessions",
         "selected_model",
         "selected_provider",
     }
     await both.remove_server("alpha")
-    assert [kept for kept in await both.kept_state() if kept.server_id == alpha_id] == []
+    assert [kept for kept in await both.stored_state() if kept.server_id == alpha_id] == []
 
 
 async def test_cleared_state_leaves_the_server_and_the_others(both: App) -> None:
@@ -242,7 +242,7 @@ async def test_cleared_state_leaves_the_server_and_the_others(both: App) -> None
     await both.switch_to("beta")
     await both.work.sessions()
     assert await both.clear_state("alpha") == 1
-    assert [kept.server_id for kept in await both.kept_state()] == [both.server("beta").id]
+    assert [kept.server_id for kept in await both.stored_state()] == [both.server("beta").id]
     assert len(both.servers()) == 2
 
 

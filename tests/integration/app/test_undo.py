@@ -77,7 +77,7 @@ async def test_removal_is_on_disk_at_once_and_nobody_elses_to_undo(
     # As after a crash: nothing of the process that removed it is left.
     async with codewalk.open(settings) as after:
         assert [server.name for server in after.servers()] == ["two", "three"]
-        assert await after.kept_state() == []
+        assert await after.stored_state() == []
         with pytest.raises(ServerNotFound, match="undone"):
             await after.restore_server(first.id)
 

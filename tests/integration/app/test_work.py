@@ -119,10 +119,10 @@ async def beta_has_its_own(app: App) -> list[StateSize]:
     """What is kept, once the lists of the active server are."""
 
     async def complete() -> bool:
-        return len(await app.kept_state()) == 3
+        return len(await app.stored_state()) == 3
 
     await until(app, complete)
-    return list(await app.kept_state())
+    return list(await app.stored_state())
 
 
 async def test_what_a_form_of_another_server_sends_reaches_nobody(
@@ -171,7 +171,7 @@ async def test_a_new_session_is_listed_at_once_and_after_the_next_fetch(
         listed = await app.work.sessions(cached=cached)
         assert [session.title for session in listed.sessions] == ["Mine", "Beta's work"]
         assert listed.sessions[0] == made
-    keys = {size.key for size in await app.kept_state()}
+    keys = {size.key for size in await app.stored_state()}
     assert f"current_session_id::{server.id}::" in keys
 
 

@@ -35,7 +35,7 @@ async def main(data: Path, interval: float, urls: Sequence[str]) -> None:
             telling = group.create_task(tell(app), name="tell")
             await asyncio.to_thread(sys.stdin.read)
             telling.cancel()
-        tallies = [app.tally(server.id) for server in app.servers()]
+        tallies = [app.check_counts(server.id) for server in app.servers()]
         say({"checks": sum(tally.good + tally.failed for tally in tallies)})
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import inf
 
-from codewalk.app.server_connections import Connector
+from codewalk.app.server_connections import ServerConnections
 from codewalk.health.checker import Checker
 from codewalk.health.histogram import Histogram
 from codewalk.health.monitor import Monitor, Record
@@ -118,8 +118,8 @@ async def watching(
     servers: Sequence[ServerProfile], record: Record = lambda *_: None
 ) -> AsyncIterator[Monitor]:
     async with (
-        Connector(NoSecrets()) as connector,
-        Checker(connector.connect) as checker,
+        ServerConnections(NoSecrets()) as connections,
+        Checker(connections.connect) as checker,
         Monitor(checker, FakeStatusStore(), changed=lambda _: None, record=record) as monitor,
     ):
         monitor.reconcile(servers, None)
