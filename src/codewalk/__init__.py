@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from codewalk.app.app import App as App
-    from codewalk.app.opening import open_app as open  # noqa: A004 - it reads as `codewalk.open()`
+    from codewalk.app.composition import open_app as open  # noqa: A004 - it reads as `codewalk.open()`
     from codewalk.errors import CodeWalkError as CodeWalkError
     from codewalk.secret import Secret as Secret
     from codewalk.server import Removed as Removed
@@ -37,7 +37,7 @@ _HOMES: Final = {
     "Secret": "codewalk.secret:Secret",
     "Server": "codewalk.server:Server",
     "Settings": "codewalk.settings:Settings",
-    "open": "codewalk.app.opening:open_app",
+    "open": "codewalk.app.composition:open_app",
 }
 
 

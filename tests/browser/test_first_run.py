@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from codewalk.app.managed import local_control
+from codewalk.app.managed_server import local_control
 from codewalk.events import Event, Kind
 from tests.browser.parts import button, field, listening, opener, row, rows, stand
 from tests.browser.tabs import open_tab, opened

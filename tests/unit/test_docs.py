@@ -101,7 +101,7 @@ def test_every_import_that_costs_time_is_left_to_those_who_need_it() -> None:
     """`server list` has 0.4 s in all; each of these alone would take a good part of it."""
     heavy = {"aiohttp", "alembic", "cryptography", "fastapi", "keyring", "rich", "uvicorn"}
     heavy |= {"sqlalchemy.orm", "jinja2", "asyncpg", "prometheus_client"}
-    assert heavy.isdisjoint(modules_of("codewalk.app.opening"))
+    assert heavy.isdisjoint(modules_of("codewalk.app.composition"))
     assert heavy.isdisjoint(modules_of("codewalk.cli.main, codewalk.cli.servers"))
 
 

@@ -1,6 +1,6 @@
 """The core that the command line, the web app and programs share: the use cases.
 
-Their rules are pure: `servers.roster`, `health.status`. `codewalk.app.opening` puts it together.
+The rules are pure functions (`servers.roster`, `health.status`); `app.composition` builds an app.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from codewalk.app.drafts import Drafts
 from codewalk.app.parts import Parts
-from codewalk.app.switching import Switching
+from codewalk.app.switcher import Switching
 from codewalk.app.work import Work
 from codewalk.events import Event, Kind
 from codewalk.health.counters import ServerTally

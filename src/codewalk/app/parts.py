@@ -19,7 +19,7 @@ from codewalk.workspace.activity import Activities
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """What an `App` works with; `codewalk.app.opening` makes it."""
+    """What an `App` works with; `codewalk.app.composition` makes it."""
 
     settings: Settings
     registry: Registry

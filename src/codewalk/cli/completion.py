@@ -34,7 +34,7 @@ def complete_server(incomplete: str) -> list[tuple[str, str]]:
 
 
 async def _servers(settings: Settings) -> "list[Server]":
-    from codewalk.app.opening import open_app
+    from codewalk.app.composition import open_app
 
     async with open_app(settings) as app:
         return app.servers()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from codewalk import __version__
-from codewalk.app.opening import open_app
+from codewalk.app.composition import open_app
 from codewalk.cli.browser import can_open
 from codewalk.cli.instance import find_running
 from codewalk.cli.log_file import start_journal

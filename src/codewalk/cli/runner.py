@@ -43,7 +43,7 @@ def run(
 
 async def _run(settings: Settings, work: "Callable[[App], Awaitable[T]]", doing: str) -> T:
     # Imported here: the core and its store take most of a command's time, and `--help` needs none.
-    from codewalk.app.opening import open_app
+    from codewalk.app.composition import open_app
 
     async with spinning(doing), open_app(settings) as app:
         return await work(app)

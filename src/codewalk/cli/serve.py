@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from codewalk.app.app import App
-from codewalk.app.managed import local_control
-from codewalk.app.opening import open_app
+from codewalk.app.composition import open_app
+from codewalk.app.managed_server import local_control
 from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.cli.output import note
 from codewalk.cli.runner import spinning

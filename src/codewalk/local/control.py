@@ -11,7 +11,7 @@ STOPPED: Final = "The local OpenCode server runs while `codewalk up` does."
 
 
 class LocalControl:
-    """The switch of the managed local server, which `codewalk.app.managed` runs and tells of.
+    """The switch of the managed local server, which `app.managed_server` runs and tells of.
 
     Only where that has opened it, as in `codewalk up`, can the server be started, and once: from
     then on it is kept running until the app ends.

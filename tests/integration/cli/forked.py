@@ -20,7 +20,7 @@ PRELOADED: Final = [
     *(f"codewalk.cli.{name}" for name in ("doctor", "errors", "hooks", "main", "servers")),
     *(f"codewalk.cli.{name}" for name in ("attach", "models", "tables", "sessions", "state")),
     "codewalk.opencode.client",
-    "codewalk.app.opening",
+    "codewalk.app.composition",
     "codewalk.storage.migrate",
     "codewalk.storage.sqlite",
     "codewalk.web.server",

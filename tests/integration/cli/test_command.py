@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from codewalk import __version__
-from codewalk.app.opening import open_app
+from codewalk.app.composition import open_app
 from codewalk.settings import Settings
 from tests.integration.cli.command import CodeWalk, read_until
 from tests.mock_opencode import MockOpenCode

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from codewalk.app.opening import open_app
+from codewalk.app.composition import open_app
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings

@@ -5,7 +5,7 @@ import socket
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
-from codewalk.app.opening import open_app
+from codewalk.app.composition import open_app
 from codewalk.settings import Settings
 from tests.integration.cli.command import CodeWalk
 from tests.mock_behaviours import never

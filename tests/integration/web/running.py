@@ -12,7 +12,7 @@ import aiohttp
 from fastapi import FastAPI
 
 from codewalk.app.app import App
-from codewalk.app.opening import open_app
+from codewalk.app.composition import open_app
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.web.server import make_web, serve

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codewalk.app.opening import open_app
+from codewalk.app.composition import open_app
 from codewalk.secret import Secret
 from codewalk.web.server import make_web, serve
 from tests.integration.web.running import TOKEN, running, settings_in

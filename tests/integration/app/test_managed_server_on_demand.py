@@ -11,7 +11,7 @@ import pytest
 
 import codewalk
 from codewalk.app.app import App
-from codewalk.app.managed import IDLE, STARTING, local_control
+from codewalk.app.managed_server import IDLE, STARTING, local_control
 from codewalk.errors import OpenCodeMissing
 from codewalk.local.control import STOPPED
 from codewalk.reason import State

@@ -9,7 +9,7 @@ import pytest
 
 import codewalk
 from codewalk.app.app import App
-from codewalk.app.managed import local_server
+from codewalk.app.managed_server import local_server
 from codewalk.errors import ServerManaged, ServerUnreachable
 from codewalk.events import Kind
 from codewalk.local.control import STOPPED

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from codewalk.app.app import App
-from codewalk.app.opening import background
+from codewalk.app.composition import background
 from codewalk.errors import DuplicateServer, StorageError
 from codewalk.events import Event, Kind
 from codewalk.health.status import HealthStatus
