@@ -20,9 +20,9 @@ from codewalk.notifications.notice import NoticeKind
 from tests.browser.conftest import CHROMIUM, system_chromium
 from tests.integration.web.running import Running, running
 from tests.integration.web.telling import tell
-from tests.lived import live_through
 from tests.mock_behaviours import page as web_page
 from tests.mock_opencode import MockOpenCode
+from tests.recorded_month import record_month
 
 WIDTHS = {360: 740, 768: 900, 1280: 800}
 SCHEMES: Sequence[Literal["light", "dark"]] = ("light", "dark")
@@ -92,7 +92,7 @@ async def one(stage: Stage) -> None:
 async def five(stage: Stage) -> None:
     await stage.five()
     laptop = stage.web.app.server("Laptop")
-    live_through(stage.web.app, laptop.id, span=HOUR, version="1.0.200")
+    record_month(stage.web.app, laptop.id, span=HOUR, version="1.0.200")
     await stage.go("/servers")
 
 
@@ -118,7 +118,7 @@ async def told(stage: Stage) -> None:
     await stage.tab.wait_for_function("() => document.querySelector('#live')._htmx?.sse")
     news: Sequence[tuple[str, NoticeKind, dict[str, Any]]] = (
         ("Cloud", NoticeKind.DOWN, {}),
-        ("Dev box", NoticeKind.UP, {"away": timedelta(minutes=12)}),
+        ("Dev box", NoticeKind.UP, {"downtime": timedelta(minutes=12)}),
         ("Laptop", NoticeKind.VERSION, {"previous_version": "1.18.23"}),
         ("Behind the company proxy", NoticeKind.DOWN, {}),
     )
@@ -228,7 +228,7 @@ async def server(stage: Stage) -> None:
     """A server with a month behind it."""
     await stage.five()
     shown = stage.web.app.server("Dev box")
-    live_through(stage.web.app, shown.id)
+    record_month(stage.web.app, shown.id)
     await stage.go(f"/servers/{shown.id}")
 
 

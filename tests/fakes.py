@@ -12,9 +12,9 @@ import orjson
 
 from codewalk.errors import RequestFailed, StorageError
 from codewalk.health.status import HealthStatus
-from codewalk.history.history import RECENT, Batch, Change, Kept
+from codewalk.history.history import MAX_RECENT_CHECKS, Batch, ServerTransition, StoredHistory
 from codewalk.history.period import Period, Window
-from codewalk.history.recent_checks import SIZE, unpack
+from codewalk.history.recent_checks import PACKED_CHECK_BYTES, unpack_checks
 from codewalk.opencode.connection import Connection
 from codewalk.opencode.resolver import Resolver
 from codewalk.opencode.response import Answer
@@ -247,7 +247,7 @@ class FakeStatusStore:
         self.statuses.update(statuses)
 
 
-class FakeShelf:
+class FakeHistoryStore:
     """History in memory; `broken` makes it fail as a full disk does.
 
     It keeps what it is given in the order it comes, by server id.
@@ -269,21 +269,21 @@ class FakeShelf:
         self.batches.append((elapsed(), batch))
         for noted in batch.minutes:
             both = self.packed.get(noted.server_id, b"") + noted.checks
-            self.packed[noted.server_id] = both[-RECENT * SIZE :]
+            self.packed[noted.server_id] = both[-MAX_RECENT_CHECKS * PACKED_CHECK_BYTES :]
 
     async def load(
         self, server_id: str, since: datetime, window: Window, *, by_minute: bool
-    ) -> Kept:
-        return Kept(
+    ) -> StoredHistory:
+        return StoredHistory(
             periods=[p for i, p in self.periods if i == server_id and p.begins >= since],
             transitions=[t for i, t in self.changes if i == server_id and t.at >= since],
-            checks=unpack(self.packed.get(server_id, b"")),
+            checks=unpack_checks(self.packed.get(server_id, b"")),
         )
 
     async def load_checks(self) -> Mapping[str, bytes]:
         return dict(self.packed)
 
-    async def tidy(self, after: str, now: datetime) -> str:
+    async def compact(self, after: str, now: datetime) -> str:
         self.tidied.append((elapsed(), after))
         return self.steps[sum(step <= after for step in self.steps if step)]
 
@@ -294,8 +294,8 @@ class FakeShelf:
         return [(each.server_id, each.period) for each in noted if each.period]
 
     @property
-    def changes(self) -> list[Change]:
-        return [change for _, batch in self.batches for change in batch.changes]
+    def changes(self) -> list[ServerTransition]:
+        return [change for _, batch in self.batches for change in batch.transitions]
 
 
 class FakeRosterKeeper:

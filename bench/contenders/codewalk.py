@@ -65,7 +65,7 @@ async def main() -> None:
         since = datetime.now(UTC)
         await measure(lambda: begun, servers=len(urls), seconds=seconds)
         await monitor.save()
-        await recorder.save(whole=True)
+        await recorder.save(flush=True)
         await _verify(database, roster, since)
 
 

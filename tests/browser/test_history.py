@@ -17,8 +17,8 @@ from tests.browser.parts import CLOSED, SOON, button, row
 from tests.browser.tabs import opened
 from tests.browser.test_accessible import OVERHANG
 from tests.integration.web.running import Running
-from tests.lived import live_through, pack
 from tests.mock_opencode import MockOpenCode
+from tests.recorded_month import compact_store, record_month
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -31,7 +31,7 @@ OVERLAPPING: Final = """labels => {
 async def list_box(web: Running, tab: Page, *, span: timedelta = 30 * DAY) -> Server:
     """A server with a history, in the manager."""
     server = await web.app.add_server(CLOSED, label="Box", check=False)
-    live_through(web.app, server.id, span=span)
+    record_month(web.app, server.id, span=span)
     await tab.goto(f"{web.url}/servers")
     return server
 
@@ -153,7 +153,7 @@ async def test_an_outage_of_long_ago_is_seen_by_the_minute(
 ) -> None:
     async with opened(chromium, tmp_path, java_script_enabled=script) as (web, tab):
         server = await list_box(web, tab)
-        await pack(web.app)
+        await compact_store(web.app)
         await tab.goto(f"{web.url}/servers/{server.id}")
         changes = tab.get_by_role("list", name="Changes").get_by_role("listitem")
         # It lasted for 40 minutes.

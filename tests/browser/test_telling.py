@@ -60,7 +60,7 @@ async def test_news_is_a_toast_in_every_page_once_and_leads_to_the_server(
         for one in (tab, other):
             await expect(news(one)).to_have_count(1, timeout=SOON)
             await expect(news(one).locator("p")).to_have_text(said)
-        tell(web, "Box", NoticeKind.UP, away=timedelta(seconds=9))
+        tell(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
         for one in (tab, other):
             await expect(news(one)).to_have_count(1, timeout=SOON)
             await expect(news(one)).to_contain_text("Box is back. It was away for 9 s.")
@@ -107,7 +107,7 @@ async def test_what_is_allowed_is_shown_on_the_desktop_while_nobody_looks_by_one
             for one in (tab, other):
                 await expect(news(one)).to_have_count(1, timeout=SOON)
                 await one.evaluate("window.away = true")
-            tell(web, "Box", NoticeKind.UP, away=timedelta(seconds=9))
+            tell(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
             told = ["Box is back", "It was away for 9 s.", f"state-of-{server.id}"]
             await tab.wait_for_function("() => window.shown.length")
             await expect(news(other)).to_contain_text("Box is back")

@@ -16,7 +16,7 @@ from codewalk.health.counters import ServerTally
 from codewalk.health.schedule import Lateness
 from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check, History
-from codewalk.history.window import window
+from codewalk.history.window import resolve_window
 from codewalk.local.control import LocalControl
 from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hooks import Hooks
@@ -241,7 +241,7 @@ class App:
         `until` that isn't after it and either without a time zone, and `StorageError`.
         """
         profile, now = self._find(ref), _now()
-        first, last = window(since, until, now)
+        first, last = resolve_window(since, until, now)
         return await self._recorder.history(
             profile.id,
             self._monitor.status(profile.id),
@@ -253,7 +253,7 @@ class App:
 
     def recent_checks(self, server_id: str) -> list[Check]:
         """The last checks of a server that a running app knows of, oldest first."""
-        return self._recorder.recent(server_id)
+        return self._recorder.recent_checks(server_id)
 
     def recent_states(self, server_id: str) -> list[State]:
         """What each of its last checks alone said of the server, oldest first."""

@@ -24,7 +24,7 @@ from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hook_runner import HookRunner
 from codewalk.notifications.notice import Notice
 from codewalk.notifications.notifier import Notifier
-from codewalk.notifications.payload import payload_of
+from codewalk.notifications.payload import notice_payload
 from codewalk.reason import State
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import reached_otherwise
@@ -152,7 +152,7 @@ def _jobs(app: App, refresher: Refresher) -> dict[str, Coroutine[Any, Any, None]
 
 def _payload(app: App, news: Notice) -> bytes | None:
     server = next((server for server in app.servers() if server.id == news.server_id), None)
-    return payload_of(news, server) if server else None
+    return notice_payload(news, server) if server else None
 
 
 class _Reactions:
@@ -191,7 +191,7 @@ class _Reactions:
                 self._activities.clear(profile.id)
         self._monitor.reconcile(new.profiles, new.active_id)
         self._links.reconcile(new.profiles, new.active_id)
-        self._recorder.keep(current)
+        self._recorder.retain(current)
         self._tally.keep(current)
         if (old.profiles, old.default_id) != (new.profiles, new.default_id):
             self._announcer.announce(Event(kind=Kind.SERVERS))

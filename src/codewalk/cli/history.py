@@ -12,7 +12,7 @@ from codewalk.cli.options import Group, Json, Ref
 from codewalk.cli.output import answer, harmless, note
 from codewalk.cli.runner import run
 from codewalk.cli.tables import STYLES, ago, columns, facts, health_word, length, state_word
-from codewalk.history.period import KEPT, Period
+from codewalk.history.period import RETENTION, Period
 from codewalk.history.window import parse_moment, parse_since
 from codewalk.reason import State
 
@@ -62,8 +62,8 @@ def _history(
         return app.server(ref), history
 
     server, history = run(work, as_json=as_json)
-    if since is not None and parse_moment(since, now) < now - KEPT and not as_json:
-        note(f"History is kept for {KEPT.days} days.")
+    if since is not None and parse_moment(since, now) < now - RETENTION and not as_json:
+        note(f"History is kept for {RETENTION.days} days.")
     answer(history.to_json(), as_json=as_json, people=lambda: history_view(server, history, now))
 
 
@@ -155,7 +155,7 @@ def _log(history: "History", now: datetime) -> "Table | Text":
     table = columns("when", "state", "for", "version", "detail")
     # The one to wrap where the terminal is narrow.
     table.columns[-1].no_wrap = False
-    for change, lasted in zip(history.transitions, history.lasted(), strict=True):
+    for change, lasted in zip(history.transitions, history.durations(), strict=True):
         duration = now - change.at if lasted is None else lasted
         table.add_row(
             Text(ago(change.at, now), style="dim"),

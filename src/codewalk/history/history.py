@@ -14,21 +14,21 @@ from codewalk.history.period import (
     DAY,
     Period,
     Uptime,
-    added_up,
-    in_minutes,
-    rounded,
-    uptime,
+    compute_uptime,
+    merge_periods,
+    replace_hours_by_minutes,
+    round_latency,
 )
 from codewalk.reason import Reason, State
 from codewalk.times import rfc3339
 
-RECENT: Final = 60
+MAX_RECENT_CHECKS: Final = 60
 """Checks that are kept one by one."""
 
-MOST_TRANSITIONS: Final = 200
+MAX_TRANSITIONS: Final = 200
 """Transitions in one answer; the newest ones."""
 
-WINDOWS: Final = (DAY, 7 * DAY, 30 * DAY)
+UPTIME_WINDOWS: Final = (DAY, 7 * DAY, 30 * DAY)
 """What uptime is told for."""
 
 
@@ -61,7 +61,7 @@ class Check:
             "at": rfc3339(self.at),
             "ok": self.ok,
             "reason": self.reason.value,
-            "latency_ms": rounded(self.latency_ms),
+            "latency_ms": round_latency(self.latency_ms),
         }
 
 
@@ -88,7 +88,7 @@ class Transition:
         }
 
 
-def transitions(
+def detect_transitions(
     left: HealthStatus, before: HealthStatus, after: HealthStatus, now: datetime
 ) -> list[Transition]:
     """The changes from a status as it was `left`, which counted as `before` until `after` came.
@@ -103,7 +103,7 @@ def transitions(
     return found
 
 
-def settled(log: Iterable[Transition]) -> list[Transition]:
+def drop_repeats(log: Iterable[Transition]) -> list[Transition]:
     """A log, oldest first, without what only repeats: two processes may have seen one change."""
     found: list[Transition] = []
     for transition in log:
@@ -112,7 +112,7 @@ def settled(log: Iterable[Transition]) -> list[Transition]:
     return found
 
 
-def up_to_now(log: Sequence[Transition], status: HealthStatus) -> list[Transition]:
+def end_with_status(log: Sequence[Transition], status: HealthStatus) -> list[Transition]:
     """A log, oldest first, that ends with the status of now, which has the last word.
 
     They differ where nobody has looked for so long that the status is unknown, where a crash took
@@ -137,7 +137,7 @@ def _transition(before: State, status: HealthStatus, at: datetime) -> Transition
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Noted:
+class MinuteRecord:
     """What one server's minute leaves to be written: the counts, and its checks as `Tape` packs
     them."""
 
@@ -146,7 +146,7 @@ class Noted:
     checks: bytes
 
 
-Change = tuple[str, Transition]
+ServerTransition = tuple[str, Transition]
 """A server's id, and a change of its state."""
 
 
@@ -154,12 +154,12 @@ Change = tuple[str, Transition]
 class Batch:
     """What is written at once, oldest first."""
 
-    minutes: Sequence[Noted] = ()
-    changes: Sequence[Change] = ()
+    minutes: Sequence[MinuteRecord] = ()
+    transitions: Sequence[ServerTransition] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
+class StoredHistory:
     """What is kept of one server, in the store or on its way there; in any order.
 
     `old_minutes` tell by the minute, where they were asked for, what `periods` have by the hour.
@@ -170,8 +170,8 @@ class Kept:
     transitions: Sequence[Transition] = ()
     checks: Sequence[Check] = ()
 
-    def plus(self, other: "Kept") -> "Kept":
-        return Kept(
+    def plus(self, other: "StoredHistory") -> "StoredHistory":
+        return StoredHistory(
             periods=(*self.periods, *other.periods),
             old_minutes=(*self.old_minutes, *other.old_minutes),
             transitions=(*self.transitions, *other.transitions),
@@ -183,10 +183,10 @@ class Kept:
 class History:
     """A server's history from `since` to `until`, which is now or earlier.
 
-    `transitions` are newest first, and `more` tells that there are older ones. `periods` are oldest
-    first: minutes, or hours where no more is known or was asked for. `checks`, the last ones and
-    oldest first, and `uptimes`, of 24 hours, 7 and 30 days, are those of now whatever is asked for.
-    `next_change` is when the state of `until` ended; None while it lasts.
+    `transitions` are newest first, and `more_transitions` tells that there are older ones.
+    `periods` are oldest first: minutes, or hours where no more is known or was asked for. `checks`,
+    the last ones and oldest first, and `uptimes`, of 24 hours, 7 and 30 days, are those of now
+    whatever is asked for. `next_change` is when the state of `until` ended; None while it lasts.
     """
 
     server_id: str
@@ -194,12 +194,12 @@ class History:
     until: datetime
     uptimes: tuple[Uptime, ...]
     transitions: Sequence[Transition]
-    more: bool
+    more_transitions: bool
     periods: Sequence[Period]
     checks: Sequence[Check]
     next_change: datetime | None = None
 
-    def lasted(self) -> list[timedelta | None]:
+    def durations(self) -> list[timedelta | None]:
         """How long each transition's new state lasted; None for one that still does."""
         if not self.transitions:
             return []
@@ -211,22 +211,22 @@ class History:
     def to_json(self) -> dict[str, Any]:
         """The answer of `server history --json` and of the API."""
         day, week, month = (uptime.to_json() for uptime in self.uptimes)
-        log = zip(self.transitions, self.lasted(), strict=True)
+        log = zip(self.transitions, self.durations(), strict=True)
         return {
             "server_id": self.server_id,
             "since": rfc3339(self.since),
             "until": rfc3339(self.until),
             "uptime": {"last_24h": day, "last_7d": week, "last_30d": month},
             "transitions": [transition.to_json(lasted) for transition, lasted in log],
-            "more_transitions": self.more,
+            "more_transitions": self.more_transitions,
             "periods": [period.to_json() for period in self.periods],
             "checks": [check.to_json() for check in self.checks],
         }
 
 
-def history(
+def build_history(
     server_id: str,
-    kept: Kept,
+    kept: StoredHistory,
     status: HealthStatus,
     *,
     since: datetime,
@@ -237,10 +237,10 @@ def history(
 
     What lies ahead, written while a clock was wrong, isn't told.
     """
-    periods = [period for period in added_up(kept.periods) if period.begins <= now]
-    finest = in_minutes(periods, kept.old_minutes) if kept.old_minutes else periods
+    periods = [period for period in merge_periods(kept.periods) if period.begins <= now]
+    finest = replace_hours_by_minutes(periods, kept.old_minutes) if kept.old_minutes else periods
     log = sorted((t for t in kept.transitions if t.at <= now), key=lambda t: t.at)
-    log = up_to_now(settled(log), status)
+    log = end_with_status(drop_repeats(log), status)
     last = now if until is None else until
     # Up to its end, not with it: what lies beside it begins there.
     told = [t for t in log if since <= t.at and (t.at < last or last == now)]
@@ -250,10 +250,10 @@ def history(
         server_id=server_id,
         since=since,
         until=last,
-        uptimes=tuple(uptime(periods, window, now) for window in WINDOWS),
-        transitions=told[::-1][:MOST_TRANSITIONS],
-        more=len(told) > MOST_TRANSITIONS,
+        uptimes=tuple(compute_uptime(periods, window, now) for window in UPTIME_WINDOWS),
+        transitions=told[::-1][:MAX_TRANSITIONS],
+        more_transitions=len(told) > MAX_TRANSITIONS,
         periods=[period for period in finest if period.ends > since and period.begins < last],
-        checks=checks[-RECENT:],
+        checks=checks[-MAX_RECENT_CHECKS:],
         next_change=next((t.at for t in log if t.at >= last < now), None),
     )

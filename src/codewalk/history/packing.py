@@ -20,7 +20,7 @@ _MOST: Final = 64 * 1024
 """Bytes of an hour that is unpacked at most; a store may be damaged."""
 
 
-def pack(minutes: Iterable[Period]) -> bytes:
+def pack_minutes(minutes: Iterable[Period]) -> bytes:
     """The minutes of one hour, at least one.
 
     Of the known time only `down_ms` is kept, which a chart shows: uptime comes from the hours.
@@ -41,7 +41,7 @@ def pack(minutes: Iterable[Period]) -> bytes:
     return zlib.compress(orjson.dumps(list(zip(*rows, strict=True))))
 
 
-def unpack(packed: bytes, hour: datetime) -> list[Period]:
+def unpack_minutes(packed: bytes, hour: datetime) -> list[Period]:
     """The minutes that were packed, in that order; none where this is damaged."""
     try:
         columns = orjson.loads(zlib.decompressobj().decompress(packed, _MOST))

@@ -24,13 +24,13 @@ MINUTE: Final = timedelta(minutes=1)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
-KEPT: Final = timedelta(days=30)
+RETENTION: Final = timedelta(days=30)
 """How long anything is kept."""
 
-MINUTES_KEPT: Final = DAY
+MINUTE_RETENTION: Final = DAY
 """How long each minute is kept by itself; older ones are added up to hours, and packed."""
 
-MOST_LATENCIES: Final = 600
+MAX_LATENCIES_PER_MINUTE: Final = 600
 """Latencies of one minute that count, the first ones: ten a second."""
 
 _UP: Final = State.HEALTHY  # looked up once, as in the recorder
@@ -103,9 +103,9 @@ class Period:
             "span_s": self.span // timedelta(seconds=1),
             "checks": self.checks,
             "failures": self.failures,
-            "latency_min_ms": rounded(self.latency_min_ms),
-            "latency_mean_ms": rounded(self.latency_mean_ms),
-            "latency_p95_ms": rounded(self.latency_p95_ms),
+            "latency_min_ms": round_latency(self.latency_min_ms),
+            "latency_mean_ms": round_latency(self.latency_mean_ms),
+            "latency_p95_ms": round_latency(self.latency_p95_ms),
         }
 
 
@@ -124,19 +124,19 @@ class Minute:
         self._checks = self._failures = self._up_ms = self._down_ms = 0
         self._latencies: list[int] = []
 
-    def know(self, state: State, milliseconds: int) -> None:
+    def add_time(self, state: State, milliseconds: int) -> None:
         """Counts time in which the server was known to be in this state."""
         if state is _UP:
             self._up_ms += milliseconds
         elif state is _DOWN:
             self._down_ms += milliseconds
 
-    def count(self, *, ok: bool, latency_us: int | None) -> None:
+    def add_check(self, *, ok: bool, latency_us: int | None) -> None:
         """Counts a check that says something of the server."""
         self._checks += 1
         if not ok:
             self._failures += 1
-        if latency_us is not None and len(self._latencies) < MOST_LATENCIES:
+        if latency_us is not None and len(self._latencies) < MAX_LATENCIES_PER_MINUTE:
             self._latencies.append(latency_us)
 
     def period(self) -> Period | None:
@@ -157,7 +157,7 @@ class Minute:
         )
 
 
-def added_up(periods: Iterable[Period]) -> list[Period]:
+def merge_periods(periods: Iterable[Period]) -> list[Period]:
     """Oldest first, those of one time and span as one."""
     found: dict[tuple[datetime, timedelta], Period] = {}
     for period in periods:
@@ -166,7 +166,7 @@ def added_up(periods: Iterable[Period]) -> list[Period]:
     return [found[key] for key in sorted(found)]
 
 
-def in_minutes(periods: Iterable[Period], minutes: Iterable[Period]) -> list[Period]:
+def replace_hours_by_minutes(periods: Iterable[Period], minutes: Iterable[Period]) -> list[Period]:
     """Oldest first: `minutes` in place of the hours that they are all of, and all other periods.
 
     Of an hour that was added up before its minutes were kept, those that came late are no account.
@@ -181,10 +181,10 @@ def in_minutes(periods: Iterable[Period], minutes: Iterable[Period]) -> list[Per
                 continue
             del finer[period.begins]
         rest.append(period)
-    return added_up([*chain.from_iterable(finer.values()), *rest])
+    return merge_periods([*chain.from_iterable(finer.values()), *rest])
 
 
-def in_steps(periods: Iterable[Period], step: timedelta) -> list[Period]:
+def aggregate_periods(periods: Iterable[Period], step: timedelta) -> list[Period]:
     """Oldest first, those that begin within one `step` as one. No period is longer than that."""
     found: defaultdict[int, list[Period]] = defaultdict(list)
     for period in periods:
@@ -227,15 +227,15 @@ class Uptime:
         return 100_000 * self.up // known / 1000 if known else None
 
     @property
-    def known(self) -> timedelta:
+    def known_time(self) -> timedelta:
         """Capped: two processes that watch one server know the same time twice."""
         return min(self.up + self.down, self.window)
 
     def to_json(self) -> dict[str, Any]:
-        return {"percent": self.percent, "known_s": round(self.known.total_seconds())}
+        return {"percent": self.percent, "known_s": round(self.known_time.total_seconds())}
 
 
-def uptime(periods: Iterable[Period], window: timedelta, now: datetime) -> Uptime:
+def compute_uptime(periods: Iterable[Period], window: timedelta, now: datetime) -> Uptime:
     """From the periods that begin within the last `window`."""
     up = down = 0
     for period in periods:
@@ -245,6 +245,6 @@ def uptime(periods: Iterable[Period], window: timedelta, now: datetime) -> Uptim
     return Uptime(window=window, up=timedelta(milliseconds=up), down=timedelta(milliseconds=down))
 
 
-def rounded(latency_ms: float | None) -> float | None:
+def round_latency(latency_ms: float | None) -> float | None:
     """A latency as JSON has it, to a tenth of a millisecond."""
     return None if latency_ms is None else round(latency_ms, 1)

@@ -10,11 +10,11 @@ from struct import Struct
 from types import MappingProxyType
 from typing import Final
 
-from codewalk.history.history import RECENT, Check, state_of
+from codewalk.history.history import MAX_RECENT_CHECKS, Check, state_of
 from codewalk.history.period import EPOCH
 from codewalk.reason import Reason, State
 
-NUMBERS: Final[Mapping[Reason, int]] = MappingProxyType(
+REASON_CODES: Final[Mapping[Reason, int]] = MappingProxyType(
     {
         Reason.OK: 0,
         Reason.REFUSED: 1,
@@ -33,40 +33,45 @@ NUMBERS: Final[Mapping[Reason, int]] = MappingProxyType(
 )
 """How a reason is kept. A number once given stays: stores hold it."""
 
-_REASONS: Final = MappingProxyType({number: reason for reason, number in NUMBERS.items()})
+_REASONS: Final = MappingProxyType({number: reason for reason, number in REASON_CODES.items()})
 _STATES: Final = MappingProxyType({number: state_of(reason) for number, reason in _REASONS.items()})
 _OK: Final = Reason.OK  # looked up once, as in the recorder
 _CHECK: Final = Struct("<QI")
-SIZE: Final = _CHECK.size
+PACKED_CHECK_BYTES: Final = _CHECK.size
 _NO_LATENCY: Final = 2**32 - 1
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-class Tape:
-    """The last `RECENT` checks, packed; `packed` is what it begins with."""
+class RecentChecks:
+    """The last `MAX_RECENT_CHECKS` checks, packed; `packed` is what it begins with."""
 
     __slots__ = ("_count", "_ring", "_saved")
 
     def __init__(self, packed: bytes = b"") -> None:
-        last = packed[len(packed) % SIZE :][-RECENT * SIZE :]
-        self._ring = bytearray(last.ljust(RECENT * SIZE, b"\0"))
-        self._count = self._saved = len(last) // SIZE
+        last = packed[len(packed) % PACKED_CHECK_BYTES :][-MAX_RECENT_CHECKS * PACKED_CHECK_BYTES :]
+        self._ring = bytearray(last.ljust(MAX_RECENT_CHECKS * PACKED_CHECK_BYTES, b"\0"))
+        self._count = self._saved = len(last) // PACKED_CHECK_BYTES
 
     def add(self, at_ms: int, reason: Reason, latency_us: int | None) -> None:
         """Takes a check, at milliseconds since 1970."""
-        number = 0 if reason is _OK else NUMBERS[reason]
+        number = 0 if reason is _OK else REASON_CODES[reason]
         latency = _NO_LATENCY if latency_us is None else min(latency_us, _NO_LATENCY - 1)
-        _CHECK.pack_into(self._ring, self._count % RECENT * SIZE, at_ms << 8 | number, latency)
+        _CHECK.pack_into(
+            self._ring,
+            self._count % MAX_RECENT_CHECKS * PACKED_CHECK_BYTES,
+            at_ms << 8 | number,
+            latency,
+        )
         self._count += 1
 
     def take_unsaved(self) -> bytes:
         """The checks since this was last called, as far as they are still here."""
         fresh, self._saved = self._count - self._saved, self._count
-        return self._packed()[-fresh * SIZE :] if fresh else b""
+        return self._packed()[-fresh * PACKED_CHECK_BYTES :] if fresh else b""
 
     def checks(self) -> list[Check]:
         """Oldest first."""
-        return unpack(self._packed())
+        return unpack_checks(self._packed())
 
     def states(self) -> list[State]:
         """What each check alone said of the server, oldest first, in a tenth of the time."""
@@ -74,14 +79,14 @@ class Tape:
         return [_STATES[number] for number in heads if number in _STATES]
 
     def _packed(self) -> bytes:
-        end = self._count % RECENT * SIZE
-        first = self._ring[end:] if self._count >= RECENT else b""
+        end = self._count % MAX_RECENT_CHECKS * PACKED_CHECK_BYTES
+        first = self._ring[end:] if self._count >= MAX_RECENT_CHECKS else b""
         return bytes(first + self._ring[:end])
 
 
-def unpack(packed: bytes) -> list[Check]:
+def unpack_checks(packed: bytes) -> list[Check]:
     """Oldest first; without those whose reason another release's number stands for."""
-    whole = packed[len(packed) % SIZE :]
+    whole = packed[len(packed) % PACKED_CHECK_BYTES :]
     return [
         Check(
             at=EPOCH + (head >> 8) * _MILLISECOND,

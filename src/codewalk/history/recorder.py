@@ -20,39 +20,39 @@ from codewalk.errors import StorageError
 from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.history.history import (
     Batch,
-    Change,
     Check,
     History,
-    Kept,
-    Noted,
+    MinuteRecord,
+    ServerTransition,
+    StoredHistory,
     Transition,
-    history,
-    transitions,
+    build_history,
+    detect_transitions,
 )
-from codewalk.history.period import EPOCH, KEPT, MINUTE, Minute, Window
-from codewalk.history.recent_checks import Tape
+from codewalk.history.period import EPOCH, MINUTE, RETENTION, Minute, Window
+from codewalk.history.recent_checks import RecentChecks
 from codewalk.reason import Reason, State
 from codewalk.tasks import BackgroundTasks
 
 T = TypeVar("T")
 
-WRITE_EVERY: Final = 5.0
+WRITE_INTERVAL: Final = 5.0
 """Seconds between two batches to the store."""
 
-PER_MINUTE: Final = 100
+MAX_SERVERS_PER_MINUTE: Final = 100
 """Servers whose minutes are written in one minute. A server's rows lie together, so that each costs
 a page of the disk, but ten of one server cost hardly more: of many servers, each has its turn."""
 
-LONGEST_TURN: Final = 10
+MAX_WRITE_DELAY_MINUTES: Final = 10
 """Minutes that a server waits for its turn at most, however many there are."""
 
-BATCH: Final = 500
+MAX_BATCH_SIZE: Final = 500
 """Minutes, and changes of state, in one transaction; who else wants to write waits that long."""
 
-TIDY_EVERY: Final = 600.0
+COMPACTION_INTERVAL: Final = 600.0
 """Seconds from the end of one round through the store to the next."""
 
-MOST_WAITING: Final = 50_000
+MAX_PENDING: Final = 50_000
 """Minutes, and changes of state, that wait for a store that fails; the oldest are given up."""
 
 # Looked up once: a member of an enum costs a twentieth of what recording a check does.
@@ -64,15 +64,15 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 log = logging.getLogger(__name__)
 
 
-class Shelf(Protocol):
+class HistoryStore(Protocol):
     """Where history outlives the process. All methods raise `StorageError`."""
 
     async def save(self, batch: Batch) -> None: ...
     async def load(
         self, server_id: str, since: datetime, window: Window, *, by_minute: bool
-    ) -> Kept: ...
+    ) -> StoredHistory: ...
     async def load_checks(self) -> Mapping[str, bytes]: ...
-    async def tidy(self, after: str, now: datetime) -> str: ...
+    async def compact(self, after: str, now: datetime) -> str: ...
 
 
 class _Series:
@@ -82,9 +82,9 @@ class _Series:
 
     def __init__(self, server_id: str, packed: bytes = b"") -> None:
         self.minute = Minute(0)
-        self.tape = Tape(packed)
+        self.tape = RecentChecks(packed)
         self.changed: datetime | None = None
-        self.over: list[Noted] = []  # waiting for the minute `due`
+        self.over: list[MinuteRecord] = []  # waiting for the minute `due`
         self.due = 0
         self.turn = crc32(server_id.encode())  # so that not all are due at once
 
@@ -98,7 +98,7 @@ class Recorder:
 
     def __init__(
         self,
-        shelf: Shelf,
+        shelf: HistoryStore,
         *,
         watch: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -108,8 +108,8 @@ class Recorder:
         self._now = now
         self._series: dict[str, _Series] = {}
         self._kept: Collection[str] | None = None
-        self._minutes: deque[Noted] = deque()
-        self._changes: deque[Change] = deque()
+        self._minutes: deque[MinuteRecord] = deque()
+        self._changes: deque[ServerTransition] = deque()
         # A batch is either in the store or here, for whoever has this.
         self._turn = asyncio.Lock()
         self._ending = asyncio.Event()
@@ -132,9 +132,9 @@ class Recorder:
         await self._tasks.join()
         await self._tasks.__aexit__(*_)
         with suppress(StorageError):
-            if await self.save(whole=True) and not self._watch:
+            if await self.save(flush=True) and not self._watch:
                 # Where nothing but commands works on a store, each tidies a bit of it, anywhere.
-                await self._shelf.tidy(str(uuid4()), self._now())
+                await self._shelf.compact(str(uuid4()), self._now())
 
     def record(
         self,
@@ -154,7 +154,7 @@ class Recorder:
         if series is None:
             series = self._series[server_id] = _Series(server_id)
         if not left.state is before.state is after.state:
-            self._note(server_id, series, transitions(left, before, after, now), left.since)
+            self._note(server_id, series, detect_transitions(left, before, after, now), left.since)
         if result is None:
             return
         at_ms = (now - EPOCH) // _MILLISECOND
@@ -162,14 +162,14 @@ class Recorder:
         if minute != series.minute.number:
             self._close(server_id, series, minute)
         if left.checked_at and left.state is before.state:
-            series.minute.know(left.state, max(0, (now - left.checked_at) // _MILLISECOND))
+            series.minute.add_time(left.state, max(0, (now - left.checked_at) // _MILLISECOND))
         reason = result.reason
         latency = None if result.latency_ms is None else round(result.latency_ms * 1000)
         if reason is not _OFFLINE:
-            series.minute.count(ok=reason is _OK, latency_us=latency)
+            series.minute.add_check(ok=reason is _OK, latency_us=latency)
         series.tape.add(at_ms, reason, latency)
 
-    def recent(self, server_id: str) -> list[Check]:
+    def recent_checks(self, server_id: str) -> list[Check]:
         """The last checks of a server that this process knows of, oldest first."""
         series = self._series.get(server_id)
         return series.tape.checks() if series else []
@@ -179,7 +179,7 @@ class Recorder:
         series = self._series.get(server_id)
         return series.tape.states() if series else []
 
-    def keep(self, server_ids: Collection[str]) -> None:
+    def retain(self, server_ids: Collection[str]) -> None:
         """Has what is remembered of other servers dropped, but not at once: a removal may be
         undone."""
         self._kept = frozenset(server_ids)
@@ -200,30 +200,30 @@ class Recorder:
         """
         window = since, until or now
         async with self._turn:
-            kept = await self._shelf.load(server_id, now - KEPT, window, by_minute=by_minute)
+            kept = await self._shelf.load(server_id, now - RETENTION, window, by_minute=by_minute)
             kept = kept.plus(self._unwritten(server_id))
-        tell = partial(history, server_id, kept, status, since=since, now=now, until=until)
+        tell = partial(build_history, server_id, kept, status, since=since, now=now, until=until)
         # A month has 43,200 of them.
         return await asyncio.to_thread(tell) if kept.old_minutes else tell()
 
-    async def save(self, *, whole: bool = False) -> bool:
-        """Writes the changes, and the minutes whose turn has come, or with `whole` all of them.
+    async def save(self, *, flush: bool = False) -> bool:
+        """Writes the changes, and the minutes whose turn has come, or with `flush` all of them.
 
         Whether there was anything to write. Raises `StorageError`.
         """
         current = int(self._now().timestamp()) // 60
-        round_of = min(max(len(self._series) // PER_MINUTE, 1), LONGEST_TURN)
+        round_of = min(max(len(self._series) // MAX_SERVERS_PER_MINUTE, 1), MAX_WRITE_DELAY_MINUTES)
         for server_id, series in self._series.items():
             # The next check closes a minute. Those of ten thousand servers, closed here when it
             # is over, would be a tenth of a second in which nothing else is done.
-            if whole or series.minute.number not in (current, current - 1):
+            if flush or series.minute.number not in (current, current - 1):
                 self._close(server_id, series, 0)
             waits = 0 < series.due - current <= round_of
-            if series.over and (whole or not waits):
+            if series.over and (flush or not waits):
                 self._minutes.extend(series.over)
                 series.over = []
                 series.due = current + round_of - (current + series.turn) % round_of
-        while len(self._minutes) > MOST_WAITING:
+        while len(self._minutes) > MAX_PENDING:
             self._minutes.popleft()
         found = bool(self._minutes or self._changes)
         while self._minutes or self._changes:
@@ -234,51 +234,51 @@ class Recorder:
     async def _save_batch(self) -> None:
         minutes, changes = _take(self._minutes), _take(self._changes)
         try:
-            await self._shelf.save(Batch(minutes=minutes, changes=changes))
+            await self._shelf.save(Batch(minutes=minutes, transitions=changes))
         except StorageError:
             self._minutes.extendleft(reversed(minutes))
             self._changes.extendleft(reversed(changes))
             raise
 
-    def _unwritten(self, server_id: str) -> Kept:
+    def _unwritten(self, server_id: str) -> StoredHistory:
         waiting = [noted.period for noted in self._minutes if noted.server_id == server_id]
         if series := self._series.get(server_id):
             waiting += [*(noted.period for noted in series.over), series.minute.period()]
-        return Kept(
+        return StoredHistory(
             periods=[period for period in waiting if period],
             transitions=[change for owner, change in self._changes if owner == server_id],
-            checks=self.recent(server_id),
+            checks=self.recent_checks(server_id),
         )
 
     def _note(
         self,
         server_id: str,
         series: _Series,
-        changes: Iterable[Transition],
+        transitions: Iterable[Transition],
         since: datetime | None,
     ) -> None:
         last = series.changed or since
-        for found in changes:
+        for found in transitions:
             # A clock that was set back a little must not put what followed before its cause. What
             # it says after a large step is all there is to go by.
             back = last is not None and last - MINUTE < found.at <= last
             at = last + _MICROSECOND if last and back else found.at
             self._changes.append((server_id, replace(found, at=at)))
             series.changed = last = at
-        while len(self._changes) > MOST_WAITING:
+        while len(self._changes) > MAX_PENDING:
             self._changes.popleft()
 
     def _close(self, server_id: str, series: _Series, number: int) -> None:
         period, checks = series.minute.period(), series.tape.take_unsaved()
         if period or checks:
-            series.over.append(Noted(server_id=server_id, period=period, checks=checks))
+            series.over.append(MinuteRecord(server_id=server_id, period=period, checks=checks))
         series.minute = Minute(number)
 
     async def _write_often(self) -> None:
         trouble = False
         while not self._ending.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(WRITE_EVERY):
+                async with asyncio.timeout(WRITE_INTERVAL):
                     await self._ending.wait()
             try:
                 await self.save()
@@ -295,9 +295,9 @@ class Recorder:
         clock = asyncio.get_running_loop().time
         if clock() < self._tidy_at:
             return
-        self._tidied = await self._shelf.tidy(self._tidied, self._now())
+        self._tidied = await self._shelf.compact(self._tidied, self._now())
         if not self._tidied:
-            self._tidy_at = clock() + TIDY_EVERY
+            self._tidy_at = clock() + COMPACTION_INTERVAL
             self._drop_others()
 
     def _drop_others(self) -> None:
@@ -307,4 +307,4 @@ class Recorder:
 
 
 def _take(waiting: "deque[T]") -> list[T]:
-    return [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+    return [waiting.popleft() for _ in range(min(MAX_BATCH_SIZE, len(waiting)))]

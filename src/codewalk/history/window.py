@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from codewalk.errors import InvalidValue
-from codewalk.history.period import DAY, KEPT, Window
+from codewalk.history.period import DAY, RETENTION, Window
 
 _UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": DAY}
 _SPAN: Final = re.compile(r"([0-9]{1,5})([mhd])")
@@ -22,7 +22,7 @@ def parse_since(text: str, now: datetime) -> datetime:
 
     Raises `InvalidValue` for anything else, and for what lies ahead.
     """
-    return begin(parse_moment(text, now), now)
+    return resolve_start(parse_moment(text, now), now)
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
@@ -46,21 +46,22 @@ def parse_moment(text: str, now: datetime) -> datetime:
     )
 
 
-def window(since: datetime | None, until: datetime | None, now: datetime) -> Window:
+def resolve_window(since: datetime | None, until: datetime | None, now: datetime) -> Window:
     """Which part of a history is meant: up to now and of a day, where not said otherwise.
 
     Raises `InvalidValue` as `begin` does, for an `until` without a time zone, and where nothing
     that is kept lies between the two.
     """
     if until is None:
-        return begin(now - DAY if since is None else since, now), now
+        return resolve_start(now - DAY if since is None else since, now), now
     last = min(_zoned(until), now)
-    if last <= now - KEPT:
+    if last <= now - RETENTION:
         raise InvalidValue(
-            f"Nothing is kept from before {_said(now - KEPT)}; {_said(until)} is no end for it.",
+            f"Nothing is kept from before {_said(now - RETENTION)}; "
+            f"{_said(until)} is no end for it.",
             value=str(until),
         )
-    first = begin(last - DAY if since is None else since, now)
+    first = resolve_start(last - DAY if since is None else since, now)
     if last <= first:
         raise InvalidValue(
             f"A history that begins at {_said(first)} can't end at {_said(until)}; give a later "
@@ -70,7 +71,7 @@ def window(since: datetime | None, until: datetime | None, now: datetime) -> Win
     return first, last.astimezone(UTC)
 
 
-def begin(since: datetime, now: datetime) -> datetime:
+def resolve_start(since: datetime, now: datetime) -> datetime:
     """Where a history begins that shall begin at `since`: 30 days ago at most.
 
     Raises `InvalidValue` for what lies ahead or has no time zone.
@@ -79,7 +80,7 @@ def begin(since: datetime, now: datetime) -> datetime:
         raise InvalidValue(
             f"{since} lies ahead; a history begins in the past, as 24 hours ago.", value=str(since)
         )
-    return max(since, now - KEPT).astimezone(UTC)
+    return max(since, now - RETENTION).astimezone(UTC)
 
 
 def _zoned(moment: datetime) -> datetime:

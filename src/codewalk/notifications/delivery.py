@@ -9,19 +9,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from codewalk.errors import HookFailed, RequestFailed
-from codewalk.notifications.hook import Hook, HookKind, address_of
+from codewalk.notifications.hook import Hook, HookKind, parse_webhook_url
 from codewalk.secret import Secret
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
-TIMEOUT: Final = 10.0
+DELIVERY_TIMEOUT: Final = 10.0
 """Seconds that a program or a request has."""
 
-KEPT: Final = 500
+MAX_STDERR_BYTES: Final = 500
 """Bytes of what a program says on its standard error that an error repeats."""
 
-ANSWER: Final = 16 * 1024
+MAX_RESPONSE_BYTES: Final = 16 * 1024
 """Bytes that the answer to a webhook may have."""
 
 _OURS: Final = "CODEWALK_"
@@ -43,7 +43,7 @@ class Delivery:
         connect: Connect,
         *,
         environment: Mapping[str, str] = os.environ,
-        timeout: float = TIMEOUT,
+        timeout: float = DELIVERY_TIMEOUT,
     ) -> None:
         self._connect = connect
         self._environment = environment
@@ -59,11 +59,11 @@ class Delivery:
             await self._post(hook.target.reveal(), payload)
 
     async def _post(self, url: str, payload: bytes) -> None:
-        address = address_of(url)
+        address = parse_webhook_url(url)
         connection = await self._connect(address.origin, address.username, address.password)
         try:
             answer = await connection.post(
-                address.path, payload, timeout=self._timeout, limit=ANSWER
+                address.path, payload, timeout=self._timeout, limit=MAX_RESPONSE_BYTES
             )
         except RequestFailed as exc:
             raise HookFailed(f"The webhook at {address.origin} failed: {exc.detail}") from exc
@@ -104,7 +104,7 @@ async def _run(
 
 
 class _Errors:
-    """A program's standard error: read as it comes, and the first `KEPT` bytes kept.
+    """A program's standard error: read as it comes, and the first `MAX_STDERR_BYTES` bytes kept.
 
     Not a pipe of asyncio's: what a program leaves running may hold its end open for ever.
     """
@@ -136,7 +136,7 @@ class _Errors:
     def _read(self) -> None:
         with suppress(BlockingIOError):
             chunk = os.read(self._ours or 0, _CHUNK)
-            self._kept = (self._kept + chunk)[:KEPT]
+            self._kept = (self._kept + chunk)[:MAX_STDERR_BYTES]
 
 
 async def _feed(stream: asyncio.StreamWriter | None, payload: bytes) -> None:

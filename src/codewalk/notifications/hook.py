@@ -20,7 +20,7 @@ MAX_ARGUMENTS: Final = 100
 MAX_TARGET: Final = 4096
 """Characters of a URL, or of all arguments together."""
 
-EVERYTHING: Final = frozenset(NoticeKind)
+ALL_EVENTS: Final = frozenset(NoticeKind)
 
 _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
@@ -43,7 +43,7 @@ class Hook:
     id: str
     kind: HookKind
     target: Secret
-    events: frozenset[NoticeKind] = EVERYTHING
+    events: frozenset[NoticeKind] = ALL_EVENTS
     created_at: datetime
 
     @property
@@ -54,7 +54,7 @@ class Hook:
     def to_json(self) -> dict[str, Any]:
         """As `codewalk hook list --json` has it; of a URL only where it leads."""
         command = list(self.arguments) if self.kind is HookKind.COMMAND else None
-        url = shown_url(self.target.reveal()) if self.kind is HookKind.WEBHOOK else None
+        url = redact_url(self.target.reveal()) if self.kind is HookKind.WEBHOOK else None
         return {
             "id": self.id,
             "kind": self.kind.value,
@@ -96,11 +96,11 @@ def new_webhook(url: str, events: Iterable[NoticeKind], now: datetime) -> Hook:
 
 
 def _new(kind: HookKind, target: str, events: Iterable[NoticeKind], now: datetime) -> Hook:
-    chosen = frozenset(events) or EVERYTHING
+    chosen = frozenset(events) or ALL_EVENTS
     return Hook(id=str(uuid4()), kind=kind, target=Secret(target), events=chosen, created_at=now)
 
 
-def find(hooks: Iterable[Hook], reference: str) -> Hook:
+def find_hook(hooks: Iterable[Hook], reference: str) -> Hook:
     """The hook with this id, or a unique beginning of it.
 
     Raises `HookNotFound` or `AmbiguousReference`.
@@ -115,7 +115,7 @@ def find(hooks: Iterable[Hook], reference: str) -> Hook:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
+class WebhookAddress:
     """A URL taken apart: where it leads, what is asked for there, and as whom."""
 
     origin: str
@@ -124,13 +124,13 @@ class Address:
     password: Secret | None
 
 
-def address_of(url: str) -> Address:
+def parse_webhook_url(url: str) -> WebhookAddress:
     """Takes a hook's URL apart."""
     parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2]
     query = f"?{parts.query}" if parts.query else ""
     password = None if parts.password is None else Secret(unquote(parts.password))
-    return Address(
+    return WebhookAddress(
         origin=f"{parts.scheme}://{place}",
         path=(parts.path or "/") + query,
         username=None if parts.username is None else unquote(parts.username),
@@ -138,7 +138,7 @@ def address_of(url: str) -> Address:
     )
 
 
-def shown_url(url: str) -> str:
+def redact_url(url: str) -> str:
     """A hook's URL as it may be shown: its path and query are often a secret."""
-    address = address_of(url)
+    address = parse_webhook_url(url)
     return address.origin + ("/…" if address.path != "/" else "/")

@@ -11,13 +11,13 @@ from codewalk.events import Announcer, Kind
 from codewalk.notifications.hook import Hook
 from codewalk.notifications.notice import Notice, NoticeEvent
 
-PAUSES: Final = (1.0, 5.0, 25.0)
+RETRY_DELAYS: Final = (1.0, 5.0, 25.0)
 """Seconds before each retry of a delivery that failed."""
 
-WAITING: Final = 100
+MAX_PENDING_DELIVERIES: Final = 100
 """Deliveries at most that wait for one hook; of more, the oldest are dropped."""
 
-AT_ONCE: Final = 8
+MAX_CONCURRENT_DELIVERIES: Final = 8
 """Programs and requests under way at most."""
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class HookRunner:
         self._describe = describe
         self._queues: dict[str, deque[tuple[Hook, bytes]]] = {}
         self._failing: set[str] = set()
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_DELIVERIES)
 
     async def run(self) -> None:
         """Delivers news until it is cancelled."""
@@ -78,10 +78,13 @@ class HookRunner:
     def _enqueue(self, hook: Hook, payload: bytes, group: asyncio.TaskGroup) -> None:
         queue = self._queues.get(hook.id)
         if queue is None:
-            queue = self._queues[hook.id] = deque(maxlen=WAITING)
+            queue = self._queues[hook.id] = deque(maxlen=MAX_PENDING_DELIVERIES)
             group.create_task(self._work_off(hook.id, queue), name=f"hook {hook.id}")
-        if len(queue) == WAITING:
-            self._complain(hook, f"it is behind by {WAITING} deliveries; the oldest are dropped.")
+        if len(queue) == MAX_PENDING_DELIVERIES:
+            self._complain(
+                hook,
+                f"it is behind by {MAX_PENDING_DELIVERIES} deliveries; the oldest are dropped.",
+            )
         queue.append((hook, payload))
 
     async def _work_off(self, hook_id: str, queue: deque[tuple[Hook, bytes]]) -> None:
@@ -94,7 +97,7 @@ class HookRunner:
             del self._queues[hook_id]
 
     async def _deliver_with_patience(self, hook: Hook, payload: bytes) -> None:
-        for pause in (*PAUSES, None):
+        for pause in (*RETRY_DELAYS, None):
             try:
                 async with self._slots:
                     await self._deliver(hook, payload)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from codewalk.notifications.delivery import Delivery
-from codewalk.notifications.hook import Hook, find, new_command, new_webhook
+from codewalk.notifications.hook import Hook, find_hook, new_command, new_webhook
 from codewalk.notifications.notice import NoticeKind
-from codewalk.notifications.payload import trial_payload
+from codewalk.notifications.payload import example_payload
 from codewalk.server import Server
 
 
@@ -55,7 +55,7 @@ class Hooks:
 
     async def remove(self, ref: str) -> Hook:
         """Forgets a hook."""
-        hook = find(await self._keeper.list(), ref)
+        hook = find_hook(await self._keeper.list(), ref)
         await self._keeper.remove(hook.id)
         return hook
 
@@ -64,9 +64,9 @@ class Hooks:
 
         Raises `HookFailed`.
         """
-        hook = find(await self._keeper.list(), ref)
+        hook = find_hook(await self._keeper.list(), ref)
         server = next(iter(self._servers()), None)
-        await self._delivery.deliver(hook, trial_payload(server, datetime.now(UTC)))
+        await self._delivery.deliver(hook, example_payload(server, datetime.now(UTC)))
         return hook
 
     async def _add(self, hook: Hook) -> Hook:

@@ -13,14 +13,14 @@ from codewalk.events import Event, Kind
 from codewalk.health.status import HealthStatus
 from codewalk.reason import State
 
-QUIET: Final = timedelta(seconds=5)
+DOWN_NOTICE_DELAY: Final = timedelta(seconds=5)
 """An absence shorter than this is told to nobody."""
 
-REMEMBERED: Final = 8
+MAX_VERSIONS: Final = 8
 """Versions that are remembered for each server, so that two behind one address aren't told of for
 ever."""
 
-RECENT: Final = timedelta(hours=24)
+UPGRADE_DISPLAY_TIME: Final = timedelta(hours=24)
 """How long after an upgrade it is told what ran before: who wasn't there sees it the next day."""
 
 
@@ -36,7 +36,7 @@ class NoticeKind(StrEnum):
 class Notice:
     """Something that happened to a server, `at` a moment that may be a while ago.
 
-    `health` is how the server is when it is told; `away` is for `UP`: how long it was down;
+    `health` is how the server is when it is told; `downtime` is for `UP`: how long it was down;
     `previous_version` is for `VERSION`.
     """
 
@@ -44,7 +44,7 @@ class Notice:
     server_id: str
     at: datetime
     health: HealthStatus
-    away: timedelta | None = None
+    downtime: timedelta | None = None
     previous_version: str | None = None
 
 
@@ -70,25 +70,25 @@ class NoticeState:
 
     seen_up: bool = False
     down_since: datetime | None = None
-    told_down: bool = False
+    reported_down: bool = False
     versions: tuple[str, ...] = ()
     upgrade: Notice | None = None
 
     def previous_version(self, now: datetime) -> str | None:
         """What it ran before an upgrade, while that is recent."""
-        if self.upgrade is None or now - self.upgrade.at >= RECENT:
+        if self.upgrade is None or now - self.upgrade.at >= UPGRADE_DISPLAY_TIME:
             return None
         return self.upgrade.previous_version
 
     def due_at(self, snoozed_until: datetime | None = None) -> datetime | None:
         """When there may be something to tell though nothing changes; None where there isn't."""
-        if self.down_since is None or self.told_down:
+        if self.down_since is None or self.reported_down:
             return None
-        told = self.down_since + QUIET
+        told = self.down_since + DOWN_NOTICE_DELAY
         return told if snoozed_until is None else max(told, snoozed_until)
 
 
-def follow(
+def advance(
     story: NoticeState,
     server_id: str,
     status: HealthStatus,
@@ -98,9 +98,9 @@ def follow(
 ) -> tuple[NoticeState, tuple[Notice, ...]]:
     """The story after a look at `status`, and what is to be told now.
 
-    Down is told after `QUIET` of it, up only where down was told, a version the first time that it
-    is seen. Until `snoozed_until` nothing is told; what is still down then is told then, the rest
-    never.
+    Down is told after `DOWN_NOTICE_DELAY` of it, up only where down was told, a version the first
+    time that it is seen. Until `snoozed_until` nothing is told; what is still down then is told
+    then, the rest never.
     """
     awake = snoozed_until is None or snoozed_until <= now
     story, version = _look_at_version(story, server_id, status, now)
@@ -116,7 +116,7 @@ def _look_at_version(
     if version is None or (known and known[-1] == version):
         return story, None
     others = tuple(each for each in known if each != version)
-    story = replace(story, versions=(*others, version)[-REMEMBERED:], upgrade=None)
+    story = replace(story, versions=(*others, version)[-MAX_VERSIONS:], upgrade=None)
     if not known or version in known:
         return story, None
     news = Notice(
@@ -138,7 +138,7 @@ def _look_at_state(
 ) -> tuple[NoticeState, Notice | None]:
     match status.state:
         case State.HEALTHY:
-            up = replace(story, seen_up=True, down_since=None, told_down=False)
+            up = replace(story, seen_up=True, down_since=None, reported_down=False)
             return up, _up(story, server_id, status, now)
         case State.UNHEALTHY if story.seen_up:
             down = replace(story, down_since=story.down_since or status.since or now)
@@ -148,16 +148,16 @@ def _look_at_state(
             news = Notice(
                 kind=NoticeKind.DOWN, server_id=server_id, at=down.down_since, health=status
             )
-            return replace(down, told_down=True), news
-        case State.UNKNOWN if not story.told_down:
+            return replace(down, reported_down=True), news
+        case State.UNKNOWN if not story.reported_down:
             # What isn't known is no absence; should it be down afterwards, that counts anew.
             return replace(story, down_since=None), None
     return story, None
 
 
 def _up(story: NoticeState, server_id: str, status: HealthStatus, now: datetime) -> Notice | None:
-    if not story.told_down or story.down_since is None:
+    if not story.reported_down or story.down_since is None:
         return None
     back = status.since or now
     away = max(back - story.down_since, timedelta(0))
-    return Notice(kind=NoticeKind.UP, server_id=server_id, at=back, health=status, away=away)
+    return Notice(kind=NoticeKind.UP, server_id=server_id, at=back, health=status, downtime=away)

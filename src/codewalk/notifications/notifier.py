@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from codewalk.errors import StorageError
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.status import HealthStatus
-from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind, NoticeState, follow
+from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind, NoticeState, advance
 from codewalk.servers.profile import NotifySetting, ServerProfile, reached_otherwise
 from codewalk.servers.removal import MOST
 
@@ -172,20 +172,22 @@ class Notifier:
     def _begin(self, server_id: str) -> NoticeState:
         since = self._before.pop(server_id, None)
         return (
-            NoticeState(seen_up=True, down_since=since, told_down=True) if since else NoticeState()
+            NoticeState(seen_up=True, down_since=since, reported_down=True)
+            if since
+            else NoticeState()
         )
 
     def _note(self, server_id: str, before: NoticeState, story: NoticeState) -> None:
         """Goes on with this story, and has kept what a restart must not forget of it."""
         self._stories[server_id] = story
-        if before.told_down != story.told_down:
-            self._to_keep[server_id] = story.down_since if story.told_down else None
+        if before.reported_down != story.reported_down:
+            self._to_keep[server_id] = story.down_since if story.reported_down else None
 
     def _look_at(self, server_ids: Iterable[str]) -> None:
         for server_id in server_ids:
             snoozed_until = _quiet_until(self._known[server_id])
             before = self._stories[server_id]
-            story, news = follow(
+            story, news = advance(
                 before,
                 server_id,
                 self._status(server_id),

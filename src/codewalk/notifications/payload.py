@@ -8,13 +8,13 @@ from codewalk.notifications.notice import Notice
 from codewalk.server import Server
 from codewalk.times import rfc3339
 
-TEST = "test"
+TEST_EVENT = "test"
 """The event of `codewalk hook test`."""
 
 
-def payload_of(news: Notice, server: Server) -> bytes:
+def notice_payload(news: Notice, server: Server) -> bytes:
     """The JSON of a piece of news, with the server as it is now."""
-    away = None if news.away is None else round(news.away.total_seconds(), 1)
+    away = None if news.downtime is None else round(news.downtime.total_seconds(), 1)
     return _encoded(
         event=news.kind.value,
         at=news.at,
@@ -24,10 +24,10 @@ def payload_of(news: Notice, server: Server) -> bytes:
     )
 
 
-def trial_payload(server: Server | None, now: datetime) -> bytes:
+def example_payload(server: Server | None, now: datetime) -> bytes:
     """The JSON of a try: a server that is there, or none."""
     return _encoded(
-        event=TEST,
+        event=TEST_EVENT,
         at=now,
         server=server.to_json() if server else None,
         away_s=None,

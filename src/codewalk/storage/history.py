@@ -13,9 +13,16 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from codewalk.history.history import MOST_TRANSITIONS, Batch, Kept, Transition
-from codewalk.history.period import HOUR, KEPT, MINUTES_KEPT, Period, Window, in_steps
-from codewalk.history.recent_checks import unpack
+from codewalk.history.history import MAX_TRANSITIONS, Batch, StoredHistory, Transition
+from codewalk.history.period import (
+    HOUR,
+    MINUTE_RETENTION,
+    RETENTION,
+    Period,
+    Window,
+    aggregate_periods,
+)
+from codewalk.history.recent_checks import unpack_checks
 from codewalk.reason import Reason, State
 from codewalk.storage import history_sql as sql
 from codewalk.storage import packed_minutes as minutes
@@ -30,7 +37,7 @@ from codewalk.storage.tables import (
     to_micros,
 )
 
-LOADED: Final = 5 * MOST_TRANSITIONS
+LOADED: Final = 5 * MAX_TRANSITIONS
 """Transitions that are read; some may be told by several processes."""
 
 NEXT: Final = 10
@@ -65,7 +72,7 @@ class HistoryStore:
 
     async def load(
         self, server_id: str, since: datetime, window: Window, *, by_minute: bool
-    ) -> Kept:
+    ) -> StoredHistory:
         """What is kept of one server from `since` on, and its last checks.
 
         Of the changes of state, the last ones up to the end of `window`, and the first ones after
@@ -81,7 +88,7 @@ class HistoryStore:
         recent = select(r.checks).where(r.server_id == server_id)
         packed = minutes.packed(server_id, window) if by_minute else None
 
-        def load(connection: Connection) -> Callable[[], Kept]:
+        def load(connection: Connection) -> Callable[[], StoredHistory]:
             rows = connection.execute(periods).all()
             changed = [*connection.execute(before), *connection.execute(after)]
             checks = connection.scalar(recent)
@@ -97,16 +104,16 @@ class HistoryStore:
         rows = await self._database.read(lambda c: c.execute(select(health_recent)).all())
         return {row.server_id: b64decode(row.checks) for row in rows}
 
-    async def tidy(self, after: str, now: datetime) -> str:
+    async def compact(self, after: str, now: datetime) -> str:
         """Adds old minutes up to hours, packs them, and drops what is too old, for the next few
         servers.
 
         Those are the ones whose ids follow `after`; the last of them is returned, to go on from, or
         an empty text where there are no more.
         """
-        before, oldest = sql.hour_of(now - MINUTES_KEPT), sql.hour_of(now - KEPT)
+        before, oldest = sql.hour_of(now - MINUTE_RETENTION), sql.hour_of(now - RETENTION)
 
-        def tidy(connection: Connection) -> str:
+        def compact(connection: Connection) -> str:
             if not self._database.is_sqlite and not connection.scalar(sql.ONE_TIDIES):
                 return after
             ids = connection.scalars(sql.NEXT, {"after": after}).all()
@@ -117,7 +124,7 @@ class HistoryStore:
                 hours = [
                     _row(owner, hour)
                     for (owner, _), found in old.items()
-                    for hour in in_steps(found, HOUR)
+                    for hour in aggregate_periods(found, HOUR)
                 ]
                 connection.execute(self._insert_periods, {"rows": json.dumps(hours)})
                 minutes.keep_packed(connection, these, old)
@@ -125,7 +132,7 @@ class HistoryStore:
                 connection.execute(statement, {**these, "before": oldest})
             return str(ids[-1])
 
-        return await self._database.write(tidy, durable=False)
+        return await self._database.write(compact, durable=False)
 
 
 def _period_rows(batch: Batch) -> list[Row]:
@@ -165,7 +172,7 @@ def _transition_rows(batch: Batch) -> list[Row]:
             storable(transition.detail),
             storable(transition.version),
         ]
-        for server_id, transition in batch.changes
+        for server_id, transition in batch.transitions
     ]
 
 
@@ -179,12 +186,12 @@ def _check_rows(batch: Batch) -> list[Row]:
 
 def _kept(
     periods: Sequence[Any], packed: Sequence[Any], changes: Sequence[Any], checks: str | None
-) -> Kept:
-    return Kept(
+) -> StoredHistory:
+    return StoredHistory(
         periods=[period_of(row) for row in periods],
         old_minutes=unpacked(packed),
         transitions=list(filter(None, map(_transition, changes))),
-        checks=unpack(b64decode(checks or "")),
+        checks=unpack_checks(b64decode(checks or "")),
     )
 
 

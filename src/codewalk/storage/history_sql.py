@@ -16,9 +16,9 @@ from sqlalchemy import (
     text,
 )
 
-from codewalk.history.history import RECENT
+from codewalk.history.history import MAX_RECENT_CHECKS
 from codewalk.history.period import HOUR
-from codewalk.history.recent_checks import SIZE
+from codewalk.history.recent_checks import PACKED_CHECK_BYTES
 from codewalk.storage.tables import (
     health_minutes,
     health_periods,
@@ -43,7 +43,7 @@ def hour_of(moment: datetime) -> int:
     return to_micros(moment) // HOUR_US * HOUR_US
 
 
-_CHARACTERS: Final = RECENT * SIZE * 4 // 3
+_CHARACTERS: Final = MAX_RECENT_CHECKS * PACKED_CHECK_BYTES * 4 // 3
 
 _ADVISORY_LOCK: Final = 0x636F6465_74696479
 """Any number that every CodeWalk takes for tidying: `codetidy` in ASCII."""

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select
 
 from codewalk.errors import InvalidValue, StorageError
-from codewalk.notifications.hook import EVERYTHING, MAX_HOOKS, Hook, HookKind
+from codewalk.notifications.hook import ALL_EVENTS, MAX_HOOKS, Hook, HookKind
 from codewalk.notifications.notice import NoticeKind
 from codewalk.secret import Secret
 from codewalk.storage.database import Database
@@ -64,7 +64,7 @@ class HookStore:
             id=row.id,
             kind=kind,
             target=Secret(lambda: self._open(row.target, row.id)),
-            events=frozenset(NoticeKind(e) for e in row.events.split() if e in known) or EVERYTHING,
+            events=frozenset(NoticeKind(e) for e in row.events.split() if e in known) or ALL_EVENTS,
             created_at=from_micros(row.created_at),
         )
 

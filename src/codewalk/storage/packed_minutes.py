@@ -9,8 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Select, bindparam, delete, func, insert, select
 from sqlalchemy.engine import Connection
 
-from codewalk.history.packing import pack, unpack
-from codewalk.history.period import HOUR, MINUTE, Period, Window, added_up
+from codewalk.history.packing import pack_minutes, unpack_minutes
+from codewalk.history.period import HOUR, MINUTE, Period, Window, merge_periods
 from codewalk.storage.history_sql import HOUR_US, HOURS_AT_ONCE, THESE, hour_of
 from codewalk.storage.tables import from_micros, health_minutes, health_periods, servers, to_micros
 
@@ -82,12 +82,16 @@ def keep_packed(connection: Connection, these: Mapping[str, Any], minutes: Minut
     for row in connection.execute(_PACKED, {**these, "first": first}):
         hour = row.server_id, from_micros(row.begins_at)
         if hour in merged:
-            merged[hour] += unpack(row.packed, hour[1])
+            merged[hour] += unpack_minutes(row.packed, hour[1])
             late.append({"owner": row.server_id, "hour": row.begins_at})
     if late:
         connection.execute(_DROP, late)
     rows = [
-        {"server_id": owner, "begins_at": to_micros(begins), "packed": pack(added_up(found))}
+        {
+            "server_id": owner,
+            "begins_at": to_micros(begins),
+            "packed": pack_minutes(merge_periods(found)),
+        }
         for (owner, begins), found in merged.items()
     ]
     connection.execute(insert(health_minutes), rows)
@@ -104,7 +108,9 @@ def packed(server_id: str, window: Window) -> Select[Any]:
 
 def unpacked(rows: Iterable[Any]) -> list[Period]:
     """The minutes of rows of `health_minutes`."""
-    return [minute for row in rows for minute in unpack(row.packed, from_micros(row.begins_at))]
+    return [
+        minute for row in rows for minute in unpack_minutes(row.packed, from_micros(row.begins_at))
+    ]
 
 
 def period_of(row: Any) -> Period:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
-from codewalk.history.history import RECENT, Check
+from codewalk.history.history import MAX_RECENT_CHECKS, Check
 from codewalk.history.period import Period
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import STALE_AFTER
@@ -28,21 +28,21 @@ class Cell:
 
 
 def bar(checks: Sequence[Check]) -> list[Cell]:
-    """`RECENT` cells, the newest check last, empty ones first."""
-    last = checks[-RECENT:]
+    """`MAX_RECENT_CHECKS` cells, the newest check last, empty ones first."""
+    last = checks[-MAX_RECENT_CHECKS:]
     cells = [
         Cell(state=check.state, reason=check.reason, at=check.at, latency_ms=check.latency_ms)
         for check in last
     ]
-    return [Cell()] * (RECENT - len(last)) + cells
+    return [Cell()] * (MAX_RECENT_CHECKS - len(last)) + cells
 
 
 def bar_lines(states: Sequence[State], *, step: int) -> dict[State, str]:
     """The same bar in a line for each state, as SVG path data: what is dashed by one unit less than
     `step`, and one of gap, shows a cell for each check. So it takes few elements."""
-    last = states[-RECENT:]
+    last = states[-MAX_RECENT_CHECKS:]
     lines: dict[State, str] = {}
-    at = (RECENT - len(last)) * step
+    at = (MAX_RECENT_CHECKS - len(last)) * step
     for state, run in groupby(last):
         width = sum(step for _ in run)
         lines[state] = f"{lines.get(state, '')}M{at} 0h{width - 1}"

@@ -9,7 +9,14 @@ from typing import Final
 
 from codewalk.app.app import App
 from codewalk.history.history import History, Transition
-from codewalk.history.period import HOUR, KEPT, MINUTES_KEPT, Period, Uptime, in_steps
+from codewalk.history.period import (
+    HOUR,
+    MINUTE_RETENTION,
+    RETENTION,
+    Period,
+    Uptime,
+    aggregate_periods,
+)
 from codewalk.server import Server
 from codewalk.web.chart import LatencyChart, latency_chart
 from codewalk.web.history_query import Look, Range
@@ -106,11 +113,11 @@ async def take_past(app: App, server_id: str, look: Look) -> Past:
     """How this server has been. Raises `ServerNotFound`, `StorageError`."""
     now = datetime.now(UTC)
     look = look.within(now)
-    history = await app.history(server_id, since=now - KEPT, by_minute=False)
+    history = await app.history(server_id, since=now - RETENTION, by_minute=False)
     periods = history.periods
     since, until = look.window(now)
     # Of the last day it has the minutes.
-    if look.range.step < HOUR and since < now - MINUTES_KEPT:
+    if look.range.step < HOUR and since < now - MINUTE_RETENTION:
         periods = (await app.history(server_id, since=since, until=until)).periods
     return await asyncio.to_thread(draw, app.server(server_id), history, look, periods)
 
@@ -124,7 +131,7 @@ def draw(server: Server, history: History, look: Look, periods: Sequence[Period]
     # Of some hours no minutes are kept, as of those before minutes were packed: they stay whole.
     step = look.range.step
     whole = (p for p in found if p.span > step)
-    steps = [*in_steps((p for p in found if p.span <= step), step), *whole]
+    steps = [*aggregate_periods((p for p in found if p.span <= step), step), *whole]
     steps.sort(key=lambda period: period.begins)
     chart = latency_chart(
         steps,
@@ -144,12 +151,12 @@ def draw(server: Server, history: History, look: Look, periods: Sequence[Period]
         ticks=[f"{at.astimezone():{look.range.clock}}" for at in quarters],
         told=_told(steps, now),
         lines=_lines(history),
-        more=history.more,
+        more=history.more_transitions,
     )
 
 
 def _lines(history: History) -> list[Line]:
-    log = zip(history.transitions, history.lasted(), strict=True)
+    log = zip(history.transitions, history.durations(), strict=True)
     return [
         Line(
             change=change,

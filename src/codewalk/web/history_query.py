@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlencode
 
-from codewalk.history.period import DAY, HOUR, KEPT, MINUTE, Window
+from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION, Window
 
 
 class Range(StrEnum):
@@ -71,7 +71,7 @@ class Look:
         """The same of what there is: nothing lies ahead, and nothing is kept for longer."""
         if self.until is None:
             return self
-        until = max(self.until, now - KEPT + self.range.span)
+        until = max(self.until, now - RETENTION + self.range.span)
         return replace(self, until=until if until < now else None)
 
     def window(self, now: datetime) -> Window:
@@ -82,7 +82,7 @@ class Look:
     def earlier(self, now: datetime) -> "Look | None":
         """The time right before; None where nothing of it is kept."""
         begins, _ = self.window(now)
-        if begins <= now - KEPT + MINUTE:
+        if begins <= now - RETENTION + MINUTE:
             return None
         return replace(self, until=begins).within(now)
 

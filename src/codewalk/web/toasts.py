@@ -118,7 +118,7 @@ def _words(news: Notice) -> tuple[str, str]:
         case NoticeKind.DOWN:
             return "is down", sentence(news.health)
         case NoticeKind.UP:
-            return "is back", f"It was away for {_span(news.away)}."
+            return "is back", f"It was away for {_span(news.downtime)}."
         case NoticeKind.VERSION:
             now, before = news.health.version, news.previous_version
             return "has another release", f"OpenCode {now}; it was {before}."

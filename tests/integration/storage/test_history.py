@@ -9,9 +9,17 @@ from typing import Any
 from sqlalchemy import func, select, update
 
 from codewalk.health.status import CheckResult, HealthStatus, advance
-from codewalk.history.history import RECENT, Batch, Check, History, Kept, Noted, Transition
-from codewalk.history.period import DAY, EPOCH, HOUR, KEPT, MINUTE, Period, added_up
-from codewalk.history.recent_checks import Tape
+from codewalk.history.history import (
+    MAX_RECENT_CHECKS,
+    Batch,
+    Check,
+    History,
+    MinuteRecord,
+    StoredHistory,
+    Transition,
+)
+from codewalk.history.period import DAY, EPOCH, HOUR, MINUTE, RETENTION, Period, merge_periods
+from codewalk.history.recent_checks import RecentChecks
 from codewalk.history.recorder import Recorder
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULTS
@@ -50,12 +58,12 @@ def period(begins: datetime = START, *, checks: int = 6, **fields: Any) -> Perio
     return Period(begins=begins, checks=checks, **given)
 
 
-def noted(server: str, found: Period | None = None, *checks: Check) -> Noted:
-    tape = Tape()
+def noted(server: str, found: Period | None = None, *checks: Check) -> MinuteRecord:
+    tape = RecentChecks()
     for check in checks:
         latency = None if check.latency_ms is None else round(check.latency_ms * 1000)
         tape.add((check.at - EPOCH) // timedelta(milliseconds=1), check.reason, latency)
-    return Noted(server_id=server, period=found, checks=tape.take_unsaved())
+    return MinuteRecord(server_id=server, period=found, checks=tape.take_unsaved())
 
 
 def checks(count: int, *, start: int = 0) -> list[Check]:
@@ -66,30 +74,30 @@ def checks(count: int, *, start: int = 0) -> list[Check]:
     ]
 
 
-async def load(stores: Stores, server: str, since: datetime = START - KEPT) -> Kept:
-    return await stores.history.load(server, since, (since, NOW + KEPT), by_minute=False)
+async def load(stores: Stores, server: str, since: datetime = START - RETENTION) -> StoredHistory:
+    return await stores.history.load(server, since, (since, NOW + RETENTION), by_minute=False)
 
 
 async def load_minutes(
-    stores: Stores, server: str, since: datetime = START, until: datetime = NOW + KEPT
+    stores: Stores, server: str, since: datetime = START, until: datetime = NOW + RETENTION
 ) -> list[Period]:
     """Those that are packed."""
     kept = await stores.history.load(server, since, (since, until), by_minute=True)
-    return added_up(kept.old_minutes)
+    return merge_periods(kept.old_minutes)
 
 
-async def tidy(stores: Stores, now: datetime) -> int:
+async def compact(stores: Stores, now: datetime) -> int:
     """A whole round; the number of its steps."""
-    after, steps = await stores.history.tidy("", now), 1
+    after, steps = await stores.history.compact("", now), 1
     while after:
-        after, steps = await stores.history.tidy(after, now), steps + 1
+        after, steps = await stores.history.compact(after, now), steps + 1
     return steps
 
 
 async def test_a_new_store_has_no_history(stores: Stores) -> None:
     (server,) = await servers(stores)
     everything = await load(stores, server)
-    assert everything == Kept(periods=[], old_minutes=[], transitions=[], checks=[])
+    assert everything == StoredHistory(periods=[], old_minutes=[], transitions=[], checks=[])
     assert await stores.history.load_checks() == {}
     await stores.history.save(Batch())
 
@@ -120,7 +128,7 @@ async def test_history_comes_back_as_it_was(stores: Stores) -> None:
     await stores.history.save(
         Batch(
             minutes=[noted(a, whole, *last), noted(a, down), noted(b, whole)],
-            changes=[(a, change), (b, change)],
+            transitions=[(a, change), (b, change)],
         )
     )
     kept = await load(stores, a)
@@ -144,7 +152,7 @@ async def test_hostile_text_is_kept_as_far_as_it_is_text(stores: Stores) -> None
         detail="a\0b\ud800c",
         version="\x1b[31m",
     )
-    await stores.history.save(Batch(changes=[(server, change)]))
+    await stores.history.save(Batch(transitions=[(server, change)]))
     (kept,) = (await load(stores, server)).transitions
     assert (kept.detail, kept.version) == ("a�b?c", "\x1b[31m")
 
@@ -160,7 +168,7 @@ async def test_counts_of_one_minute_add_up_whoever_saves_them(
     ]
     await stores.history.save(Batch(minutes=[noted(server, parts[0]), noted(server, parts[1])]))
     await other.history.save(Batch(minutes=[noted(server, parts[2])]))
-    assert (await load(stores, server)).periods == added_up(parts)
+    assert (await load(stores, server)).periods == merge_periods(parts)
 
 
 def some_period(chance: random.Random) -> Period:
@@ -191,12 +199,12 @@ async def test_both_databases_add_up_as_periods_do(stores: Stores) -> None:
     for start in range(0, 300, 50):
         batch = [noted(server, part) for part in parts[start : start + 50]]
         await stores.history.save(Batch(minutes=batch))
-    assert (await load(stores, server)).periods == added_up(parts)
-    await tidy(stores, START + 2 * HOUR + DAY + 5 * MINUTE)
-    found = added_up((await load(stores, server)).periods)
+    assert (await load(stores, server)).periods == merge_periods(parts)
+    await compact(stores, START + 2 * HOUR + DAY + 5 * MINUTE)
+    found = merge_periods((await load(stores, server)).periods)
     early = [part for part in parts if part.begins < START + 2 * HOUR]
     late = [part for part in parts if part.begins >= START + 2 * HOUR]
-    assert found == added_up([*map(hour_of, early), *late])
+    assert found == merge_periods([*map(hour_of, early), *late])
     assert {part.span for part in found} == {MINUTE, HOUR}
 
 
@@ -220,11 +228,11 @@ def as_packed(minute: Period) -> Period:
 async def test_minutes_of_another_day_are_kept_beside_their_hours(stores: Stores) -> None:
     a, b = await servers(stores, 2)
     chance = random.Random(2)
-    parts = added_up(some_period(chance) for _ in range(300))
+    parts = merge_periods(some_period(chance) for _ in range(300))
     for owner in (a, b):
         await stores.history.save(Batch(minutes=[noted(owner, part) for part in parts]))
     assert await load_minutes(stores, a) == []
-    await tidy(stores, START + 2 * HOUR + DAY + 5 * MINUTE)
+    await compact(stores, START + 2 * HOUR + DAY + 5 * MINUTE)
     early = [as_packed(part) for part in parts if part.begins < START + 2 * HOUR]
     assert await load_minutes(stores, a) == await load_minutes(stores, b) == early
     # Whole hours: who asks for less takes what it wants of them.
@@ -240,7 +248,7 @@ async def test_minutes_that_come_late_are_packed_with_those_of_their_hour(stores
     same = period(checks=2)
     for begins in (START, START + MINUTE, START):
         await stores.history.save(Batch(minutes=[noted(server, replace(same, begins=begins))]))
-        await tidy(stores, now)
+        await compact(stores, now)
     assert await load_minutes(stores, server) == [
         as_packed(period(checks=4)),
         as_packed(replace(same, begins=START + MINUTE)),
@@ -253,11 +261,11 @@ async def test_only_so_many_hours_are_packed_at_once(stores: Stores) -> None:
     minutes = [period(START + n * HOUR) for n in range(hours)]
     await stores.history.save(Batch(minutes=[noted(server, minute) for minute in minutes]))
     now = START + 2 * DAY
-    await tidy(stores, now)
+    await compact(stores, now)
     assert len(await load_minutes(stores, server)) == HOURS_AT_ONCE
     left = [p for p in (await load(stores, server)).periods if p.span == MINUTE]
     assert left == minutes[HOURS_AT_ONCE:]
-    await tidy(stores, now)
+    await compact(stores, now)
     assert len(await load_minutes(stores, server)) == hours
 
 
@@ -275,7 +283,7 @@ async def test_a_time_long_ago_has_its_changes_however_many_came_after_it(stores
     ]
     for start in range(0, len(changes), 500):
         batch = [(server, change) for change in changes[start : start + 500]]
-        await stores.history.save(Batch(changes=batch))
+        await stores.history.save(Batch(transitions=batch))
     recorder = Recorder(stores.history, watch=False)
     async with recorder:
         history = await recorder.history(
@@ -286,15 +294,15 @@ async def test_a_time_long_ago_has_its_changes_however_many_came_after_it(stores
             now=START + 2 * DAY,
         )
     assert list(history.transitions) == changes[9::-1]
-    assert not history.more
+    assert not history.more_transitions
     assert history.next_change == START + 10 * MINUTE
-    assert history.lasted() == [MINUTE] * 10
+    assert history.durations() == [MINUTE] * 10
 
 
 async def test_minutes_that_a_store_has_damaged_leave_their_hour(stores: Stores) -> None:
     (server,) = await servers(stores)
     await stores.history.save(Batch(minutes=[noted(server, period())]))
-    await tidy(stores, START + DAY + HOUR)
+    await compact(stores, START + DAY + HOUR)
     await stores.database.write(lambda c: c.execute(update(health_minutes).values(packed=b"x")))
     assert await load_minutes(stores, server) == []
     assert (await load(stores, server)).periods == [hour_of(period())]
@@ -313,7 +321,7 @@ async def test_a_recorder_tells_each_minute_of_another_day(stores: Stores) -> No
             after = advance(status, result, at, DEFAULTS)
             recorder.record(server, status, status.as_of(at), after, result)
             status = after
-    await tidy(stores, now)
+    await compact(stores, now)
 
     async def told(since: datetime, *, by_minute: bool = True) -> History:
         return await recorder.history(server, status, since=since, now=now, by_minute=by_minute)
@@ -333,7 +341,7 @@ async def test_hours_that_are_there_already_are_added_to(stores: Stores) -> None
     (server,) = await servers(stores)
     for _ in range(2):
         await stores.history.save(Batch(minutes=[noted(server, period())]))
-        await tidy(stores, START + DAY + HOUR)
+        await compact(stores, START + DAY + HOUR)
     assert (await load(stores, server)).periods == [hour_of(period(checks=12, up_ms=120_000))]
 
 
@@ -341,20 +349,20 @@ async def test_the_last_checks_are_the_last_whoever_made_them(
     stores: Stores, other: Stores
 ) -> None:
     (server,) = await servers(stores)
-    every = checks(3 * RECENT)
+    every = checks(3 * MAX_RECENT_CHECKS)
     for start in range(0, len(every), 7):
         writer = (stores, other)[start % 2]
         await writer.history.save(Batch(minutes=[noted(server, None, *every[start : start + 7])]))
-    assert (await load(stores, server)).checks == every[-RECENT:]
+    assert (await load(stores, server)).checks == every[-MAX_RECENT_CHECKS:]
     packed = await other.history.load_checks()
-    assert Tape(packed[server]).checks() == every[-RECENT:]
+    assert RecentChecks(packed[server]).checks() == every[-MAX_RECENT_CHECKS:]
 
 
 async def test_a_moment_that_is_taken_keeps_its_transition(stores: Stores, other: Stores) -> None:
     (server,) = await servers(stores)
     first = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
-    await stores.history.save(Batch(changes=[(server, first)]))
-    await other.history.save(Batch(changes=[(server, replace(first, after=State.UNHEALTHY))]))
+    await stores.history.save(Batch(transitions=[(server, first)]))
+    await other.history.save(Batch(transitions=[(server, replace(first, after=State.UNHEALTHY))]))
     assert (await load(stores, server)).transitions == [first]
 
 
@@ -362,7 +370,7 @@ async def test_another_releases_words_are_passed_over(stores: Stores) -> None:
     (server,) = await servers(stores)
     first = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
     later = replace(first, at=NOW + MINUTE)
-    await stores.history.save(Batch(changes=[(server, first), (server, later)]))
+    await stores.history.save(Batch(transitions=[(server, first), (server, later)]))
     strange = update(health_transitions).where(
         health_transitions.c.changed_at == to_micros(later.at)
     )
@@ -375,10 +383,10 @@ async def test_a_removed_server_takes_its_history_along(stores: Stores) -> None:
     change = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
     batch = Batch(
         minutes=[noted(server, period(), *checks(1)) for server in (a, b)],
-        changes=[(a, change), (b, change)],
+        transitions=[(a, change), (b, change)],
     )
     await stores.history.save(batch)
-    await tidy(stores, START + DAY + HOUR)
+    await compact(stores, START + DAY + HOUR)
     await stores.history.save(batch)
     roster = await stores.roster.load()
     await stores.roster.update(roster, lambda r: remove(r, a, unknown))
@@ -388,35 +396,35 @@ async def test_a_removed_server_takes_its_history_along(stores: Stores) -> None:
         owners = select(table.c.server_id).distinct()
         assert await stores.database.read(lambda c, q=owners: c.scalars(q).all()) == [b]  # type: ignore[misc]
     minute, hour = period(checks=12, up_ms=120_000), hour_of(period())
-    assert added_up((await load(stores, b)).periods) == [minute, hour]
+    assert merge_periods((await load(stores, b)).periods) == [minute, hour]
 
 
 async def test_thirty_days_stay_and_no_more(stores: Stores) -> None:
     (server,) = await servers(stores)
-    now = START + KEPT + 30 * MINUTE
+    now = START + RETENTION + 30 * MINUTE
     minutes = [START - MINUTE, now - 2 * DAY, now - DAY - 31 * MINUTE, now - DAY, now - MINUTE]
     changes = [
         Transition(at=at, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
-        for at in (START - MINUTE, now - KEPT, now)
+        for at in (START - MINUTE, now - RETENTION, now)
     ]
     await stores.history.save(
         Batch(
             minutes=[noted(server, period(begins)) for begins in minutes],
-            changes=[(server, change) for change in changes],
+            transitions=[(server, change) for change in changes],
         )
     )
     for _ in minutes:
-        await tidy(stores, now)
-    kept = await load(stores, server, since=START - 2 * KEPT)
-    found = [(p.begins, p.span) for p in added_up(kept.periods)]
+        await compact(stores, now)
+    kept = await load(stores, server, since=START - 2 * RETENTION)
+    found = [(p.begins, p.span) for p in merge_periods(kept.periods)]
     hours = [START - HOUR, (now - 2 * DAY).replace(minute=0), (now - DAY).replace(minute=0) - HOUR]
     assert found == [
         *((hour, HOUR) for hour in hours[1:]),
         (now - DAY, MINUTE),
         (now - MINUTE, MINUTE),
     ]
-    assert sorted(t.at for t in kept.transitions) == [now - KEPT, now]
-    packed = await load_minutes(stores, server, since=START - 2 * KEPT)
+    assert sorted(t.at for t in kept.transitions) == [now - RETENTION, now]
+    packed = await load_minutes(stores, server, since=START - 2 * RETENTION)
     assert [p.begins for p in packed] == [now - 2 * DAY, now - DAY - 31 * MINUTE]
 
 
@@ -424,18 +432,18 @@ async def test_a_round_of_tidying_goes_through_all_servers_in_steps(stores: Stor
     ids = await servers(stores, 2 * AT_ONCE + 1)
     await stores.history.save(Batch(minutes=[noted(server, period()) for server in ids]))
     now = START + DAY + HOUR
-    first = await stores.history.tidy("", now)
+    first = await stores.history.compact("", now)
     spans = select(health_periods.c.span_s, func.count()).group_by(health_periods.c.span_s)
     counted = await stores.database.read(lambda c: c.execute(spans).all())
     assert sorted(map(tuple, counted)) == [(60, AT_ONCE + 1), (3600, AT_ONCE)]
-    assert await tidy(stores, now) == 4
+    assert await compact(stores, now) == 4
     counted = await stores.database.read(lambda c: c.execute(spans).all())
     assert list(map(tuple, counted)) == [(3600, len(ids))]
     assert first == ids[AT_ONCE - 1]
 
 
 async def test_tidying_an_empty_store_ends_at_once(stores: Stores) -> None:
-    assert await stores.history.tidy("", NOW) == ""
+    assert await stores.history.compact("", NOW) == ""
 
 
 async def test_processes_that_save_tidy_and_remove_at_once_lose_nothing(
@@ -454,14 +462,14 @@ async def test_processes_that_save_tidy_and_remove_at_once_lose_nothing(
     async def save(writer: Stores, mine: list[Batch]) -> None:
         for batch in mine:
             await writer.history.save(batch)
-            await tidy(writer, now)
+            await compact(writer, now)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(save(stores, batches[::2]), name="one process")
         group.create_task(save(other, batches[1::2]), name="another")
         roster = await stores.roster.load()
         await stores.roster.update(roster, lambda r: remove(r, gone, unknown))
-    await tidy(stores, now)
+    await compact(stores, now)
     for server in ids[:-1]:
         (hour,) = (await load(stores, server)).periods
         assert hour == hour_of(period(checks=60, up_ms=600_000))

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from codewalk.errors import InvalidValue, StorageError
-from codewalk.notifications.hook import EVERYTHING, MAX_HOOKS, new_command, new_webhook
+from codewalk.notifications.hook import ALL_EVENTS, MAX_HOOKS, new_command, new_webhook
 from codewalk.notifications.notice import NoticeKind
 from codewalk.secret import Secret
 from codewalk.settings import Settings
@@ -39,7 +39,7 @@ async def test_hooks_come_back_as_they_were_in_their_order(stores: Stores) -> No
     )
     assert first.events == {NoticeKind.DOWN, NoticeKind.UP}
     assert first.created_at == EPOCH
-    assert (second.target.reveal(), second.events) == (URL, EVERYTHING)
+    assert (second.target.reveal(), second.events) == (URL, ALL_EVENTS)
     await store.remove(first.id)
     assert [hook.id for hook in await store.list()] == [webhook.id]
 
@@ -96,6 +96,6 @@ async def test_what_another_release_wrote_is_passed_over_or_understood_as_far_as
     (a,) = (hook for hook in await store.list() if hook.arguments == ("a",))
     strange = update(hooks).where(hooks.c.id == a.id)
     await stores.database.write(lambda c: c.execute(strange.values(events="up moved")))
-    assert {hook.events for hook in await store.list()} == {frozenset({NoticeKind.UP}), EVERYTHING}
+    assert {hook.events for hook in await store.list()} == {frozenset({NoticeKind.UP}), ALL_EVENTS}
     await stores.database.write(lambda c: c.execute(strange.values(kind="carrier pigeon")))
     assert [hook.arguments for hook in await store.list()] == [("b",)]

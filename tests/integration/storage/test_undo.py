@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
 from codewalk.health.status import HealthStatus
-from codewalk.history.history import Batch, Noted, Transition
+from codewalk.history.history import Batch, MinuteRecord, Transition
 from codewalk.history.period import DAY, EPOCH, Period
-from codewalk.history.recent_checks import Tape
+from codewalk.history.recent_checks import RecentChecks
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.removal import Removal
@@ -50,20 +50,20 @@ async def kept(stores: Stores) -> Kept:
     await stores.health.save({p.id: HealthStatus(reason=Reason.DNS) for p in several})
     for _ in range(2):
         await stores.history.save(_day_before(server.id))
-        await stores.history.tidy("", NOW)
+        await stores.history.compact("", NOW)
     await stores.history.save(_day_before(server.id))
     return Kept(roster=roster, server_id=server.id)
 
 
 def _day_before(server_id: str) -> Batch:
-    tape = Tape()
+    tape = RecentChecks()
     tape.add((NOW - EPOCH) // timedelta(milliseconds=1), Reason.OK, 3141)
     period = Period(begins=NOW.replace(second=0, microsecond=0) - 2 * DAY, checks=6)
     change = Transition(
         at=NOW - DAY, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK, detail="☃"
     )
-    noted = Noted(server_id=server_id, period=period, checks=tape.take_unsaved())
-    return Batch(minutes=[noted], changes=[(server_id, change)])
+    noted = MinuteRecord(server_id=server_id, period=period, checks=tape.take_unsaved())
+    return Batch(minutes=[noted], transitions=[(server_id, change)])
 
 
 async def taken_away(stores: Stores, kept: Kept, known: Roster | None = None) -> Removal:

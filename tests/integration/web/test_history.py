@@ -12,8 +12,8 @@ from codewalk.web.history_query import Look, Range
 from tests.integration.web.browsing import CLOSED, HTMX, Browser
 from tests.integration.web.running import Running, running
 from tests.integration.web.test_live import Parts, open_page
-from tests.lived import live_through, pack
 from tests.mock_opencode import MockOpenCode
+from tests.recorded_month import compact_store, record_month
 
 LONG_AGO = "0001-01-01T00:00:00%2B14:00"
 
@@ -70,8 +70,8 @@ async def test_an_hour_of_long_ago_is_drawn_by_the_minute_and_a_week_by_the_hour
 ) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
-        live_through(web.app, server.id)
-        await pack(web.app)
+        record_month(web.app, server.id)
+        await compact_store(web.app)
         now = datetime.now(UTC)
 
         async def points(range_: Range, ago: timedelta) -> int:

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 
 from codewalk.cli.history import check_bar, history_view
 from codewalk.health.status import HealthStatus
-from codewalk.history.history import Check, History, Kept, Transition, history
+from codewalk.history.history import Check, History, StoredHistory, Transition, build_history
 from codewalk.history.period import DAY, Period
 from codewalk.reason import Reason, State
 from codewalk.server import Server
@@ -29,8 +29,8 @@ def check(latency: float | None = None, reason: Reason = Reason.OK) -> Check:
 
 def of(*transitions: Transition, **kept: object) -> History:
     status = replace(WELL, state=transitions[-1].after) if transitions else HealthStatus()
-    found = replace(Kept(transitions=transitions), **kept)  # type: ignore[arg-type]
-    return history("a", found, status, since=NOW - DAY, now=NOW)
+    found = replace(StoredHistory(transitions=transitions), **kept)  # type: ignore[arg-type]
+    return build_history("a", found, status, since=NOW - DAY, now=NOW)
 
 
 def drawn(what: RenderableType, *, width: int = 200, color: bool = False) -> str:

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from codewalk.errors import InvalidValue
 from codewalk.health.status import CheckResult, HealthStatus, advance
 from codewalk.history.history import (
-    MOST_TRANSITIONS,
-    RECENT,
+    MAX_RECENT_CHECKS,
+    MAX_TRANSITIONS,
     Check,
-    Kept,
+    StoredHistory,
     Transition,
-    history,
-    settled,
-    transitions,
-    up_to_now,
+    build_history,
+    detect_transitions,
+    drop_repeats,
+    end_with_status,
 )
-from codewalk.history.period import DAY, HOUR, KEPT, MINUTE, Period
-from codewalk.history.window import begin, parse_since, window
+from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION, Period
+from codewalk.history.window import parse_since, resolve_start, resolve_window
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULTS, STALE_AFTER
 from tests.fakes import EPOCH
@@ -47,7 +47,7 @@ RISE = change(70, State.UNHEALTHY, State.HEALTHY)
 def test_a_change_of_state_is_told_with_what_the_new_one_is() -> None:
     suspect = advance(WELL, DOWN, EPOCH + SECOND, DEFAULTS)
     after = advance(suspect, DOWN, EPOCH + 2 * SECOND, DEFAULTS)
-    assert transitions(suspect, suspect, after, EPOCH + 2 * SECOND) == [
+    assert detect_transitions(suspect, suspect, after, EPOCH + 2 * SECOND) == [
         Transition(
             at=EPOCH + 2 * SECOND,
             before=State.HEALTHY,
@@ -61,13 +61,13 @@ def test_a_change_of_state_is_told_with_what_the_new_one_is() -> None:
 
 def test_a_state_that_lasts_is_no_change() -> None:
     suspect = advance(WELL, DOWN, EPOCH + SECOND, DEFAULTS)
-    assert transitions(WELL, WELL, suspect, EPOCH + SECOND) == []
+    assert detect_transitions(WELL, WELL, suspect, EPOCH + SECOND) == []
 
 
 def test_where_nobody_looked_the_server_was_unknown_in_between() -> None:
     now = EPOCH + timedelta(hours=8)
     after = replace(WELL, checked_at=now, since=now)
-    gone, back = transitions(WELL, WELL.as_of(now), after, now)
+    gone, back = detect_transitions(WELL, WELL.as_of(now), after, now)
     assert (gone.at, gone.before, gone.after) == (
         EPOCH + STALE_AFTER,
         State.HEALTHY,
@@ -79,21 +79,21 @@ def test_where_nobody_looked_the_server_was_unknown_in_between() -> None:
 
 def test_a_log_that_two_processes_wrote_tells_each_change_once() -> None:
     twice = [UP, replace(UP, at=UP.at + SECOND), FALL, replace(FALL, at=FALL.at + SECOND), RISE]
-    assert settled(twice) == [UP, FALL, RISE]
+    assert drop_repeats(twice) == [UP, FALL, RISE]
 
 
 @given(st.lists(st.sampled_from(State)))
 def test_a_settled_log_has_no_state_twice_in_a_row(states: list[State]) -> None:
     log = [change(number, State.UNKNOWN, state) for number, state in enumerate(states)]
-    after = [found.after for found in settled(log)]
+    after = [found.after for found in drop_repeats(log)]
     assert all(one is not other for one, other in pairwise(after))
-    assert settled(settled(log)) == settled(log)
+    assert drop_repeats(drop_repeats(log)) == drop_repeats(log)
 
 
 def test_the_status_has_the_last_word() -> None:
     unwatched = WELL.as_of(EPOCH + timedelta(hours=1))
-    assert up_to_now([UP], WELL) == [UP]
-    *same, last = up_to_now([UP], unwatched)
+    assert end_with_status([UP], WELL) == [UP]
+    *same, last = end_with_status([UP], unwatched)
     assert same == [UP]
     assert (last.at, last.before, last.after) == (
         EPOCH + STALE_AFTER,
@@ -101,38 +101,38 @@ def test_the_status_has_the_last_word() -> None:
         State.UNKNOWN,
     )
     # The lines that a crash took, and a server that was watched before there was a log.
-    assert [t.after for t in up_to_now([UP, FALL], WELL)] == [
+    assert [t.after for t in end_with_status([UP, FALL], WELL)] == [
         State.HEALTHY,
         State.UNHEALTHY,
         State.HEALTHY,
     ]
-    assert [t.after for t in up_to_now([], WELL)] == [State.HEALTHY]
-    assert up_to_now([], HealthStatus()) == []
+    assert [t.after for t in end_with_status([], WELL)] == [State.HEALTHY]
+    assert end_with_status([], HealthStatus()) == []
 
 
 def test_a_history_has_the_newest_transition_first_and_all_else_last() -> None:
     now = EPOCH + timedelta(minutes=5)
-    checks = [Check(at=EPOCH + n * SECOND, reason=Reason.OK) for n in range(RECENT + 3)]
+    checks = [Check(at=EPOCH + n * SECOND, reason=Reason.OK) for n in range(MAX_RECENT_CHECKS + 3)]
     periods = [Period(begins=EPOCH + n * MINUTE, checks=n) for n in range(3)]
-    kept = Kept(
+    kept = StoredHistory(
         periods=[*periods[::-1], Period(begins=EPOCH, checks=9)],
         transitions=[RISE, UP, FALL],
         checks=[*checks[::-1], checks[5]],
     )
-    found = history("a", kept, WELL, since=EPOCH - DAY, now=now)
+    found = build_history("a", kept, WELL, since=EPOCH - DAY, now=now)
     assert found.transitions == [RISE, FALL, UP]
-    assert found.lasted() == [None, 60 * SECOND, 10 * SECOND]
-    assert found.checks == checks[-RECENT:]
+    assert found.durations() == [None, 60 * SECOND, 10 * SECOND]
+    assert found.checks == checks[-MAX_RECENT_CHECKS:]
     assert [period.checks for period in found.periods] == [9, 1, 2]
-    assert not found.more
+    assert not found.more_transitions
 
 
 def test_a_history_begins_where_it_shall() -> None:
     now = EPOCH + timedelta(minutes=5)
     periods = [Period(begins=EPOCH + n * MINUTE, up_ms=60_000) for n in range(4)]
     checks = [Check(at=EPOCH, reason=Reason.OK)]
-    kept = Kept(periods=periods, transitions=[UP, FALL, RISE], checks=checks)
-    found = history("a", kept, WELL, since=EPOCH + 1.5 * MINUTE, now=now)
+    kept = StoredHistory(periods=periods, transitions=[UP, FALL, RISE], checks=checks)
+    found = build_history("a", kept, WELL, since=EPOCH + 1.5 * MINUTE, now=now)
     # A minute that reaches into it belongs to it.
     assert found.periods == periods[1:]
     assert found.transitions == []
@@ -147,30 +147,30 @@ def test_minutes_stand_in_for_the_hours_that_they_are_of() -> None:
     last = Period(begins=now - MINUTE, checks=1, up_ms=10)
     minutes = [Period(begins=hour + HOUR + n * MINUTE, checks=1) for n in (30, 0)]
     late = Period(begins=hour + HOUR, checks=2)
-    kept = Kept(periods=[*hours, last, late], old_minutes=minutes)
-    found = history("a", kept, WELL, since=hour, now=now)
+    kept = StoredHistory(periods=[*hours, last, late], old_minutes=minutes)
+    found = build_history("a", kept, WELL, since=hour, now=now)
     assert found.periods == [hours[0], replace(late, checks=3), minutes[0], hours[2], last]
     # The time that was known comes from the hours alone.
     assert found.uptimes[0].up == timedelta(milliseconds=0 + 1 + 2 + 10)
     since = hour + HOUR + 30 * MINUTE
-    assert history("a", kept, WELL, since=since, now=now).periods[0] == minutes[0]
+    assert build_history("a", kept, WELL, since=since, now=now).periods[0] == minutes[0]
 
 
 def test_an_hour_stands_for_itself_where_not_all_of_its_minutes_are_known() -> None:
     hour = EPOCH.replace(minute=0, second=0, microsecond=0)
     whole = Period(begins=hour, span=HOUR, checks=360, failures=100)
     late = Period(begins=hour + 5 * MINUTE, checks=1)
-    kept = Kept(periods=[whole], old_minutes=[late])
-    assert history("a", kept, WELL, since=hour, now=hour + DAY).periods == [whole]
+    kept = StoredHistory(periods=[whole], old_minutes=[late])
+    assert build_history("a", kept, WELL, since=hour, now=hour + DAY).periods == [whole]
 
 
 def test_two_parts_of_a_history_have_nothing_in_common() -> None:
     periods = [Period(begins=EPOCH + n * MINUTE, checks=1) for n in range(4)]
-    kept = Kept(periods=periods, transitions=[UP, replace(FALL, at=EPOCH + 2 * MINUTE)])
+    kept = StoredHistory(periods=periods, transitions=[UP, replace(FALL, at=EPOCH + 2 * MINUTE)])
     now = EPOCH + 4 * MINUTE
     edges = (EPOCH, EPOCH + 2 * MINUTE, now)
     parts = [
-        history("a", kept, WELL, since=since, until=until, now=now)
+        build_history("a", kept, WELL, since=since, until=until, now=now)
         for since, until in pairwise(edges)
     ]
     assert [len(part.periods) for part in parts] == [2, 2]
@@ -180,24 +180,24 @@ def test_two_parts_of_a_history_have_nothing_in_common() -> None:
 
 def test_what_a_wrong_clock_wrote_ahead_is_not_told() -> None:
     ahead = EPOCH + DAY
-    kept = Kept(
+    kept = StoredHistory(
         periods=[Period(begins=ahead, down_ms=60_000)],
         transitions=[UP, replace(FALL, at=ahead)],
         checks=[Check(at=ahead, reason=Reason.REFUSED)],
     )
-    found = history("a", kept, WELL, since=EPOCH - DAY, now=EPOCH + MINUTE)
+    found = build_history("a", kept, WELL, since=EPOCH - DAY, now=EPOCH + MINUTE)
     assert (found.periods, found.transitions, found.checks) == ([], [UP], [])
     assert {uptime.percent for uptime in found.uptimes} == {None}
 
 
 def test_a_server_that_flaps_is_told_of_in_part_and_that_it_is() -> None:
-    states = [State.HEALTHY, State.UNHEALTHY] * MOST_TRANSITIONS
+    states = [State.HEALTHY, State.UNHEALTHY] * MAX_TRANSITIONS
     log = [change(number, State.UNKNOWN, state) for number, state in enumerate(states)]
     now = EPOCH + timedelta(hours=1)
     status = replace(WELL, state=State.UNHEALTHY, reason=Reason.REFUSED)
-    found = history("a", Kept(transitions=log), status, since=EPOCH, now=now)
-    assert found.transitions == log[::-1][:MOST_TRANSITIONS]
-    assert found.more
+    found = build_history("a", StoredHistory(transitions=log), status, since=EPOCH, now=now)
+    assert found.transitions == log[::-1][:MAX_TRANSITIONS]
+    assert found.more_transitions
 
 
 def test_a_check_on_a_machine_without_a_network_says_nothing_of_the_server() -> None:
@@ -208,7 +208,7 @@ def test_a_check_on_a_machine_without_a_network_says_nothing_of_the_server() -> 
 
 
 def test_a_history_as_json() -> None:
-    kept = Kept(
+    kept = StoredHistory(
         periods=[
             Period(
                 begins=EPOCH.replace(second=0, microsecond=0),
@@ -227,7 +227,7 @@ def test_a_history_as_json() -> None:
     )
     status = HealthStatus(state=State.UNHEALTHY, checked_at=EPOCH, since=FALL.at)
     now = EPOCH + MINUTE
-    assert history("a", kept, status, since=EPOCH - DAY, now=now).to_json() == {
+    assert build_history("a", kept, status, since=EPOCH - DAY, now=now).to_json() == {
         "server_id": "a",
         "since": "2026-02-08T20:51:50.489Z",
         "until": "2026-02-09T20:52:50.489Z",
@@ -285,8 +285,8 @@ def test_a_history_as_json() -> None:
         ("2026-02-09t20:51:20.489z", 30 * SECOND),
         ("2026-02-09 21:51:20.489000+01:00", 30 * SECOND),
         # Older than anything that is kept.
-        ("99999d", KEPT),
-        ("0001-01-01T00:00:00+14:00", KEPT),
+        ("99999d", RETENTION),
+        ("0001-01-01T00:00:00+14:00", RETENTION),
     ],
 )
 def test_where_to_begin_is_a_span_or_a_moment(text: str, before: timedelta) -> None:
@@ -323,25 +323,28 @@ def test_no_text_breaks_it(text: str) -> None:
         since = parse_since(text, EPOCH)
     except InvalidValue:
         return
-    assert EPOCH - KEPT <= since <= EPOCH
+    assert EPOCH - RETENTION <= since <= EPOCH
 
 
 def test_a_moment_needs_its_time_zone() -> None:
     with pytest.raises(InvalidValue, match="time zone"):
-        begin(datetime(2026, 2, 9), EPOCH)  # noqa: DTZ001 - that is what is wrong with it
+        resolve_start(datetime(2026, 2, 9), EPOCH)  # noqa: DTZ001 - that is what is wrong with it
     there = EPOCH.astimezone(timezone(timedelta(hours=5)))
-    assert begin(there, EPOCH).tzinfo is UTC
+    assert resolve_start(there, EPOCH).tzinfo is UTC
 
 
 def test_a_history_is_of_a_day_and_ends_now_unless_it_shall_not() -> None:
-    assert window(None, None, EPOCH) == (EPOCH - DAY, EPOCH)
-    assert window(EPOCH - HOUR, None, EPOCH) == (EPOCH - HOUR, EPOCH)
-    assert window(None, EPOCH - 2 * DAY, EPOCH) == (EPOCH - 3 * DAY, EPOCH - 2 * DAY)
-    assert window(None, EPOCH + DAY, EPOCH) == (EPOCH - DAY, EPOCH)
-    assert window(EPOCH, None, EPOCH) == (EPOCH, EPOCH)
-    assert window(None, datetime.max.replace(tzinfo=UTC), EPOCH) == (EPOCH - DAY, EPOCH)
+    assert resolve_window(None, None, EPOCH) == (EPOCH - DAY, EPOCH)
+    assert resolve_window(EPOCH - HOUR, None, EPOCH) == (EPOCH - HOUR, EPOCH)
+    assert resolve_window(None, EPOCH - 2 * DAY, EPOCH) == (EPOCH - 3 * DAY, EPOCH - 2 * DAY)
+    assert resolve_window(None, EPOCH + DAY, EPOCH) == (EPOCH - DAY, EPOCH)
+    assert resolve_window(EPOCH, None, EPOCH) == (EPOCH, EPOCH)
+    assert resolve_window(None, datetime.max.replace(tzinfo=UTC), EPOCH) == (EPOCH - DAY, EPOCH)
     # No more is kept.
-    assert window(EPOCH - 2 * KEPT, EPOCH - DAY, EPOCH) == (EPOCH - KEPT, EPOCH - DAY)
+    assert resolve_window(EPOCH - 2 * RETENTION, EPOCH - DAY, EPOCH) == (
+        EPOCH - RETENTION,
+        EPOCH - DAY,
+    )
 
 
 @pytest.mark.parametrize(
@@ -349,24 +352,24 @@ def test_a_history_is_of_a_day_and_ends_now_unless_it_shall_not() -> None:
     [
         (EPOCH - DAY, EPOCH - DAY),
         (EPOCH - DAY, EPOCH - 2 * DAY),
-        (None, EPOCH - KEPT),
-        (EPOCH - 2 * KEPT, EPOCH - 1.5 * KEPT),
+        (None, EPOCH - RETENTION),
+        (EPOCH - 2 * RETENTION, EPOCH - 1.5 * RETENTION),
         (None, EPOCH.replace(tzinfo=None)),
         (None, datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))),
     ],
 )
 def test_a_history_cannot_end_before_it_begins(since: datetime | None, until: datetime) -> None:
     with pytest.raises(InvalidValue) as refused:
-        window(since, until, EPOCH)
+        resolve_window(since, until, EPOCH)
     assert refused.value.value == str(until)
 
 
 def test_a_part_of_a_history_knows_what_came_after_it() -> None:
     now = EPOCH + HOUR
     periods = [Period(begins=EPOCH + n * MINUTE, up_ms=60_000) for n in range(9)]
-    kept = Kept(transitions=[UP, FALL, RISE], periods=periods)
-    found = history("a", kept, WELL, since=EPOCH - DAY, until=EPOCH + 30 * SECOND, now=now)
+    kept = StoredHistory(transitions=[UP, FALL, RISE], periods=periods)
+    found = build_history("a", kept, WELL, since=EPOCH - DAY, until=EPOCH + 30 * SECOND, now=now)
     assert (found.until, found.transitions) == (EPOCH + 30 * SECOND, [FALL, UP])
-    assert found.lasted() == [60 * SECOND, 10 * SECOND]
+    assert found.durations() == [60 * SECOND, 10 * SECOND]
     assert found.periods == periods[:1]
     assert found.uptimes[0].up == 9 * MINUTE

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.history.packing import pack, unpack
+from codewalk.history.packing import pack_minutes, unpack_minutes
 from codewalk.history.period import MINUTE, Period
 from tests.fakes import EPOCH
 
@@ -34,7 +34,7 @@ def minutes(draw: st.DrawFn) -> Period:
 
 @given(st.lists(minutes(), min_size=1, max_size=60, unique_by=lambda minute: minute.begins))
 def test_what_is_unpacked_is_told_as_before(hour: list[Period]) -> None:
-    found = unpack(pack(hour), HOUR_BEGINS)
+    found = unpack_minutes(pack_minutes(hour), HOUR_BEGINS)
     assert [period.begins for period in found] == [period.begins for period in hour]
     for period, before in zip(found, hour, strict=True):
         assert (period.checks, period.failures) == (before.checks, before.failures)
@@ -48,8 +48,8 @@ def test_what_is_unpacked_is_told_as_before(hour: list[Period]) -> None:
 
 @given(st.lists(minutes(), min_size=1, max_size=60, unique_by=lambda minute: minute.begins))
 def test_packing_again_changes_nothing(hour: list[Period]) -> None:
-    once = unpack(pack(hour), HOUR_BEGINS)
-    assert unpack(pack(once), HOUR_BEGINS) == once
+    once = unpack_minutes(pack_minutes(hour), HOUR_BEGINS)
+    assert unpack_minutes(pack_minutes(once), HOUR_BEGINS) == once
 
 
 def test_an_hour_of_a_server_that_is_well_takes_a_few_hundred_bytes() -> None:
@@ -64,7 +64,7 @@ def test_an_hour_of_a_server_that_is_well_takes_a_few_hundred_bytes() -> None:
         )
         for number in range(60)
     ]
-    assert len(pack(hour)) < 400
+    assert len(pack_minutes(hour)) < 400
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_an_hour_of_a_server_that_is_well_takes_a_few_hundred_bytes() -> None:
     [
         b"",
         b"x",
-        pack([Period(begins=HOUR_BEGINS, checks=1)])[:-9],
-        pack([Period(begins=HOUR_BEGINS, checks=1)])[::-1],
+        pack_minutes([Period(begins=HOUR_BEGINS, checks=1)])[:-9],
+        pack_minutes([Period(begins=HOUR_BEGINS, checks=1)])[::-1],
         *(
             compress(text)
             for text in (
@@ -88,7 +88,7 @@ def test_an_hour_of_a_server_that_is_well_takes_a_few_hundred_bytes() -> None:
     ],
 )
 def test_what_is_damaged_is_nothing(damaged: bytes) -> None:
-    assert unpack(damaged, HOUR_BEGINS) == []
+    assert unpack_minutes(damaged, HOUR_BEGINS) == []
 
 
 def test_a_small_text_that_unpacks_to_a_huge_one_is_nothing() -> None:
@@ -96,9 +96,9 @@ def test_a_small_text_that_unpacks_to_a_huge_one_is_nothing() -> None:
         replace(Period(begins=HOUR_BEGINS), checks=number, failures=10**6)
         for number in range(9_000)
     ]
-    assert unpack(pack(hour), HOUR_BEGINS) == []
+    assert unpack_minutes(pack_minutes(hour), HOUR_BEGINS) == []
 
 
 def test_minutes_know_when_they_were() -> None:
     late = Period(begins=HOUR_BEGINS + timedelta(minutes=59), checks=1)
-    assert unpack(pack([late]), HOUR_BEGINS) == [late]
+    assert unpack_minutes(pack_minutes([late]), HOUR_BEGINS) == [late]

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from codewalk.history.period import (
     DAY,
     HOUR,
+    MAX_LATENCIES_PER_MINUTE,
     MINUTE,
-    MOST_LATENCIES,
     Minute,
     Period,
     Uptime,
-    added_up,
-    in_steps,
+    aggregate_periods,
+    compute_uptime,
+    merge_periods,
     percentile_95,
-    uptime,
 )
 from codewalk.reason import State
 
@@ -47,7 +47,7 @@ PERIODS = st.builds(
 def counted(checks: Sequence[tuple[bool, int | None]]) -> Period | None:
     minute = Minute(NUMBER)
     for ok, latency in checks:
-        minute.count(ok=ok, latency_us=latency)
+        minute.add_check(ok=ok, latency_us=latency)
     return minute.period()
 
 
@@ -73,14 +73,14 @@ def test_a_minute_without_an_answer_has_no_latency() -> None:
 
 def test_a_minute_in_which_nobody_looked_is_none() -> None:
     minute = Minute(NUMBER)
-    minute.know(State.UNKNOWN, 60_000)
+    minute.add_time(State.UNKNOWN, 60_000)
     assert minute.period() is None
 
 
 def test_a_minute_knows_for_how_long_it_was_up_and_down() -> None:
     minute = Minute(NUMBER)
     for state, milliseconds in ((State.HEALTHY, 9_990), (State.UNHEALTHY, 500), (State.HEALTHY, 1)):
-        minute.know(state, milliseconds)
+        minute.add_time(state, milliseconds)
     period = minute.period()
     assert period is not None
     assert (period.up_ms, period.down_ms, period.checks) == (9_991, 500, 0)
@@ -102,9 +102,12 @@ def test_a_minute_is_exact(checks: list[tuple[bool, int | None]]) -> None:
 
 
 def test_a_minute_with_very_many_checks_takes_no_more_room() -> None:
-    period = counted([(True, 1000)] * MOST_LATENCIES + [(True, 5000)] * 10)
+    period = counted([(True, 1000)] * MAX_LATENCIES_PER_MINUTE + [(True, 5000)] * 10)
     assert period is not None
-    assert (period.checks, period.answers) == (MOST_LATENCIES + 10, MOST_LATENCIES)
+    assert (period.checks, period.answers) == (
+        MAX_LATENCIES_PER_MINUTE + 10,
+        MAX_LATENCIES_PER_MINUTE,
+    )
     assert period.latency_mean_ms == 1
 
 
@@ -116,12 +119,12 @@ def test_the_percentile_is_the_nearest_rank(count: int, rank: int) -> None:
 @given(st.lists(PERIODS, max_size=8).flatmap(lambda p: st.tuples(st.just(p), st.permutations(p))))
 def test_the_order_of_adding_up_changes_nothing(orders: tuple[list[Period], list[Period]]) -> None:
     one, other = orders
-    assert added_up(one) == added_up(other)
+    assert merge_periods(one) == merge_periods(other)
 
 
 @given(st.lists(PERIODS, max_size=8))
 def test_nothing_is_lost_by_adding_up(periods: list[Period]) -> None:
-    together = added_up(periods)
+    together = merge_periods(periods)
     keys = [(period.begins, period.span) for period in together]
     assert keys == sorted(set(keys))
     for name in ("checks", "failures", "answers", "up_ms", "down_ms", "latency_sum_us"):
@@ -137,7 +140,7 @@ def test_an_hours_percentile_lies_between_those_of_its_minutes(
 ) -> None:
     periods = [period for checks in minutes if (period := counted(checks))]
     known = [p.latency_p95_ms for p in periods if p.latency_p95_ms is not None]
-    (hour,) = added_up(periods) or [Period(begins=NOON)]
+    (hour,) = merge_periods(periods) or [Period(begins=NOON)]
     if known:
         assert hour.latency_p95_ms is not None
         assert min(known) <= hour.latency_p95_ms * (1 + 1e-9)
@@ -147,22 +150,22 @@ def test_an_hours_percentile_lies_between_those_of_its_minutes(
 
 
 def test_uptime_is_the_part_of_the_known_time() -> None:
-    found = uptime([of(3, up=60), of(2, up=30, down=15), of(1, down=15)], DAY, NOON)
+    found = compute_uptime([of(3, up=60), of(2, up=30, down=15), of(1, down=15)], DAY, NOON)
     assert found == Uptime(window=DAY, up=timedelta(seconds=90), down=timedelta(seconds=30))
     assert found.percent == 75
     assert found.to_json() == {"percent": 75.0, "known_s": 120}
 
 
 def test_where_nobody_looked_nothing_is_known() -> None:
-    assert uptime([], DAY, NOON).percent is None
+    assert compute_uptime([], DAY, NOON).percent is None
     # An hour at night in which the machine slept isn't an hour down.
-    assert uptime([of(600, up=60), of(1, up=60)], DAY, NOON).percent == 100
+    assert compute_uptime([of(600, up=60), of(1, up=60)], DAY, NOON).percent == 100
 
 
 def test_uptime_looks_back_as_far_as_its_window() -> None:
     periods = [of(60 * 25, down=3600, span=HOUR), of(60 * 24, up=60), of(-1, down=60)]
-    assert uptime(periods, DAY, NOON).percent == 100
-    assert uptime(periods, 7 * DAY, NOON).percent == pytest.approx(1.639)
+    assert compute_uptime(periods, DAY, NOON).percent == 100
+    assert compute_uptime(periods, 7 * DAY, NOON).percent == pytest.approx(1.639)
 
 
 def test_a_hundred_percent_is_for_those_that_were_never_down() -> None:
@@ -173,13 +176,13 @@ def test_a_hundred_percent_is_for_those_that_were_never_down() -> None:
 
 def test_two_processes_that_watch_know_no_more_time_than_there_is() -> None:
     twice = Uptime(window=DAY, up=DAY, down=DAY)
-    assert twice.known == DAY
+    assert twice.known_time == DAY
     assert twice.percent == 50
 
 
 @given(st.lists(PERIODS))
 def test_steps_lose_nothing(periods: list[Period]) -> None:
-    steps = in_steps(periods, 2 * HOUR)
+    steps = aggregate_periods(periods, 2 * HOUR)
     assert [step.begins for step in steps] == ([NOON] if periods else [])
     if periods:
         assert steps[0] == reduce(Period.plus, periods, Period(begins=NOON, span=2 * HOUR))
@@ -187,7 +190,7 @@ def test_steps_lose_nothing(periods: list[Period]) -> None:
 
 def test_steps_begin_where_the_clock_shows_them_and_come_in_order() -> None:
     periods = [of(1, up=1), of(61, up=2), of(119, up=4)]
-    steps = in_steps(periods, HOUR)
+    steps = aggregate_periods(periods, HOUR)
     assert [(step.begins, step.ends, step.up_ms) for step in steps] == [
         (NOON - 2 * HOUR, NOON - HOUR, 6000),
         (NOON - HOUR, NOON, 1000),

@@ -5,9 +5,14 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.history.history import RECENT, Check
+from codewalk.history.history import MAX_RECENT_CHECKS, Check
 from codewalk.history.period import EPOCH as YEAR_1970
-from codewalk.history.recent_checks import NUMBERS, SIZE, Tape, unpack
+from codewalk.history.recent_checks import (
+    PACKED_CHECK_BYTES,
+    REASON_CODES,
+    RecentChecks,
+    unpack_checks,
+)
 from codewalk.reason import Reason
 
 CHECKS = st.lists(
@@ -17,11 +22,11 @@ CHECKS = st.lists(
         reason=st.sampled_from(Reason),
         latency_ms=st.none() | st.integers(0, 60_000_000).map(lambda us: us / 1000),
     ),
-    max_size=2 * RECENT + 5,
+    max_size=2 * MAX_RECENT_CHECKS + 5,
 )
 
 
-def add(tape: Tape, *checks: Check) -> None:
+def add(tape: RecentChecks, *checks: Check) -> None:
     for check in checks:
         latency = None if check.latency_ms is None else round(check.latency_ms * 1000)
         tape.add((check.at - YEAR_1970) // timedelta(milliseconds=1), check.reason, latency)
@@ -31,33 +36,33 @@ def add(tape: Tape, *checks: Check) -> None:
 def test_a_tape_holds_the_last_checks_whatever_it_began_with(
     before: list[Check], then: list[Check]
 ) -> None:
-    first = Tape()
+    first = RecentChecks()
     add(first, *before)
-    second = Tape(first.take_unsaved())
-    assert second.checks() == before[-RECENT:]
+    second = RecentChecks(first.take_unsaved())
+    assert second.checks() == before[-MAX_RECENT_CHECKS:]
     add(second, *then)
-    assert second.checks() == [*before, *then][-RECENT:]
+    assert second.checks() == [*before, *then][-MAX_RECENT_CHECKS:]
 
 
 @given(st.lists(CHECKS, max_size=4))
 def test_what_is_taken_to_be_saved_is_what_is_new(rounds: list[list[Check]]) -> None:
-    tape = Tape()
+    tape = RecentChecks()
     for checks in rounds:
         add(tape, *checks)
-        assert unpack(tape.take_unsaved()) == checks[-RECENT:]
+        assert unpack_checks(tape.take_unsaved()) == checks[-MAX_RECENT_CHECKS:]
         assert tape.take_unsaved() == b""
 
 
 def test_a_check_is_twelve_bytes() -> None:
     # Base64 of it has no padding, so texts of it can be cut and joined by the database.
-    assert SIZE % 3 == 0
-    tape = Tape()
+    assert PACKED_CHECK_BYTES % 3 == 0
+    tape = RecentChecks()
     add(tape, *[Check(at=YEAR_1970, reason=Reason.OK)] * 3)
     assert len(tape.take_unsaved()) == 36
 
 
 def test_numbers_once_given_stay() -> None:
-    assert {reason.value: number for reason, number in NUMBERS.items()} == {
+    assert {reason.value: number for reason, number in REASON_CODES.items()} == {
         "ok": 0,
         "refused": 1,
         "timeout": 2,
@@ -72,29 +77,29 @@ def test_numbers_once_given_stay() -> None:
         "offline": 11,
         "unchecked": 12,
     }
-    assert NUMBERS.keys() == set(Reason)
+    assert REASON_CODES.keys() == set(Reason)
 
 
 def test_another_releases_reason_and_a_torn_beginning_are_passed_over() -> None:
-    tape = Tape()
+    tape = RecentChecks()
     check = Check(at=datetime(2026, 2, 9, tzinfo=UTC), reason=Reason.TIMEOUT)
     add(tape, check)
     good = tape.take_unsaved()
     strange = bytes([200]) + good[1:]
-    assert unpack(b"torn" + strange + good) == [check]
-    assert Tape(b"torn" + good).checks() == [check]
+    assert unpack_checks(b"torn" + strange + good) == [check]
+    assert RecentChecks(b"torn" + good).checks() == [check]
 
 
 def test_states_are_those_of_the_checks() -> None:
-    tape = Tape()
+    tape = RecentChecks()
     for number, reason in enumerate([*Reason, *Reason, *Reason, *Reason, *Reason]):
         tape.add(number, reason, 1)
     assert tape.states() == [check.state for check in tape.checks()]
-    assert len(tape.states()) == RECENT
+    assert len(tape.states()) == MAX_RECENT_CHECKS
 
 
 def test_a_latency_beyond_an_hour_is_an_hour() -> None:
-    tape = Tape()
+    tape = RecentChecks()
     tape.add(0, Reason.OK, 10**12)
     (check,) = tape.checks()
     assert check.latency_ms is not None

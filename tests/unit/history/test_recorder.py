@@ -11,20 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.health.status import CheckResult, HealthStatus, advance
-from codewalk.history.history import RECENT, History
-from codewalk.history.period import DAY, MINUTE, added_up
+from codewalk.history.history import MAX_RECENT_CHECKS, History
+from codewalk.history.period import DAY, MINUTE, merge_periods
 from codewalk.history.recorder import (
-    BATCH,
-    MOST_WAITING,
-    PER_MINUTE,
-    TIDY_EVERY,
-    WRITE_EVERY,
+    COMPACTION_INTERVAL,
+    MAX_BATCH_SIZE,
+    MAX_PENDING,
+    MAX_SERVERS_PER_MINUTE,
+    WRITE_INTERVAL,
     Recorder,
 )
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULTS, STALE_AFTER
 from tests.fake_time import elapsed, fake_time, pass_time
-from tests.fakes import EPOCH, FakeShelf, utc_now
+from tests.fakes import EPOCH, FakeHistoryStore, utc_now
 
 A, B = "a", "b"
 START = EPOCH.replace(second=0, microsecond=0)
@@ -60,9 +60,11 @@ class Monitored:
         )
 
 
-def unwatched(shelf: FakeShelf | None = None) -> Monitored:
+def unwatched(shelf: FakeHistoryStore | None = None) -> Monitored:
     """One whose writer doesn't run, on a clock that the test sets."""
-    found = Monitored(recorder=Recorder(shelf or FakeShelf(), watch=False, now=lambda: found.now))
+    found = Monitored(
+        recorder=Recorder(shelf or FakeHistoryStore(), watch=False, now=lambda: found.now)
+    )
     return found
 
 
@@ -180,14 +182,14 @@ STEPS = st.timedeltas(timedelta(minutes=-3), timedelta(minutes=5))
 @given(st.lists(st.tuples(STEPS, RESULTS, st.booleans()), max_size=30))
 def test_no_clock_corrupts_what_is_kept(steps: list[tuple[timedelta, CheckResult, bool]]) -> None:
     async def run() -> None:
-        shelf = FakeShelf()
+        shelf = FakeHistoryStore()
         monitored = unwatched(shelf)
         async with monitored.recorder:
             for step, result, save in steps:
                 monitored.check(result, at=monitored.now + step)
                 if save:
                     await monitored.recorder.save()
-        periods = added_up(period for _, period in shelf.periods)
+        periods = merge_periods(period for _, period in shelf.periods)
         informed = [result for _, result, _ in steps if result.reason is not Reason.OFFLINE]
         assert sum(p.checks for p in periods) == len(informed)
         assert sum(p.failures for p in periods) == sum(not result.ok for result in informed)
@@ -214,13 +216,13 @@ class Watched(Monitored):
             await pass_time(min(10, end - elapsed()))
 
 
-def watched(shelf: FakeShelf) -> Watched:
+def watched(shelf: FakeHistoryStore) -> Watched:
     return Watched(recorder=Recorder(shelf, now=utc_now))
 
 
 @fake_time
 async def test_a_minute_is_written_once_it_is_over() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = watched(shelf)
     async with monitored.recorder:
         # The clock starts ten seconds before a full minute.
@@ -228,9 +230,9 @@ async def test_a_minute_is_written_once_it_is_over() -> None:
         assert [(server, p.checks) for server, p in shelf.periods] == [(A, 1), (B, 1)]
         await monitored.run(10, A)
         assert [(server, p.checks) for server, p in shelf.periods[2:]] == []
-        await pass_time(WRITE_EVERY)
+        await pass_time(WRITE_INTERVAL)
         monitored.check(OK, at=utc_now())
-        await pass_time(WRITE_EVERY)
+        await pass_time(WRITE_INTERVAL)
         assert [(server, p.checks) for server, p in shelf.periods[2:]] == [(A, 7)]
         # B's minute is over too, though nobody looked since.
         await pass_time(60)
@@ -240,33 +242,33 @@ async def test_a_minute_is_written_once_it_is_over() -> None:
 
 @fake_time
 async def test_a_change_of_state_is_written_within_seconds() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = watched(shelf)
     async with monitored.recorder:
         await pass_time(20)
         monitored.check(OK, at=utc_now())
-        await pass_time(WRITE_EVERY + 0.1)
+        await pass_time(WRITE_INTERVAL + 0.1)
         assert [(server, t.after) for server, t in shelf.changes] == [(A, State.HEALTHY)]
         assert shelf.periods == []
 
 
 @fake_time
 async def test_the_checks_go_with_their_minute_and_come_back_after_a_restart() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = watched(shelf)
     async with monitored.recorder:
         await monitored.run(60 * 15, A)
-        now = monitored.recorder.recent(A)
-        assert len(now) == RECENT
+        now = monitored.recorder.recent_checks(A)
+        assert len(now) == MAX_RECENT_CHECKS
     again = Recorder(shelf, now=utc_now)
     async with again:
-        assert again.recent(A) == now
-        assert again.recent(B) == []
+        assert again.recent_checks(A) == now
+        assert again.recent_checks(B) == []
 
 
 @fake_time
 async def test_a_command_reads_the_checks_that_a_running_app_wrote() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     running = watched(shelf)
     async with running.recorder:
         await running.run(65, A)
@@ -283,7 +285,7 @@ async def test_a_command_reads_the_checks_that_a_running_app_wrote() -> None:
 @fake_time
 async def test_at_the_end_nothing_is_written_twice() -> None:
     # The race: the end comes while a batch is on its way to the disk.
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = watched(shelf)
     shelf.gate = asyncio.Event()
     async with monitored.recorder:
@@ -297,7 +299,7 @@ async def test_at_the_end_nothing_is_written_twice() -> None:
 @fake_time
 async def test_who_reads_misses_nothing_of_a_batch_on_its_way_and_gets_nothing_twice() -> None:
     # The race: the batch is no longer in memory and not yet in the store.
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = watched(shelf)
     async with monitored.recorder:
         shelf.gate = asyncio.Event()
@@ -315,7 +317,7 @@ async def test_who_reads_misses_nothing_of_a_batch_on_its_way_and_gets_nothing_t
 async def test_what_could_not_be_written_is_written_when_the_store_works_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     shelf.broken = True
     monitored = watched(shelf)
     async with monitored.recorder:
@@ -332,7 +334,7 @@ async def test_what_could_not_be_written_is_written_when_the_store_works_again(
 
 @fake_time
 async def test_a_store_that_is_broken_at_the_end_breaks_nothing_else() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = watched(shelf)
     async with monitored.recorder:
         await monitored.run(5, A)
@@ -341,35 +343,35 @@ async def test_a_store_that_is_broken_at_the_end_breaks_nothing_else() -> None:
 
 @fake_time
 async def test_for_a_store_that_stays_broken_only_so_much_waits() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = unwatched(shelf)
-    for number in range(MOST_WAITING + 10):
+    for number in range(MAX_PENDING + 10):
         monitored.check(OK, at=START + number * MINUTE)
-    await monitored.recorder.save(whole=True)
-    assert len(shelf.periods) == MOST_WAITING
+    await monitored.recorder.save(flush=True)
+    assert len(shelf.periods) == MAX_PENDING
     # The oldest are the ones that were given up.
     assert shelf.periods[-1][1].begins == monitored.now
 
 
 @fake_time
 async def test_many_servers_are_written_in_batches() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = watched(shelf)
-    servers = [f"{number}" for number in range(2 * BATCH + 1)]
+    servers = [f"{number}" for number in range(2 * MAX_BATCH_SIZE + 1)]
     async with monitored.recorder:
         await monitored.run(1, *servers)
     for sizes in (
         [len(batch.minutes) for _, batch in shelf.batches],
-        [len(batch.changes) for _, batch in shelf.batches],
+        [len(batch.transitions) for _, batch in shelf.batches],
     ):
-        assert [size for size in sizes if size] == [BATCH, BATCH, 1]
+        assert [size for size in sizes if size] == [MAX_BATCH_SIZE, MAX_BATCH_SIZE, 1]
 
 
 @fake_time
 async def test_of_many_servers_each_has_its_turn_and_none_waits_for_long() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = watched(shelf)
-    servers = [f"{number}" for number in range(3 * PER_MINUTE)]
+    servers = [f"{number}" for number in range(3 * MAX_SERVERS_PER_MINUTE)]
     async with monitored.recorder:
         for _ in range(10):
             await monitored.run(1, *servers)
@@ -380,7 +382,7 @@ async def test_of_many_servers_each_has_its_turn_and_none_waits_for_long() -> No
         for minutes in settled:
             owners = [noted.server_id for noted in minutes]
             assert {owners.count(server) for server in set(owners)} == {3}
-            assert len(set(owners)) == pytest.approx(PER_MINUTE, rel=0.3)
+            assert len(set(owners)) == pytest.approx(MAX_SERVERS_PER_MINUTE, rel=0.3)
         # Who asks learns of what waits as well.
         found = await monitored.history("7")
         assert sum(period.checks for period in found.periods) == 10
@@ -391,7 +393,7 @@ async def test_of_many_servers_each_has_its_turn_and_none_waits_for_long() -> No
 
 @fake_time
 async def test_who_finds_nothing_writes_nothing() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     async with Recorder(shelf, watch=False, now=utc_now):
         await pass_time(100)
     async with Recorder(shelf, now=utc_now):
@@ -401,18 +403,18 @@ async def test_who_finds_nothing_writes_nothing() -> None:
 
 @fake_time
 async def test_the_store_is_tidied_step_by_step_and_again_after_a_pause() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     async with Recorder(shelf, now=utc_now):
-        await pass_time(TIDY_EVERY + 30)
+        await pass_time(COMPACTION_INTERVAL + 30)
     steps = [after for _, after in shelf.tidied]
     assert steps[:4] == ["", "b", "d", ""]
-    assert shelf.tidied[2][0] - shelf.tidied[0][0] == pytest.approx(2 * WRITE_EVERY)
-    assert shelf.tidied[3][0] - shelf.tidied[2][0] >= TIDY_EVERY
+    assert shelf.tidied[2][0] - shelf.tidied[0][0] == pytest.approx(2 * WRITE_INTERVAL)
+    assert shelf.tidied[3][0] - shelf.tidied[2][0] >= COMPACTION_INTERVAL
 
 
 @fake_time
 async def test_where_only_commands_work_each_tidies_a_bit() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = unwatched(shelf)
     async with monitored.recorder:
         monitored.check(OK)
@@ -421,15 +423,15 @@ async def test_where_only_commands_work_each_tidies_a_bit() -> None:
 
 @fake_time
 async def test_a_removed_server_is_forgotten_in_time_and_not_while_it_may_come_back() -> None:
-    shelf = FakeShelf()
+    shelf = FakeHistoryStore()
     monitored = watched(shelf)
     async with monitored.recorder:
         await monitored.run(60, A, B)
-        monitored.recorder.keep([B])
+        monitored.recorder.retain([B])
         await monitored.run(60, B)
-        monitored.recorder.keep([A, B])
-        assert len(monitored.recorder.recent(A)) == 6
-        monitored.recorder.keep([B])
-        await monitored.run(2 * TIDY_EVERY, B)
-        assert monitored.recorder.recent(A) == []
-        assert len(monitored.recorder.recent(B)) == RECENT
+        monitored.recorder.retain([A, B])
+        assert len(monitored.recorder.recent_checks(A)) == 6
+        monitored.recorder.retain([B])
+        await monitored.run(2 * COMPACTION_INTERVAL, B)
+        assert monitored.recorder.recent_checks(A) == []
+        assert len(monitored.recorder.recent_checks(B)) == MAX_RECENT_CHECKS

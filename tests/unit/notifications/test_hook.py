@@ -4,14 +4,14 @@ import pytest
 
 from codewalk.errors import AmbiguousReference, HookNotFound, InvalidURL, InvalidValue
 from codewalk.notifications.hook import (
-    EVERYTHING,
+    ALL_EVENTS,
     MAX_ARGUMENTS,
     MAX_TARGET,
-    address_of,
-    find,
+    find_hook,
     new_command,
     new_webhook,
-    shown_url,
+    parse_webhook_url,
+    redact_url,
 )
 from codewalk.notifications.notice import NoticeKind
 from tests.fakes import EPOCH
@@ -20,7 +20,7 @@ from tests.fakes import EPOCH
 def test_a_command_keeps_its_arguments_as_they_are() -> None:
     hook = new_command(["notify-send", "it's", 'a "b"', "", "ü\n$HOME"], [], EPOCH)
     assert hook.arguments == ("notify-send", "it's", 'a "b"', "", "ü\n$HOME")
-    assert hook.events == EVERYTHING
+    assert hook.events == ALL_EVENTS
     shown = hook.to_json()
     assert shown["command"] == list(hook.arguments)
     assert shown["url"] is None
@@ -63,19 +63,19 @@ def test_of_a_url_only_its_host_is_shown_and_nothing_in_an_error() -> None:
     hook = new_webhook(url, [NoticeKind.DOWN], EPOCH)
     assert "s3cret" not in repr(hook) + str(hook.to_json())
     assert hook.to_json()["url"] == "https://hooks.example:8443/…"
-    assert shown_url("https://hooks.example") == "https://hooks.example/"
+    assert redact_url("https://hooks.example") == "https://hooks.example/"
     with pytest.raises(InvalidURL) as refused:
         new_webhook("gopher://s3cret@host", [], EPOCH)
     assert "s3cret" not in refused.value.message
 
 
 def test_a_url_is_taken_apart_for_the_request() -> None:
-    address = address_of("https://m%40e:p%3Aw@hooks.example:8443/a/b/?x=1&y")
+    address = parse_webhook_url("https://m%40e:p%3Aw@hooks.example:8443/a/b/?x=1&y")
     assert (address.origin, address.path) == ("https://hooks.example:8443", "/a/b/?x=1&y")
     assert address.username == "m@e"
     assert address.password
     assert address.password.reveal() == "p:w"
-    bare = address_of("http://[::1]:8080")
+    bare = parse_webhook_url("http://[::1]:8080")
     assert (bare.origin, bare.path, bare.username, bare.password) == (
         "http://[::1]:8080",
         "/",
@@ -86,10 +86,10 @@ def test_a_url_is_taken_apart_for_the_request() -> None:
 
 def test_a_hook_is_found_by_the_beginning_of_its_id() -> None:
     hooks = [new_command([name], [], EPOCH) for name in "ab"]
-    assert find(hooks, hooks[1].id) is hooks[1]
-    assert find(hooks, f" {hooks[0].id[:13].upper()} ") is hooks[0]
+    assert find_hook(hooks, hooks[1].id) is hooks[1]
+    assert find_hook(hooks, f" {hooks[0].id[:13].upper()} ") is hooks[0]
     for ref in ("", "zzz"):
         with pytest.raises(HookNotFound):
-            find(hooks, ref)
+            find_hook(hooks, ref)
     with pytest.raises(AmbiguousReference):
-        find([hooks[0], hooks[0]], hooks[0].id)
+        find_hook([hooks[0], hooks[0]], hooks[0].id)

@@ -11,7 +11,11 @@ from codewalk.errors import HookFailed, StorageError
 from codewalk.events import Announcer
 from codewalk.health.status import HealthStatus
 from codewalk.notifications.hook import Hook, new_command
-from codewalk.notifications.hook_runner import AT_ONCE, WAITING, HookRunner
+from codewalk.notifications.hook_runner import (
+    MAX_CONCURRENT_DELIVERIES,
+    MAX_PENDING_DELIVERIES,
+    HookRunner,
+)
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import EPOCH
@@ -140,20 +144,20 @@ async def test_only_so_many_run_at_once() -> None:
         here.tell(DOWN)
         await pass_time(10)
         assert len(here.given) == 20
-        assert here.hooks.most == AT_ONCE
+        assert here.hooks.most == MAX_CONCURRENT_DELIVERIES
 
 
 @fake_time
 async def test_a_hook_that_hangs_fills_no_memory(caplog: pytest.LogCaptureFixture) -> None:
     async with running(hook("hangs")) as here:
         here.hooks.takes = 10.0
-        for number in range(3 * WAITING):
+        for number in range(3 * MAX_PENDING_DELIVERIES):
             here.tell(DOWN, f"{number}")
             await pass_time(0.01)
-        await pass_time(10.0 * WAITING + 20)
+        await pass_time(10.0 * MAX_PENDING_DELIVERIES + 20)
         payloads = [payload for _, payload in here.given]
-        assert len(payloads) <= WAITING + 2
-        assert payloads[-1] == f"{3 * WAITING - 1} down".encode()
+        assert len(payloads) <= MAX_PENDING_DELIVERIES + 2
+        assert payloads[-1] == f"{3 * MAX_PENDING_DELIVERIES - 1} down".encode()
     assert len(caplog.records) == 1
 
 

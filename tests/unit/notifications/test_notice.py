@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import (
-    QUIET,
-    RECENT,
-    REMEMBERED,
+    DOWN_NOTICE_DELAY,
+    MAX_VERSIONS,
+    UPGRADE_DISPLAY_TIME,
     Notice,
     NoticeKind,
     NoticeState,
-    follow,
+    advance,
 )
 from codewalk.reason import Reason, State
 from tests.fakes import EPOCH
@@ -54,7 +54,7 @@ class Telling:
 
     def _look(self, seconds: float) -> None:
         assert self._status
-        self.story, news = follow(
+        self.story, news = advance(
             self.story, ID, self._status, at(seconds), snoozed_until=self.snoozed_until
         )
         self.told += [(seconds, each) for each in news]
@@ -73,8 +73,8 @@ def test_down_is_told_after_five_seconds_of_it_and_up_at_once() -> None:
     server.wait(100)
     assert server.whats == [(15, NoticeKind.DOWN), (70, NoticeKind.UP)]
     (_, down), (_, up) = server.told
-    assert (down.at, down.health.reason, down.away) == (at(10), Reason.REFUSED, None)
-    assert (up.at, up.away, up.server_id) == (at(70), timedelta(seconds=60), ID)
+    assert (down.at, down.health.reason, down.downtime) == (at(10), Reason.REFUSED, None)
+    assert (up.at, up.downtime, up.server_id) == (at(70), timedelta(seconds=60), ID)
 
 
 def test_a_short_absence_is_told_to_nobody() -> None:
@@ -143,8 +143,11 @@ def test_what_ran_before_an_upgrade_is_known_for_a_day_and_not_after_it_was_take
     server.be(replace(UP, version="2.0.0"), 10)
     server.be(replace(DOWN, version="2.0.0"), 20)
     assert server.story.previous_version(at(20)) == "1.0.0"
-    assert server.story.previous_version(at(10) + RECENT - timedelta(seconds=1)) == "1.0.0"
-    assert server.story.previous_version(at(10) + RECENT) is None
+    assert (
+        server.story.previous_version(at(10) + UPGRADE_DISPLAY_TIME - timedelta(seconds=1))
+        == "1.0.0"
+    )
+    assert server.story.previous_version(at(10) + UPGRADE_DISPLAY_TIME) is None
     server.be(replace(UP, version="1.0.0"), 30)
     assert server.story.previous_version(at(30)) is None
 
@@ -161,7 +164,7 @@ def test_so_many_versions_are_remembered() -> None:
     for number in range(100):
         server.be(replace(UP, version=f"1.0.{number}"), number)
     assert len(server.told) == 99
-    assert len(server.story.versions) == REMEMBERED
+    assert len(server.story.versions) == MAX_VERSIONS
 
 
 def test_an_upgrade_while_the_app_was_closed_is_told() -> None:
@@ -239,7 +242,7 @@ def test_whatever_happens_down_and_up_take_turns_and_no_long_absence_is_missed(
     assert turns == [NoticeKind.DOWN, NoticeKind.UP] * (len(turns) // 2) + [NoticeKind.DOWN] * (
         len(turns) % 2
     )
-    quiet = QUIET.total_seconds()
+    quiet = DOWN_NOTICE_DELAY.total_seconds()
     long = [(since, to) for since, to in absences(steps) if to - since >= quiet]
     # Each was told in a long absence, five seconds after it began; and each long absence that
     # follows a return was told.
@@ -272,7 +275,7 @@ def test_a_second_look_tells_nothing(steps: list[tuple[HealthStatus, float]]) ->
     story, now = NoticeState(), 0.0
     for status, seconds in steps:
         dated = replace(status, since=at(now))
-        story, _ = follow(story, ID, dated, at(now))
-        again, news = follow(story, ID, dated, at(now))
+        story, _ = advance(story, ID, dated, at(now))
+        again, news = advance(story, ID, dated, at(now))
         assert (again, news) == (story, ())
         now += seconds

@@ -127,7 +127,7 @@ async def test_a_server_that_goes_and_comes_back_is_told_of() -> None:
             (17, B.id, NoticeKind.DOWN),
             (72, A.id, NoticeKind.UP),
         ]
-        assert world.news[2].away == timedelta(seconds=62)
+        assert world.news[2].downtime == timedelta(seconds=62)
 
 
 @fake_time
@@ -213,7 +213,7 @@ async def test_a_story_goes_on_where_a_removal_is_undone() -> None:
             [what for _, _, what in world.told] == world.firsts == [NoticeKind.DOWN, NoticeKind.UP]
         )
         assert told.since == {}
-    assert world.news[1].away == timedelta(seconds=24)
+    assert world.news[1].downtime == timedelta(seconds=24)
 
 
 @fake_time
@@ -301,8 +301,8 @@ async def test_what_was_told_down_is_told_up_after_a_restart_and_not_down_again(
         assert [what for _, _, what in world.told] == [NoticeKind.UP]
         assert told.since == {}
     (up,) = world.news
-    assert up.away is not None
-    assert up.away >= timedelta(seconds=20)
+    assert up.downtime is not None
+    assert up.downtime >= timedelta(seconds=20)
 
 
 @fake_time

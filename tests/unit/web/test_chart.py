@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.history.history import RECENT, Check
+from codewalk.history.history import MAX_RECENT_CHECKS, Check
 from codewalk.history.period import HOUR, MINUTE, Period
 from codewalk.reason import Reason, State
 from codewalk.web.chart import Cell, bar, bar_lines, latency_chart, round_top
@@ -44,14 +44,14 @@ def test_the_bar_has_sixty_cells_and_the_newest_check_last() -> None:
         Check(at=UNTIL, reason=Reason.OFFLINE),
     ]
     cells = bar(checks)
-    assert len(cells) == RECENT
+    assert len(cells) == MAX_RECENT_CHECKS
     assert set(cells[:-3]) == {Cell()}
     assert [(cell.state, cell.at, cell.reason, cell.latency_ms) for cell in cells[-3:]] == [
         (State.HEALTHY, EPOCH, Reason.OK, 3.0),
         (State.UNHEALTHY, UNTIL, Reason.REFUSED, None),
         (State.UNKNOWN, UNTIL, Reason.OFFLINE, None),
     ]
-    assert len(bar(checks * 40)) == RECENT
+    assert len(bar(checks * 40)) == MAX_RECENT_CHECKS
     assert bar(checks * 40)[-1] == cells[-1]
 
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from codewalk.history.history import Check, Kept, Transition, history
-from codewalk.history.period import DAY, HOUR, KEPT, MINUTE, Period
+from codewalk.history.history import Check, StoredHistory, Transition, build_history
+from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION, Period
 from codewalk.reason import Reason, State
 from codewalk.server import Server
 from codewalk.servers.profile import NotifySetting
@@ -38,8 +38,8 @@ def minute(minutes_ago: float, *, ms: float = 3, down: timedelta = timedelta()) 
 
 
 def past(shown: Server, *changes: Transition, look: Look | None = None, **kept: object) -> Past:
-    found = replace(Kept(transitions=changes), **kept)  # type: ignore[arg-type]
-    told = history(shown.id, found, shown.health, since=NOW - KEPT, now=NOW)
+    found = replace(StoredHistory(transitions=changes), **kept)  # type: ignore[arg-type]
+    told = build_history(shown.id, found, shown.health, since=NOW - RETENTION, now=NOW)
     return draw(shown, told, look or Look(), told.periods)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta, timezone
 
 import pytest
 
-from codewalk.history.period import DAY, HOUR, KEPT, MINUTE
+from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION
 from codewalk.web.history_query import Look, Range
 from tests.unit.web.rendering import NOW
 
@@ -24,7 +24,7 @@ def test_nothing_lies_ahead_and_nothing_is_kept_for_longer() -> None:
     assert within(Range.DAY, -DAY) is None
     assert within(Range.DAY, timedelta(0)) is None
     assert within(Range.DAY, HOUR) == HOUR
-    assert within(Range.DAY, 99 * KEPT) == KEPT - DAY
+    assert within(Range.DAY, 99 * RETENTION) == RETENTION - DAY
     assert within(Range.MONTH, HOUR) is None
     assert Look().within(NOW) == Look()
 
@@ -35,8 +35,8 @@ def test_step_by_step_one_gets_to_the_beginning_and_back(range_: Range) -> None:
     while before := look.earlier(NOW):
         assert before.window(NOW)[1] >= look.window(NOW)[0]
         look, steps = before, steps + 1
-    assert look.window(NOW)[0] == NOW - KEPT
-    assert steps == -(-KEPT // range_.span) - 1
+    assert look.window(NOW)[0] == NOW - RETENTION
+    assert steps == -(-RETENTION // range_.span) - 1
     while after := look.later(NOW):
         look, steps = after, steps - 1
     assert look == Look(range=range_)

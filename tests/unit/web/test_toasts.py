@@ -28,12 +28,12 @@ def ids(shown: list[Notice]) -> list[str]:
     [
         (news(), "Dev box is down. Nothing listens at this address."),
         (
-            news(kind=NoticeKind.UP, away=timedelta(seconds=62)),
+            news(kind=NoticeKind.UP, downtime=timedelta(seconds=62)),
             "Dev box is back. It was away for 1 min.",
         ),
-        (news(kind=NoticeKind.UP, away=timedelta(0)), "Dev box is back. It was away for 1 s."),
+        (news(kind=NoticeKind.UP, downtime=timedelta(0)), "Dev box is back. It was away for 1 s."),
         (
-            news(kind=NoticeKind.UP, away=timedelta(days=2)),
+            news(kind=NoticeKind.UP, downtime=timedelta(days=2)),
             "Dev box is back. It was away for 2 days.",
         ),
         (
@@ -98,7 +98,7 @@ def test_there_is_room_again_once_toasts_are_gone() -> None:
 
 def test_a_server_that_is_back_takes_the_place_of_its_being_down() -> None:
     pile, _, _ = Pile().add(map(news, range(9)), 100.0)
-    back = news(1, NoticeKind.UP, away=timedelta(seconds=6))
+    back = news(1, NoticeKind.UP, downtime=timedelta(seconds=6))
     pile, shown, more = pile.add([back], 101.0)
     assert (shown, more) == ([back], 0)
     # Its release is another piece of news, and so has a place of its own.

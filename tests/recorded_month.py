@@ -7,7 +7,7 @@ from typing import Final
 
 from codewalk.app.app import App
 from codewalk.health.status import CheckResult, HealthStatus, advance
-from codewalk.history.period import DAY, HOUR, KEPT, MINUTE
+from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION
 from codewalk.reason import Reason
 from codewalk.servers.health_check import DEFAULTS
 from codewalk.storage.database import open_database
@@ -30,7 +30,7 @@ OUTAGES: Final = (
 """How long ago each began, how long it lasted, and what the checks found."""
 
 
-def live_through(
+def record_month(
     app: App, server_id: str, *, span: timedelta = 30 * DAY, version: str = "1.18.33"
 ) -> None:
     """Has the recorder told of checks in the last `span`, of which nobody watched one night."""
@@ -65,12 +65,12 @@ def _found(ago: timedelta, version: str) -> CheckResult:
     return CheckResult(reason=Reason.OK, version=version, latency_ms=3.1 * busy)
 
 
-async def pack(app: App) -> None:
+async def compact_store(app: App) -> None:
     """Has what is older than a day packed in the store, as it will be in time."""
-    await app.parts.recorder.save(whole=True)
+    await app.parts.recorder.save(flush=True)
     async with open_database(app.parts.settings) as database:
         store = HistoryStore(database)
-        for _ in range(KEPT // HOUR // HOURS_AT_ONCE + 1):
-            after = await store.tidy("", datetime.now(UTC))
+        for _ in range(RETENTION // HOUR // HOURS_AT_ONCE + 1):
+            after = await store.compact("", datetime.now(UTC))
             while after:
-                after = await store.tidy(after, datetime.now(UTC))
+                after = await store.compact(after, datetime.now(UTC))
