@@ -341,21 +341,21 @@ class FakeRosterKeeper:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptEntry:
+class StoredEntry:
     value: bytes
     updated_at: datetime
 
 
-class FakeStateKeeper:
+class FakeStateRepository:
     """State in memory, by server and key; `gone` are servers that were removed."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], KeptEntry] = {}
+        self.kept: dict[tuple[str, str], StoredEntry] = {}
         self.gone: set[str] = set()
         self.calls: list[tuple[str, dict[str, bytes]]] = []
         self.reads = 0
 
-    async def get_all(self, server_id: str, keys: Collection[str]) -> dict[str, KeptEntry]:
+    async def get_all(self, server_id: str, keys: Collection[str]) -> dict[str, StoredEntry]:
         self.reads += 1
         return {key: self.kept[server_id, key] for key in keys if (server_id, key) in self.kept}
 
@@ -371,5 +371,5 @@ class FakeStateKeeper:
         if server_id in self.gone:
             return False
         for key, value in values.items():
-            self.kept[server_id, key] = KeptEntry(value=value, updated_at=now)
+            self.kept[server_id, key] = StoredEntry(value=value, updated_at=now)
         return True

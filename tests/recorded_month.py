@@ -9,7 +9,7 @@ from codewalk.app.app import App
 from codewalk.health.status import CheckResult, HealthStatus, advance
 from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION
 from codewalk.reason import Reason
-from codewalk.servers.health_check import DEFAULTS
+from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.storage.database import open_database
 from codewalk.storage.history import HistoryStore
 from codewalk.storage.history_sql import HOURS_AT_ONCE
@@ -39,7 +39,7 @@ def record_month(
     for at in _moments(now, span):
         before = status.as_of(at)
         result = _found(now - at, version)
-        after = advance(before, result, at, DEFAULTS)
+        after = advance(before, result, at, DEFAULT_SETTINGS)
         app.parts.recorder.record(server_id, status, before, after, result)
         status = after
     app.parts.monitor.adopt(server_id, status)

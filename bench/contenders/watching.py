@@ -18,7 +18,7 @@ from bench.contenders.pace import arguments, say
 from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.health.schedule import LATE
 from codewalk.reason import State
-from codewalk.servers.health_check import DEFAULTS
+from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.storage.database import open_database
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.secrets import Vault
@@ -46,7 +46,7 @@ async def _settle(app: codewalk.App) -> None:
     """Waits until all are known, and for a round more: the first one is all servers at once."""
     while any(server.health.state is State.UNKNOWN for server in app.servers()):  # noqa: ASYNC110 - an event for each would cost, too
         await asyncio.sleep(0.5)
-    await asyncio.sleep(1.2 * DEFAULTS.interval)
+    await asyncio.sleep(1.2 * DEFAULT_SETTINGS.interval)
 
 
 def _late(app: codewalk.App) -> list[int]:

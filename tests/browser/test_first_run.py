@@ -47,7 +47,7 @@ async def test_what_runs_on_this_machine_is_looked_at_on_the_word_alone(
         MockOpenCode(password="s3cret") as mock,
     ):
         # Not OpenCode's own port: a person's server may be there, or another run of this.
-        web.app.drafts.usual_address = mock.url
+        web.app.drafts.default_url = mock.url
         place = mock.url.removeprefix("http://")
         look = button(tab, f"Look at {place}")
         await tab.reload()

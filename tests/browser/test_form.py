@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from codewalk.secret import Secret
-from codewalk.servers.health_check import HealthSettings
+from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import NotifySetting
 from tests.browser.parts import CLOSED, button, choose, field, fill_in, row, stand
 from tests.browser.tabs import opened
@@ -253,4 +253,4 @@ async def test_how_a_server_is_checked_and_told_of_is_set_in_its_form(
             await field(tab, name).fill("")
         await button(tab, "Save").click()
         await stand(tab, "Box")
-        assert web.app.server(server.id).profile.health_check == HealthSettings()
+        assert web.app.server(server.id).profile.health_check == HealthCheckSettings()

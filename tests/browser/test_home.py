@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from codewalk.workspace.scope import Name, state_key
+from codewalk.workspace.scope import StateName, state_key
 from tests.browser.parts import CLOSED, SOON, button, listed, opener, sessions
 from tests.browser.tabs import opened
 from tests.integration.web.running import Running
@@ -27,7 +27,7 @@ async def at_home(web: Running, tab: Page, mock: MockOpenCode) -> str:
 
 async def make_old(web: Running, server_id: str) -> None:
     """What was kept of this server's sessions was kept five minutes ago."""
-    key = state_key(Name.CACHED_SESSIONS, server_id, "")
+    key = state_key(StateName.CACHED_SESSIONS, server_id, "")
     entry = await web.app.parts.state.get(server_id, key)
     assert entry
     then = datetime.now(UTC) - timedelta(minutes=5)

@@ -152,7 +152,7 @@ async def test_a_form_for_a_server_that_is_not_active_any_more_is_refused(
 
 async def test_a_server_on_this_machine_is_looked_for(chromium: Browser, tmp_path: Path) -> None:
     async with plain(chromium, tmp_path) as (web, tab):
-        web.app.drafts.usual_address = "http://127.0.0.1:9"
+        web.app.drafts.default_url = "http://127.0.0.1:9"
         await tab.reload()
         await button(tab, "Look at 127.0.0.1:9").click()
         await expect(button(tab, "Look again")).to_be_visible()

@@ -15,7 +15,7 @@ from codewalk.app.app import App
 from codewalk.events import Event
 from codewalk.reason import State
 from codewalk.server import Server
-from codewalk.servers.health_check import DEFAULTS
+from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.settings import Settings
 from tests.real.linking import linked, started
 from tests.real.servers import CURRENT, RealServer, executable
@@ -23,7 +23,7 @@ from tests.real.servers import CURRENT, RealServer, executable
 pytestmark = pytest.mark.real
 
 ROUNDS = 2
-LONG_BEFORE = DEFAULTS.interval / 2
+LONG_BEFORE = DEFAULT_SETTINGS.interval / 2
 """Seconds. It proves that the link saw it and not the clock; how quick it is on an idle machine is
 a figure, and no property of a loaded one."""
 

@@ -113,13 +113,13 @@ async def test_a_session_at_work_is_marked_until_it_is_done(app: App, real_a: Re
             params={"directory": str(folder)},
             timeout=30,
         )
-        await until(app, lambda: session.id in app.work.busy(active.id))
+        await until(app, lambda: session.id in app.work.busy_sessions(active.id))
         await asyncio.wait_for(provider.asked.wait(), SOON)
         assert await app.work.activity(str(folder)) == {session.id: BUSY}
         assert await app.work.activity() == {}
-        assert session.id in app.work.busy(active.id)
+        assert session.id in app.work.busy_sessions(active.id)
         provider.go_on.set()
-        await until(app, lambda: session.id not in app.work.busy(active.id))
+        await until(app, lambda: session.id not in app.work.busy_sessions(active.id))
         assert await app.work.activity(str(folder)) == {}
 
 

@@ -24,8 +24,8 @@ from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.server import Removed, Server
 from codewalk.servers import roster as rules
-from codewalk.servers.draft import Change, fields_of, new_profile
-from codewalk.servers.profile import ServerProfile, reached_otherwise
+from codewalk.servers.draft import Change, changed_fields, new_profile
+from codewalk.servers.profile import ServerProfile, connects_differently
 from codewalk.storage.state import StateSize
 
 
@@ -118,7 +118,7 @@ class App:
 
         def add(roster: rules.Roster) -> rules.Roster:
             grown = rules.add(roster, profile, activate=use, default=default)
-            rules.refuse_misleading(roster, profile)
+            rules.require_unambiguous_label(roster, profile)
             return grown
 
         # Decided here once before the network is asked, and again inside the store's transaction.
@@ -134,12 +134,12 @@ class App:
         `DuplicateServer`, `ServerManaged`, and `ServerUnreachable` as `add_server` does.
         """
         old = self._find(ref)
-        rules.refuse_managed(old, "edited")
-        fields = fields_of(change)
+        rules.require_unmanaged(old, "edited")
+        fields = changed_fields(change)
         now = _now()
         draft = rules.edit(self._registry.roster, old.id, now, **fields).require(old.id)
         status = None
-        if check and reached_otherwise(old, draft):
+        if check and connects_differently(old, draft):
             status = await self.drafts.require_healthy(draft, typed=change.url or draft.url)
         await self._registry.change(lambda roster: rules.edit(roster, old.id, now, **fields))
         return self._saved(old.id, status)
@@ -154,10 +154,10 @@ class App:
     async def remove_server(self, ref: str) -> Removed:
         """Removes a server, its password and all state kept for it. Raises `ServerManaged`.
 
-        It is gone from the disk at once; this process can undo it for `UNDO_WITHIN` seconds.
+        It is gone from the disk at once; this process can undo it for `UNDO_SECONDS` seconds.
         """
         profile = self._find(ref)
-        rules.refuse_managed(profile, "removed")
+        rules.require_unmanaged(profile, "removed")
         roster = await self._registry.remove(
             profile.id, lambda roster: rules.remove(roster, profile.id, self._monitor.state)
         )
@@ -197,7 +197,7 @@ class App:
         for a moment that isn't within a year from now."""
         profile = self._find(ref)
         now = _now()
-        rules.check_snooze(until, now)
+        rules.validate_snooze(until, now)
         await self._registry.change(
             lambda roster: rules.edit(roster, profile.id, now, snoozed_until=until)
         )

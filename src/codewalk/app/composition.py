@@ -27,7 +27,7 @@ from codewalk.notifications.notifier import Notifier
 from codewalk.notifications.payload import notice_payload
 from codewalk.reason import State
 from codewalk.servers import roster as rules
-from codewalk.servers.profile import reached_otherwise
+from codewalk.servers.profile import connects_differently
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 from codewalk.settings import Settings
@@ -83,7 +83,7 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
         )
         activities = Activities()
         refresher = Refresher(activities)
-        links = Links(connections.connect, monitor, announcer, heard=refresher.heard)
+        links = Links(connections.connect, monitor, announcer, heard=refresher.handle_event)
         reactions = _Reactions(
             announcer=announcer,
             connections=connections,
@@ -187,7 +187,7 @@ class _Reactions:
             now = current.get(profile.id)
             if now is not profile:
                 self._connections.forget(profile.id)
-            if now is None or reached_otherwise(profile, now):
+            if now is None or connects_differently(profile, now):
                 self._activities.clear(profile.id)
         self._monitor.reconcile(new.profiles, new.active_id)
         self._links.reconcile(new.profiles, new.active_id)
@@ -277,7 +277,7 @@ def _with_legacy(roster: Roster, found: LegacyImport) -> Roster:
         roster = rules.add(roster, profile)
     if found.active_id:
         roster = rules.switch(roster, found.active_id)
-    return rules.imported(rules.set_default(roster, found.default_id))
+    return rules.mark_legacy_imported(rules.set_default(roster, found.default_id))
 
 
 @asynccontextmanager

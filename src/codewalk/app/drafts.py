@@ -12,11 +12,11 @@ from codewalk.reason import NOTHING_ANSWERS, State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.draft import (
-    USUAL_ADDRESS,
+    DEFAULT_URL,
     Change,
-    fields_of,
+    changed_fields,
     new_profile,
-    with_usual_port,
+    with_default_port,
 )
 from codewalk.servers.profile import ServerProfile, parse_url
 from codewalk.servers.registry import Registry
@@ -28,20 +28,20 @@ class Drafts:
     def __init__(
         self, *, registry: Registry, monitor: Monitor, connections: ServerConnections
     ) -> None:
-        self.usual_address = USUAL_ADDRESS
+        self.default_url = DEFAULT_URL
         """Where a server that somebody started by hand on this machine is looked for."""
         self._registry = registry
         self._monitor = monitor
         self._connections = connections
 
-    def preview_url(self, url: str, *, besides: str | None = None) -> str:
+    def preview_url(self, url: str, *, except_id: str | None = None) -> str:
         """What `url` would be kept as; asks no server, and repeats no credentials.
 
         Raises `InvalidURL`, and `DuplicateServer` where a server has it, `besides` the one with
         that id.
         """
         shown = parse_url(url).url
-        rules.refuse_taken(self._registry.roster, shown, besides=besides)
+        rules.require_unused_url(self._registry.roster, shown, except_id=except_id)
         return shown
 
     def suggest_url(self, typed: str, status: HealthStatus) -> str | None:
@@ -49,7 +49,7 @@ class Drafts:
 
         Where no port was typed and nothing answers, it is the same place on OpenCode's own port.
         """
-        return with_usual_port(typed) if status.reason in NOTHING_ANSWERS else None
+        return with_default_port(typed) if status.reason in NOTHING_ANSWERS else None
 
     async def test_connection(
         self, url: str, *, username: str | None = None, password: Secret | None = None
@@ -64,7 +64,9 @@ class Drafts:
         Raises `InvalidInput`, `ServerNotFound` and `AmbiguousReference`.
         """
         old = rules.find(self._registry.roster, ref)
-        roster = rules.edit(self._registry.roster, old.id, datetime.now(UTC), **fields_of(change))
+        roster = rules.edit(
+            self._registry.roster, old.id, datetime.now(UTC), **changed_fields(change)
+        )
         return await self._try_out(roster.require(old.id))
 
     async def require_healthy(self, profile: ServerProfile, *, typed: str) -> HealthStatus:

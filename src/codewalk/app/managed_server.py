@@ -94,7 +94,7 @@ def _hold(app: App, status: HealthStatus, detail: str | None) -> None:
 async def _put(app: App, url: str, password: Secret) -> None:
     now = datetime.now(UTC)
     new = replace(new_profile(url, password=password, now=now), managed=True)
-    put = partial(rules.put_managed, url=url, password=password, now=now)
+    put = partial(rules.upsert_managed, url=url, password=password, now=now)
     roster: rules.Roster | None = None
     while roster is None:
         try:

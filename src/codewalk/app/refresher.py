@@ -15,31 +15,31 @@ from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.workspace.activity import Activities
 
-LEEWAY: Final = 0.05
+SWITCH_DELAY: Final = 0.05
 """Seconds after a switch until the server is asked: what is kept of it is shown first."""
 
-SETTLE: Final = 0.3
+CHANGE_DEBOUNCE: Final = 0.3
 """Seconds after the first of several changes until a list is fetched once for all of them."""
 
-PACE: Final = 3.0
-LONGEST: Final = 5.0
+PAUSE_FACTOR: Final = 3.0
+MAX_PAUSE: Final = 5.0
 """How many times as long as a fetch took is waited until the next changes are looked at, and how
 many seconds at most: a list of ten thousand sessions isn't fetched without a pause."""
 
-MARK: Final = 0.1
+ACTIVITY_DEBOUNCE: Final = 0.1
 """Seconds after the first of several busy marks until they are announced together."""
 
-POLL: Final = 15.0
+POLL_INTERVAL: Final = 15.0
 """Seconds between two looks at a server that tells nothing by itself."""
 
-MAX_CHANGED: Final = 100
+MAX_CHANGED_DIRECTORIES: Final = 100
 """Directories of one server that are remembered as changed."""
 
-MAX_ASKED: Final = 16
+MAX_ACTIVITY_FETCHES: Final = 16
 """Directories that are asked for busy marks at a time."""
 
 
-class Watched(Protocol):
+class RefreshedApp(Protocol):
     """What is kept fresh: an `App`, as far as that needs it."""
 
     @property
@@ -69,7 +69,7 @@ class Refresher:
         self._news = asyncio.Event()
         self._marks = asyncio.Event()
 
-    def heard(self, server_id: str, event: ServerEvent) -> None:
+    def handle_event(self, server_id: str, event: ServerEvent) -> None:
         """Takes what a server tells; `Connected` each time that it begins to."""
         match event:
             case Connected():
@@ -77,14 +77,14 @@ class Refresher:
                 self._news.set()
             case SessionChanged():
                 directories = self._changed.setdefault(server_id, set())
-                if len(directories) < MAX_CHANGED:
+                if len(directories) < MAX_CHANGED_DIRECTORIES:
                     directories.add(event.directory)
                 self._news.set()
-            case ActivityChanged() if self._activities.hear(server_id, event):
+            case ActivityChanged() if self._activities.apply_event(server_id, event):
                 self._marked.add(server_id)
                 self._marks.set()
 
-    async def run(self, app: Watched) -> None:
+    async def run(self, app: RefreshedApp) -> None:
         """Refreshes until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_app(app), name="the active server's work")
@@ -92,7 +92,7 @@ class Refresher:
             group.create_task(self._announce_marks(app), name="busy marks")
             group.create_task(self._poll(app), name="a server that tells nothing")
 
-    async def _follow_app(self, app: Watched) -> None:
+    async def _follow_app(self, app: RefreshedApp) -> None:
         with app.announcer.listen() as events:
             while True:
                 begun = app.active()
@@ -102,24 +102,24 @@ class Refresher:
                         events.get_nowait()
                 if _same(begun, app.active()):
                     await _next_start(app, events)
-                    await asyncio.sleep(LEEWAY)
+                    await asyncio.sleep(SWITCH_DELAY)
 
     async def _begin(self, work: Work, active: Server) -> bool:
         others: list[Job] = [work.projects, work.models]
         jobs = [*self._lists(work, active), *self._asking(work, active), *others]
         return await _side_by_side(active, jobs)
 
-    async def _follow_links(self, app: Watched) -> None:
+    async def _follow_links(self, app: RefreshedApp) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._news.wait()
-            await asyncio.sleep(SETTLE)
+            await asyncio.sleep(CHANGE_DEBOUNCE)
             self._news.clear()
             began = loop.time()
             await self._catch_up(app)
-            await asyncio.sleep(min(PACE * (loop.time() - began), LONGEST))
+            await asyncio.sleep(min(PAUSE_FACTOR * (loop.time() - began), MAX_PAUSE))
 
-    async def _catch_up(self, app: Watched) -> None:
+    async def _catch_up(self, app: RefreshedApp) -> None:
         linked, self._linked = self._linked, set()
         changed, self._changed = self._changed, {}
         active = app.active()
@@ -132,19 +132,19 @@ class Refresher:
         elif active and active.id in changed:
             await _side_by_side(active, self._lists(app.work, active, changed[active.id]))
 
-    async def _announce_marks(self, app: Watched) -> None:
+    async def _announce_marks(self, app: RefreshedApp) -> None:
         while True:
             await self._marks.wait()
-            await asyncio.sleep(MARK)
+            await asyncio.sleep(ACTIVITY_DEBOUNCE)
             self._marks.clear()
             marked, self._marked = self._marked, set()
             active = app.active()
             if active and active.id in marked:
                 app.announcer.announce(Event(kind=Kind.SESSIONS, server_id=active.id))
 
-    async def _poll(self, app: Watched) -> None:
+    async def _poll(self, app: RefreshedApp) -> None:
         while True:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL_INTERVAL)
             active = app.active()
             tells = active and active.link is not LinkState.POLLING
             if active and not tells and active.health.state is State.HEALTHY:
@@ -156,7 +156,7 @@ class Refresher:
     ) -> list[Job]:
         """The session lists that are looked at, or those of them that changed. A change anywhere
         may be one of the server's own project, which has many directories."""
-        places = work.places(active.id)
+        places = work.viewed_directories(active.id)
         if changed is not None:
             places = tuple(place for place in places if place is None or place in changed)
         return [partial(work.sessions, place) for place in places]
@@ -164,15 +164,15 @@ class Refresher:
     def _asking(self, work: Work, active: Server) -> list[Job]:
         """The busy marks where somebody looks, and where some are known, which may be old ones."""
         known = self._activities.directories(active.id)
-        places = [*dict.fromkeys((*work.places(active.id), *known))]
-        return [partial(work.activity, place) for place in places[:MAX_ASKED]]
+        places = [*dict.fromkeys((*work.viewed_directories(active.id), *known))]
+        return [partial(work.activity, place) for place in places[:MAX_ACTIVITY_FETCHES]]
 
 
 def _same(one: Server | None, other: Server | None) -> bool:
     return (one and one.profile) is (other and other.profile)
 
 
-async def _next_start(app: Watched, events: "asyncio.Queue[Event]") -> None:
+async def _next_start(app: RefreshedApp, events: "asyncio.Queue[Event]") -> None:
     """Waits until a server becomes active, or the active one healthy."""
     while True:
         event = await events.get()

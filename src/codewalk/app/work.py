@@ -27,7 +27,7 @@ from codewalk.workspace.models import (
 )
 from codewalk.workspace.overview import Overview, cached_overview
 from codewalk.workspace.projects import ProjectList, cached_projects, fetch_projects
-from codewalk.workspace.scope import Scope, StateKeeper
+from codewalk.workspace.scope import Scope, StateRepository
 from codewalk.workspace.sessions import (
     Session,
     SessionList,
@@ -36,18 +36,18 @@ from codewalk.workspace.sessions import (
     clean_title,
     create_session,
     fetch_sessions,
-    whole_directory,
+    require_absolute_directory,
 )
-from codewalk.workspace.state_cache import Memory
-from codewalk.workspace.viewed_directories import Places
+from codewalk.workspace.state_cache import StateCache
+from codewalk.workspace.viewed_directories import ViewedDirectories
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
-FRESH: Final = 60.0
+MODELS_FRESH_SECONDS: Final = 60.0
 """Seconds for which a list of models tells what the server offers."""
 
-AGED: Final = 10.0
+REANNOUNCE_AFTER_SECONDS: Final = 10.0
 """Seconds after which it is news that a list is still the same."""
 
 Connect = Callable[[ServerProfile], Awaitable["Connection"]]
@@ -69,7 +69,7 @@ class Work:
         registry: Registry,
         monitor: Monitor,
         connect: Connect,
-        state: StateKeeper,
+        state: StateRepository,
         activities: Activities,
         announcer: Announcer,
         generation: Generation,
@@ -82,8 +82,8 @@ class Work:
         self._activities = activities
         self._announcer = announcer
         self._generation = generation
-        self._memory = Memory()
-        self._places = Places()
+        self._memory = StateCache()
+        self._viewed = ViewedDirectories()
 
     async def sessions(
         self,
@@ -98,10 +98,13 @@ class Work:
             scope = self._scope(profile)
             before = await cached_sessions(scope, directory)
             if cached:
-                self._places.look(profile.id, directory)
+                self._viewed.add(profile.id, directory)
                 return before
             fresh = await fetch_sessions(scope, await self._connect(profile), directory)
-            if fresh.sessions != before.sessions or _age(before.fetched_at) > AGED:
+            if (
+                fresh.sessions != before.sessions
+                or _age(before.fetched_at) > REANNOUNCE_AFTER_SECONDS
+            ):
                 self._announce(Kind.SESSIONS, profile)
             return fresh
 
@@ -112,14 +115,14 @@ class Work:
         directory = clean_directory(directory)
         async with self._active_server(server_id) as profile:
             found = await cached_overview(self._scope(profile), directory)
-            self._places.look(profile.id, directory)
+            self._viewed.add(profile.id, directory)
             return found
 
     async def new_session(
         self, directory: str | None = None, *, title: str | None = None, server_id: str
     ) -> Session:
         """Makes a session in a directory, or where the server was started; it is the open one."""
-        directory, title = whole_directory(directory), clean_title(title)
+        directory, title = require_absolute_directory(directory), clean_title(title)
         async with self._active_server(server_id) as profile:
             connection = await self._connect(profile)
             session = await create_session(self._scope(profile), connection, directory, title)
@@ -134,7 +137,10 @@ class Work:
             if cached:
                 return before
             fresh = await fetch_projects(scope, await self._connect(profile))
-            if fresh.projects != before.projects or _age(before.fetched_at) > AGED:
+            if (
+                fresh.projects != before.projects
+                or _age(before.fetched_at) > REANNOUNCE_AFTER_SECONDS
+            ):
                 self._announce(Kind.WORK, profile)
             return fresh
 
@@ -146,7 +152,7 @@ class Work:
             if cached:
                 return before
             fresh = await fetch_models(scope, await self._connect(profile))
-            if fresh.models != before.models or _age(before.fetched_at) > AGED:
+            if fresh.models != before.models or _age(before.fetched_at) > REANNOUNCE_AFTER_SECONDS:
                 self._announce(Kind.WORK, profile)
             return fresh
 
@@ -155,7 +161,7 @@ class Work:
         async with self._active_server(server_id) as profile:
             scope = self._scope(profile)
             offered = await cached_models(scope)
-            if find_model(offered, ref) is None or _age(offered.fetched_at) > FRESH:
+            if find_model(offered, ref) is None or _age(offered.fetched_at) > MODELS_FRESH_SECONDS:
                 offered = await fetch_models(scope, await self._connect(profile))
             chosen = await select_model(scope, offered, ref)
             self._announce(Kind.WORK, profile)
@@ -168,22 +174,22 @@ class Work:
         directory = clean_directory(directory)
         async with self._active_server(server_id) as profile:
             connection = await self._connect(profile)
-            with self._activities.asking(profile.id, directory) as question:
+            with self._activities.fetching(profile.id, directory) as question:
                 found = await fetch_activity(connection, directory)
-            if self._activities.answer(question, found):
+            if self._activities.apply_fetched(question, found):
                 self._announce(Kind.SESSIONS, profile)
             return found
 
-    def busy(self, server_id: str) -> Mapping[str, Activity]:
+    def busy_sessions(self, server_id: str) -> Mapping[str, Activity]:
         """What a server's sessions are doing as far as is known, in all directories, by their ids.
 
         Asks no server, and not only the active one has some.
         """
-        return self._activities.of(server_id)
+        return self._activities.get(server_id)
 
-    def places(self, server_id: str) -> tuple[str | None, ...]:
+    def viewed_directories(self, server_id: str) -> tuple[str | None, ...]:
         """The directories whose kept lists are shown; None stands for the server's own project."""
-        return self._places.of(server_id)
+        return self._viewed.get(server_id)
 
     # Inside
 

@@ -190,13 +190,13 @@ def _notify(text: str | None) -> "NotifySetting | None":
 def _number(name: str, text: str) -> float | None:
     if text.strip().lower() == DEFAULT:
         return None
-    from codewalk.servers.health_check import kind_of, read_setting
+    from codewalk.servers.health_check import parse_setting, setting_type
 
     try:
-        return read_setting(name, text)
+        return parse_setting(name, text)
     except InvalidValue as exc:
         raise UsageMistake(
-            f"--{name} takes a {kind_of(name)} or `{DEFAULT}`, not {text!r}."
+            f"--{name} takes a {setting_type(name)} or `{DEFAULT}`, not {text!r}."
         ) from exc
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from codewalk.notifications.hook import Hook
     from codewalk.server import Server
-    from codewalk.servers.health_check import HealthSettings
+    from codewalk.servers.health_check import HealthCheckSettings
     from codewalk.storage.state import StateSize
     from codewalk.workspace.models import ModelList
     from codewalk.workspace.sessions import SessionList
@@ -206,7 +206,7 @@ def _snoozed(until: datetime | None, now: datetime) -> str:
     return f"until {until.astimezone():%Y-%m-%d %H:%M}" if until and until > now else ""
 
 
-def _rhythm(settings: "HealthSettings") -> str:
+def _rhythm(settings: "HealthCheckSettings") -> str:
     """How it is checked: `every 10 s, for 3 s at most; rise 1, fall 2`."""
     times = f"every {settings.interval:g} s, for {settings.timeout:g} s at most"
     return f"{times}; rise {settings.rise}, fall {settings.fall}"

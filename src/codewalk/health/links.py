@@ -24,7 +24,7 @@ from codewalk.opencode.events import (
     open_events,
 )
 from codewalk.reason import TRANSPORT, Reason, State
-from codewalk.servers.profile import ServerProfile, reached_otherwise
+from codewalk.servers.profile import ServerProfile, connects_differently
 from codewalk.tasks import BackgroundTasks, InterruptibleBlock
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Links:
         wanted = chosen(profiles, active_id, self._most)
         for server_id, (link, _) in tuple(self._links.items()):
             profile = wanted.get(server_id)
-            if profile is None or reached_otherwise(link.profile, profile):
+            if profile is None or connects_differently(link.profile, profile):
                 self._stop(server_id)
             else:
                 link.profile = profile

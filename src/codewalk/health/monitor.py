@@ -19,8 +19,8 @@ from codewalk.health.status_writer import StatusStore, StatusWriter
 from codewalk.health.suspend import Amnesty
 from codewalk.health.throttle import idle_time
 from codewalk.reason import Reason, State
-from codewalk.servers.health_check import DEFAULTS, HealthSettings
-from codewalk.servers.profile import ServerProfile, reached_otherwise
+from codewalk.servers.health_check import DEFAULT_SETTINGS, HealthCheckSettings
+from codewalk.servers.profile import ServerProfile, connects_differently
 
 ASKED_AT_ONCE: Final = 500
 """Checks that one `check_all` has under way at most: each may hold an open file."""
@@ -123,7 +123,7 @@ class Monitor:
     def _follow(self, before: ServerProfile | None, profile: ServerProfile) -> None:
         if before is None:
             self._scheduler.plan(profile.id)
-        elif reached_otherwise(before, profile):
+        elif connects_differently(before, profile):
             self._checker.forget(profile.id)
             self._put(profile.id, UNCHECKED)
             self._scheduler.plan(profile.id)
@@ -248,7 +248,7 @@ class Monitor:
     def _keeps(self, profile: ServerProfile) -> bool:
         """Whether what a check of `profile` finds is this server's status."""
         current = self._profiles.get(profile.id)
-        changed = current is None or reached_otherwise(profile, current)
+        changed = current is None or connects_differently(profile, current)
         return not changed and profile.id not in self._held
 
     def _put(self, server_id: str, status: HealthStatus, result: CheckResult | None = None) -> None:
@@ -262,9 +262,9 @@ class Monitor:
         if before.state is not status.state:
             log.info("Server %s is %s: %s", server_id, status.state, status.reason)
 
-    def _settings(self, server_id: str) -> HealthSettings:
+    def _settings(self, server_id: str) -> HealthCheckSettings:
         profile = self._profiles.get(server_id)
-        return profile.health_check if profile else DEFAULTS
+        return profile.health_check if profile else DEFAULT_SETTINGS
 
     # For the scheduler
 
@@ -279,7 +279,7 @@ class Monitor:
 
     def found(self, profile: ServerProfile, result: CheckResult) -> float | None:
         current = self._profiles.get(profile.id)
-        if current is None or reached_otherwise(profile, current):
+        if current is None or connects_differently(profile, current):
             return None
         self._apply(profile, result)
         return self._delay(profile.id)
@@ -311,7 +311,7 @@ class Monitor:
         )
 
 
-def _at_once(settings: HealthSettings) -> HealthSettings:
+def _at_once(settings: HealthCheckSettings) -> HealthCheckSettings:
     """For a server that isn't watched: one good check shows that it can be used."""
     return replace(settings, rise=1)
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from codewalk.errors import RequestFailed
 from codewalk.health.status import CheckResult
 from codewalk.reason import TRANSPORT, Reason
-from codewalk.servers.health_check import DEFAULTS
+from codewalk.servers.health_check import DEFAULT_SETTINGS
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
     from codewalk.opencode.response import Answer
 
-BUDGET: Final = DEFAULTS.timeout
+BUDGET: Final = DEFAULT_SETTINGS.timeout
 """Seconds for a whole check, retries and fallback included, unless it is given another."""
 
 FALLBACK_AFTER: Final = 0.3

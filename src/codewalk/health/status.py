@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from codewalk.reason import TRANSPORT, Reason, State
-from codewalk.servers.health_check import STALE_AFTER, HealthSettings
+from codewalk.servers.health_check import STALE_AFTER, HealthCheckSettings
 from codewalk.times import rfc3339
 
 RECHECK_AFTER: Final = 0.5
@@ -89,7 +89,7 @@ class HealthStatus:
 
 
 def advance(
-    status: HealthStatus, result: CheckResult, now: datetime, settings: HealthSettings
+    status: HealthStatus, result: CheckResult, now: datetime, settings: HealthCheckSettings
 ) -> HealthStatus:
     """The status after `result`.
 

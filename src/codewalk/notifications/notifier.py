@@ -12,8 +12,8 @@ from codewalk.errors import StorageError
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind, NoticeState, advance
-from codewalk.servers.profile import NotifySetting, ServerProfile, reached_otherwise
-from codewalk.servers.removal import MOST
+from codewalk.servers.profile import NotifySetting, ServerProfile, connects_differently
+from codewalk.servers.removal import MAX_REMOVALS
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -153,7 +153,7 @@ class Notifier:
         for server_id, profile in self._known.items():
             if server_id not in before:
                 self._stories[server_id] = self._begin(server_id)
-            elif reached_otherwise(before[server_id], profile):
+            elif connects_differently(before[server_id], profile):
                 self._note(server_id, stories[server_id], NoticeState())
             else:
                 self._stories[server_id] = stories[server_id]
@@ -166,7 +166,7 @@ class Notifier:
         """Remembers the stories of what was removed, as many as removals: undone, they go on."""
         for server_id in known.keys() - self._known.keys():
             self._removed[server_id] = known[server_id], stories[server_id]
-        while len(self._removed) > MOST:
+        while len(self._removed) > MAX_REMOVALS:
             del self._removed[next(iter(self._removed))]
 
     def _begin(self, server_id: str) -> NoticeState:

@@ -18,7 +18,7 @@ from codewalk.servers.profile import (
     parse_url,
 )
 
-USUAL_ADDRESS: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
+DEFAULT_URL: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
 """Where one that was started by hand on this machine is likely to be."""
 
 
@@ -27,8 +27,8 @@ class Change:
     """What to change of a profile: None leaves a field as it is.
 
     An empty `label` removes the label. `no_auth` drops the credentials, and goes with neither a
-    user name nor a password. `health_check` has settings of `HealthSettings` by name, None for the
-    default. `notify` is as in a profile.
+    user name nor a password. `health_check` has settings of `HealthCheckSettings` by name, None for
+    the default. `notify` is as in a profile.
     """
 
     url: str | None = None
@@ -69,7 +69,7 @@ def new_profile(
     return profile
 
 
-def fields_of(change: Change) -> dict[str, Any]:
+def changed_fields(change: Change) -> dict[str, Any]:
     """What a change sets, as `roster.edit` takes it, validated as far as it can be here.
 
     Raises `InvalidURL`, `InvalidValue` (the label), `InvalidCredentials`, and `InvalidInput` for
@@ -107,7 +107,7 @@ def fields_of(change: Change) -> dict[str, Any]:
     return fields
 
 
-def with_usual_port(typed: str) -> str | None:
+def with_default_port(typed: str) -> str | None:
     """The normalised URL of the same place on OpenCode's usual port, to offer where nothing answers
     on the scheme's own; None where a port was typed, or this is no URL.
 

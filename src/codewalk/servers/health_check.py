@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from codewalk.errors import InvalidValue
 
-BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
+SETTING_BOUNDS: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
     {"interval": (1, 3600), "timeout": (0.1, 60), "rise": (1, 10), "fall": (1, 10)}
 )
 """The least and the greatest value of each setting."""
@@ -29,12 +29,13 @@ STALE_AFTER: Final = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HealthSettings:
+class HealthCheckSettings:
     """The settings of one server's health check.
 
     `interval` and `timeout` are in seconds: from the end of a check to the next one, and for a
     whole check with its retries. `rise` good checks in a row make a server healthy, `fall` failed
-    ones in a row make a healthy one unhealthy. Raises `InvalidValue` for what is out of `BOUNDS`.
+    ones in a row make a healthy one unhealthy. Raises `InvalidValue` for what is out of
+    `SETTING_BOUNDS`.
     """
 
     interval: float = 10.0
@@ -53,17 +54,17 @@ class HealthSettings:
 
     def items(self) -> list[tuple[str, float]]:
         """Each setting by name."""
-        return [(name, getattr(self, name)) for name in BOUNDS]
+        return [(name, getattr(self, name)) for name in SETTING_BOUNDS]
 
-    def changed(self, changes: Mapping[str, float | None]) -> "HealthSettings":
+    def with_changes(self, changes: Mapping[str, float | None]) -> "HealthCheckSettings":
         """With the named settings at these values, None for the default. Raises `InvalidValue`."""
         if not changes:
             return self
-        unknown = changes.keys() - BOUNDS.keys()
+        unknown = changes.keys() - SETTING_BOUNDS.keys()
         if unknown:
             raise InvalidValue(f"A health check has no setting {min(unknown)!r}.")
         given: dict[str, Any] = {
-            name: getattr(DEFAULTS, name) if value is None else value
+            name: getattr(DEFAULT_SETTINGS, name) if value is None else value
             for name, value in changes.items()
         }
         return replace(self, **given)
@@ -78,24 +79,24 @@ class HealthSettings:
         }
 
 
-def kind_of(name: str) -> str:
+def setting_type(name: str) -> str:
     """What kind of number a setting is, in words."""
     return "whole number" if name in _COUNTS else "number of seconds"
 
 
-def read_setting(name: str, text: str) -> float:
+def parse_setting(name: str, text: str) -> float:
     """The number that a person wrote for a setting, whether its point is a comma or not. What is
-    out of `BOUNDS` is a number, too. Raises `InvalidValue`."""
+    out of `SETTING_BOUNDS` is a number, too. Raises `InvalidValue`."""
     number = int if name in _COUNTS else float
     try:
         return number(text.replace(",", "."))
     except ValueError as exc:
-        told = f"The {_NAMES[name]} is a {kind_of(name)}, not {text!r}."
+        told = f"The {_NAMES[name]} is a {setting_type(name)}, not {text!r}."
         raise InvalidValue(told, value=text) from exc
 
 
 def _check(name: str, value: float) -> None:
-    least, most = BOUNDS[name]
+    least, most = SETTING_BOUNDS[name]
     # Not the other way round: NaN compares as false with everything.
     if not least <= value <= most:
         unit = "" if name in _COUNTS else " seconds"
@@ -105,5 +106,5 @@ def _check(name: str, value: float) -> None:
         )
 
 
-DEFAULTS: Final = HealthSettings()
+DEFAULT_SETTINGS: Final = HealthCheckSettings()
 """What holds for a server of which nothing else was said."""

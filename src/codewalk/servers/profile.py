@@ -11,9 +11,9 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from codewalk.errors import InvalidCredentials, InvalidURL, InvalidValue
 from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.secret import Secret
-from codewalk.servers.health_check import DEFAULTS, HealthSettings
+from codewalk.servers.health_check import DEFAULT_SETTINGS, HealthCheckSettings
 
-PREVIOUS: Final = "-"
+PREVIOUS_REFERENCE: Final = "-"
 """The reference that means the previously active server, as in `cd -`; so no label is that."""
 
 MAX_URL: Final = 2048
@@ -64,7 +64,7 @@ class ServerProfile:
     basic_auth_username: str = DEFAULT_USERNAME
     basic_auth_password: Secret | None = None
     managed: bool = False
-    health_check: HealthSettings = DEFAULTS
+    health_check: HealthCheckSettings = DEFAULT_SETTINGS
     snoozed_until: datetime | None = None
     notify: NotifySetting = NotifySetting.DEFAULT
     created_at: datetime
@@ -76,7 +76,7 @@ class ServerProfile:
         return self.label or self.url.partition("://")[2]
 
 
-def reached_otherwise(old: ServerProfile, new: ServerProfile) -> bool:
+def connects_differently(old: ServerProfile, new: ServerProfile) -> bool:
     """Whether an edit makes what is known of a server's health worthless."""
     if old is new:
         return False
@@ -107,7 +107,7 @@ def parse_url(text: str) -> ParsedURL:
     Raises `InvalidURL`, whose message never repeats a password.
     """
     text = text.strip()
-    shown = repeatable(text)
+    shown = redact_url(text)
     _refuse_characters(text, shown)
     parts = _split(text, shown)
     host = _host(parts, shown)
@@ -134,9 +134,10 @@ def clean_label(text: str | None) -> str | None:
             "The label has a control character or half a character; use plain text.",
             value=label.encode(errors="replace").decode(),
         )
-    if label == PREVIOUS:
+    if label == PREVIOUS_REFERENCE:
         raise InvalidValue(
-            f"{PREVIOUS!r} means the previously active server; give another label.", value=label
+            f"{PREVIOUS_REFERENCE!r} means the previously active server; give another label.",
+            value=label,
         )
     if len(label) > MAX_LABEL:
         raise InvalidValue(
@@ -172,19 +173,19 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def repeatable(text: str) -> str:
+def redact_url(text: str) -> str:
     """The text as an error may repeat it: a password doesn't show, and it isn't long."""
-    shown = without_userinfo(text, instead="***@")
+    shown = strip_userinfo(text, replacement="***@")
     return shown if len(shown) <= 200 else shown[:200] + "…"
 
 
-def without_userinfo(text: str, *, instead: str = "") -> str:
-    """The text with `instead` in the place of all that may be a user name and a password."""
+def strip_userinfo(text: str, *, replacement: str = "") -> str:
+    """The text with `replacement` in the place of all that may be a user name and a password."""
     signs = [sign.end() for sign in _AT_SIGN.finditer(text)]
     if not signs:
         return text
     scheme = _SCHEME.match(text, 0, signs[-1])
-    return f"{scheme.group() if scheme else ''}{instead}{text[signs[-1] :]}"
+    return f"{scheme.group() if scheme else ''}{replacement}{text[signs[-1] :]}"
 
 
 def _invalid(shown: str, problem: str) -> InvalidURL:

@@ -62,7 +62,7 @@ class Registry:
 
     def removed(self, server_id: str) -> ServerProfile | None:
         """The profile that `restore` would bring back; None where there is nothing to undo."""
-        removal = self._removals.find(server_id)
+        removal = self._removals.get(server_id)
         return removal.before.get(server_id) if removal else None
 
     async def restore(self, server_id: str) -> Roster:
@@ -71,7 +71,7 @@ class Registry:
         async with self._lock:
             if self.roster.get(server_id):
                 return self.roster
-            return await run_to_completion(self._restore(self._removals.get(server_id)))
+            return await run_to_completion(self._restore(self._removals.require(server_id)))
 
     async def refresh(self) -> None:
         """Takes over what other processes changed. Raises `StorageError`."""
@@ -84,7 +84,7 @@ class Registry:
 
     async def _remove(self, server_id: str, decide: Decide) -> Roster:
         roster, removal = await self._keeper.remove(self.roster, server_id, decide)
-        self._removals.keep(removal)
+        self._removals.add(removal)
         return self._adopt(roster)
 
     async def _restore(self, removal: Removal) -> Roster:
@@ -93,7 +93,7 @@ class Registry:
             lambda roster: rules.restore(roster, removal.server_id, removal.before),
             undo=removal,
         )
-        self._removals.forget(removal.server_id)
+        self._removals.discard(removal.server_id)
         return self._adopt(roster)
 
     def _adopt(self, roster: Roster) -> Roster:

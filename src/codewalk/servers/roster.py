@@ -19,9 +19,9 @@ from codewalk.errors import (
 )
 from codewalk.reason import State
 from codewalk.secret import Secret
-from codewalk.servers.profile import PREVIOUS, ServerProfile, parse_url, repeatable
+from codewalk.servers.profile import PREVIOUS_REFERENCE, ServerProfile, parse_url, redact_url
 
-LONGEST_SNOOZE: Final = timedelta(days=366)
+MAX_SNOOZE: Final = timedelta(days=366)
 
 StateOf = Callable[[str], State]
 """The health state of the server with this id."""
@@ -69,11 +69,11 @@ def find(roster: Roster, reference: str) -> ServerProfile:
     Raises `ServerNotFound` or `AmbiguousReference`.
     """
     text = reference.strip()
-    if text == PREVIOUS:
+    if text == PREVIOUS_REFERENCE:
         if previous := roster.get(roster.previous_id):
             return previous
         raise ServerNotFound("There is no previously active server.", value=text)
-    shown = repeatable(text)
+    shown = redact_url(text)
     folded = text.casefold()
     for matches in (
         [p for p in roster.profiles if p.id == text.lower()],
@@ -120,13 +120,13 @@ def edit(
     Raises `DuplicateServer`, `ServerNotFound`, and `InvalidValue` for a setting out of bounds.
     """
     old = roster.require(server_id)
-    new = replace(old, health_check=old.health_check.changed(health_check or {}), **changes)
+    new = replace(old, health_check=old.health_check.with_changes(health_check or {}), **changes)
     if new == old:
         return roster
     new = replace(new, updated_at=now)
     _refuse_duplicate(roster, new)
     if new.label != old.label:
-        refuse_misleading(roster, new)
+        require_unambiguous_label(roster, new)
     return replace(roster, profiles=tuple(new if p.id == server_id else p for p in roster.profiles))
 
 
@@ -143,9 +143,9 @@ def move(roster: Roster, server_id: str, before: str | None) -> Roster:
     return replace(roster, profiles=(*others[:place], moved, *others[place:]))
 
 
-def check_snooze(until: datetime | None, now: datetime) -> None:
+def validate_snooze(until: datetime | None, now: datetime) -> None:
     """Raises `InvalidValue` for a moment that has passed or is far off: then it is a mistake."""
-    if until is not None and not now < until <= now + LONGEST_SNOOZE:
+    if until is not None and not now < until <= now + MAX_SNOOZE:
         raise InvalidValue(
             "A server is snoozed until a moment from now on, within a year.",
             value=until.isoformat(),
@@ -249,12 +249,12 @@ def set_default(roster: Roster, server_id: str | None) -> Roster:
     return replace(roster, default_id=server_id)
 
 
-def imported(roster: Roster) -> Roster:
+def mark_legacy_imported(roster: Roster) -> Roster:
     """With the Flutter app's servers taken over, so that it never happens again."""
     return replace(roster, legacy_imported=True)
 
 
-def put_managed(
+def upsert_managed(
     roster: Roster, url: str, password: Secret, new: ServerProfile, now: datetime
 ) -> Roster:
     """With the managed local server at this URL: the one that is kept, else `new`.
@@ -267,7 +267,7 @@ def put_managed(
     return add(roster, new)
 
 
-def refuse_managed(profile: ServerProfile, action: str) -> None:
+def require_unmanaged(profile: ServerProfile, action: str) -> None:
     """Raises `ServerManaged` where CodeWalk itself keeps the profile."""
     if profile.managed:
         raise ServerManaged(
@@ -292,15 +292,15 @@ def _named(roster: Roster, text: str) -> list[ServerProfile]:
     ]
 
 
-def refuse_taken(roster: Roster, url: str, *, besides: str | None = None) -> None:
+def require_unused_url(roster: Roster, url: str, *, except_id: str | None = None) -> None:
     """Raises `DuplicateServer` where a server has this URL, `besides` the one with that id."""
     for other in roster.profiles:
-        if other.url == url and other.id != besides:
+        if other.url == url and other.id != except_id:
             raise DuplicateServer(f"{url} is already kept as {other.name!r}.", value=url)
 
 
 def _refuse_duplicate(roster: Roster, profile: ServerProfile) -> None:
-    refuse_taken(roster, profile.url, besides=profile.id)
+    require_unused_url(roster, profile.url, except_id=profile.id)
     for other in roster.profiles:
         if other.id == profile.id:
             continue
@@ -308,7 +308,7 @@ def _refuse_duplicate(roster: Roster, profile: ServerProfile) -> None:
             raise _label_taken(profile.label, other)
 
 
-def refuse_misleading(roster: Roster, profile: ServerProfile) -> None:
+def require_unambiguous_label(roster: Roster, profile: ServerProfile) -> None:
     """Raises `DuplicateServer` where the label that a user gives reads like another server's URL.
 
     For labels that are given now: one that came from elsewhere, or is kept for long, is no reason

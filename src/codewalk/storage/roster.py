@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from codewalk.errors import DuplicateServer, InvalidValue
 from codewalk.secret import Secret
-from codewalk.servers.health_check import BOUNDS, DEFAULTS, HealthSettings
+from codewalk.servers.health_check import DEFAULT_SETTINGS, SETTING_BOUNDS, HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster
@@ -172,13 +172,15 @@ class RosterStore:
         )
 
 
-def _health_check(row: Any) -> HealthSettings:
-    kept = {name: getattr(row, f"check_{name}") for name in BOUNDS}
+def _health_check(row: Any) -> HealthCheckSettings:
+    kept = {name: getattr(row, f"check_{name}") for name in SETTING_BOUNDS}
     try:
-        return DEFAULTS.changed({name: value for name, value in kept.items() if value is not None})
+        return DEFAULT_SETTINGS.with_changes(
+            {name: value for name, value in kept.items() if value is not None}
+        )
     except InvalidValue:
         # Written by something else. How it is checked is no reason to have no servers at all.
-        return DEFAULTS
+        return DEFAULT_SETTINGS
 
 
 def _notify(kept: str | None) -> NotifySetting:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codewalk.secret import Secret
-from codewalk.servers.health_check import DEFAULTS, HealthSettings
+from codewalk.servers.health_check import DEFAULT_SETTINGS, HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.roster import Roster
 from codewalk.storage import tables
@@ -94,9 +94,9 @@ def profile_row(profile: ServerProfile) -> dict[str, Any]:
     }
 
 
-def _check_columns(settings: HealthSettings) -> dict[str, float | None]:
+def _check_columns(settings: HealthCheckSettings) -> dict[str, float | None]:
     """NULL for a default: a later default then goes for those who never chose."""
     return {
-        f"check_{name}": None if value == getattr(DEFAULTS, name) else value
+        f"check_{name}": None if value == getattr(DEFAULT_SETTINGS, name) else value
         for name, value in settings.items()
     }

@@ -18,8 +18,13 @@ from codewalk.errors import (
 from codewalk.health.status import HealthStatus
 from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.servers.draft import Change
-from codewalk.servers.health_check import BOUNDS, DEFAULTS, HealthSettings, read_setting
-from codewalk.servers.profile import NotifySetting, ServerProfile, parse_url, without_userinfo
+from codewalk.servers.health_check import (
+    DEFAULT_SETTINGS,
+    SETTING_BOUNDS,
+    HealthCheckSettings,
+    parse_setting,
+)
+from codewalk.servers.profile import NotifySetting, ServerProfile, parse_url, strip_userinfo
 from codewalk.web.requests import Password, filled
 
 _FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(
@@ -119,7 +124,7 @@ class ServerForm:
     @property
     def has_settings(self) -> bool:
         """Whether it says anything of checks and notifications but the defaults."""
-        return self.checks != _shown(DEFAULTS) or self.notify != NotifySetting.DEFAULT
+        return self.checks != _shown(DEFAULT_SETTINGS) or self.notify != NotifySetting.DEFAULT
 
     def with_typed(self, typed: Typed, **shown: Any) -> Self:
         """With what was typed, but for a password: none is ever sent back. A user name in the URL
@@ -187,7 +192,7 @@ def wrong_settings(typed: Typed, profile: ServerProfile) -> dict[str, str]:
     wrong = {}
     for name, text in _entered_settings(typed, profile).items():
         try:
-            profile.health_check.changed({name: _read(name, text)})
+            profile.health_check.with_changes({name: _read(name, text)})
         except InvalidValue as exc:
             wrong[name] = exc.message
     return wrong
@@ -207,14 +212,14 @@ def _entered_settings(typed: Typed, profile: ServerProfile) -> Mapping[str, str]
 
 
 def _texts(typed: Typed) -> Mapping[str, str]:
-    return {name: getattr(typed, name).strip() for name in BOUNDS}
+    return {name: getattr(typed, name).strip() for name in SETTING_BOUNDS}
 
 
 def _read(name: str, text: str) -> float | None:
-    return read_setting(name, text) if text else None
+    return parse_setting(name, text) if text else None
 
 
-def _shown(settings: HealthSettings) -> Mapping[str, str]:
+def _shown(settings: HealthCheckSettings) -> Mapping[str, str]:
     return {name: f"{value:g}" for name, value in settings.items()}
 
 
@@ -232,7 +237,7 @@ class _Entered:
             parsed = parse_url(typed)
         except InvalidURL:
             # Whatever stands before an at sign may hold a password.
-            shown = without_userinfo(typed)
+            shown = strip_userinfo(typed)
             return cls(url=shown, password=shown != typed)
         if not (parsed.username or parsed.password):
             return cls(url=typed)

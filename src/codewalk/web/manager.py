@@ -55,12 +55,12 @@ async def start_local(app: Core, answer: Answering) -> Response:
 @router.post("/look")
 async def look_here(app: Core, answer: Answering) -> Response:
     """Whether a server runs on this machine, asked because the user wants to know."""
-    return answer.looked(await app.drafts.test_connection(app.drafts.usual_address))
+    return answer.looked(await app.drafts.test_connection(app.drafts.default_url))
 
 
 @router.post("/found")
 async def add_found(app: Core, answer: Answering) -> Response:
-    await app.add_server(app.drafts.usual_address)
+    await app.add_server(app.drafts.default_url)
     return answer.servers()
 
 
@@ -117,7 +117,7 @@ def _told(app: App, views: Rendering, url: str, *, edited: ServerProfile | None)
     if not url.strip():
         return views.live_told("url")
     try:
-        kept = app.drafts.preview_url(url, besides=edited.id if edited else None)
+        kept = app.drafts.preview_url(url, except_id=edited.id if edited else None)
     except (InvalidInput, DuplicateServer) as exc:
         return views.live_told("url", error=exc.message)
     said = [] if kept == url.strip() else [f"Kept as {kept}"]

@@ -153,7 +153,7 @@ class Answers:
 
     def looked(self, found: HealthStatus) -> Response:
         if self.htmx:
-            return parts(self.views.live_look(self.app.drafts.usual_address, found))
+            return parts(self.views.live_look(self.app.drafts.default_url, found))
         return self.views.servers_page(take_frame(self.app), looked=found)
 
     def form(self, form: ServerForm) -> Response:

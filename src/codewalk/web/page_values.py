@@ -124,7 +124,7 @@ def take_frame(app: App) -> Frame:
         servers=app.servers(),
         active=app.active(),
         generation=app.generation.number,
-        usual=app.drafts.usual_address,
+        usual=app.drafts.default_url,
         news=app.local_news,
         import_message=app.import_message,
         local=Local(starting=app.local.starting, why_not=app.local.why_not),
@@ -151,7 +151,7 @@ async def take_home(
         found=find_sessions(kept.sessions.sessions, wanted.words),
         projects=kept.projects,
         models=kept.models,
-        busy=work.busy(server_id),
+        busy=work.busy_sessions(server_id),
         nearest=nearest(app.servers()),
         trouble=trouble,
     )

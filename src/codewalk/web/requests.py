@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change
-from codewalk.servers.health_check import BOUNDS
+from codewalk.servers.health_check import SETTING_BOUNDS
 from codewalk.servers.profile import NotifySetting
 
 
@@ -33,7 +33,7 @@ class _In(BaseModel):
 
 
 def _bounded(setting: str, description: str) -> Any:
-    least, most = BOUNDS[setting]
+    least, most = SETTING_BOUNDS[setting]
     return Field(None, ge=least, le=most, allow_inf_nan=False, description=description)
 
 
@@ -91,7 +91,9 @@ class ServerChange(_In):
 
     @property
     def _settings(self) -> dict[str, float | None]:
-        return self.health_check.to_settings() if self.health_check else dict.fromkeys(BOUNDS)
+        return (
+            self.health_check.to_settings() if self.health_check else dict.fromkeys(SETTING_BOUNDS)
+        )
 
 
 def filled(password: Secret | None) -> Secret | None:

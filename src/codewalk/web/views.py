@@ -15,7 +15,7 @@ from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check
 from codewalk.reason import State
 from codewalk.server import Server, in_switching_order
-from codewalk.servers.health_check import DEFAULTS
+from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.times import rfc3339
 from codewalk.web.chart import bar, bar_lines
 from codewalk.web.files import ADDRESSES, TEMPLATES
@@ -270,7 +270,7 @@ def _templates() -> Mapping[str, Template]:
     env.globals |= {
         "asset": ADDRESSES,
         "bar_lines": bar_lines,
-        "defaults": dict(DEFAULTS.items()),
+        "defaults": dict(DEFAULT_SETTINGS.items()),
         "grounds": GROUNDS,
         "first_rows": FIRST_ROWS,
         "icon": icon,

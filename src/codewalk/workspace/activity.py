@@ -55,16 +55,16 @@ class _Mark:
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
-class Question:
-    """A server is being asked; `overtaken` are the sessions of which it told something newer.
+class PendingFetch:
+    """A server is being asked; `newer` are the sessions of which it told something newer.
 
-    `void` tells that what this server says doesn't count any more.
+    `discarded` tells that what this server says doesn't count any more.
     """
 
     server_id: str
     directory: str | None
-    overtaken: set[str]
-    void: bool = False
+    newer: set[str]
+    discarded: bool = False
 
 
 class Activities:
@@ -73,12 +73,12 @@ class Activities:
     In memory alone: after a start they are asked for anew.
     """
 
-    def __init__(self, most: int = MAX_BUSY) -> None:
-        self._most = most
+    def __init__(self, max_sessions: int = MAX_BUSY) -> None:
+        self._max_sessions = max_sessions
         self._marks: dict[str, dict[str, _Mark]] = {}
-        self._questions: list[Question] = []
+        self._questions: list[PendingFetch] = []
 
-    def of(self, server_id: str) -> Mapping[str, Activity]:
+    def get(self, server_id: str) -> Mapping[str, Activity]:
         """What a server's sessions are doing, by their ids; the others are idle or not known."""
         return {key: mark.activity for key, mark in self._marks.get(server_id, {}).items()}
 
@@ -86,32 +86,32 @@ class Activities:
         """Where they work; None stands for where the server was started, if that was asked."""
         return frozenset(mark.directory for mark in self._marks.get(server_id, {}).values())
 
-    def hear(self, server_id: str, event: ActivityChanged) -> bool:
+    def apply_event(self, server_id: str, event: ActivityChanged) -> bool:
         """Takes over what a server told; whether that changed anything."""
         for question in self._questions:
-            if question.server_id == server_id and len(question.overtaken) < self._most:
-                question.overtaken.add(event.session_id)
+            if question.server_id == server_id and len(question.newer) < self._max_sessions:
+                question.newer.add(event.session_id)
         return self._mark(server_id, event.session_id, event.activity, event.directory)
 
     @contextmanager
-    def asking(self, server_id: str, directory: str | None) -> Iterator[Question]:
+    def fetching(self, server_id: str, directory: str | None) -> Iterator[PendingFetch]:
         """Has what is told while the block asks a server win over the answer."""
-        question = Question(server_id=server_id, directory=directory, overtaken=set())
+        question = PendingFetch(server_id=server_id, directory=directory, newer=set())
         self._questions.append(question)
         try:
             yield question
         finally:
             self._questions.remove(question)
 
-    def answer(self, question: Question, found: Mapping[str, Activity]) -> bool:
+    def apply_fetched(self, question: PendingFetch, found: Mapping[str, Activity]) -> bool:
         """Takes over an answer for its directory; whether that changed anything."""
-        if question.void:
+        if question.discarded:
             return False
         marks = self._marks.get(question.server_id, {})
         here = {key for key, mark in marks.items() if mark.directory == question.directory}
         changes = [
             self._mark(question.server_id, session_id, found.get(session_id), question.directory)
-            for session_id in (here | found.keys()) - question.overtaken
+            for session_id in (here | found.keys()) - question.newer
         ]
         return any(changes)
 
@@ -119,7 +119,7 @@ class Activities:
         """Forgets what a server's sessions were doing, and what it is about to answer."""
         self._marks.pop(server_id, None)
         for question in self._questions:
-            question.void = question.void or question.server_id == server_id
+            question.discarded = question.discarded or question.server_id == server_id
 
     def _mark(
         self, server_id: str, session_id: str, doing: Activity | None, directory: str | None
@@ -128,7 +128,7 @@ class Activities:
         known = marks.get(session_id)
         if doing is None:
             return marks.pop(session_id, None) is not None
-        if known is None and len(marks) >= self._most:
+        if known is None and len(marks) >= self._max_sessions:
             return False
         marks[session_id] = _Mark(activity=doing, directory=directory)
         return known is None or known.activity != doing

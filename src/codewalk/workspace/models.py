@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from codewalk.errors import InvalidValue, RequestFailed
 from codewalk.opencode.fields import fitting, identifier, text
 from codewalk.reason import Reason
-from codewalk.workspace.scope import Form, Name, Scope
+from codewalk.workspace.scope import Scope, Serializer, StateName
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -83,7 +83,7 @@ class ModelList:
 
 async def fetch_models(scope: Scope, connection: "Connection") -> ModelList:
     """Asks the server, and keeps the answer in its scope. Raises `RequestFailed`."""
-    asked = scope.asking()
+    asked = scope.begin_fetch()
     body = await connection.get_json("/config/providers")
     providers = body.get("providers") if isinstance(body, dict) else None
     if not isinstance(providers, list):
@@ -91,13 +91,13 @@ async def fetch_models(scope: Scope, connection: "Connection") -> ModelList:
     found = (model for provider in providers for model in _models(provider))
     models = tuple(fitting(islice(found, MAX_MODELS), MAX_TEXT, _length))
     offer = Offer(models=models, default=_default(models, body.get("default")))
-    await scope.keep(_FORM, offer, asked)
+    await scope.put_cached(_SERIALIZER, offer, asked)
     return await _listed(scope, offer, "live", asked.at)
 
 
 async def cached_models(scope: Scope) -> ModelList:
     """The list as last fetched; empty where it never was. Asks no server."""
-    kept = await scope.recall(_FORM)
+    kept = await scope.get_cached(_SERIALIZER)
     if kept is None:
         return await _listed(scope, Offer(), "cache", None)
     return await _listed(scope, kept.value, "cache", kept.updated_at)
@@ -114,7 +114,7 @@ async def select_model(scope: Scope, offered: ModelList, ref: str) -> ModelList:
             value=ref,
         )
     await scope.put(
-        {Name.SELECTED_PROVIDER: chosen.provider_id, Name.SELECTED_MODEL: chosen.model_id}
+        {StateName.SELECTED_PROVIDER: chosen.provider_id, StateName.SELECTED_MODEL: chosen.model_id}
     )
     return replace(offered, selected=chosen.ref)
 
@@ -138,10 +138,10 @@ def _near(ref: str, models: Iterable[Model]) -> list[str]:
     return get_close_matches(ref[:MAX_NEAR_LENGTH], islice(refs, MAX_NEAR), n=3, cutoff=0.4)
 
 
-async def selected(scope: Scope) -> str | None:
+async def selected_model(scope: Scope) -> str | None:
     """The selection kept for this server, as `provider/model`."""
-    provider = await scope.get(Name.SELECTED_PROVIDER)
-    model = await scope.get(Name.SELECTED_MODEL)
+    provider = await scope.get(StateName.SELECTED_PROVIDER)
+    model = await scope.get(StateName.SELECTED_MODEL)
     return f"{provider.value}/{model.value}" if provider and model else None
 
 
@@ -150,7 +150,7 @@ async def _listed(
 ) -> ModelList:
     return ModelList(
         server_id=scope.server_id,
-        selected=await selected(scope),
+        selected=await selected_model(scope),
         models=offer.models,
         default=offer.default,
         source=source,
@@ -201,4 +201,4 @@ def _load(value: Any) -> Offer:
     return Offer(default=value["default"], models=tuple(models))
 
 
-_FORM: Final = Form(name=Name.CACHED_MODELS, dump=_dump, load=_load)
+_SERIALIZER: Final = Serializer(name=StateName.CACHED_MODELS, dump=_dump, load=_load)

@@ -5,14 +5,14 @@ from typing import Final
 
 from codewalk.workspace.models import ModelList, cached_models
 from codewalk.workspace.projects import ProjectList, cached_projects
-from codewalk.workspace.scope import Name, Scope
+from codewalk.workspace.scope import Scope, StateName
 from codewalk.workspace.sessions import SessionList, cached_sessions
 
 _OF_ALL_PLACES: Final = (
-    Name.CACHED_PROJECTS,
-    Name.CACHED_MODELS,
-    Name.SELECTED_PROVIDER,
-    Name.SELECTED_MODEL,
+    StateName.CACHED_PROJECTS,
+    StateName.CACHED_MODELS,
+    StateName.SELECTED_PROVIDER,
+    StateName.SELECTED_MODEL,
 )
 
 
@@ -27,8 +27,8 @@ class Overview:
 
 async def cached_overview(scope: Scope, directory: str | None = None) -> Overview:
     """As last fetched, read in one go; empty lists where they never were. Asks no server."""
-    ahead = await scope.ahead(
-        (Name.CACHED_SESSIONS, directory or ""), *((name, None) for name in _OF_ALL_PLACES)
+    ahead = await scope.prefetch(
+        (StateName.CACHED_SESSIONS, directory or ""), *((name, None) for name in _OF_ALL_PLACES)
     )
     return Overview(
         sessions=await cached_sessions(ahead, directory),

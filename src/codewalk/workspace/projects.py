@@ -10,7 +10,7 @@ from codewalk.errors import RequestFailed
 from codewalk.opencode.fields import MAX_DIRECTORY, Timed, fitting, identifier, text, times
 from codewalk.reason import Reason
 from codewalk.times import rfc3339
-from codewalk.workspace.scope import Form, Name, Scope
+from codewalk.workspace.scope import Scope, Serializer, StateName
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -20,7 +20,7 @@ MAX_NAME: Final = 500
 MAX_TEXT: Final = 256 * 2**10
 """Characters of a list's names and directories; those of a thousand real projects are half."""
 
-NOWHERE: Final = "/"
+FILESYSTEM_ROOT: Final = "/"
 """The folder that a server names for all that isn't under version control. Nobody works there."""
 
 _SLASHES: Final = re.compile(r"[/\\]+")
@@ -81,14 +81,14 @@ async def fetch_projects(scope: Scope, connection: "Connection") -> ProjectList:
     Nothing is listed for that folder, so that project is left out, unless the server was started
     there: then it is its own one, with the folder it was started in.
     """
-    asked = scope.asking()
+    asked = scope.begin_fetch()
     path = await connection.get_json("/path")
     body = await connection.get_json("/project")
     if not (isinstance(path, dict) and isinstance(body, list)):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its list of projects isn't a list.")
     found = [project for item in body[:MAX_PROJECTS] if (project := _project(item))]
     projects = _arranged(found, path)
-    await scope.keep(_FORM, projects, asked)
+    await scope.put_cached(_SERIALIZER, projects, asked)
     return ProjectList(
         server_id=scope.server_id, source="live", fetched_at=asked.at, projects=projects
     )
@@ -96,7 +96,7 @@ async def fetch_projects(scope: Scope, connection: "Connection") -> ProjectList:
 
 async def cached_projects(scope: Scope) -> ProjectList:
     """The list as last fetched; empty where it never was. Asks no server."""
-    kept = await scope.recall(_FORM)
+    kept = await scope.get_cached(_SERIALIZER)
     return ProjectList(
         server_id=scope.server_id,
         source="cache",
@@ -125,7 +125,9 @@ def _project(item: Any) -> Project | None:
 def _arranged(found: Iterable[Project], path: dict[str, Any]) -> Projects:
     """The last one worked in first, each folder once, the server's own among them."""
     own = _own(found, path)
-    listed = {project.directory: project for project in found if project.directory != NOWHERE}
+    listed = {
+        project.directory: project for project in found if project.directory != FILESYSTEM_ROOT
+    }
     if own:
         listed[own.directory] = own
     newest_first = sorted(listed.values(), key=lambda p: p.updated_ms or 0, reverse=True)
@@ -140,7 +142,7 @@ def _length(project: Project) -> int:
 def _own(found: Iterable[Project], path: dict[str, Any]) -> Project | None:
     worktree, directory = _directory(path.get("worktree")), _directory(path.get("directory"))
     same = next((project for project in found if project.directory == worktree), None)
-    if same and worktree != NOWHERE:
+    if same and worktree != FILESYSTEM_ROOT:
         return replace(same, own=True)
     if directory is None:
         return None
@@ -181,4 +183,4 @@ def _load(rows: Any) -> Projects:
     )
 
 
-_FORM: Final = Form(name=Name.CACHED_PROJECTS, dump=_dump, load=_load)
+_SERIALIZER: Final = Serializer(name=StateName.CACHED_PROJECTS, dump=_dump, load=_load)

@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 import orjson
 
-from codewalk.workspace.state_cache import Asked, Memory
+from codewalk.workspace.state_cache import FetchStart, StateCache
 
 SEPARATOR = "::"
 
 T = TypeVar("T")
 
 
-class Name(StrEnum):
+class StateName(StrEnum):
     """What can be kept for a server; `INTERFACE.md` fixes the names."""
 
     CACHED_SESSIONS = "cached_sessions"
@@ -37,7 +37,7 @@ class Entry(Protocol):
     def updated_at(self) -> datetime: ...
 
 
-class StateKeeper(Protocol):
+class StateRepository(Protocol):
     """Where state is kept. Every call names the server, so that none can reach another's."""
 
     async def get_all(self, server_id: str, keys: Collection[str]) -> Mapping[str, Entry]: ...
@@ -52,7 +52,7 @@ class StateKeeper(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Kept(Generic[T]):
+class StoredValue(Generic[T]):
     """A value and when it was kept."""
 
     value: T
@@ -60,21 +60,21 @@ class Kept(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Form(Generic[T]):
+class Serializer(Generic[T]):
     """How something fetched is kept: as JSON, and back.
 
     `load` raises `LookupError`, `TypeError` or `ValueError` for the form of another release.
     """
 
-    name: Name
+    name: StateName
     dump: Callable[[T], Any]
     load: Callable[[Any], T]
 
 
-def state_key(name: Name, server_id: str, place: str | None = None) -> str:
+def state_key(name: StateName, server_id: str, place: str | None = None) -> str:
     """The persisted key. Each part is percent-encoded, so that none can hold the separator.
 
-    >>> state_key(Name.CACHED_SESSIONS, "a1", "/home/me::x")
+    >>> state_key(StateName.CACHED_SESSIONS, "a1", "/home/me::x")
     'cached_sessions::a1::/home/me%3A%3Ax'
     """
     parts = (name.value, server_id) if place is None else (name.value, server_id, place)
@@ -87,26 +87,26 @@ class Scope:
 
     def __init__(
         self,
-        keeper: StateKeeper,
+        keeper: StateRepository,
         server_id: str,
-        memory: Memory | None = None,
+        memory: StateCache | None = None,
         *,
         ahead: Mapping[str, Entry | None] = MappingProxyType({}),
     ) -> None:
         self._keeper = keeper
-        self._memory = memory or Memory()
+        self._cache = memory or StateCache()
         self._ahead = ahead
         self.server_id = server_id
 
-    async def ahead(self, *wanted: tuple[Name, str | None]) -> "Scope":
+    async def prefetch(self, *wanted: tuple[StateName, str | None]) -> "Scope":
         """The same scope, with what is kept under these names and places read already, at one
         moment. A page shows five things that are kept: to read them one by one takes as many trips
         to the store."""
         keys = [state_key(name, self.server_id, place) for name, place in wanted]
         found = {**dict.fromkeys(keys), **await self._read(keys)}
-        return Scope(self._keeper, self.server_id, self._memory, ahead=found)
+        return Scope(self._keeper, self.server_id, self._cache, ahead=found)
 
-    async def get(self, name: Name, place: str | None = None) -> Kept[Any] | None:
+    async def get(self, name: StateName, place: str | None = None) -> StoredValue[Any] | None:
         """What is kept under this name, for this directory or project where the name has one."""
         entry = await self._entry(state_key(name, self.server_id, place))
         if entry is None:
@@ -117,9 +117,9 @@ class Scope:
             return (
                 None  # it can be fetched or chosen again, which a failure would stand in the way of
             )
-        return Kept(value=value, updated_at=entry.updated_at)
+        return StoredValue(value=value, updated_at=entry.updated_at)
 
-    async def put(self, values: Mapping[Name, Any], place: str | None = None) -> bool:
+    async def put(self, values: Mapping[StateName, Any], place: str | None = None) -> bool:
         """Keeps JSON values, all or none; False where the server is gone meanwhile."""
         encoded = {
             state_key(name, self.server_id, place): orjson.dumps(value)
@@ -127,35 +127,39 @@ class Scope:
         }
         return await self._keeper.put(self.server_id, encoded, datetime.now(UTC))
 
-    async def recall(self, form: Form[T], place: str | None = None) -> Kept[T] | None:
+    async def get_cached(
+        self, form: Serializer[T], place: str | None = None
+    ) -> StoredValue[T] | None:
         """What was kept in this form; None as well where it is in another one."""
         key = state_key(form.name, self.server_id, place)
         entry = await self._entry(key)
         if entry is None:
             return None
-        value: T | None = self._memory.recall(key, entry.value)
+        value: T | None = self._cache.get(key, entry.value)
         if value is None:
             try:
                 value = form.load(orjson.loads(entry.value))
             except (LookupError, TypeError, ValueError):
                 return None
-            self._memory.remember(key, entry.value, value)
-        return Kept(value=value, updated_at=entry.updated_at)
+            self._cache.put(key, entry.value, value)
+        return StoredValue(value=value, updated_at=entry.updated_at)
 
-    def asking(self) -> Asked:
+    def begin_fetch(self) -> FetchStart:
         """To be called before the server is asked; `keep` wants it."""
-        return Asked(at=datetime.now(UTC), turn=next(self._memory.turns))
+        return FetchStart(at=datetime.now(UTC), sequence=next(self._cache.sequence))
 
-    async def keep(self, form: Form[T], value: T, asked: Asked, place: str | None = None) -> bool:
+    async def put_cached(
+        self, form: Serializer[T], value: T, asked: FetchStart, place: str | None = None
+    ) -> bool:
         """Keeps what was fetched; False where the server is gone, or a newer answer came first.
 
         It can be fetched again: nobody, a switch above all, has to wait until it is on disk.
         """
         key = state_key(form.name, self.server_id, place)
-        if not self._memory.is_newest(key, asked.turn):
+        if not self._cache.is_newest(key, asked.sequence):
             return False
         raw = orjson.dumps(form.dump(value))
-        self._memory.remember(key, raw, value)
+        self._cache.put(key, raw, value)
         return await self._keeper.put(self.server_id, {key: raw}, asked.at, durable=False)
 
     async def _entry(self, key: str) -> Entry | None:

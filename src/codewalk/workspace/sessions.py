@@ -22,8 +22,8 @@ from codewalk.opencode.fields import (
 )
 from codewalk.reason import Reason
 from codewalk.times import rfc3339
-from codewalk.workspace.scope import Form, Name, Scope
-from codewalk.workspace.state_cache import Asked
+from codewalk.workspace.scope import Scope, Serializer, StateName
+from codewalk.workspace.state_cache import FetchStart
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -104,7 +104,7 @@ def clean_directory(directory: str | None) -> str | None:
     return directory or None
 
 
-def whole_directory(directory: str | None) -> str | None:
+def require_absolute_directory(directory: str | None) -> str | None:
     """A directory in which something is made: some releases take any other name for a folder of
     its own. Raises `InvalidValue`."""
     directory = clean_directory(directory)
@@ -173,12 +173,12 @@ async def fetch_sessions(
 
     Raises `RequestFailed` where the server can't be reached or doesn't answer a list.
     """
-    asked = scope.asking()
+    asked = scope.begin_fetch()
     body = await _ask(connection, {} if directory is None else {"directory": directory})
     if not isinstance(body, list):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its session list isn't a list.")
     sessions = _read(body) if len(body) <= _INLINE else await asyncio.to_thread(_read, body)
-    await scope.keep(_FORM, sessions, asked, directory or "")
+    await scope.put_cached(_SERIALIZER, sessions, asked, directory or "")
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
@@ -200,7 +200,7 @@ async def _ask(connection: "Connection", params: dict[str, str]) -> Any:
 
 async def cached_sessions(scope: Scope, directory: str | None = None) -> SessionList:
     """The list as last fetched; empty where it never was. Asks no server."""
-    kept = await scope.recall(_FORM, directory or "")
+    kept = await scope.get_cached(_SERIALIZER, directory or "")
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
@@ -226,19 +226,19 @@ async def create_session(
         raise RequestFailed(Reason.NOT_OPENCODE, "Its answer to a new session isn't one.")
     for place in {directory or "", session.directory}:
         await _insert(scope, session, place)
-    await scope.put({Name.CURRENT_SESSION_ID: session.id}, directory or "")
+    await scope.put({StateName.CURRENT_SESSION_ID: session.id}, directory or "")
     return session
 
 
 async def _insert(scope: Scope, session: Session, place: str) -> None:
     # After the session is there: a list asked for before may lack it, and isn't kept any more.
-    turn = scope.asking().turn
-    kept = await scope.recall(_FORM, place)
+    turn = scope.begin_fetch().sequence
+    kept = await scope.get_cached(_SERIALIZER, place)
     if kept is None:
         return  # one with this session alone would be taken for the whole
     others = [known for known in kept.value if known.id != session.id]
-    asked = Asked(at=kept.updated_at, turn=turn)
-    await scope.keep(_FORM, _newest_first([session, *others]), asked, place)
+    asked = FetchStart(at=kept.updated_at, sequence=turn)
+    await scope.put_cached(_SERIALIZER, _newest_first([session, *others]), asked, place)
 
 
 def _read(items: list[Any]) -> Sessions:
@@ -289,4 +289,4 @@ def _load(rows: Any) -> Sessions:
     )
 
 
-_FORM: Final = Form(name=Name.CACHED_SESSIONS, dump=_dump, load=_load)
+_SERIALIZER: Final = Serializer(name=StateName.CACHED_SESSIONS, dump=_dump, load=_load)

@@ -237,7 +237,7 @@ def test_another_port_is_offered_only_where_nothing_answers(app: App, reason: Re
 async def test_preview_shows_what_would_be_kept_and_what_stands_in_its_way(app: App) -> None:
     kept = await app.add_server("devbox:4096", label="Dev box", check=False)
     assert app.drafts.preview_url(" HTTP://me:s3cr3t@Other:80/x/ ") == "http://other/x"
-    assert app.drafts.preview_url("DEVBOX:4096/", besides=kept.id) == kept.profile.url
+    assert app.drafts.preview_url("DEVBOX:4096/", except_id=kept.id) == kept.profile.url
     with pytest.raises(DuplicateServer, match="Dev box"):
         app.drafts.preview_url("me:s3cr3t@DEVBOX:4096/")
     with pytest.raises(InvalidURL) as refused:

@@ -192,7 +192,7 @@ async def test_a_busy_mark_follows_within_a_second_and_without_a_fetch(
                 began = monotonic()
                 beta.world.set_status(session, kind)
                 async with asyncio.timeout(SOON):
-                    while (session["id"] in app.work.busy(server.id)) != (kind == "busy"):
+                    while (session["id"] in app.work.busy_sessions(server.id)) != (kind == "busy"):
                         await _next(events, Kind.SESSIONS)
                 assert monotonic() - began < 1
                 assert beta.count("/session") == asked
@@ -204,10 +204,10 @@ async def test_a_session_that_is_busy_already_is_marked(app: App, beta: MockOpen
     server = await app.add_server(beta.url)
 
     async def marked() -> bool:
-        return session["id"] in app.work.busy(server.id)
+        return session["id"] in app.work.busy_sessions(server.id)
 
     await until(app, marked)
-    mark = app.work.busy(server.id)[session["id"]]
+    mark = app.work.busy_sessions(server.id)[session["id"]]
     assert (mark.doing, mark.attempt, mark.message) == ("retry", 3, "Overloaded")
 
 
@@ -218,7 +218,7 @@ async def test_a_mark_does_not_outlive_a_broken_link(app: App, beta: MockOpenCod
     beta.world.set_status(session, "busy")
 
     async def marked() -> bool:
-        return session["id"] in app.work.busy(server.id)
+        return session["id"] in app.work.busy_sessions(server.id)
 
     async def unmarked() -> bool:
         return not await marked()
@@ -236,13 +236,13 @@ async def test_an_edited_or_removed_server_is_unknown_anew(app: App, beta: MockO
     beta.world.set_status(session, "busy")
 
     async def marked() -> bool:
-        return session["id"] in app.work.busy(server.id)
+        return session["id"] in app.work.busy_sessions(server.id)
 
     await until(app, marked)
     await app.edit_server("beta", codewalk.Change(label="gamma"))
-    assert app.work.busy(server.id)
+    assert app.work.busy_sessions(server.id)
     await app.remove_server("gamma")
-    assert not app.work.busy(server.id)
+    assert not app.work.busy_sessions(server.id)
 
 
 async def test_a_directory_that_is_shown_follows_what_happens_there(

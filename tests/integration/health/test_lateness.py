@@ -13,14 +13,14 @@ from codewalk.health.checker import Checker
 from codewalk.health.histogram import Histogram
 from codewalk.health.monitor import Monitor, Record
 from codewalk.reason import Reason
-from codewalk.servers.health_check import HealthSettings
+from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import ServerProfile
 from tests.fakes import FakeStatusStore, profile
 
 SERVERS = 1000
 CONTROLS = 200
 ROUNDS = 4
-OFTEN = HealthSettings(interval=2, timeout=1.2)
+OFTEN = HealthCheckSettings(interval=2, timeout=1.2)
 ANSWER = b'{"healthy":true,"version":"1.18.33"}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 

@@ -14,13 +14,13 @@ from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
-from codewalk.servers.health_check import DEFAULTS, HealthSettings
+from codewalk.servers.health_check import DEFAULT_SETTINGS, HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.roster import (
     Roster,
     add,
     edit,
-    imported,
+    mark_legacy_imported,
     move,
     remove,
     set_default,
@@ -64,14 +64,14 @@ async def test_a_roster_comes_back_as_it_was(stores: Stores) -> None:
     second = profile(
         "https://xn--bcher-kva.example",
         managed=True,
-        health_check=HealthSettings(interval=0.1 + 1.2, timeout=5, rise=2, fall=7),
+        health_check=HealthCheckSettings(interval=0.1 + 1.2, timeout=5, rise=2, fall=7),
         snoozed_until=NOW + timedelta(hours=2, microseconds=1),
         notify=NotifySetting.OFF,
     )
 
     def decide(roster: Roster) -> Roster:
         roster = add(add(roster, first), second, activate=True, default=True)
-        return imported(roster)
+        return mark_legacy_imported(roster)
 
     written = await stores.roster.update(Roster(), decide)
     read = await stores.roster.load()
@@ -86,7 +86,7 @@ async def test_a_roster_comes_back_as_it_was(stores: Stores) -> None:
 
 
 async def test_a_default_is_not_kept_so_that_a_later_one_goes_for_it(stores: Stores) -> None:
-    server = profile("http://a", health_check=HealthSettings(timeout=5))
+    server = profile("http://a", health_check=HealthCheckSettings(timeout=5))
     await stores.roster.update(Roster(), lambda r: add(r, server))
     kept = (
         servers.c.check_interval,
@@ -103,7 +103,7 @@ async def test_settings_that_make_no_sense_take_no_server_away(stores: Stores) -
     broken = update(servers).values(check_interval=0, check_fall=3)
     await stores.database.write(lambda c: c.execute(broken))
     (read,) = (await stores.roster.load()).profiles
-    assert read.health_check == DEFAULTS
+    assert read.health_check == DEFAULT_SETTINGS
 
 
 async def test_what_changes_nothing_is_not_written(stores: Stores) -> None:

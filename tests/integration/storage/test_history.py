@@ -22,7 +22,7 @@ from codewalk.history.period import DAY, EPOCH, HOUR, MINUTE, RETENTION, Period,
 from codewalk.history.recent_checks import RecentChecks
 from codewalk.history.recorder import Recorder
 from codewalk.reason import Reason, State
-from codewalk.servers.health_check import DEFAULTS
+from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.servers.roster import Roster, add, remove
 from codewalk.storage.history import LOADED
 from codewalk.storage.history_sql import AT_ONCE, HOURS_AT_ONCE
@@ -318,7 +318,7 @@ async def test_a_recorder_tells_each_minute_of_another_day(stores: Stores) -> No
             if number == 70:
                 result = CheckResult(reason=Reason.SERVER_ERROR)
             at = START + number * MINUTE
-            after = advance(status, result, at, DEFAULTS)
+            after = advance(status, result, at, DEFAULT_SETTINGS)
             recorder.record(server, status, status.as_of(at), after, result)
             status = after
     await compact(stores, now)

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from codewalk.errors import StorageError
 from codewalk.history.period import DAY, EPOCH
-from codewalk.servers.health_check import DEFAULTS
+from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.servers.profile import NotifySetting
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
@@ -73,7 +73,7 @@ async def test_a_store_of_the_first_release_comes_through_with_what_it_holds(
         status = (await stores.health.load())["a"]
         kept = await stores.history.load("a", EPOCH, (EPOCH, EPOCH + DAY), by_minute=True)
         assert (kept.periods, kept.old_minutes) == ([], [])
-    assert (server.id, server.label, server.health_check) == ("a", "A", DEFAULTS)
+    assert (server.id, server.label, server.health_check) == ("a", "A", DEFAULT_SETTINGS)
     assert (status.version, status.successes) == ("1.18.33", 0)
 
 

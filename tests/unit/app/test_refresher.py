@@ -6,7 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from codewalk.app.refresher import MARK, MAX_CHANGED, POLL, SETTLE, Refresher
+from codewalk.app.refresher import (
+    ACTIVITY_DEBOUNCE,
+    CHANGE_DEBOUNCE,
+    MAX_CHANGED_DIRECTORIES,
+    POLL_INTERVAL,
+    Refresher,
+)
 from codewalk.app.work import Work
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.link import LinkState
@@ -155,9 +161,9 @@ async def test_a_burst_of_changes_is_one_fetch() -> None:
     async with refreshing(A, B) as seen:
         seen.asked()
         for _ in range(50):
-            seen.refresher.heard(A.id, SessionChanged(session_id="ses_1", directory="/p"))
-            seen.refresher.heard(B.id, SessionChanged(session_id="ses_1", directory="/p"))
-            await pass_time(SETTLE / 100)
+            seen.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
+            seen.refresher.handle_event(B.id, SessionChanged(session_id="ses_1", directory="/p"))
+            await pass_time(CHANGE_DEBOUNCE / 100)
         await pass_time(1)
         assert seen.asked() == {"/session": 1}
         assert seen.asked(B) == {}
@@ -169,7 +175,7 @@ async def test_a_list_that_takes_long_is_fetched_with_pauses() -> None:
         seen.asked()
         seen.here.network.of(A).script["/session"] = slowly(0.5, says([]))
         for _ in range(100):
-            seen.refresher.heard(A.id, SessionChanged(session_id="ses_1", directory="/p"))
+            seen.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
             await pass_time(0.1)
         assert seen.asked()["/session"] <= 5
 
@@ -180,13 +186,15 @@ async def test_a_directory_that_somebody_looks_at_is_fetched_when_it_changed() -
         await seen.work.sessions("/p", cached=True)
         await seen.work.sessions("/q", cached=True)
         seen.directories()
-        seen.refresher.heard(A.id, SessionChanged(session_id="ses_1", directory="/p"))
+        seen.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
         await pass_time(1)
         assert seen.directories() == [None, "/p"]
-        seen.refresher.heard(A.id, SessionChanged(session_id="ses_1", directory="/elsewhere"))
+        seen.refresher.handle_event(
+            A.id, SessionChanged(session_id="ses_1", directory="/elsewhere")
+        )
         await pass_time(1)
         assert seen.directories() == [None]
-        seen.refresher.heard(A.id, Connected())
+        seen.refresher.handle_event(A.id, Connected())
         await pass_time(1)
         assert seen.directories() == [None, "/q", "/p"]
 
@@ -195,9 +203,9 @@ async def test_a_directory_that_somebody_looks_at_is_fetched_when_it_changed() -
 async def test_changes_in_ever_new_directories_are_bounded() -> None:
     async with refreshing(A) as seen:
         seen.asked()
-        for number in range(MAX_CHANGED * 3):
+        for number in range(MAX_CHANGED_DIRECTORIES * 3):
             changed = SessionChanged(session_id="ses_1", directory=f"/{number}")
-            seen.refresher.heard(A.id, changed)
+            seen.refresher.handle_event(A.id, changed)
         await pass_time(1)
         assert seen.asked() == {"/session": 1}
 
@@ -217,16 +225,16 @@ async def test_busy_marks_are_announced_soon_together_and_without_a_fetch() -> N
         seen.told.clear()
         began = elapsed()
         for number in range(50):
-            seen.refresher.heard(A.id, busy(number))
-            await pass_time(MARK / 100)
-        assert len(seen.work.busy(A.id)) == 50
+            seen.refresher.handle_event(A.id, busy(number))
+            await pass_time(ACTIVITY_DEBOUNCE / 100)
+        assert len(seen.work.busy_sessions(A.id)) == 50
         await pass_time(1)
         assert len(seen.told) == 1
-        assert seen.told[0] - began < MARK * 2
-        seen.refresher.heard(A.id, busy(1))
+        assert seen.told[0] - began < ACTIVITY_DEBOUNCE * 2
+        seen.refresher.handle_event(A.id, busy(1))
         await pass_time(1)
         assert len(seen.told) == 1
-        seen.refresher.heard(A.id, idle(1))
+        seen.refresher.handle_event(A.id, idle(1))
         await pass_time(1)
         assert len(seen.told) == 2
         assert seen.asked() == {}
@@ -236,26 +244,26 @@ async def test_busy_marks_are_announced_soon_together_and_without_a_fetch() -> N
 async def test_marks_of_a_server_that_nobody_looks_at_are_known_and_not_announced() -> None:
     async with refreshing(A, B) as seen:
         seen.told.clear()
-        seen.refresher.heard(B.id, busy(1))
+        seen.refresher.handle_event(B.id, busy(1))
         await pass_time(1)
-        assert seen.work.busy(B.id) == {"ses_1": BUSY}
+        assert seen.work.busy_sessions(B.id) == {"ses_1": BUSY}
         assert seen.told == []
 
 
 @fake_time
 async def test_after_a_broken_link_marks_are_asked_for_where_some_were_known() -> None:
     async with refreshing(A, B) as seen:
-        seen.refresher.heard(A.id, busy(1, "/elsewhere"))
-        seen.refresher.heard(B.id, busy(1))
+        seen.refresher.handle_event(A.id, busy(1, "/elsewhere"))
+        seen.refresher.handle_event(B.id, busy(1))
         await pass_time(1)
         seen.told.clear()
         connection = seen.here.network.of(A)
         connection.params.clear()
-        seen.refresher.heard(A.id, Connected())
-        seen.refresher.heard(B.id, Connected())
+        seen.refresher.handle_event(A.id, Connected())
+        seen.refresher.handle_event(B.id, Connected())
         await pass_time(1)
         assert {"directory": "/elsewhere"} in connection.params
-        assert (seen.work.busy(A.id), seen.work.busy(B.id)) == ({}, {})
+        assert (seen.work.busy_sessions(A.id), seen.work.busy_sessions(B.id)) == ({}, {})
         assert len(seen.told) == 1
 
 
@@ -265,10 +273,10 @@ async def test_a_server_that_tells_nothing_is_looked_at_now_and_then() -> None:
         await seen.make_healthy(A)
         await pass_time(1)
         seen.asked()
-        await pass_time(POLL * 2)
+        await pass_time(POLL_INTERVAL * 2)
         assert seen.asked() == {}
         seen.link = LinkState.POLLING
-        await pass_time(POLL * 2)
+        await pass_time(POLL_INTERVAL * 2)
         assert seen.asked() == {"/session": 2, "/session/status": 2}
 
 
@@ -277,8 +285,8 @@ async def test_without_a_server_there_is_nothing_to_fetch() -> None:
     async with refreshing(A) as seen:
         await seen.here.remove(A)
         seen.asked()
-        seen.refresher.heard(A.id, Connected())
-        seen.refresher.heard(A.id, busy(1))
+        seen.refresher.handle_event(A.id, Connected())
+        seen.refresher.handle_event(A.id, busy(1))
         seen.announcer.announce(Event(kind=Kind.ACTIVE))
-        await pass_time(POLL * 2)
+        await pass_time(POLL_INTERVAL * 2)
         assert seen.asked() == {}

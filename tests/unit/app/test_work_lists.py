@@ -14,7 +14,7 @@ from codewalk.events import Kind
 from codewalk.opencode.activity import BUSY
 from codewalk.workspace.sessions import MAX_TITLE
 from tests.fake_time import fake_time, pass_time
-from tests.fakes import KeptEntry, Reply, profile, says
+from tests.fakes import Reply, StoredEntry, profile, says
 from tests.unit.app.working import Working, working
 
 A, B = profile(1), profile(2)
@@ -43,7 +43,7 @@ def make_old(here: Working) -> None:
     """As if everything had been kept an hour ago."""
     for key, entry in here.kept.kept.items():
         before = entry.updated_at - timedelta(hours=1)
-        here.kept.kept[key] = KeptEntry(value=entry.value, updated_at=before)
+        here.kept.kept[key] = StoredEntry(value=entry.value, updated_at=before)
 
 
 @contextmanager
@@ -270,25 +270,25 @@ async def test_busy_sessions_are_known_once_they_were_asked_for() -> None:
             assert await here.work.activity("/p") == {"ses_1": BUSY}
             await here.work.activity("/p")
         assert told == [Kind.SESSIONS]
-        assert here.work.busy(A.id) == {"ses_1": BUSY}
-        assert here.work.busy(B.id) == {}
+        assert here.work.busy_sessions(A.id) == {"ses_1": BUSY}
+        assert here.work.busy_sessions(B.id) == {}
         connection.script["/session/status"] = says({})
         with heard(here) as told:
             await here.work.activity("/p")
-        assert (told, here.work.busy(A.id)) == ([Kind.SESSIONS], {})
+        assert (told, here.work.busy_sessions(A.id)) == ([Kind.SESSIONS], {})
 
 
 @fake_time
 async def test_directories_that_are_looked_at_are_remembered_for_one_server() -> None:
     async with working(A, B) as here:
-        assert here.work.places(A.id) == (None,)
+        assert here.work.viewed_directories(A.id) == (None,)
         for directory in ("/a", None, "/b", "/c", "/a", "/d"):
             await here.work.sessions(directory, cached=True)
-        assert here.work.places(A.id) == (None, "/d", "/a", "/c")
+        assert here.work.viewed_directories(A.id) == (None, "/d", "/a", "/c")
         await here.switch_to(B)
         await here.work.sessions("/b", cached=True)
-        assert here.work.places(A.id) == (None,)
-        assert here.work.places(B.id) == (None, "/b")
+        assert here.work.viewed_directories(A.id) == (None,)
+        assert here.work.viewed_directories(B.id) == (None, "/b")
 
 
 @fake_time
@@ -299,6 +299,6 @@ async def test_what_another_process_kept_is_shown() -> None:
         key = (A.id, f"cached_sessions::{A.id}::")
         row = ["ses_9", "elsewhere", "/own", MOMENT, MOMENT]
         entry = here.kept.kept[key]
-        here.kept.kept[key] = KeptEntry(value=orjson.dumps([row]), updated_at=entry.updated_at)
+        here.kept.kept[key] = StoredEntry(value=orjson.dumps([row]), updated_at=entry.updated_at)
         cached = await here.work.sessions(cached=True)
         assert [s.title for s in cached.sessions] == ["elsewhere"]

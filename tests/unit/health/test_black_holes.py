@@ -7,7 +7,7 @@ import pytest
 
 from codewalk.health.histogram import Histogram
 from codewalk.reason import Reason, State
-from codewalk.servers.health_check import HealthSettings
+from codewalk.servers.health_check import HealthCheckSettings
 from tests.fake_time import fake_time, pass_time
 from tests.fakes import Network, profile, silence
 from tests.unit.health.watching import watching
@@ -47,7 +47,7 @@ async def test_black_holes_make_nobody_elses_check_late(holes: int) -> None:
 @fake_time
 async def test_more_black_holes_than_places_make_only_each_other_late() -> None:
     # Patience of a minute each: they hold all the places of their lane, for ever.
-    patient = HealthSettings(interval=1, timeout=60)
+    patient = HealthCheckSettings(interval=1, timeout=60)
     servers = [profile(number) for number in range(10)]
     holes = [profile(100 + number, health_check=patient) for number in range(1500)]
     network = Network()

@@ -9,7 +9,7 @@ import pytest
 
 from codewalk.health.suspend import SPREAD
 from codewalk.reason import Reason, State
-from codewalk.servers.health_check import HealthSettings
+from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import ServerProfile
 from tests.fake_time import elapsed, fake_time, pass_time, stand_still
 from tests.fakes import Network, fails, page, profile, silence, slowly, utc_now
@@ -146,7 +146,7 @@ async def test_a_check_that_ended_with_the_sleep_tells_nothing_either() -> None:
     # The race: it had ended when the sleep was noticed, and wasn't looked at yet. Counted, it would
     # use up the one failure that each server has free, which the next check needs.
     machine, network = Machine(), Network()
-    strict = replace(A, health_check=HealthSettings(fall=1))
+    strict = replace(A, health_check=HealthCheckSettings(fall=1))
     async with watching(strict, network=network, now=machine.now, woken=machine.wake) as watch:
         await pass_time(9.5)
         network.script(A, health=slowly(0.05, fails(Reason.TLS)))

@@ -10,7 +10,7 @@ from codewalk.health.monitor import ASKED_AT_ONCE
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
-from codewalk.servers.health_check import HealthSettings
+from codewalk.servers.health_check import HealthCheckSettings
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import HEALTHY, Network, profile, silence, slowly
 from tests.unit.health.watching import watching
@@ -298,8 +298,8 @@ async def test_all_that_are_asked_for_are_checked_side_by_side_up_to_a_bound() -
 
 @fake_time
 async def test_each_server_is_checked_as_its_own_settings_say() -> None:
-    often = replace(B, health_check=HealthSettings(interval=4, timeout=1))
-    seldom = replace(C, health_check=HealthSettings(interval=300))
+    often = replace(B, health_check=HealthCheckSettings(interval=4, timeout=1))
+    seldom = replace(C, health_check=HealthCheckSettings(interval=300))
     network = Network()
     network.script(B, health=silence(), path=silence())
     async with watching(A, often, seldom, network=network) as watch:
@@ -317,7 +317,7 @@ async def test_each_server_is_checked_as_its_own_settings_say() -> None:
 async def test_new_settings_go_from_now_on_and_take_no_status_away() -> None:
     async with watching(A) as watch:
         await pass_time(12)
-        often = replace(A, health_check=HealthSettings(interval=2))
+        often = replace(A, health_check=HealthCheckSettings(interval=2))
         watch.monitor.reconcile([often], None)
         assert watch.state(A) is State.HEALTHY
         await pass_time(4.5)
@@ -330,7 +330,7 @@ async def test_new_settings_go_from_now_on_and_take_no_status_away() -> None:
 
 @fake_time
 async def test_a_server_that_is_checked_seldom_is_not_checked_more_often_once_it_is_down() -> None:
-    seldom = replace(A, health_check=HealthSettings(interval=300))
+    seldom = replace(A, health_check=HealthCheckSettings(interval=300))
     network = Network()
     network.down(A)
     async with watching(seldom, network=network) as watch:
@@ -340,7 +340,7 @@ async def test_a_server_that_is_checked_seldom_is_not_checked_more_often_once_it
 
 @fake_time
 async def test_rise_and_fall_take_half_a_second_for_each_further_check() -> None:
-    careful = replace(A, health_check=HealthSettings(rise=2, fall=3))
+    careful = replace(A, health_check=HealthCheckSettings(rise=2, fall=3))
     network = Network()
     async with watching(careful, network=network) as watch:
         await pass_time(9)

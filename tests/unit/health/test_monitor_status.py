@@ -10,7 +10,7 @@ import pytest
 from codewalk.errors import RequestFailed
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
-from codewalk.servers.health_check import HealthSettings
+from codewalk.servers.health_check import HealthCheckSettings
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import (
     EPOCH,
@@ -102,7 +102,7 @@ async def test_a_check_has_the_budget_that_it_is_given() -> None:
 
 @fake_time
 async def test_a_check_that_is_given_none_has_the_servers_own() -> None:
-    patient = replace(A, health_check=HealthSettings(timeout=5))
+    patient = replace(A, health_check=HealthCheckSettings(timeout=5))
     network = Network()
     network.script(A, health=slowly(4, HEALTHY), path=silence())
     async with watching(patient, network=network, watch=False) as watch:
@@ -117,7 +117,7 @@ async def test_a_check_that_is_given_none_has_the_servers_own() -> None:
 
 @fake_time
 async def test_a_check_that_somebody_asks_for_sees_a_server_rise() -> None:
-    careful = replace(A, health_check=HealthSettings(rise=3))
+    careful = replace(A, health_check=HealthCheckSettings(rise=3))
     async with watching(careful, watch=False) as watch:
         assert (await watch.monitor.check(careful)).state is State.HEALTHY
         assert elapsed() == 1
@@ -125,7 +125,7 @@ async def test_a_check_that_somebody_asks_for_sees_a_server_rise() -> None:
 
 @fake_time
 async def test_one_good_check_shows_that_a_server_may_be_kept() -> None:
-    careful = replace(A, health_check=HealthSettings(rise=3))
+    careful = replace(A, health_check=HealthCheckSettings(rise=3))
     async with watching(watch=False) as watch:
         assert (await watch.monitor.check(careful)).state is State.HEALTHY
         assert elapsed() == 0

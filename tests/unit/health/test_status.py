@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from codewalk.health.status import CheckResult, HealthStatus, advance
 from codewalk.reason import TRANSPORT, Reason, State
-from codewalk.servers.health_check import DEFAULTS, STALE_AFTER, HealthSettings
+from codewalk.servers.health_check import DEFAULT_SETTINGS, STALE_AFTER, HealthCheckSettings
 from codewalk.times import rfc3339
 from tests.fakes import EPOCH
 
@@ -30,14 +30,14 @@ RUNS = st.lists(
     st.sampled_from([Reason.OK, Reason.TIMEOUT, Reason.REFUSED, Reason.OFFLINE, Reason.DNS]),
     max_size=30,
 )
-SETTINGS = st.builds(HealthSettings, rise=st.integers(1, 5), fall=st.integers(1, 5))
+SETTINGS = st.builds(HealthCheckSettings, rise=st.integers(1, 5), fall=st.integers(1, 5))
 
 
 def failed(reason: Reason) -> CheckResult:
     return CheckResult(reason=reason, detail=f"It failed: {reason}.")
 
 
-def after(*results: CheckResult, settings: HealthSettings = DEFAULTS) -> HealthStatus:
+def after(*results: CheckResult, settings: HealthCheckSettings = DEFAULT_SETTINGS) -> HealthStatus:
     """The status after checks a second apart."""
     status = HealthStatus()
     for number, result in enumerate(results):
@@ -117,7 +117,7 @@ def test_hours_without_a_network_are_no_failures_of_a_server() -> None:
 
 
 def test_a_server_rises_with_as_many_good_checks_as_its_settings_say() -> None:
-    settings = HealthSettings(rise=3)
+    settings = HealthCheckSettings(rise=3)
     down = failed(Reason.REFUSED)
     rising = after(down, OK, OK, settings=settings)
     assert (rising.state, rising.reason, rising.detail) == (
@@ -133,14 +133,14 @@ def test_a_server_rises_with_as_many_good_checks_as_its_settings_say() -> None:
 
 
 def test_a_server_that_answers_again_is_not_offline_while_it_rises() -> None:
-    status = after(failed(Reason.OFFLINE), OK, settings=HealthSettings(rise=2))
+    status = after(failed(Reason.OFFLINE), OK, settings=HealthCheckSettings(rise=2))
     assert (status.state, status.reason, status.detail) == (State.UNKNOWN, Reason.UNCHECKED, None)
 
 
 def test_a_server_falls_with_as_many_failed_checks_as_its_settings_say() -> None:
     down = failed(Reason.TIMEOUT)
-    assert after(OK, down, settings=HealthSettings(fall=1)).state is State.UNHEALTHY
-    patient = HealthSettings(fall=4)
+    assert after(OK, down, settings=HealthCheckSettings(fall=1)).state is State.UNHEALTHY
+    patient = HealthCheckSettings(fall=4)
     assert after(OK, down, down, down, settings=patient).suspect
     assert after(OK, down, down, down, down, settings=patient).state is State.UNHEALTHY
     assert after(OK, down, down, down, OK, down, settings=patient).suspect
@@ -148,12 +148,12 @@ def test_a_server_falls_with_as_many_failed_checks_as_its_settings_say() -> None
 
 @pytest.mark.parametrize("reason", sorted(DEFINITE))
 def test_no_fall_delays_a_definite_answer(reason: Reason) -> None:
-    assert after(OK, failed(reason), settings=HealthSettings(fall=9)).state is State.UNHEALTHY
+    assert after(OK, failed(reason), settings=HealthCheckSettings(fall=9)).state is State.UNHEALTHY
 
 
 @given(RUNS, SETTINGS)
 def test_a_state_changes_when_the_last_results_are_enough_of_one_kind_and_never_sooner(
-    reasons: list[Reason], settings: HealthSettings
+    reasons: list[Reason], settings: HealthCheckSettings
 ) -> None:
     status = HealthStatus()
     for number, reason in enumerate(reasons, 1):
@@ -192,7 +192,7 @@ def test_since_changes_with_the_state_and_never_without(
     status, now = HealthStatus(), EPOCH
     for result, pause in steps:
         now += pause
-        before, status = status, advance(status, result, now, DEFAULTS)
+        before, status = status, advance(status, result, now, DEFAULT_SETTINGS)
         if before.since is None or status.state is not before.state:
             assert status.since == now
         else:
@@ -206,7 +206,7 @@ def test_whatever_came_before_each_step_keeps_the_promises(
     status, now = HealthStatus(), EPOCH
     for result, pause in [*steps, (last, timedelta(seconds=1))]:
         now += pause
-        before, status = status, advance(status, result, now, DEFAULTS)
+        before, status = status, advance(status, result, now, DEFAULT_SETTINGS)
         assert status.checked_at == now
         failed = not result.ok and result.reason not in (Reason.OFFLINE, Reason.UNCHECKED)
         assert status.failures == (before.failures + 1 if failed else 0)
@@ -233,7 +233,7 @@ def test_three_minutes_without_a_look_make_any_status_unknown(
     status, now = HealthStatus(), EPOCH
     for result, pause in steps:
         now += pause
-        status = advance(status, result, now, DEFAULTS)
+        status = advance(status, result, now, DEFAULT_SETTINGS)
     assert status.as_of(now + STALE_AFTER) is status
     old = status.as_of(now + STALE_AFTER + timedelta(microseconds=1))
     assert (old.state, old.reason) == (State.UNKNOWN, Reason.UNCHECKED)

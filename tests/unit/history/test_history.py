@@ -24,7 +24,7 @@ from codewalk.history.history import (
 from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION, Period
 from codewalk.history.window import parse_since, resolve_start, resolve_window
 from codewalk.reason import Reason, State
-from codewalk.servers.health_check import DEFAULTS, STALE_AFTER
+from codewalk.servers.health_check import DEFAULT_SETTINGS, STALE_AFTER
 from tests.fakes import EPOCH
 
 SECOND = timedelta(seconds=1)
@@ -45,8 +45,8 @@ RISE = change(70, State.UNHEALTHY, State.HEALTHY)
 
 
 def test_a_change_of_state_is_told_with_what_the_new_one_is() -> None:
-    suspect = advance(WELL, DOWN, EPOCH + SECOND, DEFAULTS)
-    after = advance(suspect, DOWN, EPOCH + 2 * SECOND, DEFAULTS)
+    suspect = advance(WELL, DOWN, EPOCH + SECOND, DEFAULT_SETTINGS)
+    after = advance(suspect, DOWN, EPOCH + 2 * SECOND, DEFAULT_SETTINGS)
     assert detect_transitions(suspect, suspect, after, EPOCH + 2 * SECOND) == [
         Transition(
             at=EPOCH + 2 * SECOND,
@@ -60,7 +60,7 @@ def test_a_change_of_state_is_told_with_what_the_new_one_is() -> None:
 
 
 def test_a_state_that_lasts_is_no_change() -> None:
-    suspect = advance(WELL, DOWN, EPOCH + SECOND, DEFAULTS)
+    suspect = advance(WELL, DOWN, EPOCH + SECOND, DEFAULT_SETTINGS)
     assert detect_transitions(WELL, WELL, suspect, EPOCH + SECOND) == []
 
 

@@ -22,7 +22,7 @@ from codewalk.history.recorder import (
     Recorder,
 )
 from codewalk.reason import Reason, State
-from codewalk.servers.health_check import DEFAULTS, STALE_AFTER
+from codewalk.servers.health_check import DEFAULT_SETTINGS, STALE_AFTER
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import EPOCH, FakeHistoryStore, utc_now
 
@@ -45,7 +45,7 @@ class Monitored:
         self.now = at or self.now
         left = self.statuses.get(server, HealthStatus())
         before = left.as_of(self.now)
-        self.statuses[server] = advance(before, result, self.now, DEFAULTS)
+        self.statuses[server] = advance(before, result, self.now, DEFAULT_SETTINGS)
         self.recorder.record(server, left, before, self.statuses[server], result)
 
     def every(self, seconds: float, *results: CheckResult) -> None:

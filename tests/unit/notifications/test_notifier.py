@@ -13,7 +13,7 @@ from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
 from codewalk.notifications.notifier import Notifier
 from codewalk.reason import Reason, State
 from codewalk.servers.profile import NotifySetting, ServerProfile
-from codewalk.servers.removal import MOST
+from codewalk.servers.removal import MAX_REMOVALS
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import EPOCH, profile, utc_now
 
@@ -218,7 +218,7 @@ async def test_a_story_goes_on_where_a_removal_is_undone() -> None:
 
 @fake_time
 async def test_only_so_many_stories_wait_for_an_undo() -> None:
-    many = [profile(number) for number in range(1, MOST + 2)]
+    many = [profile(number) for number in range(1, MAX_REMOVALS + 2)]
     async with telling(*many) as world:
         for server in many:
             world.be(server, DOWN)

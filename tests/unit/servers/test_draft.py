@@ -7,7 +7,7 @@ import pytest
 
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL, InvalidValue
 from codewalk.secret import Secret
-from codewalk.servers.draft import Change, fields_of, new_profile, with_usual_port
+from codewalk.servers.draft import Change, changed_fields, new_profile, with_default_port
 from tests.fakes import EPOCH, profile
 
 
@@ -90,18 +90,18 @@ def test_what_cannot_be_kept_is_refused(fields: dict[str, str], error: type[Exce
 def test_a_change_sets_what_it_names_and_nothing_else(
     change: Change, fields: dict[str, object]
 ) -> None:
-    assert fields_of(change) == fields
+    assert changed_fields(change) == fields
 
 
 def test_a_new_password_turns_authentication_on_and_keeps_the_user_name() -> None:
     secret = Secret("new")
-    fields = fields_of(Change(password=secret))
+    fields = changed_fields(Change(password=secret))
     assert fields == {"basic_auth_enabled": True, "basic_auth_password": secret}
     assert replace(profile(basic_auth_username="me"), **fields).basic_auth_username == "me"
 
 
 def test_credentials_in_a_changed_url_are_taken_over() -> None:
-    fields = fields_of(Change(url="https://me:s3cr3t@h"))
+    fields = changed_fields(Change(url="https://me:s3cr3t@h"))
     assert fields.pop("basic_auth_password").reveal() == "s3cr3t"
     assert fields == {
         "url": "https://h",
@@ -124,14 +124,14 @@ def test_credentials_in_a_changed_url_are_taken_over() -> None:
 )
 def test_a_change_that_cannot_be_kept_is_refused(change: Change, error: type[Exception]) -> None:
     with pytest.raises(error):
-        fields_of(change)
+        changed_fields(change)
 
 
 def test_settings_of_the_health_check_are_handed_on_as_they_were_named() -> None:
-    assert fields_of(Change(health_check={"interval": 30, "rise": None})) == {
+    assert changed_fields(Change(health_check={"interval": 30, "rise": None})) == {
         "health_check": {"interval": 30, "rise": None}
     }
-    assert fields_of(Change(label="x")) == {"label": "x"}
+    assert changed_fields(Change(label="x")) == {"label": "x"}
 
 
 @pytest.mark.parametrize(
@@ -158,4 +158,4 @@ def test_settings_of_the_health_check_are_handed_on_as_they_were_named() -> None
     ],
 )
 def test_the_usual_port_is_offered_where_none_was_typed(typed: str, offered: str | None) -> None:
-    assert with_usual_port(typed) == offered
+    assert with_default_port(typed) == offered

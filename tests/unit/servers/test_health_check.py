@@ -9,30 +9,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.errors import InvalidValue
-from codewalk.servers.health_check import BOUNDS, DEFAULTS, HealthSettings
+from codewalk.servers.health_check import DEFAULT_SETTINGS, SETTING_BOUNDS, HealthCheckSettings
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
-    assert DEFAULTS.to_json() == {"interval_s": 10.0, "timeout_s": 3.0, "rise": 1, "fall": 2}
+    assert DEFAULT_SETTINGS.to_json() == {
+        "interval_s": 10.0,
+        "timeout_s": 3.0,
+        "rise": 1,
+        "fall": 2,
+    }
 
 
 def test_every_setting_has_bounds() -> None:
-    assert [field.name for field in fields(HealthSettings)] == list(BOUNDS)
+    assert [field.name for field in fields(HealthCheckSettings)] == list(SETTING_BOUNDS)
 
 
-@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("name", SETTING_BOUNDS)
 def test_the_bounds_themselves_are_allowed_and_what_is_beyond_them_is_not(name: str) -> None:
-    least, most = BOUNDS[name]
+    least, most = SETTING_BOUNDS[name]
     for value in (least, most):
-        assert dict(DEFAULTS.changed({name: value}).items())[name] == value
+        assert dict(DEFAULT_SETTINGS.with_changes({name: value}).items())[name] == value
     for value in (least - 0.01, most + 0.01, -1, math.inf, math.nan):
         with pytest.raises(InvalidValue, match=f"from {least:g} to {most:g}"):
-            DEFAULTS.changed({name: value})
+            DEFAULT_SETTINGS.with_changes({name: value})
 
 
 def test_an_error_says_what_was_given_and_what_would_be_right() -> None:
     with pytest.raises(InvalidValue) as raised:
-        HealthSettings(interval=0.5)
+        HealthCheckSettings(interval=0.5)
     assert raised.value.message == (
         "The time between two checks is from 1 to 3600 seconds, not 0.5."
     )
@@ -41,24 +46,26 @@ def test_an_error_says_what_was_given_and_what_would_be_right() -> None:
 
 def test_a_setting_that_there_is_not_is_refused() -> None:
     with pytest.raises(InvalidValue, match="'retries'"):
-        DEFAULTS.changed({"retries": 3})
+        DEFAULT_SETTINGS.with_changes({"retries": 3})
 
 
 @given(
-    st.fixed_dictionaries({}, optional={name: st.none() | st.integers(1, 10) for name in BOUNDS})
+    st.fixed_dictionaries(
+        {}, optional={name: st.none() | st.integers(1, 10) for name in SETTING_BOUNDS}
+    )
 )
 def test_what_is_named_changes_and_the_rest_stays(changes: dict[str, float | None]) -> None:
-    before = HealthSettings(interval=30, timeout=5, rise=2, fall=3)
-    after = dict(before.changed(changes).items())
+    before = HealthCheckSettings(interval=30, timeout=5, rise=2, fall=3)
+    after = dict(before.with_changes(changes).items())
     for name, value in before.items():
         if name not in changes:
             assert after[name] == value
         elif changes[name] is None:
-            assert after[name] == getattr(DEFAULTS, name)
+            assert after[name] == getattr(DEFAULT_SETTINGS, name)
         else:
             assert after[name] == changes[name]
 
 
 def test_a_status_ages_no_faster_than_its_server_is_checked() -> None:
-    assert DEFAULTS.stale_after == timedelta(minutes=3)
-    assert HealthSettings(interval=600).stale_after == timedelta(minutes=30)
+    assert DEFAULT_SETTINGS.stale_after == timedelta(minutes=3)
+    assert HealthCheckSettings(interval=600).stale_after == timedelta(minutes=30)

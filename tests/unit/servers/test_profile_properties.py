@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL, InvalidValue
 from codewalk.opencode.defaults import DEFAULT_PORT
 from codewalk.secret import Secret
-from codewalk.servers.draft import new_profile, with_usual_port
+from codewalk.servers.draft import new_profile, with_default_port
 from codewalk.servers.profile import (
     MAX_LABEL,
     MAX_URL,
@@ -108,7 +108,7 @@ def test_no_port_is_made_up_and_none_is_lost(text: str) -> None:
 
 @given(ANYTHING | TYPED)
 def test_the_usual_port_is_offered_for_the_same_place_where_none_was_typed(text: str) -> None:
-    offered = with_usual_port(text)
+    offered = with_default_port(text)
     if offered is None:
         return
     meant = parse_url(text)

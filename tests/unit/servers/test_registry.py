@@ -11,7 +11,7 @@ from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.registry import Decide, Registry
-from codewalk.servers.removal import UNDO_WITHIN
+from codewalk.servers.removal import UNDO_SECONDS
 from codewalk.servers.roster import Roster
 from tests.fake_time import fake_time, pass_time
 from tests.fakes import EPOCH, FakeRosterKeeper, profile
@@ -248,7 +248,7 @@ async def test_a_removal_can_be_undone_for_a_while_and_once_for_each_time() -> N
     await registry.remove(A.id, without(A.id))
     await registry.restore(A.id)
     await registry.remove(A.id, without(A.id))
-    await pass_time(UNDO_WITHIN + 0.1)
+    await pass_time(UNDO_SECONDS + 0.1)
     with pytest.raises(ServerNotFound, match="undone"):
         await registry.restore(A.id)
 

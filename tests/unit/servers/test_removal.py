@@ -3,7 +3,7 @@
 import pytest
 
 from codewalk.errors import ServerNotFound
-from codewalk.servers.removal import MOST, UNDO_WITHIN, Removal, Removals
+from codewalk.servers.removal import MAX_REMOVALS, UNDO_SECONDS, Removal, Removals
 from codewalk.servers.roster import Roster
 from tests.fake_time import fake_time, pass_time
 
@@ -17,44 +17,44 @@ def removal(server_id: str = "a") -> Removal:
 @fake_time
 async def test_a_removal_is_remembered_for_ten_seconds() -> None:
     removals, made = Removals(), removal()
-    removals.keep(made)
-    await pass_time(UNDO_WITHIN - 0.1)
-    assert removals.get("a") is made
+    removals.add(made)
+    await pass_time(UNDO_SECONDS - 0.1)
+    assert removals.require("a") is made
     await pass_time(0.2)
     with pytest.raises(ServerNotFound, match="10 s"):
-        removals.get("a")
+        removals.require("a")
 
 
 @fake_time
 async def test_what_was_undone_is_forgotten() -> None:
     removals = Removals()
-    removals.keep(removal())
-    removals.forget("a")
-    removals.forget("a")
+    removals.add(removal())
+    removals.discard("a")
+    removals.discard("a")
     with pytest.raises(ServerNotFound):
-        removals.get("a")
+        removals.require("a")
 
 
 @fake_time
 async def test_a_server_removed_again_has_the_whole_time_again() -> None:
     removals, again = Removals(), removal()
-    removals.keep(removal())
-    await pass_time(UNDO_WITHIN - 1)
-    removals.forget("a")
-    removals.keep(again)
-    await pass_time(UNDO_WITHIN - 1)
-    assert removals.get("a") is again
+    removals.add(removal())
+    await pass_time(UNDO_SECONDS - 1)
+    removals.discard("a")
+    removals.add(again)
+    await pass_time(UNDO_SECONDS - 1)
+    assert removals.require("a") is again
 
 
 @fake_time
 async def test_only_the_last_removals_are_remembered() -> None:
     removals = Removals()
-    for number in range(MOST + 1):
-        removals.keep(removal(f"{number}"))
+    for number in range(MAX_REMOVALS + 1):
+        removals.add(removal(f"{number}"))
     with pytest.raises(ServerNotFound):
-        removals.get("0")
-    for number in range(1, MOST + 1):
-        assert removals.get(f"{number}").server_id == f"{number}"
+        removals.require("0")
+    for number in range(1, MAX_REMOVALS + 1):
+        assert removals.require(f"{number}").server_id == f"{number}"
 
 
 def test_a_removal_shows_nothing_of_what_was_kept() -> None:

@@ -15,7 +15,7 @@ from codewalk.errors import (
 )
 from codewalk.reason import State
 from codewalk.secret import Secret
-from codewalk.servers.health_check import HealthSettings
+from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import (
     Roster,
@@ -25,14 +25,14 @@ from codewalk.servers.roster import (
     fallback,
     find,
     move,
-    put_managed,
-    refuse_managed,
-    refuse_misleading,
     remove,
+    require_unambiguous_label,
+    require_unmanaged,
     restore,
     set_default,
     start,
     switch,
+    upsert_managed,
 )
 from tests.fakes import EPOCH, profile
 
@@ -116,7 +116,7 @@ def test_an_edit_changes_the_settings_that_are_named_of_what_is_there_by_then() 
     # Not of what the one who edits has seen: another process may have set the other one.
     once = edit(roster(), B.id, LATER, health_check={"interval": 30, "fall": 5})
     again = edit(once, B.id, LATER, health_check={"interval": None, "timeout": 7})
-    assert again.require(B.id).health_check == HealthSettings(timeout=7, fall=5)
+    assert again.require(B.id).health_check == HealthCheckSettings(timeout=7, fall=5)
     assert edit(again, B.id, LATER, health_check={"timeout": 7}) is again
     with pytest.raises(InvalidValue):
         edit(roster(), B.id, LATER, health_check={"interval": 0})
@@ -288,7 +288,7 @@ def test_a_label_never_hides_anothers_url(label: str) -> None:
     """`remove URL` would take away the server with the label."""
     misleading = profile(4, label=label)
     with pytest.raises(DuplicateServer, match="already names http://server2:4096"):
-        refuse_misleading(roster(), misleading)
+        require_unambiguous_label(roster(), misleading)
     with pytest.raises(DuplicateServer, match="already names http://server2:4096"):
         edit(roster(), A.id, LATER, label=label)
     # One that came with the label, from the Flutter app or years ago, isn't guessed to be meant,
@@ -316,9 +316,9 @@ def test_a_url_that_is_not_there_is_named_without_its_password() -> None:
 
 def test_the_managed_server_keeps_its_id_when_its_url_changes() -> None:
     local = profile(7, managed=True, label="Local", basic_auth_enabled=True)
-    kept = put_managed(Roster(), local.url, Secret("one"), local, EPOCH)
+    kept = upsert_managed(Roster(), local.url, Secret("one"), local, EPOCH)
     secret = Secret("two")
-    moved = put_managed(kept, "http://127.0.0.1:5555", secret, profile(8), LATER)
+    moved = upsert_managed(kept, "http://127.0.0.1:5555", secret, profile(8), LATER)
     assert [p.id for p in moved.profiles] == [local.id]
     assert moved.managed
     assert moved.managed.url == "http://127.0.0.1:5555"
@@ -327,9 +327,9 @@ def test_the_managed_server_keeps_its_id_when_its_url_changes() -> None:
 
 
 def test_only_the_managed_server_is_protected() -> None:
-    refuse_managed(A, "edited")
+    require_unmanaged(A, "edited")
     with pytest.raises(ServerManaged, match="removed"):
-        refuse_managed(replace(A, managed=True), "removed")
+        require_unmanaged(replace(A, managed=True), "removed")
 
 
 # What an undo brings back. `gone` is a roster without a server that `before` had.

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from codewalk.errors import AmbiguousReference, DuplicateServer, ServerNotFound
 from codewalk.reason import State
 from codewalk.servers import roster as rules
-from codewalk.servers.profile import PREVIOUS, ServerProfile
+from codewalk.servers.profile import PREVIOUS_REFERENCE, ServerProfile
 from codewalk.servers.roster import Roster
 from tests.fakes import EPOCH, profile
 
@@ -219,7 +219,7 @@ class RosterMachine(RuleBasedStateMachine):
         for server in self.roster.profiles:
             assert rules.find(self.roster, server.id) is server
             assert rules.find(self.roster, server.url.upper()) is server
-            if server.label and server.label != PREVIOUS:
+            if server.label and server.label != PREVIOUS_REFERENCE:
                 assert rules.find(self.roster, f" {server.label.swapcase()} ") is server
 
     @invariant()

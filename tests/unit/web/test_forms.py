@@ -16,7 +16,7 @@ from codewalk.errors import (
     StorageError,
 )
 from codewalk.secret import Secret
-from codewalk.servers.health_check import HealthSettings
+from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.web.forms import ServerForm, Typed, change_of, credentials, wrong_settings
 
@@ -72,7 +72,7 @@ def test_an_edit_with_an_empty_password_keeps_it() -> None:
 PROFILE = ServerProfile(
     id="1",
     url="http://x",
-    health_check=HealthSettings(interval=30, fall=3),
+    health_check=HealthCheckSettings(interval=30, fall=3),
     notify=NotifySetting.OFF,
     created_at=NOW,
     updated_at=NOW,
@@ -129,7 +129,7 @@ def test_a_setting_that_is_none_is_told_and_comes_back(entered: dict[str, str], 
 
 def test_the_settings_are_unfolded_where_some_were_set() -> None:
     assert ServerForm.of(PROFILE).has_settings
-    plain = replace(PROFILE, health_check=HealthSettings(), notify=NotifySetting.DEFAULT)
+    plain = replace(PROFILE, health_check=HealthCheckSettings(), notify=NotifySetting.DEFAULT)
     assert not ServerForm.of(plain).has_settings
 
 

@@ -90,27 +90,27 @@ async def test_a_server_that_fails_is_no_idle_one(reply: Reply) -> None:
 
 
 def answered(known: Activities, found: dict[str, Activity], directory: str | None = "/p") -> bool:
-    with known.asking(A, directory) as question:
+    with known.fetching(A, directory) as question:
         pass
-    return known.answer(question, found)
+    return known.apply_fetched(question, found)
 
 
 def test_what_is_told_is_known_until_the_session_is_idle() -> None:
     known = Activities()
-    assert known.hear(A, told("ses_1"))
-    assert known.hear(A, told("ses_2", directory="/q"))
-    assert known.of(A) == {"ses_1": BUSY, "ses_2": BUSY}
+    assert known.apply_event(A, told("ses_1"))
+    assert known.apply_event(A, told("ses_2", directory="/q"))
+    assert known.get(A) == {"ses_1": BUSY, "ses_2": BUSY}
     assert known.directories(A) == {"/p", "/q"}
-    assert known.hear(A, told("ses_1", None))
-    assert known.of(A) == {"ses_2": BUSY}
+    assert known.apply_event(A, told("ses_1", None))
+    assert known.get(A) == {"ses_2": BUSY}
 
 
 def test_what_is_known_already_is_no_news() -> None:
     known = Activities()
-    assert not known.hear(A, told("ses_1", None))
-    assert known.hear(A, told("ses_1"))
-    assert not known.hear(A, told("ses_1"))
-    assert known.hear(A, told("ses_1", RETRY))
+    assert not known.apply_event(A, told("ses_1", None))
+    assert known.apply_event(A, told("ses_1"))
+    assert not known.apply_event(A, told("ses_1"))
+    assert known.apply_event(A, told("ses_1", RETRY))
     assert not answered(known, {"ses_1": RETRY})
     assert answered(known, {})
     assert not answered(known, {})
@@ -118,56 +118,56 @@ def test_what_is_known_already_is_no_news() -> None:
 
 def test_an_answer_is_about_its_directory_alone() -> None:
     known = Activities()
-    known.hear(A, told("ses_1", directory="/p"))
-    known.hear(A, told("ses_2", directory="/q"))
+    known.apply_event(A, told("ses_1", directory="/p"))
+    known.apply_event(A, told("ses_2", directory="/q"))
     assert answered(known, {"ses_3": BUSY}, "/p")
-    assert known.of(A) == {"ses_2": BUSY, "ses_3": BUSY}
+    assert known.get(A) == {"ses_2": BUSY, "ses_3": BUSY}
     assert answered(known, {"ses_4": BUSY}, None)
     assert answered(known, {}, None)
-    assert known.of(A) == {"ses_2": BUSY, "ses_3": BUSY}
+    assert known.get(A) == {"ses_2": BUSY, "ses_3": BUSY}
 
 
 def test_what_was_told_while_a_server_was_asked_is_newer_than_its_answer() -> None:
     # The race: the session went idle after the server had looked, and the event came first.
     known = Activities()
-    with known.asking(A, "/p") as question:
-        known.hear(A, told("ses_1", None))
-        known.hear(A, told("ses_2"))
-        known.hear(B, told("ses_3", None))
-    assert known.answer(question, {"ses_1": BUSY, "ses_3": BUSY})
-    assert known.of(A) == {"ses_2": BUSY, "ses_3": BUSY}
+    with known.fetching(A, "/p") as question:
+        known.apply_event(A, told("ses_1", None))
+        known.apply_event(A, told("ses_2"))
+        known.apply_event(B, told("ses_3", None))
+    assert known.apply_fetched(question, {"ses_1": BUSY, "ses_3": BUSY})
+    assert known.get(A) == {"ses_2": BUSY, "ses_3": BUSY}
     assert not answered(known, {"ses_2": BUSY, "ses_3": BUSY})
 
 
 def test_an_answer_from_before_a_server_was_forgotten_puts_no_mark_back() -> None:
     # The race: the answer was there, the server edited or removed, and only then was it taken.
     known = Activities()
-    known.hear(A, told("ses_1"))
-    with known.asking(A, "/p") as question, known.asking(B, "/p") as other:
+    known.apply_event(A, told("ses_1"))
+    with known.fetching(A, "/p") as question, known.fetching(B, "/p") as other:
         known.clear(A)
-    assert not known.answer(question, {"ses_1": BUSY})
-    assert known.of(A) == {}
-    assert known.answer(other, {"ses_1": BUSY})
+    assert not known.apply_fetched(question, {"ses_1": BUSY})
+    assert known.get(A) == {}
+    assert known.apply_fetched(other, {"ses_1": BUSY})
     assert answered(known, {"ses_2": BUSY})
-    assert known.of(A) == {"ses_2": BUSY}
+    assert known.get(A) == {"ses_2": BUSY}
 
 
 def test_one_servers_sessions_are_never_anothers() -> None:
     known = Activities()
-    known.hear(A, told("ses_1"))
-    assert known.of(B) == {}
-    known.hear(B, told("ses_1"))
+    known.apply_event(A, told("ses_1"))
+    assert known.get(B) == {}
+    known.apply_event(B, told("ses_1"))
     known.clear(A)
-    assert (known.of(A), known.of(B)) == ({}, {"ses_1": BUSY})
+    assert (known.get(A), known.get(B)) == ({}, {"ses_1": BUSY})
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    known = Activities(most=3)
+    known = Activities(max_sessions=3)
     for number in range(10):
-        known.hear(A, told(f"ses_{number}"))
+        known.apply_event(A, told(f"ses_{number}"))
     answered(known, {f"ses_{number}": BUSY for number in range(100, 200)})
-    assert len(known.of(A)) <= 3
-    with known.asking(A, "/p") as question:
+    assert len(known.get(A)) <= 3
+    with known.fetching(A, "/p") as question:
         for number in range(10):
-            known.hear(A, told(f"ses_{number}", None))
-    assert len(question.overtaken) == 3
+            known.apply_event(A, told(f"ses_{number}", None))
+    assert len(question.newer) == 3

@@ -7,18 +7,18 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from codewalk.workspace.scope import SEPARATOR, Name, Scope, state_key
+from codewalk.workspace.scope import SEPARATOR, Scope, StateName, state_key
 from tests.fake_time import fake_time
-from tests.fakes import EPOCH, FakeStateKeeper, KeptEntry
+from tests.fakes import EPOCH, FakeStateRepository, StoredEntry
 
 A, B = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
 
 PARTS = st.text() | st.text(":%/3A\x00é\udcff.") | st.sampled_from(["", "::", "a::b", "%3A%3A"])
-KEYS = st.tuples(st.sampled_from(Name), PARTS, st.none() | PARTS)
+KEYS = st.tuples(st.sampled_from(StateName), PARTS, st.none() | PARTS)
 
 
 def test_the_keys_are_those_of_the_interface() -> None:
-    assert {*Name} == {
+    assert {*StateName} == {
         "cached_sessions",
         "cached_projects",
         "cached_models",
@@ -26,23 +26,23 @@ def test_the_keys_are_those_of_the_interface() -> None:
         "selected_provider",
         "selected_model",
     }
-    assert state_key(Name.SELECTED_MODEL, A) == f"selected_model::{A}"
-    key = state_key(Name.CACHED_SESSIONS, A, "/home/me/a project")
+    assert state_key(StateName.SELECTED_MODEL, A) == f"selected_model::{A}"
+    key = state_key(StateName.CACHED_SESSIONS, A, "/home/me/a project")
     assert key == f"cached_sessions::{A}::/home/me/a%20project"
 
 
 @given(KEYS, KEYS)
-@example((Name.CACHED_SESSIONS, "a", "b::c"), (Name.CACHED_SESSIONS, "a::b", "c"))
-@example((Name.CACHED_SESSIONS, "a", ""), (Name.CACHED_SESSIONS, "a", None))
-@example((Name.CACHED_SESSIONS, "a", "%3A"), (Name.CACHED_SESSIONS, "a", ":"))
+@example((StateName.CACHED_SESSIONS, "a", "b::c"), (StateName.CACHED_SESSIONS, "a::b", "c"))
+@example((StateName.CACHED_SESSIONS, "a", ""), (StateName.CACHED_SESSIONS, "a", None))
+@example((StateName.CACHED_SESSIONS, "a", "%3A"), (StateName.CACHED_SESSIONS, "a", ":"))
 def test_different_things_have_different_keys(
-    one: tuple[Name, str, str | None], other: tuple[Name, str, str | None]
+    one: tuple[StateName, str, str | None], other: tuple[StateName, str, str | None]
 ) -> None:
     assert (state_key(*one) == state_key(*other)) == (one == other)
 
 
 @given(KEYS)
-def test_no_part_can_hold_the_separator(what: tuple[Name, str, str | None]) -> None:
+def test_no_part_can_hold_the_separator(what: tuple[StateName, str, str | None]) -> None:
     name, server_id, place = what
     parts = state_key(name, server_id, place).split(SEPARATOR)
     expected = [name.value, server_id] if place is None else [name.value, server_id, place]
@@ -52,36 +52,38 @@ def test_no_part_can_hold_the_separator(what: tuple[Name, str, str | None]) -> N
 
 @given(st.text("abc/", min_size=1))
 def test_a_path_stays_readable(place: str) -> None:
-    assert state_key(Name.CACHED_SESSIONS, A, place).endswith(f"::{place}")
+    assert state_key(StateName.CACHED_SESSIONS, A, place).endswith(f"::{place}")
 
 
 @fake_time
 async def test_what_is_read_ahead_is_read_once_and_of_one_moment() -> None:
-    keeper = FakeStateKeeper()
+    keeper = FakeStateRepository()
     scope = Scope(keeper, A)
-    await scope.put({Name.SELECTED_MODEL: "one"})
-    await Scope(keeper, B).put({Name.SELECTED_PROVIDER: "another's"})
-    ahead = await scope.ahead((Name.SELECTED_MODEL, None), (Name.SELECTED_PROVIDER, None))
-    await scope.put({Name.SELECTED_MODEL: "two", Name.SELECTED_PROVIDER: "late"})
+    await scope.put({StateName.SELECTED_MODEL: "one"})
+    await Scope(keeper, B).put({StateName.SELECTED_PROVIDER: "another's"})
+    ahead = await scope.prefetch(
+        (StateName.SELECTED_MODEL, None), (StateName.SELECTED_PROVIDER, None)
+    )
+    await scope.put({StateName.SELECTED_MODEL: "two", StateName.SELECTED_PROVIDER: "late"})
     reads = keeper.reads
-    kept = await ahead.get(Name.SELECTED_MODEL)
+    kept = await ahead.get(StateName.SELECTED_MODEL)
     assert kept is not None
     assert kept.value == "one"
-    assert await ahead.get(Name.SELECTED_PROVIDER) is None
+    assert await ahead.get(StateName.SELECTED_PROVIDER) is None
     assert keeper.reads == reads
     # What wasn't named is read when it is asked for, and the scope itself reads as ever.
-    assert await ahead.get(Name.CURRENT_SESSION_ID, "/p") is None
-    late = await scope.get(Name.SELECTED_PROVIDER)
+    assert await ahead.get(StateName.CURRENT_SESSION_ID, "/p") is None
+    late = await scope.get(StateName.SELECTED_PROVIDER)
     assert late is not None
     assert late.value == "late"
 
 
 @fake_time
 async def test_what_is_kept_comes_back_with_the_time() -> None:
-    scope = Scope(FakeStateKeeper(), A)
-    assert await scope.get(Name.SELECTED_MODEL) is None
-    assert await scope.put({Name.SELECTED_MODEL: "m"})
-    kept = await scope.get(Name.SELECTED_MODEL)
+    scope = Scope(FakeStateRepository(), A)
+    assert await scope.get(StateName.SELECTED_MODEL) is None
+    assert await scope.put({StateName.SELECTED_MODEL: "m"})
+    kept = await scope.get(StateName.SELECTED_MODEL)
     assert kept
     assert kept.value == "m"
     assert kept.updated_at.tzinfo
@@ -89,8 +91,8 @@ async def test_what_is_kept_comes_back_with_the_time() -> None:
 
 @fake_time
 async def test_several_values_are_kept_in_one_call() -> None:
-    keeper = FakeStateKeeper()
-    await Scope(keeper, A).put({Name.SELECTED_PROVIDER: "p", Name.SELECTED_MODEL: "m"})
+    keeper = FakeStateRepository()
+    await Scope(keeper, A).put({StateName.SELECTED_PROVIDER: "p", StateName.SELECTED_MODEL: "m"})
     assert keeper.calls == [
         (A, {f"selected_provider::{A}": b'"p"', f"selected_model::{A}": b'"m"'}),
     ]
@@ -98,11 +100,11 @@ async def test_several_values_are_kept_in_one_call() -> None:
 
 @fake_time
 async def test_one_servers_scope_never_reaches_anothers_state() -> None:
-    keeper = FakeStateKeeper()
-    await Scope(keeper, A).put({Name.CACHED_SESSIONS: ["a"]}, "/p")
-    assert await Scope(keeper, B).get(Name.CACHED_SESSIONS, "/p") is None
-    await Scope(keeper, B).put({Name.CACHED_SESSIONS: ["b"]}, "/p")
-    kept = await Scope(keeper, A).get(Name.CACHED_SESSIONS, "/p")
+    keeper = FakeStateRepository()
+    await Scope(keeper, A).put({StateName.CACHED_SESSIONS: ["a"]}, "/p")
+    assert await Scope(keeper, B).get(StateName.CACHED_SESSIONS, "/p") is None
+    await Scope(keeper, B).put({StateName.CACHED_SESSIONS: ["b"]}, "/p")
+    kept = await Scope(keeper, A).get(StateName.CACHED_SESSIONS, "/p")
     assert kept
     assert kept.value == ["a"]
     assert {server_id for server_id, _ in keeper.kept} == {A, B}
@@ -114,11 +116,11 @@ def test_each_server_and_directory_has_its_own(places: list[tuple[str, str]]) ->
 
     @fake_time
     async def run() -> None:
-        keeper = FakeStateKeeper()
+        keeper = FakeStateRepository()
         for number, (server_id, place) in enumerate(places):
-            await Scope(keeper, server_id).put({Name.CACHED_SESSIONS: number}, place)
+            await Scope(keeper, server_id).put({StateName.CACHED_SESSIONS: number}, place)
         for number, (server_id, place) in enumerate(places):
-            kept = await Scope(keeper, server_id).get(Name.CACHED_SESSIONS, place)
+            kept = await Scope(keeper, server_id).get(StateName.CACHED_SESSIONS, place)
             assert kept
             assert kept.value == number
 
@@ -127,16 +129,16 @@ def test_each_server_and_directory_has_its_own(places: list[tuple[str, str]]) ->
 
 @fake_time
 async def test_nothing_is_kept_for_a_server_that_is_gone() -> None:
-    keeper = FakeStateKeeper()
+    keeper = FakeStateRepository()
     keeper.gone.add(A)
-    assert not await Scope(keeper, A).put({Name.SELECTED_MODEL: "m"})
+    assert not await Scope(keeper, A).put({StateName.SELECTED_MODEL: "m"})
     assert keeper.kept == {}
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"NaN"])
 @fake_time
 async def test_a_value_that_cannot_be_read_counts_as_none(value: bytes) -> None:
-    keeper = FakeStateKeeper()
-    key = state_key(Name.SELECTED_MODEL, A)
-    keeper.kept[A, key] = KeptEntry(value=value, updated_at=EPOCH)
-    assert await Scope(keeper, A).get(Name.SELECTED_MODEL) is None
+    keeper = FakeStateRepository()
+    key = state_key(StateName.SELECTED_MODEL, A)
+    keeper.kept[A, key] = StoredEntry(value=value, updated_at=EPOCH)
+    assert await Scope(keeper, A).get(StateName.SELECTED_MODEL) is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from codewalk.errors import RequestFailed
 from codewalk.opencode.fields import MAX_DIRECTORY, MAX_ID
 from codewalk.reason import Reason
-from codewalk.workspace.scope import Name, Scope
+from codewalk.workspace.scope import Scope, StateName
 from codewalk.workspace.sessions import (
     MAX_SESSIONS,
     MAX_TEXT,
@@ -20,7 +20,7 @@ from codewalk.workspace.sessions import (
     fetch_sessions,
 )
 from tests.fake_time import fake_time
-from tests.fakes import FakeConnection, FakeStateKeeper, Reply, page, raw, says
+from tests.fakes import FakeConnection, FakeStateRepository, Reply, page, raw, says
 
 A, B = "server-a", "server-b"
 MOMENT = 1_770_670_310_489
@@ -53,9 +53,9 @@ def session(number: int, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-async def fetched(body: Any, keeper: FakeStateKeeper | None = None) -> SessionList:
+async def fetched(body: Any, keeper: FakeStateRepository | None = None) -> SessionList:
     """What is made of `body`, after a look that the store gives back the same."""
-    scope = Scope(keeper or FakeStateKeeper(), A)
+    scope = Scope(keeper or FakeStateRepository(), A)
     live = await fetch_sessions(scope, FakeConnection({"/session": says(body)}))
     again = await cached_sessions(scope)
     assert again.sessions == live.sessions
@@ -200,7 +200,7 @@ def test_whatever_a_server_sends_is_a_list_that_comes_back_from_the_store(body: 
 async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_list(
     reply: Reply,
 ) -> None:
-    keeper = FakeStateKeeper()
+    keeper = FakeStateRepository()
     before = await fetched([session(1)], keeper)
     with pytest.raises(RequestFailed) as failed:
         await fetch_sessions(Scope(keeper, A), FakeConnection({"/session": reply}))
@@ -210,7 +210,7 @@ async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_lis
 
 @fake_time
 async def test_the_directory_goes_in_the_query_and_each_has_a_list_of_its_own() -> None:
-    scope, connection = Scope(FakeStateKeeper(), A), FakeConnection()
+    scope, connection = Scope(FakeStateRepository(), A), FakeConnection()
     for directory, number in ((None, 1), ("/a b", 2), ("/c::d", 3)):
         connection.script["/session"] = says([session(number)])
         await fetch_sessions(scope, connection, directory)
@@ -227,36 +227,36 @@ async def test_the_directory_goes_in_the_query_and_each_has_a_list_of_its_own() 
 @fake_time
 async def test_a_release_that_refuses_a_limit_is_asked_without_one() -> None:
     connection = FakeConnection({"/session": [says({"error": "limit"}, 400), says([session(1)])]})
-    live = await fetch_sessions(Scope(FakeStateKeeper(), A), connection, "/p")
+    live = await fetch_sessions(Scope(FakeStateRepository(), A), connection, "/p")
     assert len(live.sessions) == 1
     assert connection.params[1] == {"directory": "/p"}
 
 
 @fake_time
 async def test_without_a_kept_list_it_is_empty_and_was_never_fetched() -> None:
-    cached = await cached_sessions(Scope(FakeStateKeeper(), A), "/p")
+    cached = await cached_sessions(Scope(FakeStateRepository(), A), "/p")
     assert (cached.sessions, cached.fetched_at, cached.source) == ((), None, "cache")
 
 
 @pytest.mark.parametrize("value", [{"sessions": []}, [["ses_1"]], [5], "x", 5, None])
 @fake_time
 async def test_a_list_that_another_release_kept_in_another_form_counts_as_none(value: Any) -> None:
-    scope = Scope(FakeStateKeeper(), A)
-    await scope.put({Name.CACHED_SESSIONS: value}, "")
+    scope = Scope(FakeStateRepository(), A)
+    await scope.put({StateName.CACHED_SESSIONS: value}, "")
     cached = await cached_sessions(scope)
     assert (cached.sessions, cached.fetched_at) == ((), None)
 
 
 @fake_time
 async def test_one_servers_list_is_never_anothers() -> None:
-    keeper = FakeStateKeeper()
+    keeper = FakeStateRepository()
     await fetched([session(1)], keeper)
     assert (await cached_sessions(Scope(keeper, B))).sessions == ()
 
 
 @fake_time
 async def test_a_list_for_a_server_removed_meanwhile_is_not_kept() -> None:
-    keeper = FakeStateKeeper()
+    keeper = FakeStateRepository()
     keeper.gone.add(A)
     connection = FakeConnection({"/session": says([session(1)])})
     live = await fetch_sessions(Scope(keeper, A), connection)
