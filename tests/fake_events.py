@@ -8,19 +8,19 @@ from typing import Any
 import orjson
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.events import GLOBAL
-from codewalk.opencode.response import Answer
-from codewalk.opencode.stream import Stream
+from codewalk.opencode.events import GLOBAL_EVENTS_PATH
+from codewalk.opencode.response import Response
+from codewalk.opencode.stream import ResponseStream
 from codewalk.reason import Reason
 from tests.fake_time import elapsed
 from tests.fakes import HEALTHY, PATH, FakeConnection, fails
 
 
-class FakeStream(Stream):
+class FakeStream(ResponseStream):
     """A stream of what `send`, `raw` and `end` put in."""
 
     def __init__(self, *, status: int = 200, content_type: str = "text/event-stream") -> None:
-        self.head = Answer(
+        self.head = Response(
             status=status, content_type=content_type, body=b"", headers={}, elapsed_ms=0.0
         )
         self.closed = False
@@ -59,7 +59,7 @@ class StreamingConnection(FakeConnection):
     """
 
     def __init__(
-        self, *, served: Collection[str] = (GLOBAL,), url: str = "http://fake:4096"
+        self, *, served: Collection[str] = (GLOBAL_EVENTS_PATH,), url: str = "http://fake:4096"
     ) -> None:
         super().__init__({"/global/health": HEALTHY, "/path": PATH}, url=url)
         self.served = served
@@ -70,7 +70,7 @@ class StreamingConnection(FakeConnection):
         self.absent = FakeStream(status=404, content_type="text/plain")
 
     @asynccontextmanager
-    async def stream(self, path: str, *, timeout: float = 10.0) -> AsyncIterator[Stream]:
+    async def stream(self, path: str, *, timeout: float = 10.0) -> AsyncIterator[ResponseStream]:
         self.tried.append((path, elapsed()))
         if self.refuses:
             raise RequestFailed(self.refuses, f"It failed: {self.refuses}.")

@@ -16,9 +16,9 @@ from codewalk.history.history import MAX_RECENT_CHECKS, Batch, ServerTransition,
 from codewalk.history.period import Period, Window
 from codewalk.history.recent_checks import PACKED_CHECK_BYTES, unpack_checks
 from codewalk.opencode.connection import Connection
+from codewalk.opencode.pool import ServerPool
 from codewalk.opencode.resolver import Resolver
-from codewalk.opencode.response import Answer
-from codewalk.opencode.wire import Wire
+from codewalk.opencode.response import Response
 from codewalk.reason import Reason
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
@@ -54,14 +54,14 @@ class Reply:
     `gate` holds it back until it is set.
     """
 
-    answer: Answer | None = None
+    answer: Response | None = None
     failure: RequestFailed | None = None
     after: float = 0.0
     gate: asyncio.Event | None = None
 
 
 def raw(body: bytes, content_type: str, status: int = 200, *, location: str | None = None) -> Reply:
-    answer = Answer(
+    answer = Response(
         status=status,
         content_type=content_type,
         body=body,
@@ -119,7 +119,7 @@ class FakeConnection(Connection):
         super().__init__(
             # None of these is used, as `_request` is replaced below.
             session=cast("aiohttp.ClientSession", None),
-            wire=cast("Wire", None),
+            pool=cast("ServerPool", None),
             resolver=cast("Resolver", None),
             url=url,
             password=password,
@@ -152,7 +152,7 @@ class FakeConnection(Connection):
         data: bytes | None,
         timeout: float,
         limit: int,
-    ) -> Answer:
+    ) -> Response:
         self.asked.append((path, elapsed()))
         self.params.append(params)
         self.bodies.append(data)
@@ -173,13 +173,13 @@ class FakeConnection(Connection):
         return reply
 
 
-async def _deliver(reply: Reply, limit: int) -> Answer:
+async def _deliver(reply: Reply, limit: int) -> Response:
     if reply.gate:
         await reply.gate.wait()
     await asyncio.sleep(reply.after)
     if reply.failure:
         failure = reply.failure
-        raise RequestFailed(failure.reason, failure.detail, ours=failure.ours)
+        raise RequestFailed(failure.reason, failure.detail, local_fault=failure.local_fault)
     if reply.answer is None:
         await asyncio.get_running_loop().create_future()
         raise AssertionError("silence ended")

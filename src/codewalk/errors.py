@@ -163,18 +163,18 @@ class RequestFailed(ServerUnreachable):
     """A server didn't give what was asked of it.
 
     `reason` is never `ok`, `unchecked`, `incompatible` or `offline`; `detail`, the message, is one
-    sentence for a person; `status` is the HTTP status, where one came; `ours` tells that this
-    process is to blame, so that it says nothing of the server.
+    sentence for a person; `status` is the HTTP status, where one came; `local_fault` is set
+    where this process is to blame, so that it says nothing about the server.
     """
 
     def __init__(
-        self, reason: Reason, detail: str, *, status: int | None = None, ours: bool = False
+        self, reason: Reason, detail: str, *, status: int | None = None, local_fault: bool = False
     ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.status = status
-        self.ours = ours
+        self.local_fault = local_fault
 
 
 class Unavailable(CodeWalkError):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import Connection, RequestFailed
 from codewalk.reason import Reason
 from codewalk.secret import Secret
@@ -14,27 +14,25 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-async def connections() -> AsyncIterator[Connections]:
-    async with Connections() as opened:
+async def client() -> AsyncIterator[OpenCodeClient]:
+    async with OpenCodeClient() as opened:
         yield opened
 
 
-def to(connections: Connections, server: RealServer) -> Connection:
-    return connections.connect(server.url, server.username, server.password)
+def to(client: OpenCodeClient, server: RealServer) -> Connection:
+    return client.connect(server.url, server.username, server.password)
 
 
 async def test_current_releases_answer_health_with_their_version(
-    connections: Connections, real_a: RealServer, real_b: RealServer
+    client: OpenCodeClient, real_a: RealServer, real_b: RealServer
 ) -> None:
     for server in (real_a, real_b):
-        health = await to(connections, server).get_json("/global/health", timeout=30)
+        health = await to(client, server).get_json("/global/health", timeout=30)
         assert health == {"healthy": True, "version": server.release}
 
 
-async def test_1_0_0_has_no_health_but_a_path(
-    connections: Connections, real_old: RealServer
-) -> None:
-    connection = to(connections, real_old)
+async def test_1_0_0_has_no_health_but_a_path(client: OpenCodeClient, real_old: RealServer) -> None:
+    connection = to(client, real_old)
     assert (await connection.get("/global/health", timeout=30)).status == 404
     path = await connection.get_json("/path", timeout=30)
     assert path["directory"] == str(real_old.project)
@@ -48,27 +46,27 @@ async def test_1_0_0_has_no_health_but_a_path(
     ],
 )
 async def test_the_wrong_password_is_told_from_none(
-    connections: Connections, real_a: RealServer, password: Secret | None, reason: Reason
+    client: OpenCodeClient, real_a: RealServer, password: Secret | None, reason: Reason
 ) -> None:
-    connection = connections.connect(real_a.url, "opencode" if password else None, password)
+    connection = client.connect(real_a.url, "opencode" if password else None, password)
     with pytest.raises(RequestFailed) as caught:
         await connection.get_json("/global/health", timeout=30)
     assert caught.value.reason is reason
 
 
 async def test_one_server_s_password_opens_no_other(
-    connections: Connections, real_a: RealServer, real_b: RealServer
+    client: OpenCodeClient, real_a: RealServer, real_b: RealServer
 ) -> None:
-    crossed = connections.connect(real_a.url, real_b.username, real_b.password)
+    crossed = client.connect(real_a.url, real_b.username, real_b.password)
     with pytest.raises(RequestFailed) as caught:
         await crossed.get_json("/path", timeout=30)
     assert caught.value.reason is Reason.AUTH_REJECTED
 
 
 async def test_an_unknown_path_is_a_web_page_with_status_200(
-    connections: Connections, real_a: RealServer
+    client: OpenCodeClient, real_a: RealServer
 ) -> None:
-    connection = to(connections, real_a)
+    connection = to(client, real_a)
     answer = await connection.get("/no/such/path", timeout=30)
     assert (answer.status, answer.content_type) == (200, "text/html")
     with pytest.raises(RequestFailed) as caught:
@@ -77,9 +75,9 @@ async def test_an_unknown_path_is_a_web_page_with_status_200(
 
 
 async def test_a_session_is_made_and_listed_for_its_directory_alone(
-    connections: Connections, real_a: RealServer
+    client: OpenCodeClient, real_a: RealServer
 ) -> None:
-    connection = to(connections, real_a)
+    connection = to(client, real_a)
     directory = real_a.home / "a b & ü + 1"
     directory.mkdir(exist_ok=True)
     here = {"directory": str(directory)}
@@ -92,15 +90,15 @@ async def test_a_session_is_made_and_listed_for_its_directory_alone(
 
 
 async def test_a_session_that_isn_t_there_is_the_server_s_refusal(
-    connections: Connections, real_a: RealServer
+    client: OpenCodeClient, real_a: RealServer
 ) -> None:
     with pytest.raises(RequestFailed) as caught:
-        await to(connections, real_a).get_json("/session/ses_none", timeout=30)
+        await to(client, real_a).get_json("/session/ses_none", timeout=30)
     assert (caught.value.reason, caught.value.status) == (Reason.SERVER_ERROR, 404)
 
 
 async def test_the_whole_list_of_providers_is_read_off_the_event_loop(
-    connections: Connections, real_a: RealServer
+    client: OpenCodeClient, real_a: RealServer
 ) -> None:
-    providers = await to(connections, real_a).get_json("/provider", timeout=60)
+    providers = await to(client, real_a).get_json("/provider", timeout=60)
     assert set(providers) >= {"all", "default", "connected"}

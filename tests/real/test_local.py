@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from codewalk.local.server import LocalServer, Phase
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import RequestFailed
 from codewalk.reason import Reason
 from tests.local_watch import Watch, gone
@@ -33,16 +33,16 @@ async def test_the_real_opencode_is_started_restarted_and_ended(
     homes = {f"XDG_{name}_HOME": str(tmp_path) for name in ("CACHE", "CONFIG", "DATA", "STATE")}
     environment = {**os.environ, **homes, "HOME": str(tmp_path)}
     async with (
-        Connections() as connections,
+        OpenCodeClient() as client,
         LocalServer(opencode, tmp_path, on_change=watch, environment=environment),
     ):
         first = await watch.until(Phase.RUNNING)
         assert first.url is not None
-        known = connections.connect(first.url, first.username, first.password)
+        known = client.connect(first.url, first.username, first.password)
         health = await known.get_json("/global/health", timeout=30)
         assert health == {"healthy": True, "version": CURRENT}
         with pytest.raises(RequestFailed) as caught:
-            await connections.connect(first.url).get_json("/global/health")
+            await client.connect(first.url).get_json("/global/health")
         assert caught.value.reason is Reason.AUTH_REQUIRED
 
         psutil.Process(pid_of(tmp_path)).kill()

@@ -17,7 +17,7 @@ from codewalk.health.schedule import Lateness
 from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check, History
 from codewalk.history.window import resolve_window
-from codewalk.local.control import LocalControl
+from codewalk.local.control import LocalServerControl
 from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hooks import Hooks
 from codewalk.reason import State
@@ -41,7 +41,7 @@ class App:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
-        self.local = LocalControl(parts.settings)
+        self.local = LocalServerControl(parts.settings)
         """Starts the managed local server where `codewalk up` runs, and tells how it is."""
         self.local_news: str | None = None
         """What a user should know of the managed local server: a sentence, None while it runs."""

@@ -19,7 +19,7 @@ from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
 from codewalk.health.status import HealthStatus
 from codewalk.history.recorder import Recorder
-from codewalk.local.control import STOPPED
+from codewalk.local.control import STOPPED_MESSAGE
 from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hook_runner import HookRunner
 from codewalk.notifications.notice import Notice
@@ -215,7 +215,7 @@ def _hold_managed(monitor: Monitor, roster: Roster, *, watch: bool) -> None:
     if not roster.managed:
         return
     if watch:
-        monitor.hold(roster.managed.id, HealthStatus(detail=STOPPED))
+        monitor.hold(roster.managed.id, HealthStatus(detail=STOPPED_MESSAGE))
     elif monitor.state(roster.managed.id) is State.UNKNOWN:
         monitor.hold(roster.managed.id)
 

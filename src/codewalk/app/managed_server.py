@@ -14,7 +14,7 @@ from codewalk.app.composition import background
 from codewalk.errors import DuplicateServer, StorageError
 from codewalk.events import Event, Kind
 from codewalk.health.status import HealthStatus
-from codewalk.local.control import STOPPED
+from codewalk.local.control import STOPPED_MESSAGE
 from codewalk.local.server import LocalServer, LocalStatus, Phase
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
@@ -34,7 +34,7 @@ IDLE: Final = "The local OpenCode server isn't started."
 async def local_control(app: App) -> AsyncIterator[None]:
     """Lets `app.local.start()` start a local OpenCode server, which ends with the block."""
     await app.local.open()
-    _hold(app, HealthStatus(), app.local.why_not or IDLE)
+    _hold(app, HealthStatus(), app.local.unavailable_reason or IDLE)
     try:
         async with background(local_server=_run_when_asked(app)):
             yield
@@ -43,7 +43,7 @@ async def local_control(app: App) -> AsyncIterator[None]:
 
 
 async def _run_when_asked(app: App) -> None:
-    executable = await app.local.asked()
+    executable = await app.local.wait_for_start()
     async with local_server(app, executable):
         await asyncio.get_running_loop().create_future()  # until the block of `local_control` ends
 
@@ -79,7 +79,7 @@ def _news(local: LocalStatus) -> str | None:
         case Phase.STARTING:
             return STARTING
         case Phase.STOPPED:
-            return STOPPED
+            return STOPPED_MESSAGE
         case _:
             return local.detail
 

@@ -8,7 +8,7 @@ from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 
 if TYPE_CHECKING:
-    from codewalk.opencode.client import Connections
+    from codewalk.opencode.client import OpenCodeClient
     from codewalk.opencode.connection import Connection
 
 
@@ -28,7 +28,7 @@ class ServerConnections:
         self._vault = vault
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
-        self._connections: Connections | None = None
+        self._client: OpenCodeClient | None = None
         self._known: dict[str, tuple[ServerProfile, Connection]] = {}
 
     async def __aenter__(self) -> Self:
@@ -45,11 +45,11 @@ class ServerConnections:
         known = self._known.get(profile.id)
         if known and known[0] is profile:
             return known[1]
-        connections = self._connections or await self._open()
+        client = self._client or await self._open()
         if profile.basic_auth_password is not None:
             await self.unlock()
         enabled = profile.basic_auth_enabled
-        connection = connections.connect(
+        connection = client.connect(
             profile.url,
             profile.basic_auth_username if enabled else None,
             profile.basic_auth_password if enabled else None,
@@ -61,8 +61,8 @@ class ServerConnections:
         self, url: str, username: str | None = None, password: Secret | None = None
     ) -> "Connection":
         """A connection to somebody else than a server that is kept, with these credentials."""
-        connections = self._connections or await self._open()
-        return connections.connect(url, username, password)
+        client = self._client or await self._open()
+        return client.connect(url, username, password)
 
     async def unlock(self) -> None:
         """Loads the key of the stored passwords. Raises `StorageError`."""
@@ -75,13 +75,13 @@ class ServerConnections:
     def drop_idle(self) -> None:
         """Has each server's next request make a connection of its own: those from before a sleep
         may be dead."""
-        if self._connections:
-            self._connections.drop_idle()
+        if self._client:
+            self._client.drop_idle()
 
-    async def _open(self) -> "Connections":
+    async def _open(self) -> "OpenCodeClient":
         async with self._lock:
-            if self._connections is None:
-                from codewalk.opencode.client import Connections
+            if self._client is None:
+                from codewalk.opencode.client import OpenCodeClient
 
-                self._connections = await self._stack.enter_async_context(Connections())
-            return self._connections
+                self._client = await self._stack.enter_async_context(OpenCodeClient())
+            return self._client

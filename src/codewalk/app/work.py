@@ -222,7 +222,7 @@ class Work:
         connection = await self._connect_to(profile)
         # Once more: what a switch ends is cancelled a turn of the loop after it.
         self._active(profile.id)
-        return connection.overheard(lambda: self._hearing.request_to(profile.id))
+        return connection.with_call_context(lambda: self._hearing.request_to(profile.id))
 
     @asynccontextmanager
     async def _active_server(self, server_id: str | None) -> AsyncIterator[ServerProfile]:

@@ -68,14 +68,14 @@ def _attach(
 
 
 async def _prepare(app: "App", ref: str | None) -> tuple[Path, dict[str, str], str]:
-    from codewalk.local.server import find_executable, why_missing
+    from codewalk.local.server import find_executable, missing_message
 
     server = app.server(ref) if ref is not None else app.active()
     if server is None:
         raise NoActiveServer("There is no active server; name one: `codewalk attach REF`.")
     executable = find_executable(app.settings)
     if executable is None:
-        raise OpenCodeMissing(why_missing(app.settings))
+        raise OpenCodeMissing(missing_message(app.settings))
     if server.profile.basic_auth_password is not None:
         await app.unlock()
     return executable, _environment(os.environ, server.profile), server.profile.url

@@ -20,7 +20,7 @@ from codewalk.cli.log_file import start_journal
 from codewalk.cli.output import is_terminal
 from codewalk.cli.runner import spinning
 from codewalk.errors import CodeWalkError
-from codewalk.local.server import find_executable, why_missing
+from codewalk.local.server import find_executable, missing_message
 from codewalk.settings import DIRECTORY_MODE, FILE_MODE, Settings
 from codewalk.storage.keyring import SystemKeyring
 from codewalk.storage.tables import SCHEMA_VERSION
@@ -142,7 +142,7 @@ def _key(settings: Settings) -> Check:
 def _opencode(settings: Settings) -> Check:
     executable = find_executable(settings)
     if executable is None:
-        detail = why_missing(settings)
+        detail = missing_message(settings)
         return Check(name="opencode", ok=not settings.opencode, detail=detail)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("CODEWALK_")}
     try:

@@ -17,7 +17,7 @@ from codewalk.app.managed_server import local_control
 from codewalk.cli.garbage_collection import collect_seldom
 from codewalk.cli.output import note
 from codewalk.cli.runner import spinning
-from codewalk.local.leftovers import RECORD, end_stale
+from codewalk.local.orphans import RECORD_FILE, end_orphans
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.tasks import InterruptibleBlock
@@ -123,10 +123,10 @@ async def _local(app: App, *, wanted: bool) -> AsyncIterator[None]:
             yield
             return
         # One that an earlier run left behind ends, wanted or not.
-        await asyncio.to_thread(end_stale, app.settings.data_dir / RECORD)
+        await asyncio.to_thread(end_orphans, app.settings.data_dir / RECORD_FILE)
         if wanted:
-            app.local_news = app.local.why_not
-            note(f"note: {app.local.why_not}")
+            app.local_news = app.local.unavailable_reason
+            note(f"note: {app.local.unavailable_reason}")
         yield
 
 

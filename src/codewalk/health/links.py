@@ -198,7 +198,9 @@ class _Link:
         reason = Reason.UNREACHABLE
         try:
             connection = await self._links.connect(self.profile)
-            async with open_events(connection, path=self._path, patience=self._patience) as events:
+            async with open_events(
+                connection, path=self._path, silence_timeout=self._patience
+            ) as events:
                 opened = loop.time()
                 self._live(events)
                 async for event in events:

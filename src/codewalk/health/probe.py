@@ -17,7 +17,7 @@ from codewalk.servers.health_check import DEFAULT_SETTINGS
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
-    from codewalk.opencode.response import Answer
+    from codewalk.opencode.response import Response
 
 BUDGET: Final = DEFAULT_SETTINGS.timeout
 """Seconds for a whole check, retries and fallback included, unless it is given another."""
@@ -54,7 +54,7 @@ class _Question:
                 body = await self.connection.read_json(self.path, answer)
                 return _judge(self.path, answer, body)
             except RequestFailed as failure:
-                if failure.ours:
+                if failure.local_fault:
                     return CheckResult(reason=Reason.UNCHECKED, detail=failure.detail)
                 result = CheckResult(reason=failure.reason, detail=failure.detail)
                 if pause is None or not _may_pass(failure.reason):
@@ -188,7 +188,7 @@ def _out_of_time(connection: "Connection", budget: float) -> CheckResult:
     return CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {budget:g} s.")
 
 
-def _judge(path: str, answer: "Answer", body: Any) -> CheckResult:
+def _judge(path: str, answer: "Response", body: Any) -> CheckResult:
     if not isinstance(body, dict):
         return _not_opencode("It answers JSON, but not what an OpenCode server says.")
     if path == PATH:

@@ -7,21 +7,21 @@ from typing import Final
 from codewalk.errors import OpenCodeMissing
 from codewalk.settings import Settings
 
-STOPPED: Final = "The local OpenCode server runs while `codewalk up` does."
+STOPPED_MESSAGE: Final = "The local OpenCode server runs while `codewalk up` does."
 
 
-class LocalControl:
+class LocalServerControl:
     """The switch of the managed local server, which `app.managed_server` runs and tells of.
 
     Only where that has opened it, as in `codewalk up`, can the server be started, and once: from
     then on it is kept running until the app ends.
 
-    `why_not` says why it can't be started and what would help, in one or two sentences; it is None
-    where it can be or has been. `running` tells whether it answers.
+    `unavailable_reason` says why it can't be started and what would help, in one or two sentences;
+    it is None where it can be started or has been. `running` tells whether it answers.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.why_not: str | None = STOPPED
+        self.unavailable_reason: str | None = STOPPED_MESSAGE
         self.running = False
         self._settings = settings
         self._opened = False
@@ -31,7 +31,7 @@ class LocalControl:
     @property
     def available(self) -> bool:
         """Whether `start` would start it, or has."""
-        return self.why_not is None
+        return self.unavailable_reason is None
 
     @property
     def starting(self) -> bool:
@@ -45,20 +45,20 @@ class LocalControl:
         """
         if self._opened and not self.available:
             await self.open()
-        if self.why_not:
-            raise OpenCodeMissing(self.why_not)
+        if self.unavailable_reason:
+            raise OpenCodeMissing(self.unavailable_reason)
         self._asked.set()
 
     async def open(self) -> None:
         """Looks for the executable, and takes the order from now on."""
         # Imported here: no command needs what it brings along.
-        from codewalk.local.server import find_executable, why_missing
+        from codewalk.local.server import find_executable, missing_message
 
         self._executable = await asyncio.to_thread(find_executable, self._settings)
         self._opened = True
-        self.why_not = None if self._executable else why_missing(self._settings)
+        self.unavailable_reason = None if self._executable else missing_message(self._settings)
 
-    async def asked(self) -> Path:
+    async def wait_for_start(self) -> Path:
         """The executable, once it is to be started."""
         await self._asked.wait()
         if self._executable is None:
@@ -67,4 +67,4 @@ class LocalControl:
 
     def close(self) -> None:
         """Takes no more orders."""
-        self._opened, self.why_not = False, STOPPED
+        self._opened, self.unavailable_reason = False, STOPPED_MESSAGE

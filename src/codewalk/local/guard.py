@@ -21,7 +21,7 @@ import threading
 from contextlib import suppress
 from typing import IO, BinaryIO
 
-GRACE = 1.5
+KILL_DELAY = 1.5
 """Seconds from the request to end until it is an order."""
 
 MAX_LOG = 2**20
@@ -138,7 +138,7 @@ def _end_on(
 ) -> None:
     stop.wait()
     _signal(child, hard=False)
-    if not ended.wait(GRACE):
+    if not ended.wait(KILL_DELAY):
         _signal(child, hard=True)
 
 

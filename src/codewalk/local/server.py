@@ -21,7 +21,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, Self
 
-from codewalk.local.leftovers import MARKER, RECORD, end_stale, write_record
+from codewalk.local.orphans import MARKER_VARIABLE, RECORD_FILE, end_orphans, write_record
 from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.secret import Secret
 from codewalk.settings import Settings
@@ -64,13 +64,13 @@ class LocalStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """Seconds. A server that ran for `steady` has the first delay again when it ends."""
+    """Seconds. A server that ran for `steady_after` has the first delay again when it ends."""
 
-    ready: float = 60.0
-    first_delay: float = 0.5
-    last_delay: float = 30.0
-    steady: float = 60.0
-    stop: float = 2.5
+    ready_timeout: float = 60.0
+    min_backoff: float = 0.5
+    max_backoff: float = 30.0
+    steady_after: float = 60.0
+    stop_timeout: float = 2.5
 
 
 OnChange = Callable[[LocalStatus], Awaitable[None]]
@@ -83,7 +83,7 @@ def find_executable(settings: Settings) -> Path | None:
     return Path(found).absolute() if found else None
 
 
-def why_missing(settings: Settings) -> str:
+def missing_message(settings: Settings) -> str:
     """Why there is no `opencode` to run, and what helps."""
     if settings.opencode:
         return f"CODEWALK_OPENCODE names {settings.opencode!r}, which can't be run."
@@ -107,7 +107,7 @@ class LocalServer:
         timing: Timing | None = None,
     ) -> None:
         self._executable = executable
-        self._record = data_dir / RECORD
+        self._record = data_dir / RECORD_FILE
         self._log_file = data_dir / "opencode-server.log"
         self._on_change = on_change
         self._environment = os.environ if environment is None else environment
@@ -134,22 +134,22 @@ class LocalServer:
         await self._on_change(status)
 
     async def _supervise(self) -> None:
-        left = await asyncio.to_thread(end_stale, self._record)
+        left = await asyncio.to_thread(end_orphans, self._record)
         if left:
             _log.warning("ended a local OpenCode server left behind by an earlier run")
-        delay, told = self._timing.first_delay, ""
+        delay, told = self._timing.min_backoff, ""
         while True:
             began = monotonic()
             detail = await self._run()
-            if monotonic() - began >= self._timing.steady:
-                delay, told = self._timing.first_delay, ""
+            if monotonic() - began >= self._timing.steady_after:
+                delay, told = self._timing.min_backoff, ""
             if detail != told:
                 # Once for a trouble that stays, not every half minute.
                 _log.warning("%s It is tried again.", detail)
                 told = detail
             await self._announce(LocalStatus(phase=Phase.FAILED, detail=detail, retry_in=delay))
             await asyncio.sleep(delay)
-            delay = min(2 * delay, self._timing.last_delay)
+            delay = min(2 * delay, self._timing.max_backoff)
 
     async def _run(self) -> str:
         """One life of the server; returns why it ended."""
@@ -174,7 +174,7 @@ class LocalServer:
             **{k: v for k, v in self._environment.items() if not k.startswith("CODEWALK_")},
             "OPENCODE_SERVER_USERNAME": DEFAULT_USERNAME,
             "OPENCODE_SERVER_PASSWORD": password,
-            MARKER: marker,
+            MARKER_VARIABLE: marker,
         }
         guard = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(self._log_file)]
         address = ["--hostname", "127.0.0.1", "--port", str(_free_port())]
@@ -195,10 +195,12 @@ class LocalServer:
     async def _follow(self, guard: "_Guard", password: Secret, marker: str) -> str | None:
         """Until the server ends; returns what went wrong, where more than that."""
         try:
-            async with asyncio.timeout(self._timing.ready):
+            async with asyncio.timeout(self._timing.ready_timeout):
                 url = await self._ready(guard, marker)
         except TimeoutError:
-            return f"The local OpenCode server wasn't ready within {self._timing.ready:g} s."
+            return (
+                f"The local OpenCode server wasn't ready within {self._timing.ready_timeout:g} s."
+            )
         except _NotStarted as exc:
             return str(exc)
         if url is not None:
@@ -243,14 +245,14 @@ class LocalServer:
         # The pipe's end is the order to stop, and is given even if nobody waits for what follows.
         guard.pipe.close()
         try:
-            async with asyncio.timeout(self._timing.stop):
+            async with asyncio.timeout(self._timing.stop_timeout):
                 await guard.process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
                 guard.process.kill()
             await guard.process.wait()
         # Nothing is left now, unless the guard itself was killed before the server's children.
-        await asyncio.to_thread(end_stale, self._record)
+        await asyncio.to_thread(end_orphans, self._record)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from codewalk.opencode.fields import text
+from codewalk.opencode.fields import parse_text
 
 MAX_MESSAGE: Final = 500
 
 
-class Doing(StrEnum):
+class ActivityKind(StrEnum):
     """What a session that isn't idle is doing."""
 
     BUSY = "busy"
@@ -24,15 +24,15 @@ class Activity:
     The message is whatever a server sent: text, never markup.
     """
 
-    doing: Doing
+    kind: ActivityKind
     attempt: int | None = None
     message: str = ""
 
 
-BUSY: Final = Activity(doing=Doing.BUSY)
+BUSY: Final = Activity(kind=ActivityKind.BUSY)
 
 
-def activity(status: Any) -> Activity | None:
+def parse_activity(status: Any) -> Activity | None:
     """The activity that a status tells; None for an idle session.
 
     One of a kind that isn't known counts as busy. Raises `TypeError` for what is no status.
@@ -46,9 +46,9 @@ def activity(status: Any) -> Activity | None:
         case "retry":
             attempt = status.get("attempt")
             return Activity(
-                doing=Doing.RETRY,
+                kind=ActivityKind.RETRY,
                 attempt=attempt if type(attempt) is int and 0 <= attempt < 2**31 else None,
-                message=text(status.get("message"), MAX_MESSAGE),
+                message=parse_text(status.get("message"), MAX_MESSAGE),
             )
         case _:
             return BUSY

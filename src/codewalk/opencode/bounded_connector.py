@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-MAX_WAITING: Final = 16
+MAX_QUEUED_RESPONSES: Final = 16
 """Answers that may have come and not been taken; one request has one, and few interim ones."""
 
 _SLICE: Final = 16 * 1024
@@ -25,7 +25,7 @@ class BoundedHandler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         for start in range(0, len(data), _SLICE) if len(data) > _SLICE else (0,):
             super().data_received(data[start : start + _SLICE])
-            if len(self) > MAX_WAITING:
+            if len(self) > MAX_QUEUED_RESPONSES:
                 self.close()
                 # After that: closing takes an error away.
                 self.set_exception(HttpProcessingError(message="too many interim answers"))

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 import orjson
 
-INLINE: Final = 256 * 2**10
+MAX_INLINE_BYTES: Final = 256 * 2**10
 """Bytes up to which JSON is parsed on the event loop."""
 
 MAX_VALUES: Final = 2**21
@@ -32,7 +32,7 @@ async def decode(body: bytes) -> Any:
 
     Raises `ValueError` where it isn't JSON in UTF-8, is nested too deep, or has too many values.
     """
-    if len(body) <= INLINE:
+    if len(body) <= MAX_INLINE_BYTES:
         return _small(body)
     return await asyncio.to_thread(_large, body)
 

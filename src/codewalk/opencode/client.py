@@ -1,6 +1,6 @@
 """All outgoing HTTP: what the connections to single servers share.
 
-`Connections` owns the one HTTP session, and the wires that GETs take in its place; it takes nothing
+`OpenCodeClient` owns the one HTTP session, and the pool that GETs take instead; it takes nothing
 from the environment, and keeps no cookie.
 """
 
@@ -11,11 +11,11 @@ import aiohttp
 
 from codewalk.opencode.bounded_connector import BoundedConnector
 from codewalk.opencode.connection import HEADERS, Connection
+from codewalk.opencode.pool import PoolManager, ServerPool
 from codewalk.opencode.resolver import Resolver
-from codewalk.opencode.wire import Wire, Wires
 from codewalk.secret import Secret
 
-__all__ = ["Connections"]
+__all__ = ["OpenCodeClient"]
 
 KEEP_ALIVE: Final = 30.0
 """Seconds for which a connection may wait for its next request."""
@@ -25,7 +25,7 @@ _DNS_TTL: Final = 30
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
-class Connections:
+class OpenCodeClient:
     """All outgoing HTTP: one session, no cookies, no proxy or netrc from the environment.
 
     A connection that nothing was sent on for `keep_alive` seconds is closed.
@@ -43,7 +43,7 @@ class Connections:
         self._keep_alive = keep_alive
         self._session: aiohttp.ClientSession | None = None
         self._connector: BoundedConnector | None = None
-        self._wires: Wires | None = None
+        self._pool_manager: PoolManager | None = None
 
     async def __aenter__(self) -> Self:
         self._resolver = self._resolver or Resolver()
@@ -61,20 +61,20 @@ class Connections:
             timeout=_NO_TIMEOUT,
             trust_env=False,
         )
-        self._wires = Wires(self._connector, keep_alive=self._keep_alive)
+        self._pool_manager = PoolManager(self._connector, keep_alive=self._keep_alive)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._wires is not None:
-            self._wires.drop_idle()
+        if self._pool_manager is not None:
+            self._pool_manager.drop_idle()
         if self._session is not None:
             await self._session.close()
 
     def drop_idle(self) -> None:
         """Closes the connections that nothing is under way on: after a sleep they may be dead
         without knowing it. Names are looked up anew, too."""
-        if self._connector is not None and self._wires is not None:
-            self._wires.drop_idle()
+        if self._connector is not None and self._pool_manager is not None:
+            self._pool_manager.drop_idle()
             self._connector.drop_idle()
             self._connector.clear_dns_cache()
 
@@ -85,11 +85,11 @@ class Connections:
 
         With neither a user name nor a password no credentials are sent at all.
         """
-        if self._session is None or self._resolver is None or self._wires is None:
-            raise RuntimeError("Connections is used before `async with`")
+        if self._session is None or self._resolver is None or self._pool_manager is None:
+            raise RuntimeError("OpenCodeClient is used before `async with`")
         return Connection(
             session=self._session,
-            wire=Wire(self._wires),
+            pool=ServerPool(self._pool_manager),
             resolver=self._resolver,
             url=url,
             username=username,

@@ -13,20 +13,20 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.activity import Activity, activity
+from codewalk.opencode.activity import Activity, parse_activity
 from codewalk.opencode.bounded_json import decode
-from codewalk.opencode.fields import MAX_DIRECTORY, identifier
+from codewalk.opencode.fields import MAX_DIRECTORY, parse_id
 from codewalk.opencode.sse import EventParser
 from codewalk.reason import Reason
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
-    from codewalk.opencode.stream import Stream
+    from codewalk.opencode.stream import ResponseStream
 
-GLOBAL: Final = "/global/event"
-LOCAL: Final = "/event"
+GLOBAL_EVENTS_PATH: Final = "/global/event"
+EVENTS_PATH: Final = "/event"
 
-OPENING: Final = 10.0
+OPEN_TIMEOUT: Final = 10.0
 """Seconds until the stream has begun, its first bytes included: a proxy that holds events back
 makes no live link."""
 
@@ -71,24 +71,28 @@ ServerEvent = Connected | Heartbeat | SessionChanged | ActivityChanged
 class EventStream:
     """The events of one server, as an async iterator that ends when the server ends the stream.
 
-    Iterating raises `RequestFailed`: with `Reason.TIMEOUT` after `patience()` seconds without a
-    byte, asked anew for each wait. `path` is where the stream was found; `unread` counts the
-    events that nobody reads, `broken` those that were too long or no JSON.
+    Iterating raises `RequestFailed`: with `Reason.TIMEOUT` after `silence_timeout()` seconds
+    without a byte, asked anew for each wait. `path` is where the stream was found; `ignored_count`
+    counts the events that nobody reads, `malformed_count` those that were too long or no JSON.
     """
 
     def __init__(
-        self, stream: "Stream", path: str, first: bytes, patience: Callable[[], float]
+        self,
+        stream: "ResponseStream",
+        path: str,
+        first: bytes,
+        silence_timeout: Callable[[], float],
     ) -> None:
         self.path = path
-        self.unread = 0
+        self.ignored_count = 0
         self._stream = stream
         self._first = first
-        self._patience = patience
+        self._silence_timeout = silence_timeout
         self._parser = EventParser()
         self._garbled = 0
 
     @property
-    def broken(self) -> int:
+    def malformed_count(self) -> int:
         return self._garbled + self._parser.dropped
 
     async def __aiter__(self) -> AsyncIterator[ServerEvent]:
@@ -98,11 +102,11 @@ class EventStream:
                 event = await self._read(data)
                 if event:
                     yield event
-            chunk = await self._stream.read(self._patience())
+            chunk = await self._stream.read(self._silence_timeout())
 
     async def _read(self, data: bytes) -> ServerEvent | None:
         if not _READ.search(data):
-            self.unread += 1
+            self.ignored_count += 1
             return None
         try:
             value = await decode(data)
@@ -110,33 +114,35 @@ class EventStream:
             self._garbled += 1
             return None
         event = _event(value)
-        self.unread += event is None
+        self.ignored_count += event is None
         return event
 
 
 @asynccontextmanager
 async def open_events(
-    connection: "Connection", *, path: str | None = None, patience: Callable[[], float]
+    connection: "Connection", *, path: str | None = None, silence_timeout: Callable[[], float]
 ) -> AsyncIterator[EventStream]:
     """The events of a server while the block runs; `path` is where they were found before.
 
     Raises `RequestFailed`: with `Reason.NOT_OPENCODE` where the server has no such stream.
     """
     async with AsyncExitStack() as stack:
-        for candidate in (path,) if path else (GLOBAL, LOCAL):
-            stream = await stack.enter_async_context(connection.stream(candidate, timeout=OPENING))
+        for candidate in (path,) if path else (GLOBAL_EVENTS_PATH, EVENTS_PATH):
+            stream = await stack.enter_async_context(
+                connection.stream(candidate, timeout=OPEN_TIMEOUT)
+            )
             failure = _failure(connection, candidate, stream)
             if failure is None:
-                first = await stream.read(OPENING)
-                yield EventStream(stream, candidate, first, patience)
+                first = await stream.read(OPEN_TIMEOUT)
+                yield EventStream(stream, candidate, first, silence_timeout)
                 return
-            if not _lacks_it(failure) or candidate == LOCAL:
+            if not _lacks_it(failure) or candidate == EVENTS_PATH:
                 raise failure
             await stack.aclose()
         raise RequestFailed(Reason.NOT_OPENCODE, "It has no event stream where it had one.")
 
 
-def _failure(connection: "Connection", path: str, stream: "Stream") -> RequestFailed | None:
+def _failure(connection: "Connection", path: str, stream: "ResponseStream") -> RequestFailed | None:
     failure = connection.failure(path, stream.head)
     if failure or stream.head.content_type == "text/event-stream":
         return failure
@@ -179,15 +185,15 @@ def _session_changed(properties: dict[str, Any], directory: Any) -> SessionChang
     info = properties.get("info")
     info = info if isinstance(info, dict) else {}
     session_id = properties.get("sessionID", info.get("id"))
-    return SessionChanged(session_id=identifier(session_id), directory=_directory(directory))
+    return SessionChanged(session_id=parse_id(session_id), directory=_directory(directory))
 
 
 def _activity_changed(
     properties: dict[str, Any], status: Any, directory: Any
 ) -> ActivityChanged | None:
-    session_id = identifier(properties.get("sessionID"))
+    session_id = parse_id(properties.get("sessionID"))
     try:
-        doing = activity(status)
+        doing = parse_activity(status)
     except TypeError:
         return None
     if session_id is None:

@@ -12,10 +12,10 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.address import shown_origin
+from codewalk.opencode.address import describe_origin
 from codewalk.reason import Reason
 
-FOREIGN: Final[tuple[type[Exception], ...]] = (
+TRANSLATED_ERRORS: Final[tuple[type[Exception], ...]] = (
     aiohttp.ClientError,
     HttpProcessingError,
     OSError,  # TimeoutError and ssl.SSLError too
@@ -40,7 +40,9 @@ _NOT_HTTP: Final = (
 )
 
 
-def translate(exc: Exception, *, place: str, timeout: float, resolving: bool) -> RequestFailed:
+def translate_error(
+    exc: Exception, *, place: str, timeout: float, resolving: bool
+) -> RequestFailed:
     """The failure that `exc` means for the server at `place` (its host and port).
 
     `timeout` is the budget in seconds, `inf` without one; `resolving` tells that its name was
@@ -80,7 +82,7 @@ def _connect_failed(exc: aiohttp.ClientConnectorError, place: str) -> RequestFai
         return RequestFailed(Reason.TIMEOUT, f"{place} didn't take the connection in time.")
     if cause.errno in (errno.EMFILE, errno.ENFILE):
         detail = "CodeWalk has too many connections open (see `ulimit -n`)."
-        return RequestFailed(Reason.UNREACHABLE, detail, ours=True)
+        return RequestFailed(Reason.UNREACHABLE, detail, local_fault=True)
     why = f" ({cause.strerror})" if cause.errno and cause.strerror else ""
     return RequestFailed(Reason.UNREACHABLE, f"{place} can't be reached{why}.")
 
@@ -102,7 +104,7 @@ def _tls_detail(exc: Exception, place: str) -> str:
     return f"No TLS connection to {place} could be made."
 
 
-def refused(status: int, *, path: str, place: str, sent: bool, json: bool) -> RequestFailed:
+def status_failure(status: int, *, path: str, place: str, sent: bool, json: bool) -> RequestFailed:
     """The failure that an HTTP status other than 2xx means.
 
     `sent` tells whether credentials went along, `json` whether the answer is JSON, as OpenCode's
@@ -114,15 +116,15 @@ def refused(status: int, *, path: str, place: str, sent: bool, json: bool) -> Re
     if status in (401, 403):
         detail = f"{place} asks for a user name and password."
         return RequestFailed(Reason.AUTH_REQUIRED, detail, status=status)
-    detail = f"{place} answered {path} with status {status}."
+    detail = f"{place} make_response {path} with status {status}."
     if status >= 500 or (json and status >= 400):
         return RequestFailed(Reason.SERVER_ERROR, detail, status=status)
     return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)
 
 
-def redirected(status: int, location: str, *, place: str, endless: bool) -> RequestFailed:
+def redirect_failure(status: int, location: str, *, place: str, endless: bool) -> RequestFailed:
     """The failure that a redirect means: away from the server, or, if `endless`, without end."""
-    detail = f"{place} redirects to {shown_origin(location)}, not to itself."
+    detail = f"{place} redirects to {describe_origin(location)}, not to itself."
     if endless:
         detail = f"{place} redirects without end."
     return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)

@@ -17,7 +17,7 @@ _LATEST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Timed:
+class Timestamps:
     """Something with times, in epoch milliseconds as a server sends them: of thousands, few are
     ever shown, and making dates of them all takes most of the time that reading them takes."""
 
@@ -33,17 +33,17 @@ class Timed:
         return _moment(self.updated_ms)
 
 
-def identifier(value: Any) -> str | None:
+def parse_id(value: Any) -> str | None:
     """An id as it came; None for what can't be one."""
     return value if isinstance(value, str) and 0 < len(value) <= MAX_ID else None
 
 
-def text(value: Any, limit: int) -> str:
+def parse_text(value: Any, limit: int) -> str:
     """At most `limit` characters of a text."""
     return value[:limit] if isinstance(value, str) else ""
 
 
-def fitting(items: Iterable[T], most: int, size: Callable[[T], int]) -> Iterator[T]:
+def take_within(items: Iterable[T], most: int, size: Callable[[T], int]) -> Iterator[T]:
     """Those that fit into `most` characters together, the first ones first.
 
     Each field has its bound; a list with all of its fields at theirs is still a hundred times as
@@ -57,15 +57,15 @@ def fitting(items: Iterable[T], most: int, size: Callable[[T], int]) -> Iterator
             yield item
 
 
-def times(value: Any) -> tuple[int | None, int | None]:
+def parse_times(value: Any) -> tuple[int | None, int | None]:
     """When something was created and last updated, out of a server's `time`."""
     value = value if isinstance(value, dict) else {}
-    created = milliseconds(value.get("created"))
-    updated = milliseconds(value.get("updated"))
+    created = parse_milliseconds(value.get("created"))
+    updated = parse_milliseconds(value.get("updated"))
     return created, created if updated is None else updated
 
 
-def milliseconds(value: Any) -> int | None:
+def parse_milliseconds(value: Any) -> int | None:
     """Epoch milliseconds, whole and of a year that there is."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None

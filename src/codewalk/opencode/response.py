@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import StreamReader
 from yarl import URL
 
-from codewalk.opencode.address import redirect_of
+from codewalk.opencode.address import redirect_location
 from codewalk.opencode.bounded_json import decode
 
 MAX_BODY: Final = 64 * 2**20
@@ -16,7 +16,7 @@ MAX_BODY: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Response:
     """One HTTP answer, of any status.
 
     `content_type` is in lower case without parameters. `elapsed_ms` runs from the request that got
@@ -43,21 +43,21 @@ class Answer:
         return await decode(self.body)
 
 
-def answered(
+def make_response(
     url: URL, status: int, headers: Mapping[str, str], body: bytes, *, since: float
-) -> Answer:
+) -> Response:
     """The answer that `url` gave; `since` is when it was asked, on `perf_counter`."""
-    return Answer(
+    return Response(
         status=status,
         content_type=headers.get("Content-Type", "").partition(";")[0].strip().lower(),
         body=body,
         headers=headers,
         elapsed_ms=(perf_counter() - since) * 1000,
-        location=redirect_of(url, status, headers),
+        location=redirect_location(url, status, headers),
     )
 
 
-class TooLarge(Exception):
+class BodyTooLarge(Exception):
     """A body passed its limit; `limit` is in bytes."""
 
     def __init__(self, limit: int) -> None:
@@ -66,7 +66,7 @@ class TooLarge(Exception):
 
 
 async def read_body(content: StreamReader, limit: int) -> bytes:
-    """All of `content`. Raises `TooLarge` as soon as it is over `limit` bytes."""
+    """All of `content`. Raises `BodyTooLarge` as soon as it is over `limit` bytes."""
     body = await content.readany()
     if content.at_eof() and len(body) <= limit:
         return body
@@ -76,5 +76,5 @@ async def read_body(content: StreamReader, limit: int) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
     if size > limit:
-        raise TooLarge(limit)
+        raise BodyTooLarge(limit)
     return b"".join(chunks)

@@ -9,9 +9,9 @@ import aiohttp
 from yarl import URL
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.address import MAX_REDIRECTS, redirect_of
-from codewalk.opencode.failures import FOREIGN
-from codewalk.opencode.response import Answer
+from codewalk.opencode.address import MAX_REDIRECTS, redirect_location
+from codewalk.opencode.failures import TRANSLATED_ERRORS
+from codewalk.opencode.response import Response
 
 # Compression would let a proxy hold events back until a block is full.
 STREAM_HEADERS: Final = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
@@ -21,18 +21,18 @@ Follow = Callable[[str], URL | None]
 Explain = Callable[[Exception, float], RequestFailed]
 
 
-class Stream:
+class ResponseStream:
     """An open answer; `head` is its status and headers, without a body."""
 
     def __init__(self, response: aiohttp.ClientResponse, url: URL, explain: Explain) -> None:
         received = response.headers
-        self.head = Answer(
+        self.head = Response(
             status=response.status,
             content_type=received.get("Content-Type", "").partition(";")[0].strip().lower(),
             body=b"",
             headers=received,
             elapsed_ms=0.0,
-            location=redirect_of(url, response.status, received),
+            location=redirect_location(url, response.status, received),
         )
         self._response = response
         self._explain = explain
@@ -45,7 +45,7 @@ class Stream:
         try:
             async with asyncio.timeout(patience):
                 return await self._response.content.readany()
-        except FOREIGN as exc:
+        except TRANSLATED_ERRORS as exc:
             raise self._explain(exc, patience) from exc
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class Stream:
 @asynccontextmanager
 async def open_stream(
     get: Get, url: URL, timeout: float, follow: Follow, explain: Explain
-) -> AsyncIterator[Stream]:
+) -> AsyncIterator[ResponseStream]:
     """The stream that `get` opens at `url`, after redirects that `follow` allows.
 
     Raises `RequestFailed` where no answer began within `timeout` seconds.
@@ -64,7 +64,7 @@ async def open_stream(
     try:
         async with asyncio.timeout(timeout):
             stream = await _follow(get, url, follow, explain)
-    except FOREIGN as exc:
+    except TRANSLATED_ERRORS as exc:
         raise explain(exc, timeout) from exc
     try:
         yield stream
@@ -72,12 +72,12 @@ async def open_stream(
         stream.close()
 
 
-async def _follow(get: Get, url: URL, follow: Follow, explain: Explain) -> Stream:
-    stream = Stream(await get(url), url, explain)
+async def _follow(get: Get, url: URL, follow: Follow, explain: Explain) -> ResponseStream:
+    stream = ResponseStream(await get(url), url, explain)
     for _ in range(MAX_REDIRECTS):
         target = follow(stream.head.location) if stream.head.location else None
         if target is None:
             break
         stream.close()
-        stream = Stream(await get(target), target, explain)
+        stream = ResponseStream(await get(target), target, explain)
     return stream

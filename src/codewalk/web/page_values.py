@@ -127,7 +127,7 @@ def take_frame(app: App) -> Frame:
         usual=app.drafts.default_url,
         news=app.local_news,
         import_message=app.import_message,
-        local=Local(starting=app.local.starting, why_not=app.local.why_not),
+        local=Local(starting=app.local.starting, why_not=app.local.unavailable_reason),
     )
 
 

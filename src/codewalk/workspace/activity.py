@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.activity import Activity, activity
+from codewalk.opencode.activity import Activity, parse_activity
 from codewalk.opencode.events import ActivityChanged
-from codewalk.opencode.fields import identifier
+from codewalk.opencode.fields import parse_id
 from codewalk.reason import Reason
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ async def fetch_activity(
 def _statuses(body: Any) -> Iterator[tuple[str, Activity]]:
     for session_id, status in body.items() if isinstance(body, dict) else ():
         try:
-            doing = activity(status)
+            doing = parse_activity(status)
         except TypeError:
             continue
-        if identifier(session_id) and doing:
+        if parse_id(session_id) and doing:
             yield session_id, doing
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from codewalk.errors import InvalidValue, RequestFailed
-from codewalk.opencode.fields import fitting, identifier, text
+from codewalk.opencode.fields import parse_id, parse_text, take_within
 from codewalk.reason import Reason
 from codewalk.workspace.scope import Scope, Serializer, StateName
 
@@ -89,7 +89,7 @@ async def fetch_models(scope: Scope, connection: "Connection") -> ModelList:
     if not isinstance(providers, list):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its list of providers isn't a list.")
     found = (model for provider in providers for model in _models(provider))
-    models = tuple(fitting(islice(found, MAX_MODELS), MAX_TEXT, _length))
+    models = tuple(take_within(islice(found, MAX_MODELS), MAX_TEXT, _length))
     offer = Offer(models=models, default=_default(models, body.get("default")))
     await scope.put_cached(_SERIALIZER, offer, asked)
     return await _listed(scope, offer, "live", asked.at)
@@ -169,14 +169,14 @@ def _default(models: Models, defaults: Any) -> str | None:
 
 
 def _models(provider: Any) -> list[Model]:
-    provider_id = identifier(provider.get("id")) if isinstance(provider, dict) else None
+    provider_id = parse_id(provider.get("id")) if isinstance(provider, dict) else None
     models = provider.get("models") if provider_id else None
     if provider_id is None or not isinstance(models, dict):
         return []
     return [
         Model(provider_id=provider_id, model_id=model_id, name=_name(model) or model_id)
         for model_id, model in models.items()
-        if identifier(model_id)
+        if parse_id(model_id)
     ]
 
 
@@ -185,7 +185,7 @@ def _length(model: Model) -> int:
 
 
 def _name(model: Any) -> str:
-    return text(model.get("name"), MAX_NAME) if isinstance(model, dict) else ""
+    return parse_text(model.get("name"), MAX_NAME) if isinstance(model, dict) else ""
 
 
 def _dump(offer: Offer) -> dict[str, Any]:

@@ -7,7 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.fields import MAX_DIRECTORY, Timed, fitting, identifier, text, times
+from codewalk.opencode.fields import (
+    MAX_DIRECTORY,
+    Timestamps,
+    parse_id,
+    parse_text,
+    parse_times,
+    take_within,
+)
 from codewalk.reason import Reason
 from codewalk.times import rfc3339
 from codewalk.workspace.scope import Scope, Serializer, StateName
@@ -27,7 +34,7 @@ _SLASHES: Final = re.compile(r"[/\\]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Project(Timed):
+class Project(Timestamps):
     """One project. Its name is the one it was given, else its folder's.
 
     `own` tells that the server was started in it: its sessions are those that are listed without a
@@ -109,14 +116,14 @@ def _project(item: Any) -> Project | None:
     """A project of the server's answer; None for what isn't one."""
     if not isinstance(item, dict):
         return None
-    project_id, directory = identifier(item.get("id")), _directory(item.get("worktree"))
+    project_id, directory = parse_id(item.get("id")), _directory(item.get("worktree"))
     if project_id is None or directory is None:
         return None
-    created, updated = times(item.get("time"))
+    created, updated = parse_times(item.get("time"))
     return Project(
         id=project_id,
         directory=directory,
-        name=text(item.get("name"), MAX_NAME).strip() or _folder(directory),
+        name=parse_text(item.get("name"), MAX_NAME).strip() or _folder(directory),
         created_ms=created,
         updated_ms=updated,
     )
@@ -131,7 +138,7 @@ def _arranged(found: Iterable[Project], path: dict[str, Any]) -> Projects:
     if own:
         listed[own.directory] = own
     newest_first = sorted(listed.values(), key=lambda p: p.updated_ms or 0, reverse=True)
-    return tuple(fitting(newest_first, MAX_TEXT, _length))
+    return tuple(take_within(newest_first, MAX_TEXT, _length))
 
 
 def _length(project: Project) -> int:

@@ -13,12 +13,12 @@ from unicodedata import normalize
 from codewalk.errors import InvalidValue, RequestFailed
 from codewalk.opencode.fields import (
     MAX_DIRECTORY,
-    Timed,
-    fitting,
-    identifier,
-    milliseconds,
-    text,
-    times,
+    Timestamps,
+    parse_id,
+    parse_milliseconds,
+    parse_text,
+    parse_times,
+    take_within,
 )
 from codewalk.reason import Reason
 from codewalk.times import rfc3339
@@ -46,7 +46,7 @@ _INLINE: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Session(Timed):
+class Session(Timestamps):
     """One session. Its title is whatever a server sent: text, never markup."""
 
     id: str
@@ -244,7 +244,7 @@ async def _insert(scope: Scope, session: Session, place: str) -> None:
 def _read(items: list[Any]) -> Sessions:
     """The sessions of a server's answer."""
     found = [session for item in items[:MAX_SESSIONS] if (session := _session(item))]
-    return tuple(fitting(_newest_first(found), MAX_TEXT, _length))
+    return tuple(take_within(_newest_first(found), MAX_TEXT, _length))
 
 
 def _length(session: Session) -> int:
@@ -259,14 +259,14 @@ def _session(item: Any) -> Session | None:
     """A session of the server's answer; None for what isn't one."""
     if not isinstance(item, dict):
         return None
-    session_id = identifier(item.get("id"))
+    session_id = parse_id(item.get("id"))
     if session_id is None:
         return None
-    created, updated = times(item.get("time"))
+    created, updated = parse_times(item.get("time"))
     return Session(
         id=session_id,
-        title=text(item.get("title"), MAX_TITLE),
-        directory=text(item.get("directory"), MAX_DIRECTORY),
+        title=parse_text(item.get("title"), MAX_TITLE),
+        directory=parse_text(item.get("directory"), MAX_DIRECTORY),
         created_ms=created,
         updated_ms=updated,
     )
@@ -282,8 +282,8 @@ def _load(rows: Any) -> Sessions:
             id=session_id,
             title=title,
             directory=directory,
-            created_ms=milliseconds(created),
-            updated_ms=milliseconds(updated),
+            created_ms=parse_milliseconds(created),
+            updated_ms=parse_milliseconds(updated),
         )
         for session_id, title, directory, created, updated in rows
     )

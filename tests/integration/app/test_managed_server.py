@@ -12,7 +12,7 @@ from codewalk.app.app import App
 from codewalk.app.managed_server import local_server
 from codewalk.errors import ServerManaged, ServerUnreachable
 from codewalk.events import Kind
-from codewalk.local.control import STOPPED
+from codewalk.local.control import STOPPED_MESSAGE
 from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.servers.draft import Change
@@ -74,7 +74,7 @@ async def test_it_is_not_called_healthy_after_it_stopped(
         pass
     async with codewalk.open(settings) as command:
         (server,) = command.servers()
-    assert (server.health.state, server.health.detail) == (State.UNKNOWN, STOPPED)
+    assert (server.health.state, server.health.detail) == (State.UNKNOWN, STOPPED_MESSAGE)
 
 
 async def test_stranger_on_its_old_port_is_asked_nothing(

@@ -13,7 +13,7 @@ import codewalk
 from codewalk.app.app import App
 from codewalk.app.managed_server import IDLE, STARTING, local_control
 from codewalk.errors import OpenCodeMissing
-from codewalk.local.control import STOPPED
+from codewalk.local.control import STOPPED_MESSAGE
 from codewalk.reason import State
 from codewalk.settings import Settings
 from tests.fake_opencode import write_fake
@@ -76,7 +76,7 @@ async def test_it_ends_though_it_was_still_starting(with_opencode: Settings) -> 
             await app.local.start()
             while app.local_news != STARTING:
                 await events.get()
-    assert app.local_news == STOPPED
+    assert app.local_news == STOPPED_MESSAGE
 
 
 async def test_without_opencode_it_says_how_to_get_it(settings: Settings, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ async def test_without_opencode_it_says_how_to_get_it(settings: Settings, tmp_pa
         write_fake(place)
         await app.local.start()
         await healthy(app)
-        assert app.local.why_not is None
+        assert app.local.unavailable_reason is None
 
 
 async def test_one_from_an_earlier_run_says_that_it_is_not_started(
@@ -110,6 +110,6 @@ async def test_one_from_an_earlier_run_says_that_it_is_not_started(
 
 async def test_app_that_is_not_the_running_one_starts_none(with_opencode: Settings) -> None:
     async with codewalk.open(with_opencode) as app:
-        assert (app.local.available, app.local.why_not) == (False, STOPPED)
+        assert (app.local.available, app.local.unavailable_reason) == (False, STOPPED_MESSAGE)
         with pytest.raises(OpenCodeMissing, match="codewalk up"):
             await app.local.start()

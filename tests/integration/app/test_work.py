@@ -208,7 +208,7 @@ async def test_a_session_that_is_busy_already_is_marked(app: App, beta: MockOpen
 
     await until(app, marked)
     mark = app.work.busy_sessions(server.id)[session["id"]]
-    assert (mark.doing, mark.attempt, mark.message) == ("retry", 3, "Overloaded")
+    assert (mark.kind, mark.attempt, mark.message) == ("retry", 3, "Overloaded")
 
 
 async def test_a_mark_does_not_outlive_a_broken_link(app: App, beta: MockOpenCode) -> None:

@@ -95,7 +95,7 @@ def test_a_guard_that_is_asked_to_end_again_and_again_ends(tmp_path: Path) -> No
         try:
             assert guard.stdout is not None
             assert [guard.stdout.readline()[:4] for _ in range(2)] == [b"pid ", b"url "]
-            last = monotonic() + guard_program.GRACE + 10
+            last = monotonic() + guard_program.KILL_DELAY + 10
             while guard.poll() is None and monotonic() < last:
                 guard.send_signal(signal.SIGTERM)
             # It saw the command through to its end.

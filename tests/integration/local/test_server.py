@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from codewalk.local.guard import MAX_LOG
-from codewalk.local.leftovers import MARKER
+from codewalk.local.orphans import MARKER_VARIABLE
 from codewalk.local.server import LocalServer, Phase, Timing, find_executable
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import RequestFailed
 from codewalk.reason import Reason
 from codewalk.settings import Settings
@@ -24,7 +24,7 @@ from tests.local_watch import Watch, gone
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the fake is a Unix script")
 
-QUICK = Timing(first_delay=0.01, last_delay=0.04)
+QUICK = Timing(min_backoff=0.01, max_backoff=0.04)
 
 Start = Callable[..., AbstractAsyncContextManager[tuple[LocalServer, Watch]]]
 
@@ -67,8 +67,8 @@ def pid_of(data: Path) -> int:
     return int(record(data)["pid"])
 
 
-async def crash(local: LocalServer, connections: Connections) -> None:
-    connection = connections.connect(
+async def crash(local: LocalServer, client: OpenCodeClient) -> None:
+    connection = client.connect(
         local.status.url or "", local.status.username, local.status.password
     )
     with pytest.raises(RequestFailed):
@@ -76,17 +76,17 @@ async def crash(local: LocalServer, connections: Connections) -> None:
 
 
 async def test_it_serves_on_loopback_with_a_password_of_its_own(
-    start: Start, connections: Connections
+    start: Start, client: OpenCodeClient
 ) -> None:
     async with start() as (local, watch):
         status = await watch.until(Phase.RUNNING)
         assert status == local.status
         assert status.url is not None
         assert status.url.startswith("http://127.0.0.1:")
-        known = connections.connect(status.url, status.username, status.password)
+        known = client.connect(status.url, status.username, status.password)
         assert (await known.get_json("/global/health"))["healthy"] is True
         with pytest.raises(RequestFailed) as caught:
-            await connections.connect(status.url).get_json("/global/health")
+            await client.connect(status.url).get_json("/global/health")
         assert caught.value.reason is Reason.AUTH_REQUIRED
     phases = [status.phase for status in watch.statuses]
     assert phases == [Phase.STARTING, Phase.RUNNING, Phase.STOPPED]
@@ -125,11 +125,11 @@ async def test_it_ends_in_time_whatever_it_is(start: Start, mode: str, tmp_path:
 
 
 async def test_it_is_restarted_elsewhere_and_with_another_password(
-    start: Start, data: Path, connections: Connections
+    start: Start, data: Path, client: OpenCodeClient
 ) -> None:
     async with start() as (local, watch):
         first = await watch.until(Phase.RUNNING)
-        await crash(local, connections)
+        await crash(local, client)
         failed = await watch.until(Phase.FAILED)
         second = await watch.until(Phase.RUNNING, times=2)
         assert failed.detail is not None
@@ -148,14 +148,14 @@ async def test_the_wait_before_a_restart_doubles_up_to_a_limit(start: Start) -> 
 
 
 async def test_a_server_that_ran_for_long_has_the_short_wait_again(start: Start) -> None:
-    async with start("refuse", timing=Timing(first_delay=0.01, steady=0.0)) as (_, watch):
+    async with start("refuse", timing=Timing(min_backoff=0.01, steady_after=0.0)) as (_, watch):
         await watch.until(Phase.FAILED, times=3)
     waits = {status.retry_in for status in watch.statuses if status.phase is Phase.FAILED}
     assert waits == {0.01}
 
 
 async def test_a_server_that_never_gets_ready_is_given_up(start: Start) -> None:
-    async with start("silent", timing=Timing(ready=0.3)) as (_, watch):
+    async with start("silent", timing=Timing(ready_timeout=0.3)) as (_, watch):
         failed = await watch.until(Phase.FAILED)
     assert failed.detail == "The local OpenCode server wasn't ready within 0.3 s."
 
@@ -201,7 +201,7 @@ async def test_codewalk_s_own_secrets_are_kept_from_it(start: Start, data: Path)
     async with start() as (_, watch):
         await watch.until(Phase.RUNNING)
         environment = psutil.Process(pid_of(data)).environ()
-    assert [name for name in environment if name.startswith("CODEWALK_")] == [MARKER]
+    assert [name for name in environment if name.startswith("CODEWALK_")] == [MARKER_VARIABLE]
 
 
 async def test_its_files_are_private_and_its_log_is_bounded(start: Start, data: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from codewalk.errors import HookFailed
 from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hook import Hook, new_command, new_webhook
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import Connection
 from codewalk.secret import Secret
 from tests.fakes import EPOCH
@@ -29,17 +29,17 @@ IN_TIME = 20.0
 
 @pytest.fixture
 async def delivery() -> AsyncIterator[Delivery]:
-    async with Connections() as connections:
-        yield delivering(connections)
+    async with OpenCodeClient() as client:
+        yield delivering(client)
 
 
 def delivering(
-    connections: Connections,
+    client: OpenCodeClient,
     timeout: float = IN_TIME,
     environment: Mapping[str, str] = os.environ,
 ) -> Delivery:
     async def connect(url: str, username: str | None, password: Secret | None) -> Connection:
-        return connections.connect(url, username, password)
+        return client.connect(url, username, password)
 
     return Delivery(connect, timeout=timeout, environment=environment)
 
@@ -68,8 +68,8 @@ async def test_a_program_is_not_told_our_secrets(tmp_path: Path) -> None:
     ours = {**os.environ, "CODEWALK_TOKEN": "s3cret"}
     out = tmp_path / "out"
     code = "import os, sys, json; open(sys.argv[1], 'w').write(json.dumps(dict(os.environ)))"
-    async with Connections() as connections:
-        delivery = delivering(connections, environment=ours)
+    async with OpenCodeClient() as client:
+        delivery = delivering(client, environment=ours)
         await delivery.deliver(python(code, str(out)), PAYLOAD)
     environment = json.loads(out.read_text())
     assert "PATH" in environment
@@ -106,9 +106,9 @@ async def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -
         "os.rename(sys.argv[1], sys.argv[1] + '.done');"
         "time.sleep(60)"
     )
-    async with Connections() as connections:
+    async with OpenCodeClient() as client:
         with pytest.raises(HookFailed, match="didn't end within 3 s"):
-            await delivering(connections, timeout=3).deliver(python(code, str(pids)), PAYLOAD)
+            await delivering(client, timeout=3).deliver(python(code, str(pids)), PAYLOAD)
     for pid in (tmp_path / "pids.done").read_text().split():
         await asyncio.to_thread(_until_ended, int(pid))
 
@@ -183,9 +183,9 @@ async def test_a_webhook_that_refuses_is_a_failure(delivery: Delivery, status: i
 
 
 async def test_a_webhook_that_hangs_or_is_not_there_is_a_failure() -> None:
-    async with Connections() as connections, MockOpenCode() as server:
+    async with OpenCodeClient() as client, MockOpenCode() as server:
         server.script("/hook", never())
-        quick = delivering(connections, timeout=0.2)
+        quick = delivering(client, timeout=0.2)
         with pytest.raises(HookFailed, match=r"within 0\.2 s"):
             await quick.deliver(new_webhook(f"{server.url}/hook", [], EPOCH), PAYLOAD)
         await server.stop()

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 from tests.mock_opencode import MockOpenCode
 
 
 @pytest.fixture
-async def connections() -> AsyncIterator[Connections]:
-    async with Connections() as opened:
+async def client() -> AsyncIterator[OpenCodeClient]:
+    async with OpenCodeClient() as opened:
         yield opened
 
 

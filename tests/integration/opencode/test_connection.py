@@ -6,7 +6,7 @@ import base64
 import pytest
 
 from codewalk.errors import StorageError
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import RequestFailed
 from codewalk.reason import Reason
 from codewalk.secret import Secret
@@ -27,10 +27,10 @@ def basic(username: str, password: str) -> str:
 
 
 async def test_an_answer_of_any_status_comes_whole(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     server.script("/odd", reply(b"tea", status=418, content_type="Text/Plain; charset=utf-8"))
-    answer = await connections.connect(server.url).get("/odd")
+    answer = await client.connect(server.url).get("/odd")
     assert (answer.status, answer.body, answer.content_type) == (418, b"tea", "text/plain")
     assert not answer.ok
     assert answer.elapsed_ms > 0
@@ -38,10 +38,10 @@ async def test_an_answer_of_any_status_comes_whole(
 
 @pytest.mark.parametrize(("username", "password"), CREDENTIALS)
 async def test_basic_auth_carries_any_user_name_and_password(
-    connections: Connections, username: str, password: str
+    client: OpenCodeClient, username: str, password: str
 ) -> None:
     async with MockOpenCode(username=username, password=password) as server:
-        connection = connections.connect(server.url, username, Secret(password))
+        connection = client.connect(server.url, username, Secret(password))
         assert await connection.get_json("/global/health") == {
             "healthy": True,
             "version": "1.18.33",
@@ -49,14 +49,14 @@ async def test_basic_auth_carries_any_user_name_and_password(
 
 
 async def test_a_password_alone_goes_with_opencode_s_own_user_name(
-    connections: Connections,
+    client: OpenCodeClient,
 ) -> None:
     async with MockOpenCode(password="secret") as server:
-        await connections.connect(server.url, password=Secret("secret")).get_json("/path")
+        await client.connect(server.url, password=Secret("secret")).get_json("/path")
 
 
 async def test_each_server_gets_its_own_credentials_and_no_other_s(
-    connections: Connections,
+    client: OpenCodeClient,
 ) -> None:
     async with (
         MockOpenCode(password="a") as one,
@@ -64,28 +64,28 @@ async def test_each_server_gets_its_own_credentials_and_no_other_s(
         MockOpenCode() as third,
     ):
         pairs = [(one, Secret("a")), (two, Secret("b")), (third, None)]
-        linked = [connections.connect(s.url, "opencode" if p else None, p) for s, p in pairs]
+        linked = [client.connect(s.url, "opencode" if p else None, p) for s, p in pairs]
         await asyncio.gather(*(c.get_json("/path") for c in linked for _ in range(5)))
         sent = [{r.headers.get("Authorization") for r in s.requests} for s, _ in pairs]
     assert sent == [{basic("opencode", "a")}, {basic("opencode", "b")}, {None}]
 
 
 async def test_a_password_that_can_t_be_decrypted_is_told_and_nothing_is_sent(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     def unseal() -> str:
         raise StorageError("The password was stored under another key.")
 
-    connection = connections.connect(server.url, "opencode", Secret.sealed("v1.k.abc", unseal))
+    connection = client.connect(server.url, "opencode", Secret.sealed("v1.k.abc", unseal))
     with pytest.raises(RequestFailed, match="another key") as caught:
         await connection.get("/path")
     assert caught.value.reason is Reason.AUTH_REQUIRED
     assert server.requests == []
 
 
-async def test_no_password_shows_in_a_connection_or_its_failures(connections: Connections) -> None:
+async def test_no_password_shows_in_a_connection_or_its_failures(client: OpenCodeClient) -> None:
     async with MockOpenCode(password="right") as server:
-        connection = connections.connect(server.url, "opencode", Secret("hunter2"))
+        connection = client.connect(server.url, "opencode", Secret("hunter2"))
         with pytest.raises(RequestFailed) as caught:
             await connection.get_json("/path")
     shown = f"{connection!r} {connection} {caught.value!r} {caught.value}"
@@ -95,74 +95,72 @@ async def test_no_password_shows_in_a_connection_or_its_failures(connections: Co
 
 @pytest.mark.parametrize("prefix", ["", "/opencode", "/a%20b/c%2Fd", "/%C3%BC"])
 async def test_a_path_prefix_is_kept_as_it_stands(
-    connections: Connections, server: MockOpenCode, prefix: str
+    client: OpenCodeClient, server: MockOpenCode, prefix: str
 ) -> None:
     server.script("*", json_reply({}))
-    await connections.connect(server.url + prefix).get_json("/session/ses_%2F/message")
+    await client.connect(server.url + prefix).get_json("/session/ses_%2F/message")
     assert [seen.raw_path for seen in server.requests] == [f"{prefix}/session/ses_%2F/message"]
 
 
-async def test_parameters_arrive_as_they_were(
-    connections: Connections, server: MockOpenCode
-) -> None:
+async def test_parameters_arrive_as_they_were(client: OpenCodeClient, server: MockOpenCode) -> None:
     directory = "/home/me/a b/ü&x=1+2%20#?"
     server.world.add_session("here", directory=directory)
     server.world.add_session("elsewhere")
-    connection = connections.connect(server.url)
+    connection = client.connect(server.url)
     found = await connection.get_json("/session", params={"directory": directory, "limit": "5"})
     assert [session["title"] for session in found] == ["here"]
 
 
 async def test_a_post_is_sent_as_json_and_comes_back_as_json(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
-    connection = connections.connect(server.url)
+    connection = client.connect(server.url)
     created = await connection.post_json("/session", {"title": "Ünï"}, params={"directory": "/p"})
     assert (created["title"], created["directory"]) == ("Ünï", "/p")
     assert server.requests[0].headers["Content-Type"] == "application/json"
 
 
 async def test_a_post_without_an_answer_s_body_is_none(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     server.script("/session/x/prompt_async", reply(status=204))
-    assert await connections.connect(server.url).post_json("/session/x/prompt_async", {}) is None
+    assert await client.connect(server.url).post_json("/session/x/prompt_async", {}) is None
 
 
 @pytest.mark.parametrize("behaviour", [reset(), close()], ids=["reset", "close"])
 async def test_a_post_is_never_repeated(
-    connections: Connections, server: MockOpenCode, behaviour: Behaviour
+    client: OpenCodeClient, server: MockOpenCode, behaviour: Behaviour
 ) -> None:
     server.script("/session", behaviour)
     with pytest.raises(RequestFailed):
-        await connections.connect(server.url).post_json("/session", {"title": "once"})
+        await client.connect(server.url).post_json("/session", {"title": "once"})
     assert server.count("/session") == 1
 
 
 async def test_a_connection_closed_while_idle_costs_the_next_request_nothing(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
-    connection = connections.connect(server.url)
+    connection = client.connect(server.url)
     await connection.get_json("/path")
     await server.stop()
     await server.start()
     await connection.get_json("/path")
 
 
-async def test_no_cookie_is_kept(connections: Connections, server: MockOpenCode) -> None:
+async def test_no_cookie_is_kept(client: OpenCodeClient, server: MockOpenCode) -> None:
     cookie = {"Set-Cookie": "track=1; Path=/"}
     server.script("/path", reply(b"{}", headers=cookie))
-    connection = connections.connect(server.url)
+    connection = client.connect(server.url)
     await connection.get_json("/path")
     await connection.get_json("/path")
     assert [seen.headers.get("Cookie") for seen in server.requests] == [None, None]
 
 
 async def test_a_cancelled_request_ends_at_the_server_too(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     gate = server.hold("/session")
-    connection = connections.connect(server.url)
+    connection = client.connect(server.url)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(connection.get_json("/session"), name="request")
         await gate.arrived.wait()
@@ -171,33 +169,33 @@ async def test_a_cancelled_request_ends_at_the_server_too(
     await gate.abandoned.wait()
 
 
-async def test_one_slow_server_costs_another_nothing(connections: Connections) -> None:
+async def test_one_slow_server_costs_another_nothing(client: OpenCodeClient) -> None:
     async with MockOpenCode() as slow, MockOpenCode() as quick, asyncio.TaskGroup() as group:
         gate = slow.hold("/path")
-        task = group.create_task(connections.connect(slow.url).get_json("/path"), name="slow")
+        task = group.create_task(client.connect(slow.url).get_json("/path"), name="slow")
         await gate.arrived.wait()
-        assert await connections.connect(quick.url).get_json("/path")
+        assert await client.connect(quick.url).get_json("/path")
         assert not task.done()
         gate.release()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_on_the_same_origin_are_followed_with_the_credentials(
-    connections: Connections, status: int
+    client: OpenCodeClient, status: int
 ) -> None:
     async with MockOpenCode(password="secret", prefix="/oc") as server:
         server.script("/old", redirect("/oc/new", status=status))
         server.script("/new", redirect(f"{server.url}/path"))
-        connection = connections.connect(server.url, "opencode", Secret("secret"))
+        connection = client.connect(server.url, "opencode", Secret("secret"))
         answer = await connection.get("/old")
         assert (answer.status, answer.location) == (200, None)
         assert [seen.path for seen in server.requests] == ["/old", "/new", "/path"]
 
 
-async def test_credentials_in_a_redirect_are_ignored(connections: Connections) -> None:
+async def test_credentials_in_a_redirect_are_ignored(client: OpenCodeClient) -> None:
     async with MockOpenCode(password="secret") as server:
         server.script("/old", redirect(f"http://evil:pw@127.0.0.1:{server.port}/path"))
-        await connections.connect(server.url, "opencode", Secret("secret")).get_json("/old")
+        await client.connect(server.url, "opencode", Secret("secret")).get_json("/old")
         sent = {seen.headers["Authorization"] for seen in server.requests}
         assert sent == {basic("opencode", "secret")}
 
@@ -217,11 +215,11 @@ async def test_credentials_in_a_redirect_are_ignored(connections: Connections) -
         "javascript:alert(1)",
     ],
 )
-async def test_no_redirect_leads_to_another_origin(connections: Connections, location: str) -> None:
+async def test_no_redirect_leads_to_another_origin(client: OpenCodeClient, location: str) -> None:
     async with MockOpenCode(password="secret") as server, MockOpenCode() as other:
         place = location.format(other=f"127.0.0.1:{other.port}", port=server.port)
         server.script("/path", redirect(place))
-        connection = connections.connect(server.url, "opencode", Secret("secret"))
+        connection = client.connect(server.url, "opencode", Secret("secret"))
         answer = await connection.get("/path")
         assert answer.status == 302
         with pytest.raises(RequestFailed, match="redirects to") as caught:
@@ -232,26 +230,26 @@ async def test_no_redirect_leads_to_another_origin(connections: Connections, loc
         assert server.count("/path") == 2
 
 
-async def test_a_post_follows_no_redirect(connections: Connections, server: MockOpenCode) -> None:
+async def test_a_post_follows_no_redirect(client: OpenCodeClient, server: MockOpenCode) -> None:
     server.script("/session", redirect("/elsewhere", status=307))
     with pytest.raises(RequestFailed):
-        await connections.connect(server.url).post_json("/session", {})
+        await client.connect(server.url).post_json("/session", {})
     assert server.count("/elsewhere") == 0
 
 
-async def test_redirects_end(connections: Connections, server: MockOpenCode) -> None:
+async def test_redirects_end(client: OpenCodeClient, server: MockOpenCode) -> None:
     server.script("/loop", redirect("/loop"))
     with pytest.raises(RequestFailed, match="without end"):
-        await connections.connect(server.url).get_json("/loop")
+        await client.connect(server.url).get_json("/loop")
     assert server.count("/loop") == 4
 
 
 @pytest.mark.parametrize("release", list(Release))
 async def test_each_release_answers_health_in_its_own_way(
-    connections: Connections, release: Release
+    client: OpenCodeClient, release: Release
 ) -> None:
     async with MockOpenCode(release=release) as server:
-        answer = await connections.connect(server.url).get("/global/health")
+        answer = await client.connect(server.url).get("/global/health")
     expected = {
         Release.CURRENT: (200, "application/json"),
         Release.OLD: (404, "text/plain"),
@@ -262,17 +260,17 @@ async def test_each_release_answers_health_in_its_own_way(
 
 
 async def test_a_web_page_is_named_as_what_it_is(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     server.script("/path", page())
     with pytest.raises(RequestFailed, match="a web page"):
-        await connections.connect(server.url).get_json("/path")
+        await client.connect(server.url).get_json("/path")
 
 
 async def test_connections_closed_under_a_request_are_the_program_s_fault() -> None:
-    async with Connections() as connections:
-        connection = connections.connect("http://127.0.0.1:4096")
+    async with OpenCodeClient() as client:
+        connection = client.connect("http://127.0.0.1:4096")
     with pytest.raises(RuntimeError):
         await connection.get("/path")
     with pytest.raises(RuntimeError, match="before"):
-        Connections().connect("http://127.0.0.1:4096")
+        OpenCodeClient().connect("http://127.0.0.1:4096")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -32,19 +32,19 @@ class Counting:
 async def test_idle_connections_are_dropped_and_those_in_use_are_not() -> None:
     counting = Counting()
     server = await asyncio.start_server(counting.serve, "127.0.0.1", 0)
-    async with server, Connections() as connections:
-        connection = connections.connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with server, OpenCodeClient() as client:
+        connection = client.connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         for _ in range(2):
             await connection.get_json("/")
         assert counting.opened == 1
-        connections.drop_idle()
+        client.drop_idle()
         counting.gate.clear()
         counting.asked.clear()
         async with asyncio.TaskGroup() as group:
             under_way = group.create_task(connection.get_json("/"), name="request")
             await counting.asked.wait()
             assert counting.opened == 2
-            connections.drop_idle()
+            client.drop_idle()
             counting.gate.set()
             assert await under_way == {}
         await connection.get_json("/")
@@ -53,4 +53,4 @@ async def test_idle_connections_are_dropped_and_those_in_use_are_not() -> None:
 
 
 async def test_where_nothing_is_open_nothing_is_dropped() -> None:
-    Connections().drop_idle()
+    OpenCodeClient().drop_idle()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import MAX_BODY, RequestFailed
 from codewalk.reason import Reason
 from tests.mock_behaviours import Behaviour, drip, endless, gzip_bomb, reply
@@ -28,10 +28,10 @@ def test_the_cap_is_64_mib() -> None:
     ids=["plain", "gzip, just over", "gzip bomb", "endless"],
 )
 async def test_a_body_over_the_limit_is_dropped_before_it_fills_the_memory(
-    connections: Connections, server: MockOpenCode, behaviour: Behaviour
+    client: OpenCodeClient, server: MockOpenCode, behaviour: Behaviour
 ) -> None:
     server.script("/path", behaviour)
-    connection = connections.connect(server.url)
+    connection = client.connect(server.url)
     tracemalloc.start()
     try:
         with pytest.raises(RequestFailed, match="1,048,576 bytes") as caught:
@@ -47,27 +47,27 @@ async def test_a_body_over_the_limit_is_dropped_before_it_fills_the_memory(
     "behaviour", [reply(b"x" * LIMIT), gzip_bomb(LIMIT)], ids=["plain", "gzip"]
 )
 async def test_a_body_of_just_the_limit_is_taken(
-    connections: Connections, server: MockOpenCode, behaviour: Behaviour
+    client: OpenCodeClient, server: MockOpenCode, behaviour: Behaviour
 ) -> None:
     server.script("/path", behaviour)
-    answer = await connections.connect(server.url).get("/path", limit=LIMIT)
+    answer = await client.connect(server.url).get("/path", limit=LIMIT)
     assert len(answer.body) == LIMIT
 
 
 async def test_a_slow_drip_doesn_t_stretch_the_time_limit(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     server.script("/path", drip(b" " * 10_000, every=0.01))
     with pytest.raises(RequestFailed) as caught:
-        await connections.connect(server.url).get("/path", timeout=0.2)
+        await client.connect(server.url).get("/path", timeout=0.2)
     assert caught.value.reason is Reason.TIMEOUT
 
 
 async def test_the_connection_to_a_server_that_sent_too_much_isn_t_used_again(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     server.script("/big", reply(b"x" * (4 * LIMIT)))
-    connection = connections.connect(server.url)
+    connection = client.connect(server.url)
     with pytest.raises(RequestFailed):
         await connection.get("/big", limit=LIMIT)
     assert (await connection.get_json("/global/health"))["healthy"] is True
@@ -80,10 +80,10 @@ class Garbage:
         self.data = b""
         self._runner = runner
         self._server: Server = runner.run(start_server(self._answer, "127.0.0.1", 0))
-        self._connections = Connections()
-        runner.run(self._connections.__aenter__())
+        self._client = OpenCodeClient()
+        runner.run(self._client.__aenter__())
         port = self._server.sockets[0].getsockname()[1]
-        self.connection = self._connections.connect(f"http://127.0.0.1:{port}")
+        self.connection = self._client.connect(f"http://127.0.0.1:{port}")
 
     async def _answer(self, reader: StreamReader, writer: StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -97,7 +97,7 @@ class Garbage:
             self._runner.run(self.connection.get_json("/path", timeout=5.0))
 
     def close(self) -> None:
-        self._runner.run(self._connections.__aexit__())
+        self._runner.run(self._client.__aexit__())
         self._server.close()
         self._runner.run(self._server.wait_closed())
 
@@ -159,9 +159,9 @@ async def test_endless_interim_answers_hold_up_nobody_else(flood: bytes) -> None
 
     ended = Event()
     server = await start_server(answer, "127.0.0.1", 0)
-    async with server, Connections() as connections:
+    async with server, OpenCodeClient() as client:
         port = server.sockets[0].getsockname()[1]
-        connection = connections.connect(f"http://127.0.0.1:{port}")
+        connection = client.connect(f"http://127.0.0.1:{port}")
         with pytest.raises(RequestFailed) as caught:
             await connection.get("/global/health", timeout=60)
         await ended.wait()

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from codewalk.health.probe import probe
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import RequestFailed
 from codewalk.opencode.resolver import Resolver
 from codewalk.reason import Reason
@@ -113,12 +113,12 @@ def test_every_reason_is_covered() -> None:
     assert covered == set(Reason)
 
 
-async def check(case: Case, connections: Connections) -> None:
+async def check(case: Case, client: OpenCodeClient) -> None:
     async with MockOpenCode(password=case.password) as server:
         server.script("/path", case.behaviour)
         username = "opencode" if case.sent else None
         password = Secret(case.sent) if case.sent else None
-        connection = connections.connect(server.url, username, password)
+        connection = client.connect(server.url, username, password)
         timeout = 0.2 if case.reason is Reason.TIMEOUT else 10.0
         with pytest.raises(RequestFailed) as caught:
             await connection.get_json("/path", timeout=timeout)
@@ -127,8 +127,8 @@ async def check(case: Case, connections: Connections) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_server_that(case: Case, connections: Connections) -> None:
-    await check(case, connections)
+async def test_a_server_that(case: Case, client: OpenCodeClient) -> None:
+    await check(case, client)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="uvloop isn't made for Windows")
@@ -136,30 +136,30 @@ def test_uvloop_s_errors_mean_the_same() -> None:
     import uvloop
 
     async def check_all() -> None:
-        async with Connections() as connections:
+        async with OpenCodeClient() as client:
             for case in CASES:
-                await check(case, connections)
+                await check(case, client)
             for url in ("http://127.0.0.1:1", "http://localhost:1"):
-                assert (await reason_of(connections, url)).reason is Reason.REFUSED
+                assert (await reason_of(client, url)).reason is Reason.REFUSED
             async with MockOpenCode() as server:
-                failure = await reason_of(connections, server.url.replace("http:", "https:"))
+                failure = await reason_of(client, server.url.replace("http:", "https:"))
             assert failure.reason is Reason.TLS
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(check_all())
 
 
-async def reason_of(connections: Connections, url: str, timeout: float = 10.0) -> RequestFailed:
+async def reason_of(client: OpenCodeClient, url: str, timeout: float = 10.0) -> RequestFailed:
     with pytest.raises(RequestFailed) as caught:
-        await connections.connect(url).get("/path", timeout=timeout)
+        await client.connect(url).get("/path", timeout=timeout)
     return caught.value
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_nothing_listens(connections: Connections, host: str) -> None:
+async def test_nothing_listens(client: OpenCodeClient, host: str) -> None:
     async with MockOpenCode() as server:
         pass
-    failure = await reason_of(connections, f"http://{host}:{server.port}")
+    failure = await reason_of(client, f"http://{host}:{server.port}")
     assert failure.reason is Reason.REFUSED
 
 
@@ -167,8 +167,8 @@ async def test_a_name_that_nobody_knows() -> None:
     def lookup(*_: object) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    async with Connections(resolver=Resolver(lookup=lookup)) as connections:
-        failure = await reason_of(connections, "http://devbox:4096")
+    async with OpenCodeClient(resolver=Resolver(lookup=lookup)) as client:
+        failure = await reason_of(client, "http://devbox:4096")
     assert failure.reason is Reason.DNS
     assert "devbox" in failure.detail
 
@@ -189,13 +189,13 @@ def stuck_lookup() -> Iterator[Callable[..., list[Any]]]:
 
 async def test_a_name_that_takes_too_long() -> None:
     with stuck_lookup() as lookup:
-        async with Connections(resolver=Resolver(lookup=lookup)) as connections:
-            failure = await reason_of(connections, "http://devbox:4096", timeout=0.1)
+        async with OpenCodeClient(resolver=Resolver(lookup=lookup)) as client:
+            failure = await reason_of(client, "http://devbox:4096", timeout=0.1)
     assert failure.reason is Reason.DNS
 
 
-async def test_tls_where_none_is_spoken(connections: Connections, server: MockOpenCode) -> None:
-    failure = await reason_of(connections, server.url.replace("http://", "https://"))
+async def test_tls_where_none_is_spoken(client: OpenCodeClient, server: MockOpenCode) -> None:
+    failure = await reason_of(client, server.url.replace("http://", "https://"))
     assert failure.reason is Reason.TLS
     assert "http://" in failure.detail
 
@@ -249,9 +249,9 @@ async def test_a_certificate_that_isn_t_good(
     trust = ssl.create_default_context(cafile=str(file) if trusted else None)
     async with (
         MockOpenCode(ssl_context=tls(file)) as server,
-        Connections(ssl_context=trust) as connections,
+        OpenCodeClient(ssl_context=trust) as client,
     ):
-        failure = await reason_of(connections, server.url)
+        failure = await reason_of(client, server.url)
     assert failure.reason is Reason.TLS
     assert problem in failure.detail
     assert server.requests == []
@@ -262,13 +262,13 @@ async def test_a_good_certificate_is_taken(tmp_path: Path) -> None:
     trust = ssl.create_default_context(cafile=str(file))
     async with (
         MockOpenCode(ssl_context=tls(file)) as server,
-        Connections(ssl_context=trust) as connections,
+        OpenCodeClient(ssl_context=trust) as client,
     ):
-        assert await connections.connect(server.url).get_json("/path")
+        assert await client.connect(server.url).get_json("/path")
 
 
 async def test_a_check_whose_time_goes_into_the_name_blames_the_name() -> None:
     with stuck_lookup() as lookup:
-        async with Connections(resolver=Resolver(lookup=lookup)) as connections:
-            result = await probe(connections.connect("http://slow.example:4096"), budget=0.2)
+        async with OpenCodeClient(resolver=Resolver(lookup=lookup)) as client:
+            result = await probe(client.connect("http://slow.example:4096"), budget=0.2)
     assert result.reason is Reason.DNS

@@ -5,24 +5,24 @@ from collections.abc import AsyncIterator
 import pytest
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.client import Connections
-from codewalk.opencode.events import LOCAL, Connected, SessionChanged, open_events
+from codewalk.opencode.client import OpenCodeClient
+from codewalk.opencode.events import EVENTS_PATH, Connected, SessionChanged, open_events
 from codewalk.reason import Reason
 from codewalk.secret import Secret
 from tests.mock_behaviours import Behaviour, never, raw, redirect, reply
 from tests.mock_opencode import MockOpenCode
 
-GLOBAL = "/global/event"
+GLOBAL_EVENTS_PATH = "/global/event"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def patience() -> float:
+def silence_timeout() -> float:
     return 10.0
 
 
 @pytest.fixture
-async def connections() -> AsyncIterator[Connections]:
-    async with Connections() as opened:
+async def client() -> AsyncIterator[OpenCodeClient]:
+    async with OpenCodeClient() as opened:
         yield opened
 
 
@@ -33,11 +33,11 @@ async def server() -> AsyncIterator[MockOpenCode]:
 
 
 async def test_events_come_with_credentials_until_the_server_ends(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
-    connection = connections.connect(server.url, None, Secret("secret"))
+    connection = client.connect(server.url, None, Secret("secret"))
     read = []
-    async with open_events(connection, patience=patience) as events:
+    async with open_events(connection, silence_timeout=silence_timeout) as events:
         server.world.emit("message.part.delta", {"delta": "x" * 100_000})
         server.world.emit("session.created", {"info": {"id": "ses_1"}}, directory="/p")
         async for event in events:
@@ -48,25 +48,27 @@ async def test_events_come_with_credentials_until_the_server_ends(
     assert server.requests[0].headers["Accept"] == "text/event-stream"
 
 
-async def test_the_wrong_password_is_told(connections: Connections, server: MockOpenCode) -> None:
-    connection = connections.connect(server.url, None, Secret("wrong"))
+async def test_the_wrong_password_is_told(client: OpenCodeClient, server: MockOpenCode) -> None:
+    connection = client.connect(server.url, None, Secret("wrong"))
     with pytest.raises(RequestFailed) as caught:
-        async with open_events(connection, patience=patience):
+        async with open_events(connection, silence_timeout=silence_timeout):
             raise AssertionError("it opened")
     assert caught.value.reason is Reason.AUTH_REJECTED
 
 
 async def test_a_redirect_is_followed_on_the_same_origin_alone(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
-    connection = connections.connect(server.url, None, Secret("secret"))
+    connection = client.connect(server.url, None, Secret("secret"))
     server.script("/event", redirect("/global/event"))
-    async with open_events(connection, path=LOCAL, patience=patience):
-        assert server.count(GLOBAL) == 1
+    async with open_events(connection, path=EVENTS_PATH, silence_timeout=silence_timeout):
+        assert server.count(GLOBAL_EVENTS_PATH) == 1
     async with MockOpenCode() as thief:
-        server.script(GLOBAL, redirect(f"{thief.url}/global/event"))
+        server.script(GLOBAL_EVENTS_PATH, redirect(f"{thief.url}/global/event"))
         with pytest.raises(RequestFailed):
-            async with open_events(connection, path=GLOBAL, patience=patience):
+            async with open_events(
+                connection, path=GLOBAL_EVENTS_PATH, silence_timeout=silence_timeout
+            ):
                 raise AssertionError("it opened")
         assert thief.requests == []
 
@@ -82,26 +84,26 @@ async def test_a_redirect_is_followed_on_the_same_origin_alone(
     ],
 )
 async def test_a_stream_cut_off_is_a_failure_in_our_words(
-    connections: Connections, server: MockOpenCode, answer: Behaviour
+    client: OpenCodeClient, server: MockOpenCode, answer: Behaviour
 ) -> None:
-    server.script(GLOBAL, answer)
-    connection = connections.connect(server.url, None, Secret("secret"))
+    server.script(GLOBAL_EVENTS_PATH, answer)
+    connection = client.connect(server.url, None, Secret("secret"))
     with pytest.raises(RequestFailed):
-        async with open_events(connection, patience=patience) as events:
+        async with open_events(connection, silence_timeout=silence_timeout) as events:
             _ = [event async for event in events]
 
 
 async def test_a_web_page_or_silence_is_no_stream(
-    connections: Connections, server: MockOpenCode
+    client: OpenCodeClient, server: MockOpenCode
 ) -> None:
-    connection = connections.connect(server.url, None, Secret("secret"))
+    connection = client.connect(server.url, None, Secret("secret"))
     server.script("*", reply(b"<html>", content_type="text/html"))
     with pytest.raises(RequestFailed) as caught:
-        async with open_events(connection, patience=patience):
+        async with open_events(connection, silence_timeout=silence_timeout):
             raise AssertionError("it opened")
     assert caught.value.reason is Reason.NOT_OPENCODE
     server.script("*", never())
     with pytest.raises(RequestFailed) as caught:
-        async with connection.stream(GLOBAL, timeout=0.05):
+        async with connection.stream(GLOBAL_EVENTS_PATH, timeout=0.05):
             raise AssertionError("it opened")
     assert caught.value.reason is Reason.TIMEOUT

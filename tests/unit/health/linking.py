@@ -9,7 +9,7 @@ from codewalk.health.checker import Checker
 from codewalk.health.link import MOST, LinkState
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
-from codewalk.opencode.events import GLOBAL, ServerEvent
+from codewalk.opencode.events import GLOBAL_EVENTS_PATH, ServerEvent
 from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
 from tests.fake_events import StreamingConnection
@@ -43,7 +43,7 @@ class Linked:
 async def linking(
     *servers: ServerProfile,
     active: ServerProfile | None = None,
-    served: Collection[str] = (GLOBAL,),
+    served: Collection[str] = (GLOBAL_EVENTS_PATH,),
     most: int = MOST,
     chance: float = 0.0,
 ) -> AsyncIterator[Linked]:

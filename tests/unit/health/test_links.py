@@ -11,7 +11,13 @@ from codewalk.health.link import LinkState
 from codewalk.health.links import NO_STREAM_PAUSE, RETURN_EVERY
 from codewalk.health.scheduler import GRAIN
 from codewalk.opencode.activity import BUSY
-from codewalk.opencode.events import GLOBAL, LOCAL, ActivityChanged, Connected, SessionChanged
+from codewalk.opencode.events import (
+    EVENTS_PATH,
+    GLOBAL_EVENTS_PATH,
+    ActivityChanged,
+    Connected,
+    SessionChanged,
+)
 from codewalk.reason import Reason, State
 from tests.fake_events import StreamingConnection
 from tests.fake_time import elapsed, fake_time, pass_time
@@ -156,12 +162,12 @@ async def test_silence_has_the_server_checked_at_once() -> None:
 
 @fake_time
 async def test_a_server_that_is_well_without_heartbeats_is_left_in_peace() -> None:
-    async with linking(A, served=(LOCAL,)) as linked:
+    async with linking(A, served=(EVENTS_PATH,)) as linked:
         await pass_time(300)
-        opened = [at for path, at in linked.of(A).tried if path == LOCAL]
+        opened = [at for path, at in linked.of(A).tried if path == EVENTS_PATH]
         assert len(opened) == 5
         assert [state for _, _, state in linked.changes] == [State.HEALTHY]
-        assert [path for path, _ in linked.of(A).tried].count(GLOBAL) == 1
+        assert [path for path, _ in linked.of(A).tried].count(GLOBAL_EVENTS_PATH) == 1
 
 
 @pytest.mark.parametrize(
@@ -198,7 +204,7 @@ async def test_a_server_without_a_stream_is_polled_and_asked_rarely() -> None:
         assert linked.state(A) is LinkState.POLLING
         await pass_time(NO_STREAM_PAUSE - 1)
         assert len(linked.of(A).tried) == 2
-        linked.of(A).served = (GLOBAL,)
+        linked.of(A).served = (GLOBAL_EVENTS_PATH,)
         await pass_time(2)
         assert linked.state(A) is LinkState.LIVE
 

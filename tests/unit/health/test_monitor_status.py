@@ -327,7 +327,9 @@ async def test_a_batch_that_the_end_interrupts_is_saved_all_the_same() -> None:
 @fake_time
 async def test_what_this_process_cannot_do_says_nothing_of_a_server() -> None:
     network = Network()
-    full = Reply(failure=RequestFailed(Reason.UNREACHABLE, "Too many connections.", ours=True))
+    full = Reply(
+        failure=RequestFailed(Reason.UNREACHABLE, "Too many connections.", local_fault=True)
+    )
     async with watching(A, network=network) as watch:
         await pass_time(5)
         network.script(A, health=full, path=full)

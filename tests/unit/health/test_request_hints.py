@@ -29,7 +29,7 @@ class Heard:
 
     async def ask(self, server: ServerProfile) -> Any:
         connection = self.watch.network.of(server)
-        heard = connection.overheard(lambda: self._hearing.request_to(server.id))
+        heard = connection.with_call_context(lambda: self._hearing.request_to(server.id))
         return await heard.get_json(SESSION)
 
     def checks_since(self, server: ServerProfile, since: float) -> list[float]:

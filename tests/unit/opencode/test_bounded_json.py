@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.opencode.bounded_json import INLINE, MAX_VALUES, decode
+from codewalk.opencode.bounded_json import MAX_INLINE_BYTES, MAX_VALUES, decode
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -18,7 +18,7 @@ JSON = st.recursive(
 
 def large(body: bytes) -> bytes:
     """The same document, past the size that is parsed on the event loop."""
-    return body + b" " * INLINE
+    return body + b" " * MAX_INLINE_BYTES
 
 
 @given(value=JSON)

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.activity import BUSY, Activity, Doing
+from codewalk.opencode.activity import BUSY, Activity, ActivityKind
 from codewalk.opencode.events import (
-    GLOBAL,
-    LOCAL,
+    EVENTS_PATH,
+    GLOBAL_EVENTS_PATH,
     ActivityChanged,
     Connected,
     EventStream,
@@ -22,13 +22,13 @@ from tests.fake_events import FakeStream, StreamingConnection
 from tests.fake_time import elapsed, fake_time
 
 
-def patience() -> float:
+def silence_timeout() -> float:
     return 25.0
 
 
 async def read_all(stream: FakeStream) -> tuple[list[ServerEvent], EventStream]:
     stream.end()
-    events = EventStream(stream, GLOBAL, await stream.read(1), patience)
+    events = EventStream(stream, GLOBAL_EVENTS_PATH, await stream.read(1), silence_timeout)
     return [event async for event in events], events
 
 
@@ -53,7 +53,7 @@ async def test_sessions_that_set_to_work_and_go_idle_are_told() -> None:
     for status in ({"type": "busy"}, waiting, {"type": "idle"}):
         stream.send("session.status", {"sessionID": "ses_1", "status": status}, directory="/p")
     stream.send("session.idle", {"sessionID": "ses_2"}, directory="/q")
-    retry = Activity(doing=Doing.RETRY, attempt=2, message="Overloaded")
+    retry = Activity(kind=ActivityKind.RETRY, attempt=2, message="Overloaded")
     assert (await read_all(stream))[0] == [
         *(
             ActivityChanged(session_id="ses_1", directory="/p", activity=doing)
@@ -89,7 +89,7 @@ async def test_what_nobody_reads_is_dropped_unparsed() -> None:
     stream.send("server.heartbeat")
     read, events = await read_all(stream)
     assert read == [Heartbeat()]
-    assert (events.unread, events.broken) == (4, 0)
+    assert (events.ignored_count, events.malformed_count) == (4, 0)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ async def test_a_broken_event_is_counted_and_the_next_one_read(data: bytes) -> N
     stream.send("server.heartbeat")
     read, events = await read_all(stream)
     assert read == [Heartbeat()]
-    assert events.broken == 1
+    assert events.malformed_count == 1
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_any_json_is_survived(payload: bytes, expected: list[ServerEvent])
 @fake_time
 async def test_silence_ends_the_stream_after_the_patience_of_that_moment() -> None:
     connection = StreamingConnection()
-    async with open_events(connection, patience=patience) as events:
+    async with open_events(connection, silence_timeout=silence_timeout) as events:
         asyncio.get_running_loop().call_later(20, connection.current.raw, b": still here\n")
         with pytest.raises(RequestFailed) as caught:
             _ = [event async for event in events]
@@ -144,13 +144,13 @@ async def test_silence_ends_the_stream_after_the_patience_of_that_moment() -> No
 
 @fake_time
 async def test_the_oldest_releases_have_only_the_directorys_stream() -> None:
-    connection = StreamingConnection(served=(LOCAL,))
-    async with open_events(connection, patience=patience) as events:
-        assert events.path == LOCAL
-    assert [path for path, _ in connection.tried] == [GLOBAL, LOCAL]
-    async with open_events(connection, path=LOCAL, patience=patience):
+    connection = StreamingConnection(served=(EVENTS_PATH,))
+    async with open_events(connection, silence_timeout=silence_timeout) as events:
+        assert events.path == EVENTS_PATH
+    assert [path for path, _ in connection.tried] == [GLOBAL_EVENTS_PATH, EVENTS_PATH]
+    async with open_events(connection, path=EVENTS_PATH, silence_timeout=silence_timeout):
         pass
-    assert [path for path, _ in connection.tried] == [GLOBAL, LOCAL, LOCAL]
+    assert [path for path, _ in connection.tried] == [GLOBAL_EVENTS_PATH, EVENTS_PATH, EVENTS_PATH]
 
 
 @fake_time
@@ -158,7 +158,7 @@ async def test_a_server_without_a_stream_says_so() -> None:
     connection = StreamingConnection(served=())
     connection.absent = FakeStream(content_type="text/html")
     with pytest.raises(RequestFailed) as caught:
-        async with open_events(connection, patience=patience):
+        async with open_events(connection, silence_timeout=silence_timeout):
             raise AssertionError("it opened")
     assert caught.value.reason is Reason.NOT_OPENCODE
 
@@ -168,10 +168,10 @@ async def test_a_refusal_isnt_taken_for_an_old_release() -> None:
     connection = StreamingConnection(served=())
     connection.absent = FakeStream(status=401, content_type="text/plain")
     with pytest.raises(RequestFailed) as caught:
-        async with open_events(connection, patience=patience):
+        async with open_events(connection, silence_timeout=silence_timeout):
             raise AssertionError("it opened")
     assert caught.value.reason is Reason.AUTH_REQUIRED
-    assert [path for path, _ in connection.tried] == [GLOBAL]
+    assert [path for path, _ in connection.tried] == [GLOBAL_EVENTS_PATH]
 
 
 @fake_time
@@ -179,6 +179,6 @@ async def test_a_proxy_that_holds_events_back_makes_no_stream() -> None:
     connection = StreamingConnection()
     connection.says_nothing = True
     with pytest.raises(RequestFailed) as caught:
-        async with open_events(connection, patience=patience):
+        async with open_events(connection, silence_timeout=silence_timeout):
             raise AssertionError("it opened")
     assert caught.value.reason is Reason.TIMEOUT

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import http_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 
-from codewalk.opencode.failures import FOREIGN, refused, translate
+from codewalk.opencode.failures import TRANSLATED_ERRORS, status_failure, translate_error
 from codewalk.reason import Reason
 
 KEY: Final = ConnectionKey("box", 4096, False, True, None, None, None)
@@ -74,7 +74,7 @@ CLIENT_ERRORS: Final = {
 
 
 def reason_of(exc: Exception, *, resolving: bool = False) -> Reason:
-    failure = translate(exc, place="box:4096", timeout=3.0, resolving=resolving)
+    failure = translate_error(exc, place="box:4096", timeout=3.0, resolving=resolving)
     assert failure.detail.endswith(".")
     assert failure.message == failure.detail
     return failure.reason
@@ -88,7 +88,7 @@ def test_the_table_of_the_client_s_errors_is_complete() -> None:
 def test_each_error_of_the_client_means_what_the_table_says(name: str) -> None:
     reason, arguments = MEANING[name]
     exc = CLIENT_ERRORS[name](*arguments)
-    assert isinstance(exc, FOREIGN)
+    assert isinstance(exc, TRANSLATED_ERRORS)
     assert reason_of(exc) is reason
 
 
@@ -108,7 +108,7 @@ def test_each_error_of_the_client_means_what_the_table_says(name: str) -> None:
     ids=repr,
 )
 def test_errors_from_below_the_client_are_translated_too(exc: Exception, reason: Reason) -> None:
-    assert isinstance(exc, FOREIGN)
+    assert isinstance(exc, TRANSLATED_ERRORS)
     assert reason_of(exc) is reason
 
 
@@ -130,8 +130,8 @@ def test_a_connection_that_can_t_be_made_says_why(number: int, reason: Reason) -
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EHOSTUNREACH])
 def test_too_many_open_connections_are_no_fault_of_the_server(number: int) -> None:
     exc = aiohttp.ClientConnectorError(KEY, OSError(number, "why"))
-    failure = translate(exc, place="a:1", timeout=1.0, resolving=False)
-    assert failure.ours is (number != errno.EHOSTUNREACH)
+    failure = translate_error(exc, place="a:1", timeout=1.0, resolving=False)
+    assert failure.local_fault is (number != errno.EHOSTUNREACH)
 
 
 def test_several_addresses_are_refused_if_one_is() -> None:
@@ -145,12 +145,12 @@ def test_a_timeout_while_the_name_is_looked_up_is_the_name_s_fault() -> None:
 
 @pytest.mark.parametrize(("timeout", "told"), [(3.0, "within 3 s"), (inf, "in time")])
 def test_a_timeout_tells_of_its_budget_where_there_is_one(timeout: float, told: str) -> None:
-    failure = translate(TimeoutError(), place="box:4096", timeout=timeout, resolving=False)
+    failure = translate_error(TimeoutError(), place="box:4096", timeout=timeout, resolving=False)
     assert failure.detail == f"box:4096 didn't answer {told}."
 
 
 def test_cancellation_is_nobody_s_failure() -> None:
-    assert not issubclass(asyncio.CancelledError, FOREIGN)
+    assert not issubclass(asyncio.CancelledError, TRANSLATED_ERRORS)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_cancellation_is_nobody_s_failure() -> None:
     ],
 )
 def test_a_status_means(status: int, sent: bool, json: bool, reason: Reason) -> None:
-    failure = refused(status, path="/path", place="box:4096", sent=sent, json=json)
+    failure = status_failure(status, path="/path", place="box:4096", sent=sent, json=json)
     assert (failure.reason, failure.status) == (reason, status)
 
 
@@ -177,5 +177,5 @@ def test_a_certificate_s_fault_is_told() -> None:
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_message = "certificate has expired"
     exc = aiohttp.ClientConnectorCertificateError(KEY, cause)
-    failure = translate(exc, place="box:4096", timeout=3.0, resolving=False)
+    failure = translate_error(exc, place="box:4096", timeout=3.0, resolving=False)
     assert "certificate has expired" in failure.detail

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.activity import BUSY, MAX_MESSAGE, Activity, Doing
+from codewalk.opencode.activity import BUSY, MAX_MESSAGE, Activity, ActivityKind
 from codewalk.opencode.events import ActivityChanged
 from codewalk.reason import Reason
 from codewalk.workspace.activity import Activities, fetch_activity
@@ -13,7 +13,7 @@ from tests.fake_time import fake_time
 from tests.fakes import FakeConnection, Reply, fails, page, says, text
 
 A, B = "server-a", "server-b"
-RETRY = Activity(doing=Doing.RETRY, attempt=2, message="Overloaded")
+RETRY = Activity(kind=ActivityKind.RETRY, attempt=2, message="Overloaded")
 
 
 def told(
@@ -41,11 +41,11 @@ async def test_sessions_at_work_are_told_by_their_ids() -> None:
 @pytest.mark.parametrize(
     ("attempt", "message", "expected"),
     [
-        (None, None, Activity(doing=Doing.RETRY)),
-        (True, 5, Activity(doing=Doing.RETRY)),
-        (-1, ["x"], Activity(doing=Doing.RETRY)),
-        (2**40, "", Activity(doing=Doing.RETRY)),
-        (1.5, "x" * 10_000, Activity(doing=Doing.RETRY, message="x" * MAX_MESSAGE)),
+        (None, None, Activity(kind=ActivityKind.RETRY)),
+        (True, 5, Activity(kind=ActivityKind.RETRY)),
+        (-1, ["x"], Activity(kind=ActivityKind.RETRY)),
+        (2**40, "", Activity(kind=ActivityKind.RETRY)),
+        (1.5, "x" * 10_000, Activity(kind=ActivityKind.RETRY, message="x" * MAX_MESSAGE)),
     ],
 )
 @fake_time

@@ -8,10 +8,10 @@ import pytest
 from yarl import URL
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.client import Connections
+from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import Connection
 from codewalk.opencode.credentials import basic_auth
-from codewalk.opencode.wire import Get
+from codewalk.opencode.pool import GetRequest
 from codewalk.reason import Reason
 from codewalk.secret import Secret
 
@@ -61,9 +61,9 @@ async def two_ways(
     """A server, and two who talk to it apart from each other."""
     server = Server()
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    async with listening, Connections(keep_alive=keep_alive) as connections:
+    async with listening, OpenCodeClient(keep_alive=keep_alive) as client:
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-        yield server, connections.connect(url), connections.connect(url)
+        yield server, client.connect(url), client.connect(url)
 
 
 async def test_one_connection_does_for_any_number_of_requests_in_turn() -> None:
@@ -173,13 +173,13 @@ async def test_the_head_says_what_it_has_to_and_nothing_else() -> None:
 async def test_no_line_can_be_smuggled_into_a_request(end: str) -> None:
     url = URL("http://127.0.0.1:4096/path")
     with pytest.raises(ValueError, match="line break"):
-        Get.of(url, {"Authorization": f"Basic{end}X-Evil: yes"})
-    lines = Get.of(url.with_path(f"/{end}X-Evil: yes"), {}).data.splitlines()
+        GetRequest.build(url, {"Authorization": f"Basic{end}X-Evil: yes"})
+    lines = GetRequest.build(url.with_path(f"/{end}X-Evil: yes"), {}).data.splitlines()
     assert not any(line.startswith(b"X-Evil") for line in lines)
 
 
 async def test_a_request_shows_no_password() -> None:
     secret = basic_auth("opencode", Secret("hunter2"))
-    get = Get.of(URL("http://127.0.0.1:4096/path"), {"Authorization": secret})
+    get = GetRequest.build(URL("http://127.0.0.1:4096/path"), {"Authorization": secret})
     assert secret.encode() in get.data
     assert secret not in repr(get)

@@ -1,7 +1,7 @@
 """GETs over aiohttp's connections, without its session.
 
 A session makes a request, a writer and a response object for each call, and takes the connection
-from its pool and puts it back: three quarters of what a small GET costs. A `Wire` keeps one
+from its pool and puts it back: three quarters of what a small GET costs. A `ServerPool` keeps one
 connection to one server from each GET to the next and writes bytes that were made once. All that
 has to be right is aiohttp's as before: how a connection is made (names, addresses, TLS), the parser
 with its limits, decompression, flow control, and the errors of all of these.
@@ -28,14 +28,14 @@ _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Get:
+class GetRequest:
     """A GET as it is sent; one may be sent any number of times."""
 
     request: aiohttp.ClientRequest
     data: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, url: URL, headers: Mapping[str, str]) -> Self:
+    def build(cls, url: URL, headers: Mapping[str, str]) -> Self:
         """Raises `ValueError` where a part of it would end its line."""
         loop = asyncio.get_running_loop()
         request = aiohttp.ClientRequest("GET", url, headers=CIMultiDict(headers), loop=loop)
@@ -46,14 +46,14 @@ class Get:
         return cls(request, "\r\n".join([*lines, "", ""]).encode())
 
 
-class Wires:
-    """Makes the connections of all wires. None is used that nothing was sent on for `keep_alive`
+class PoolManager:
+    """Makes the connections of all manager. None is used that nothing was sent on for `keep_alive`
     seconds; it is closed before as long again has passed."""
 
     def __init__(self, connector: BoundedConnector, *, keep_alive: float) -> None:
         self.connector = connector
         self.keep_alive = keep_alive
-        self._idle: set[Wire] = set()
+        self._idle: set[ServerPool] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def open(self, request: aiohttp.ClientRequest) -> Connection:
@@ -65,7 +65,7 @@ class Wires:
             connection.protocol.set_response_params(read_until_eof=True)
         return connection
 
-    def watch(self, wire: "Wire") -> None:
+    def watch(self, wire: "ServerPool") -> None:
         """Has the connection that waits at `wire` closed in time, unless it is used again."""
         self._idle.add(wire)
         if self._timer is None:
@@ -91,16 +91,16 @@ class Wires:
                 wire.drop()
 
 
-class Wire:
+class ServerPool:
     """The way to one server. Any number of GETs may be under way; one connection is kept."""
 
-    def __init__(self, wires: Wires) -> None:
-        self._wires = wires
+    def __init__(self, manager: PoolManager) -> None:
+        self._manager = manager
         self._kept: Connection | None = None
         self._since = 0.0
 
-    async def get(self, get: Get, limit: int) -> tuple[RawResponseMessage, bytes]:
-        """The head and the body of the answer. Raises what aiohttp does, and `TooLarge`.
+    async def get(self, get: GetRequest, limit: int) -> tuple[RawResponseMessage, bytes]:
+        """The head and the body of the answer. Raises what aiohttp does, and `BodyTooLarge`.
 
         Where a connection ends before an answer began, the GET is sent once more: a server may
         close one at the moment in which it is used again.
@@ -121,7 +121,7 @@ class Wire:
 
     def is_fresh(self) -> bool:
         """Whether a connection waits here that was used lately."""
-        return self._kept is not None and monotonic() - self._since < self._wires.keep_alive
+        return self._kept is not None and monotonic() - self._since < self._manager.keep_alive
 
     def drop(self) -> None:
         """Closes the connection that waits here, if any."""
@@ -129,8 +129,8 @@ class Wire:
             self._kept.close()
             self._kept = None
 
-    async def _ask(self, get: Get) -> tuple[Connection, RawResponseMessage, StreamReader]:
-        connection = self._take() or await self._wires.open(get.request)
+    async def _ask(self, get: GetRequest) -> tuple[Connection, RawResponseMessage, StreamReader]:
+        connection = self._take() or await self._manager.open(get.request)
         try:
             protocol = connection.protocol
             if protocol is None or protocol.transport is None:
@@ -156,10 +156,10 @@ class Wire:
         return connection
 
     def _keep(self, connection: Connection) -> None:
-        if self._kept is None and _is_usable(connection) and not self._wires.connector.closed:
+        if self._kept is None and _is_usable(connection) and not self._manager.connector.closed:
             self._kept = connection
             self._since = monotonic()
-            self._wires.watch(self)
+            self._manager.watch(self)
         else:
             connection.release()
 

@@ -17,13 +17,13 @@ import psutil
 
 from codewalk.settings import write_private
 
-MARKER: Final = "CODEWALK_LOCAL_SERVER"
+MARKER_VARIABLE: Final = "CODEWALK_LOCAL_SERVER"
 """The environment variable that holds a local server's marker."""
 
-RECORD: Final = "local-server.json"
+RECORD_FILE: Final = "local-server.json"
 """The note's name in the data folder."""
 
-GRACE: Final = 1.5
+KILL_DELAY: Final = 1.5
 """Seconds from the request to end until it is an order."""
 
 
@@ -48,16 +48,16 @@ def write_record(path: Path, *, pid: int, guard_pid: int, command: str, marker: 
     write_private(path, json.dumps(asdict(record)))
 
 
-def end_stale(path: Path) -> int:
+def end_orphans(path: Path) -> int:
     """Ends what the note names, removes the note, and returns how many processes it ended."""
     record = _read(path)
     processes = list(_left_behind(record)) if record else []
     for process in processes:
         _try_to(process.terminate)
-    _, stubborn = psutil.wait_procs(processes, timeout=GRACE)
+    _, stubborn = psutil.wait_procs(processes, timeout=KILL_DELAY)
     for process in stubborn:
         _try_to(process.kill)
-    psutil.wait_procs(stubborn, timeout=GRACE)
+    psutil.wait_procs(stubborn, timeout=KILL_DELAY)
     path.unlink(missing_ok=True)
     return len(processes)
 
@@ -79,7 +79,7 @@ def _left_behind(record: Record) -> Iterator[psutil.Process]:
 
 def _is_ours(process: psutil.Process, record: Record) -> bool:
     try:
-        return process.environ().get(MARKER) == record.marker
+        return process.environ().get(MARKER_VARIABLE) == record.marker
     except psutil.AccessDenied:
         # Some systems hide the environment even from its owner.
         named = process.pid in (record.pid, record.guard_pid)
