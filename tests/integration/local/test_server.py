@@ -37,6 +37,12 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+async def client() -> AsyncIterator[OpenCodeClient]:
+    async with OpenCodeClient() as opened:
+        yield opened
+
+
+@pytest.fixture
 def start(tmp_path: Path, data: Path) -> Start:
     @asynccontextmanager
     async def opened(
