@@ -12,7 +12,7 @@ from codewalk.reason import Reason
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.storage.database import open_database
 from codewalk.storage.history import HistoryStore
-from codewalk.storage.history_sql import HOURS_AT_ONCE
+from codewalk.storage.history_sql import HOURS_PER_BATCH
 
 DOWN: Final = CheckResult(reason=Reason.REFUSED, detail="Nothing listens at 127.0.0.1:4096.")
 STRANGE: Final = CheckResult(
@@ -70,7 +70,7 @@ async def compact_store(app: App) -> None:
     await app.parts.recorder.save(flush=True)
     async with open_database(app.parts.settings) as database:
         store = HistoryStore(database)
-        for _ in range(RETENTION // HOUR // HOURS_AT_ONCE + 1):
+        for _ in range(RETENTION // HOUR // HOURS_PER_BATCH + 1):
             after = await store.compact("", datetime.now(UTC))
             while after:
                 after = await store.compact(after, datetime.now(UTC))

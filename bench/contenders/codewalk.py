@@ -32,7 +32,7 @@ from codewalk.storage.database import Database, open_database
 from codewalk.storage.health import HealthStore
 from codewalk.storage.history import HistoryStore
 from codewalk.storage.roster import RosterStore
-from codewalk.storage.secrets import Vault
+from codewalk.storage.vault import Vault
 
 
 async def main() -> None:

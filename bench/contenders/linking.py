@@ -27,7 +27,7 @@ from codewalk.settings import Settings
 from codewalk.storage.database import open_database
 from codewalk.storage.health import HealthStore
 from codewalk.storage.roster import RosterStore
-from codewalk.storage.secrets import Vault
+from codewalk.storage.vault import Vault
 
 
 async def main() -> None:

@@ -21,7 +21,7 @@ from codewalk.reason import State
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.storage.database import open_database
 from codewalk.storage.roster import RosterStore
-from codewalk.storage.secrets import Vault
+from codewalk.storage.vault import Vault
 
 
 async def main() -> None:

@@ -38,8 +38,8 @@ from codewalk.storage.hooks import HookStore
 from codewalk.storage.legacy import LegacyImport, read_legacy
 from codewalk.storage.reported_down import ReportedDownStore
 from codewalk.storage.roster import RosterStore
-from codewalk.storage.secrets import Vault
 from codewalk.storage.state import StateStore
+from codewalk.storage.vault import Vault
 from codewalk.tasks import BackgroundTasks, repeat
 from codewalk.workspace.activity import Activities
 

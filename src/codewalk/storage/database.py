@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy.engine import Connection
 
 from codewalk.settings import Settings
-from codewalk.storage.location import Place, SqliteFile, locate, translating
+from codewalk.storage.location import Location, SqliteFile, locate, translate_errors
 from codewalk.storage.sqlite import ensure_file
 from codewalk.storage.sqlite_database import open_sqlite
 from codewalk.storage.tables import SCHEMA_VERSION
@@ -56,27 +56,27 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     Several processes may do so at once. Raises `StorageError`: a damaged file or a newer schema is
     left untouched.
     """
-    place = await asyncio.to_thread(_prepare, settings)
-    if isinstance(place, SqliteFile):
-        async with open_sqlite(place) as sqlite:
+    location = await asyncio.to_thread(_prepare, settings)
+    if isinstance(location, SqliteFile):
+        async with open_sqlite(location) as sqlite:
             yield sqlite
         return
     # Imported here: SQLAlchemy's asynchronous half brings its ORM along, a fifth of the time that
     # a command takes.
     from codewalk.storage.postgres import open_postgres
 
-    async with open_postgres(place) as postgres:
+    async with open_postgres(location) as postgres:
         yield postgres
 
 
-def _prepare(settings: Settings) -> Place:
+def _prepare(settings: Settings) -> Location:
     """Everything about files that comes first, in a thread."""
     settings.make_data_dir()
-    place = locate(settings)
-    if isinstance(place, SqliteFile) and (version := ensure_file(place)) != SCHEMA_VERSION:
+    location = locate(settings)
+    if isinstance(location, SqliteFile) and (version := ensure_file(location)) != SCHEMA_VERSION:
         # Imported here: Alembic costs more time than everything else that a command does.
         from codewalk.storage.migrate import migrate_sqlite
 
-        with translating(place):
-            migrate_sqlite(place, version)
-    return place
+        with translate_errors(location):
+            migrate_sqlite(location, version)
+    return location

@@ -88,8 +88,8 @@ def _row(server_id: str, status: HealthStatus) -> list[str | float | int | None]
         server_id,
         status.state.value,
         status.reason.value,
-        storable(status.detail),
-        storable(status.version),
+        storable_text(status.detail),
+        storable_text(status.version),
         status.latency_ms,
         _micros(status.checked_at),
         _micros(status.since),
@@ -117,7 +117,7 @@ def _status(row: Any) -> HealthStatus | None:
     )
 
 
-def storable(words: str | None) -> str | None:
+def storable_text(words: str | None) -> str | None:
     """Without what a hostile server may send and a database can't keep: NUL and half characters."""
     if words is None or (words.isascii() and "\0" not in words):
         return words

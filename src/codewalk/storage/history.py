@@ -27,8 +27,8 @@ from codewalk.reason import Reason, State
 from codewalk.storage import history_sql as sql
 from codewalk.storage import packed_minutes as minutes
 from codewalk.storage.database import Database
-from codewalk.storage.health import storable
-from codewalk.storage.packed_minutes import period_of, unpacked
+from codewalk.storage.health import storable_text
+from codewalk.storage.packed_minutes import period_from_row, unpacked
 from codewalk.storage.tables import (
     from_micros,
     health_periods,
@@ -37,7 +37,7 @@ from codewalk.storage.tables import (
     to_micros,
 )
 
-LOADED: Final = 5 * MAX_TRANSITIONS
+MAX_LOADED_TRANSITIONS: Final = 5 * MAX_TRANSITIONS
 """Transitions that are read; some may be told by several processes."""
 
 NEXT: Final = 10
@@ -78,12 +78,12 @@ class HistoryStore:
         Of the changes of state, the last ones up to the end of `window`, and the first ones after
         it; `by_minute`, what lies in it and is older than a day by the minute, too.
         """
-        start, end = sql.hour_of(since), to_micros(window[1])
+        start, end = sql.hour_start(since), to_micros(window[1])
         p, t, r = health_periods.c, health_transitions.c, health_recent.c
         periods = select(health_periods).where(p.server_id == server_id, p.begins_at >= start)
         log = select(health_transitions).where(t.server_id == server_id)
         before = log.where(t.changed_at >= to_micros(since), t.changed_at <= end)
-        before = before.order_by(t.changed_at.desc()).limit(LOADED)
+        before = before.order_by(t.changed_at.desc()).limit(MAX_LOADED_TRANSITIONS)
         after = log.where(t.changed_at > end).order_by(t.changed_at).limit(NEXT)
         recent = select(r.checks).where(r.server_id == server_id)
         packed = minutes.packed(server_id, window) if by_minute else None
@@ -111,24 +111,24 @@ class HistoryStore:
         Those are the ones whose ids follow `after`; the last of them is returned, to go on from, or
         an empty text where there are no more.
         """
-        before, oldest = sql.hour_of(now - MINUTE_RETENTION), sql.hour_of(now - RETENTION)
+        before, oldest = sql.hour_start(now - MINUTE_RETENTION), sql.hour_start(now - RETENTION)
 
         def compact(connection: Connection) -> str:
-            if not self._database.is_sqlite and not connection.scalar(sql.ONE_TIDIES):
+            if not self._database.is_sqlite and not connection.scalar(sql.TRY_COMPACTION_LOCK):
                 return after
             ids = connection.scalars(sql.NEXT, {"after": after}).all()
             if not ids:
                 return ""
             these = {"after": after, "last": ids[-1]}
-            if old := minutes.take_old(connection, these, before):
+            if old := minutes.take_old_minutes(connection, these, before):
                 hours = [
                     _row(owner, hour)
                     for (owner, _), found in old.items()
                     for hour in aggregate_periods(found, HOUR)
                 ]
                 connection.execute(self._insert_periods, {"rows": json.dumps(hours)})
-                minutes.keep_packed(connection, these, old)
-            for statement in sql.DROP_OLD:
+                minutes.store_packed(connection, these, old)
+            for statement in sql.DELETE_OLD:
                 connection.execute(statement, {**these, "before": oldest})
             return str(ids[-1])
 
@@ -169,8 +169,8 @@ def _transition_rows(batch: Batch) -> list[Row]:
             transition.before.value,
             transition.after.value,
             transition.reason.value,
-            storable(transition.detail),
-            storable(transition.version),
+            storable_text(transition.detail),
+            storable_text(transition.version),
         ]
         for server_id, transition in batch.transitions
     ]
@@ -188,7 +188,7 @@ def _kept(
     periods: Sequence[Any], packed: Sequence[Any], changes: Sequence[Any], checks: str | None
 ) -> StoredHistory:
     return StoredHistory(
-        periods=[period_of(row) for row in periods],
+        periods=[period_from_row(row) for row in periods],
         old_minutes=unpacked(packed),
         transitions=list(filter(None, map(_transition, changes))),
         checks=unpack_checks(b64decode(checks or "")),

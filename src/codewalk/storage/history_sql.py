@@ -28,19 +28,19 @@ from codewalk.storage.tables import (
     to_micros,
 )
 
-AT_ONCE: Final = 10
+SERVERS_PER_BATCH: Final = 10
 """Servers that are tidied in one transaction: 3,600 of their minutes at the most."""
 
-HOUR_US: Final = HOUR.seconds * 1_000_000
+HOUR_MICROSECONDS: Final = HOUR.seconds * 1_000_000
 
-HOURS_AT_ONCE: Final = 6
+HOURS_PER_BATCH: Final = 6
 """Hours whose minutes are packed in one transaction, of each of these servers: more of them, as
 after a day in which nothing ran, wait for the next round."""
 
 
-def hour_of(moment: datetime) -> int:
+def hour_start(moment: datetime) -> int:
     """When the hour begins in which this lies, in microseconds."""
-    return to_micros(moment) // HOUR_US * HOUR_US
+    return to_micros(moment) // HOUR_MICROSECONDS * HOUR_MICROSECONDS
 
 
 _CHARACTERS: Final = MAX_RECENT_CHECKS * PACKED_CHECK_BYTES * 4 // 3
@@ -113,31 +113,32 @@ NEXT: Final = (
     select(servers.c.id)
     .where(servers.c.id > bindparam("after"))
     .order_by(servers.c.id)
-    .limit(AT_ONCE)
+    .limit(SERVERS_PER_BATCH)
     .with_for_update(read=True, key_share=True)
 )
 
-THESE: Final = select(servers.c.id).where(
+BATCH_SERVER_IDS: Final = select(servers.c.id).where(
     servers.c.id > bindparam("after"), servers.c.id <= bindparam("last")
 )
 """The servers from `:after` to `:last`."""
 
 
-DROP_OLD: Final = (
+DELETE_OLD: Final = (
     delete(health_periods).where(
-        health_periods.c.server_id.in_(THESE),
+        health_periods.c.server_id.in_(BATCH_SERVER_IDS),
         health_periods.c.span_s == HOUR.seconds,
         health_periods.c.begins_at < bindparam("before"),
     ),
     delete(health_minutes).where(
-        health_minutes.c.server_id.in_(THESE), health_minutes.c.begins_at < bindparam("before")
+        health_minutes.c.server_id.in_(BATCH_SERVER_IDS),
+        health_minutes.c.begins_at < bindparam("before"),
     ),
     delete(health_transitions).where(
-        health_transitions.c.server_id.in_(THESE),
+        health_transitions.c.server_id.in_(BATCH_SERVER_IDS),
         health_transitions.c.changed_at < bindparam("before"),
     ),
 )
 """Drop what is from before `:before`, of the servers from `:after` to `:last`."""
 
-ONE_TIDIES: Final = select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))
+TRY_COMPACTION_LOCK: Final = select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))
 """For PostgreSQL: whether no other process is tidying now."""

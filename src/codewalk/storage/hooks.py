@@ -10,8 +10,8 @@ from codewalk.notifications.hook import ALL_EVENTS, MAX_HOOKS, Hook, HookKind
 from codewalk.notifications.notice import NoticeKind
 from codewalk.secret import Secret
 from codewalk.storage.database import Database
-from codewalk.storage.secrets import Vault
 from codewalk.storage.tables import from_micros, hooks, to_micros
+from codewalk.storage.vault import Vault
 from codewalk.tasks import run_to_completion
 
 
@@ -70,7 +70,7 @@ class HookStore:
 
     def _open(self, sealed: str, hook_id: str) -> str:
         try:
-            return self._vault.open(sealed, _owner(hook_id))
+            return self._vault.unseal(sealed, _owner(hook_id))
         except StorageError as exc:
             raise StorageError(
                 f"Hook {hook_id} can't be read: it was stored under another key, or is damaged. "

@@ -17,7 +17,7 @@ _SECONDS: Final = 5.0
 _log = logging.getLogger(__name__)
 
 
-class KeyRing(Protocol):
+class Keyring(Protocol):
     """Keeps one text for each owner. Neither method raises, both end within seconds."""
 
     def get(self, owner: str) -> Secret | None:

@@ -18,7 +18,7 @@ from xml.parsers.expat import ExpatError
 
 from codewalk.servers.profile import ServerProfile
 from codewalk.settings import Settings
-from codewalk.storage.legacy_entries import Found, read_list, read_single
+from codewalk.storage.legacy_entries import LegacyServers, read_list, read_single
 
 MAX_BYTES: Final = 2**20
 
@@ -79,7 +79,7 @@ def read_legacy(settings: Settings, now: datetime) -> LegacyImport | None:
     )
 
 
-def _read(preferences: Mapping[str, Any], now: datetime) -> Found:
+def _read(preferences: Mapping[str, Any], now: datetime) -> LegacyServers:
     """The list of servers, where there is one; else the single server that came before it."""
     found = read_list(preferences, now)
     if found is None:
@@ -88,7 +88,7 @@ def _read(preferences: Mapping[str, Any], now: datetime) -> Found:
         # An empty list is an answer too: the single keys may name a server long removed.
         return found
     single = read_single(preferences, now)
-    return Found(
+    return LegacyServers(
         profiles=single.profiles,
         active_id=single.active_id,
         default_id=single.default_id,

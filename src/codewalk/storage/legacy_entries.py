@@ -24,7 +24,7 @@ _EXPLICIT_PORT: Final = re.compile(r":[^\]]*$")
 
 
 @dataclass(kw_only=True, slots=True)
-class Found:
+class LegacyServers:
     """What has been read so far."""
 
     profiles: list[ServerProfile] = field(default_factory=list)
@@ -33,9 +33,9 @@ class Found:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_single(preferences: Mapping[str, Any], now: datetime) -> Found:
+def read_single(preferences: Mapping[str, Any], now: datetime) -> LegacyServers:
     """The one server of the first releases, active and default; nothing where no key names one."""
-    found = Found()
+    found = LegacyServers()
     host, port = _host(preferences, found), _port(preferences, found)
     if host is None and port is None:
         return found
@@ -52,11 +52,11 @@ def read_single(preferences: Mapping[str, Any], now: datetime) -> Found:
     return found
 
 
-def read_list(preferences: Mapping[str, Any], now: datetime) -> Found | None:
+def read_list(preferences: Mapping[str, Any], now: datetime) -> LegacyServers | None:
     """The servers of later releases; None where there is no list of them."""
     if "server_profiles" not in preferences:
         return None
-    found = Found()
+    found = LegacyServers()
     entries = _decoded(preferences["server_profiles"])
     if not isinstance(entries, list):
         found.warnings.append("Its list of servers can't be read.")
@@ -83,7 +83,7 @@ def _decoded(value: object) -> Any:
 
 
 def _pointer(
-    preferences: Mapping[str, Any], key: str, ids: Mapping[str, str], found: Found
+    preferences: Mapping[str, Any], key: str, ids: Mapping[str, str], found: LegacyServers
 ) -> str | None:
     value = preferences.get(key)
     if value in (None, ""):
@@ -94,7 +94,7 @@ def _pointer(
     return None
 
 
-def _add(found: Found, name: str, entry: object, now: datetime) -> tuple[str, str] | None:
+def _add(found: LegacyServers, name: str, entry: object, now: datetime) -> tuple[str, str] | None:
     """Adds the entry's profile; its id there and here, or None where it is left out."""
     if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
         found.warnings.append(f"{name} was left out: it has no URL.")
@@ -124,14 +124,14 @@ def _add(found: Found, name: str, entry: object, now: datetime) -> tuple[str, st
     return known, profile.id
 
 
-def _new_id(known: str, found: Found) -> str:
+def _new_id(known: str, found: LegacyServers) -> str:
     plain = known.strip().lower()
     if _UUID.fullmatch(plain) and all(p.id != plain for p in found.profiles):
         return plain
     return str(uuid4())
 
 
-def _label(value: object, name: str, found: Found) -> str | None:
+def _label(value: object, name: str, found: LegacyServers) -> str | None:
     if value is None:
         return None
     try:
@@ -146,7 +146,7 @@ def _label(value: object, name: str, found: Found) -> str | None:
 
 
 def _with_auth(
-    profile: ServerProfile, entry: Mapping[str, Any], name: str, found: Found
+    profile: ServerProfile, entry: Mapping[str, Any], name: str, found: LegacyServers
 ) -> ServerProfile:
     enabled, username, password = (
         entry.get(key) for key in ("basicAuthEnabled", "basicAuthUsername", "basicAuthPassword")
@@ -170,7 +170,7 @@ def _with_credentials(
     username: str,
     password: Secret | None,
     name: str,
-    found: Found,
+    found: LegacyServers,
 ) -> ServerProfile:
     try:
         check_credentials(username, password)
@@ -196,7 +196,7 @@ def _moment(value: object, now: datetime) -> datetime:
         return now
 
 
-def _host(preferences: Mapping[str, Any], found: Found) -> str | None:
+def _host(preferences: Mapping[str, Any], found: LegacyServers) -> str | None:
     value = preferences.get("server_host")
     if value is None:
         return None
@@ -206,7 +206,7 @@ def _host(preferences: Mapping[str, Any], found: Found) -> str | None:
     return value.strip() or None
 
 
-def _port(preferences: Mapping[str, Any], found: Found) -> int | None:
+def _port(preferences: Mapping[str, Any], found: LegacyServers) -> int | None:
     value = preferences.get("server_port")
     if value is None:
         return None

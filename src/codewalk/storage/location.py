@@ -32,29 +32,29 @@ class SqliteFile:
     def shm(self) -> Path:
         return self.path.with_name(f"{self.path.name}-shm")
 
-    def foreign(self) -> tuple[type[Exception], ...]:
+    def driver_errors(self) -> tuple[type[Exception], ...]:
         """What reading or writing this store raises when it fails."""
         return (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError)
 
-    def fault(self, error: Exception) -> StorageError:
+    def to_storage_error(self, error: Exception) -> StorageError:
         """`error` as a sentence for a person that names the file."""
         origin = error.orig if isinstance(error, DBAPIError) else error
         name = str(getattr(origin, "sqlite_errorname", ""))
         return StorageError(f"{self._problem(name, origin)}", value=str(self.path))
 
-    def damaged(self) -> StorageError:
+    def damaged_error(self) -> StorageError:
         return StorageError(
             f"The store {self.path} is damaged or no CodeWalk store; it was left as it is. "
             "Put a copy back, or move it away to start with an empty one.",
             value=str(self.path),
         )
 
-    def newer(self, version: str) -> StorageError:
+    def newer_schema_error(self, version: str) -> StorageError:
         return _newer(str(self.path), version)
 
     def _problem(self, name: str, origin: object) -> str:
         if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-            return self.damaged().message
+            return self.damaged_error().message
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return f"The store {self.path} is busy: another program holds it for writing."
         if name.startswith("SQLITE_FULL"):
@@ -67,13 +67,13 @@ class SqliteFile:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PostgresPlace:
+class PostgresLocation:
     """A store in PostgreSQL. `dsn` may hold a password, so it is kept out of every rendering."""
 
     dsn: str = field(repr=False)
     name: str
 
-    def foreign(self) -> tuple[type[Exception], ...]:
+    def driver_errors(self) -> tuple[type[Exception], ...]:
         """What reading or writing this store raises when it fails."""
         # Imported here: with SQLite, nobody pays for this driver.
         import asyncpg
@@ -87,7 +87,7 @@ class PostgresPlace:
             asyncpg.InternalClientError,
         )
 
-    def fault(self, error: Exception) -> StorageError:
+    def to_storage_error(self, error: Exception) -> StorageError:
         """`error` as a sentence for a person that names host and database, no password."""
         origin = error.orig if isinstance(error, DBAPIError) else error
         state = str(getattr(origin, "sqlstate", None) or "")
@@ -108,14 +108,14 @@ class PostgresPlace:
             problem = f"failed: {_first_line(cause)}"
         return StorageError(f"The store, {self.name}, {problem}.", value=self.name)
 
-    def newer(self, version: str) -> StorageError:
+    def newer_schema_error(self, version: str) -> StorageError:
         return _newer(self.name, version)
 
 
-Place = SqliteFile | PostgresPlace
+Location = SqliteFile | PostgresLocation
 
 
-def locate(settings: Settings) -> Place:
+def locate(settings: Settings) -> Location:
     """Which store `settings` names. Raises `StorageError`; its text never repeats the URL."""
     if settings.database_url is None:
         return SqliteFile(path=settings.database_file)
@@ -133,15 +133,15 @@ def locate(settings: Settings) -> Place:
 
 
 @contextmanager
-def translating(place: Place) -> Iterator[None]:
+def translate_errors(location: Location) -> Iterator[None]:
     """Turns what the driver raises inside into `StorageError`, once and here."""
     try:
         yield
     except StorageError:
         raise
     except Exception as exc:
-        if isinstance(exc, place.foreign()):
-            raise place.fault(exc) from exc
+        if isinstance(exc, location.driver_errors()):
+            raise location.to_storage_error(exc) from exc
         raise
 
 
@@ -155,7 +155,7 @@ def _sqlite(url: URL) -> SqliteFile:
     return SqliteFile(path=Path(path).expanduser().absolute())
 
 
-def _postgres(url: URL) -> PostgresPlace:
+def _postgres(url: URL) -> PostgresLocation:
     host = url.host or url.query.get("host") or "localhost"
     where = host if isinstance(host, str) else ",".join(host)
     port = f":{url.port}" if url.port else ""
@@ -163,7 +163,7 @@ def _postgres(url: URL) -> PostgresPlace:
     if where in _THIS_MACHINE and "sslmode" not in url.query and "PGSSLMODE" not in os.environ:
         # Nobody listens in between, and the driver would look for certificates at every connect.
         plain = plain.update_query_dict({"sslmode": "disable"})
-    return PostgresPlace(
+    return PostgresLocation(
         # The driver reads the URL itself, so that everything libpq knows (sslmode, several hosts,
         # a socket's folder) means the same here.
         dsn=plain.render_as_string(hide_password=False),

@@ -15,8 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from codewalk.errors import StorageError
 from codewalk.settings import FILE_MODE
-from codewalk.storage.location import Place, PostgresPlace, SqliteFile
-from codewalk.storage.sqlite import BUSY_SECONDS, peek
+from codewalk.storage.location import Location, PostgresLocation, SqliteFile
+from codewalk.storage.sqlite import BUSY_SECONDS, read_schema_version
 
 _LOCK_SECONDS: Final = 30.0
 
@@ -31,10 +31,10 @@ class Migrations:
     directory: ScriptDirectory
     scripts: tuple[Script, ...]
 
-    def refuse_newer(self, place: Place, version: str | None) -> None:
+    def refuse_newer(self, location: Location, version: str | None) -> None:
         """Raises `StorageError` for a version that isn't among them."""
         if version is not None and version not in {script.revision for script in self.scripts}:
-            raise place.newer(version)
+            raise location.newer_schema_error(version)
 
     def run(self, connection: Connection) -> None:
         """Runs those that are missing, in the connection's transaction: all land, or none.
@@ -62,28 +62,29 @@ def load_migrations() -> Migrations:
     return Migrations(directory=directory, scripts=tuple(reversed(list(newest_first))))
 
 
-def migrate_sqlite(place: SqliteFile, version: str | None) -> None:
+def migrate_sqlite(location: SqliteFile, version: str | None) -> None:
     """Migrates the file, one process at a time. Blocks.
 
     `version` is what the file was seen to have. Raises `StorageError`.
     """
     migrations = load_migrations()
-    migrations.refuse_newer(place, version)
-    lock = FileLock(f"{place.path}.lock", mode=FILE_MODE, timeout=_LOCK_SECONDS)
+    migrations.refuse_newer(location, version)
+    lock = FileLock(f"{location.path}.lock", mode=FILE_MODE, timeout=_LOCK_SECONDS)
     try:
         with lock:
             # Another process may have done it, or something newer, while this one waited.
-            migrations.refuse_newer(place, peek(place))
-            _run_on_sqlite(place, migrations)
+            migrations.refuse_newer(location, read_schema_version(location))
+            _run_on_sqlite(location, migrations)
     except Timeout as exc:
         raise StorageError(
-            f"Another CodeWalk has been changing the store {place.path} for {_LOCK_SECONDS:.0f} s.",
-            value=str(place.path),
+            f"Another CodeWalk has been changing the store {location.path} "
+            f"for {_LOCK_SECONDS:.0f} s.",
+            value=str(location.path),
         ) from exc
 
 
 async def migrate_postgres(
-    place: PostgresPlace, engine: AsyncEngine, migrations: Migrations
+    location: PostgresLocation, engine: AsyncEngine, migrations: Migrations
 ) -> None:
     """Migrates the database, one process at a time. Raises `StorageError`."""
     async with engine.begin() as connection:
@@ -93,13 +94,13 @@ async def migrate_postgres(
         version = await connection.run_sync(
             lambda sync: MigrationContext.configure(sync).get_current_revision()
         )
-        migrations.refuse_newer(place, version)
+        migrations.refuse_newer(location, version)
         await connection.run_sync(migrations.run)
 
 
-def _run_on_sqlite(place: SqliteFile, migrations: Migrations) -> None:
+def _run_on_sqlite(location: SqliteFile, migrations: Migrations) -> None:
     engine = create_engine(
-        URL.create("sqlite", database=str(place.path)),
+        URL.create("sqlite", database=str(location.path)),
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
         poolclass=NullPool,
         hide_parameters=True,

@@ -11,7 +11,12 @@ from sqlalchemy.engine import Connection
 
 from codewalk.history.packing import pack_minutes, unpack_minutes
 from codewalk.history.period import HOUR, MINUTE, Period, Window, merge_periods
-from codewalk.storage.history_sql import HOUR_US, HOURS_AT_ONCE, THESE, hour_of
+from codewalk.storage.history_sql import (
+    BATCH_SERVER_IDS,
+    HOUR_MICROSECONDS,
+    HOURS_PER_BATCH,
+    hour_start,
+)
 from codewalk.storage.tables import from_micros, health_minutes, health_periods, servers, to_micros
 
 Hour = tuple[str, datetime]
@@ -29,10 +34,10 @@ _FIRST: Final = select(
         health_periods.c.span_s == MINUTE.seconds,
     )
     .scalar_subquery()
-).where(servers.c.id.in_(THESE))
+).where(servers.c.id.in_(BATCH_SERVER_IDS))
 
 _OLD: Final = (
-    health_periods.c.server_id.in_(THESE),
+    health_periods.c.server_id.in_(BATCH_SERVER_IDS),
     health_periods.c.span_s == MINUTE.seconds,
     health_periods.c.begins_at < bindparam("before"),
 )
@@ -42,7 +47,8 @@ _REMOVE: Final = delete(health_periods).where(*_OLD)
 _TAKE: Final = _REMOVE.returning(*health_periods.columns)
 
 _PACKED: Final = select(health_minutes).where(
-    health_minutes.c.server_id.in_(THESE), health_minutes.c.begins_at >= bindparam("first")
+    health_minutes.c.server_id.in_(BATCH_SERVER_IDS),
+    health_minutes.c.begins_at >= bindparam("first"),
 )
 
 _DROP: Final = delete(health_minutes).where(
@@ -51,14 +57,14 @@ _DROP: Final = delete(health_minutes).where(
 )
 
 
-def take_old(connection: Connection, these: Mapping[str, Any], before: int) -> Minutes:
+def take_old_minutes(connection: Connection, these: Mapping[str, Any], before: int) -> Minutes:
     """Takes the minutes from before `before`, in microseconds, out of the store; only the first
-    `HOURS_AT_ONCE` hours of them."""
+    `HOURS_PER_BATCH` hours of them."""
     first = min(filter(None, connection.scalars(_FIRST, these)), default=before)
-    before = min(before, (first // HOUR_US + HOURS_AT_ONCE) * HOUR_US)
+    before = min(before, (first // HOUR_MICROSECONDS + HOURS_PER_BATCH) * HOUR_MICROSECONDS)
     found: defaultdict[Hour, list[Period]] = defaultdict(list)
     for row in _taken(connection, {**these, "before": before}):
-        minute = period_of(row)
+        minute = period_from_row(row)
         found[row.server_id, minute.begins.replace(minute=0)].append(minute)
     return found
 
@@ -72,7 +78,7 @@ def _taken(connection: Connection, bounds: Mapping[str, Any]) -> Sequence[Any]:
     return rows
 
 
-def keep_packed(connection: Connection, these: Mapping[str, Any], minutes: Minutes) -> None:
+def store_packed(connection: Connection, these: Mapping[str, Any], minutes: Minutes) -> None:
     """Puts minutes back, packed, with what is there of the same hours."""
     if not minutes:
         return
@@ -100,7 +106,7 @@ def keep_packed(connection: Connection, these: Mapping[str, Any], minutes: Minut
 def packed(server_id: str, window: Window) -> Select[Any]:
     """The packed hours of a server in which a part of this time lies."""
     c = health_minutes.c
-    first, last = hour_of(window[0]), to_micros(window[1])
+    first, last = hour_start(window[0]), to_micros(window[1])
     return select(health_minutes).where(
         c.server_id == server_id, c.begins_at >= first, c.begins_at < last
     )
@@ -113,7 +119,7 @@ def unpacked(rows: Iterable[Any]) -> list[Period]:
     ]
 
 
-def period_of(row: Any) -> Period:
+def period_from_row(row: Any) -> Period:
     """The period of a row of `health_periods`."""
     # Taken apart at once and made without detours: a history has two thousand of them.
     _, span_s, begins_at, checks, failures, answers, up, down, lowest, total, p95_total = row

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from codewalk.storage.location import PostgresPlace, translating
+from codewalk.storage.location import PostgresLocation, translate_errors
 from codewalk.storage.tables import SCHEMA_VERSION
 
 T = TypeVar("T")
@@ -24,8 +24,8 @@ class PostgresDatabase:
 
     is_sqlite: Final = False
 
-    def __init__(self, place: PostgresPlace, engine: AsyncEngine) -> None:
-        self._place = place
+    def __init__(self, location: PostgresLocation, engine: AsyncEngine) -> None:
+        self._location = location
         # Several selects of one read see one moment, as they do in SQLite.
         self._reader = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -34,15 +34,15 @@ class PostgresDatabase:
 
     @property
     def name(self) -> str:
-        return self._place.name
+        return self._location.name
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        with translating(self._place):
+        with translate_errors(self._location):
             async with self._reader.connect() as connection:
                 return await connection.run_sync(work)
 
     async def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
-        with translating(self._place):
+        with translate_errors(self._location):
             async with self._writer.begin() as connection:
                 if not durable:
                     await connection.execute(text("SET LOCAL synchronous_commit TO off"))
@@ -50,21 +50,21 @@ class PostgresDatabase:
 
 
 @asynccontextmanager
-async def open_postgres(place: PostgresPlace) -> AsyncIterator[PostgresDatabase]:
+async def open_postgres(location: PostgresLocation) -> AsyncIterator[PostgresDatabase]:
     """Opens the database and migrates it where that is due. Raises `StorageError`."""
-    engine = _engine(place)
+    engine = _engine(location)
     try:
-        with translating(place):
-            await _make_ready(place, engine)
-        yield PostgresDatabase(place, engine)
+        with translate_errors(location):
+            await _make_ready(location, engine)
+        yield PostgresDatabase(location, engine)
     finally:
         await engine.dispose()
 
 
-def _engine(place: PostgresPlace) -> AsyncEngine:
+def _engine(location: PostgresLocation) -> AsyncEngine:
     async def connect(*_arguments: object, **_options: object) -> Any:
         return await asyncpg.connect(
-            place.dsn, timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS
+            location.dsn, timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS
         )
 
     return create_async_engine(
@@ -76,7 +76,7 @@ def _engine(place: PostgresPlace) -> AsyncEngine:
     )
 
 
-async def _make_ready(place: PostgresPlace, engine: AsyncEngine) -> None:
+async def _make_ready(location: PostgresLocation, engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         found = None
         if await connection.scalar(text("SELECT to_regclass('alembic_version')::text")):
@@ -85,4 +85,4 @@ async def _make_ready(place: PostgresPlace, engine: AsyncEngine) -> None:
         # Imported here: only a store that has to be changed needs Alembic.
         from codewalk.storage.migrate import load_migrations, migrate_postgres
 
-        await migrate_postgres(place, engine, await asyncio.to_thread(load_migrations))
+        await migrate_postgres(location, engine, await asyncio.to_thread(load_migrations))

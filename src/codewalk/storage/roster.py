@@ -19,8 +19,8 @@ from codewalk.storage import tables
 from codewalk.storage.database import Database
 from codewalk.storage.owned_rows import put_back, take
 from codewalk.storage.roster_diff import Changes, changes, profile_row
-from codewalk.storage.secrets import Vault
 from codewalk.storage.tables import from_micros, pointers, servers
+from codewalk.storage.vault import Vault
 from codewalk.tasks import run_to_completion
 
 T = TypeVar("T")
@@ -129,9 +129,9 @@ class RosterStore:
         rows = connection.execute(_SERVERS).all()
         return Roster(
             profiles=tuple(self._profile(row) for row in rows),
-            active_id=values.get(tables.ACTIVE),
-            default_id=values.get(tables.DEFAULT),
-            previous_id=values.get(tables.PREVIOUS),
+            active_id=values.get(tables.ACTIVE_SERVER_ID),
+            default_id=values.get(tables.DEFAULT_SERVER_ID),
+            previous_id=values.get(tables.PREVIOUS_SERVER_ID),
             generation=int(values.get(tables.GENERATION) or 0),
             revision=int(values.get(tables.REVISION) or 0),
             legacy_imported=values.get(tables.LEGACY_IMPORTED) is not None,
@@ -155,7 +155,7 @@ class RosterStore:
         )
 
     def _secret(self, sealed: str, server_id: str) -> Secret:
-        return Secret.sealed(sealed, lambda: self._vault.open(sealed, server_id))
+        return Secret.sealed(sealed, lambda: self._vault.unseal(sealed, server_id))
 
     def _with_sealed(self, roster: Roster, sealed: Mapping[str, str]) -> Roster:
         """The plain text that came in isn't held any longer than the write took."""

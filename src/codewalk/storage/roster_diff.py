@@ -65,9 +65,9 @@ def changes(old: Roster, new: Roster) -> Changes:
 def pointer_values(roster: Roster) -> dict[str, str | None]:
     """The roster's scalars as the pointers table keeps them."""
     return {
-        tables.ACTIVE: roster.active_id,
-        tables.DEFAULT: roster.default_id,
-        tables.PREVIOUS: roster.previous_id,
+        tables.ACTIVE_SERVER_ID: roster.active_id,
+        tables.DEFAULT_SERVER_ID: roster.default_id,
+        tables.PREVIOUS_SERVER_ID: roster.previous_id,
         tables.GENERATION: str(roster.generation),
         tables.REVISION: str(roster.revision),
         tables.LEGACY_IMPORTED: "1" if roster.legacy_imported else None,

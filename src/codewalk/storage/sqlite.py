@@ -12,12 +12,12 @@ from typing import Final
 from urllib.parse import quote
 
 from codewalk.settings import FILE_MODE
-from codewalk.storage.location import SqliteFile, translating
+from codewalk.storage.location import SqliteFile, translate_errors
 
 BUSY_SECONDS: Final = 5.0
 """How long a connection waits for another process's write to end."""
 
-CHECKED_BYTES: Final = 4 * 2**20
+MAX_FULL_CHECK_BYTES: Final = 4 * 2**20
 """Up to this size the whole file is checked for damage at each start: a few milliseconds."""
 
 _CHECKED_TABLES: Final = ("servers", "pointers")
@@ -31,7 +31,7 @@ CONNECTION_SETUP: Final = """
 """Every connection's own settings; the first one stays with the file and is free when it is set."""
 
 
-def ensure_file(place: SqliteFile) -> str | None:
+def ensure_file(location: SqliteFile) -> str | None:
     """Create the file where there is none, and make it private. Blocks.
 
     Returns:
@@ -40,34 +40,34 @@ def ensure_file(place: SqliteFile) -> str | None:
     Raises:
         StorageError: The file is damaged; it is left untouched.
     """
-    with translating(place):
-        _create(place.path)
-        version = peek(place)
-        for path in (place.path, place.wal, place.shm):
+    with translate_errors(location):
+        _create(location.path)
+        version = read_schema_version(location)
+        for path in (location.path, location.wal, location.shm):
             make_private(path)
         return version
 
 
-def peek(place: SqliteFile) -> str | None:
+def read_schema_version(location: SqliteFile) -> str | None:
     """The schema's version, or None for an empty file, without a byte written.
 
     Raises `StorageError` for a file that isn't whole or isn't CodeWalk's.
     """
-    if place.path.with_name(f"{place.path.name}-journal").exists():
+    if location.path.with_name(f"{location.path.name}-journal").exists():
         # A first start was cut short. SQLite rolls that back when it opens the file for writing.
         return None
     # A plain read-only connection makes -wal and -shm and leaves them behind. Where no process has
     # the store open there is no -wal, and an immutable one reads without them.
-    live = place.wal.exists()
+    live = location.wal.exists()
     try:
-        return _read_version(place, "mode=ro" if live else "immutable=1")
+        return _read_version(location, "mode=ro" if live else "immutable=1")
     except sqlite3.DatabaseError as exc:
-        if not live and place.wal.exists():
+        if not live and location.wal.exists():
             # Another process opened it at this moment and wrote below the immutable reader.
-            return peek(place)
+            return read_schema_version(location)
         if _is_damage(exc):
-            raise place.damaged() from exc
-        raise place.fault(exc) from exc
+            raise location.damaged_error() from exc
+        raise location.to_storage_error(exc) from exc
 
 
 def make_private(path: Path) -> None:
@@ -84,15 +84,15 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
 
 
-def _read_version(place: SqliteFile, mode: str) -> str | None:
-    uri = f"file:{quote(str(place.path))}?{mode}"
+def _read_version(location: SqliteFile, mode: str) -> str | None:
+    uri = f"file:{quote(str(location.path))}?{mode}"
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         names = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master")}
         if not names:
             return None
         if "alembic_version" not in names:
             raise sqlite3.DatabaseError("not a CodeWalk store")
-        if place.path.stat().st_size <= CHECKED_BYTES:
+        if location.path.stat().st_size <= MAX_FULL_CHECK_BYTES:
             _check(connection, "1")
         else:
             for table in names.intersection(_CHECKED_TABLES):

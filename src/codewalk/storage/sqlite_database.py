@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import QueuePool
 
-from codewalk.storage.location import SqliteFile, translating
+from codewalk.storage.location import SqliteFile, translate_errors
 from codewalk.storage.sqlite import BUSY_SECONDS, CONNECTION_SETUP
 
 T = TypeVar("T")
@@ -30,8 +30,8 @@ class SqliteDatabase:
 
     is_sqlite: Final = True
 
-    def __init__(self, place: SqliteFile, engine: Engine, threads: ThreadPoolExecutor) -> None:
-        self._place = place
+    def __init__(self, location: SqliteFile, engine: Engine, threads: ThreadPoolExecutor) -> None:
+        self._location = location
         self._reader = engine
         self._writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self._noter = self._writer.execution_options(**{_SYNC: "NORMAL"})
@@ -42,7 +42,7 @@ class SqliteDatabase:
 
     @property
     def name(self) -> str:
-        return str(self._place.path)
+        return str(self._location.path)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self._run(self._read, work)
@@ -55,35 +55,35 @@ class SqliteDatabase:
         return await asyncio.get_running_loop().run_in_executor(self._threads, how, work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        with translating(self._place), self._reader.connect() as connection:
+        with translate_errors(self._location), self._reader.connect() as connection:
             return work(connection)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        with translating(self._place), self._writer.begin() as connection:
+        with translate_errors(self._location), self._writer.begin() as connection:
             return work(connection)
 
     def _note(self, work: Callable[[Connection], T]) -> T:
-        with translating(self._place), self._noter.begin() as connection:
+        with translate_errors(self._location), self._noter.begin() as connection:
             return work(connection)
 
 
 @asynccontextmanager
-async def open_sqlite(place: SqliteFile) -> AsyncIterator[SqliteDatabase]:
+async def open_sqlite(location: SqliteFile) -> AsyncIterator[SqliteDatabase]:
     """Opens a file that `codewalk.storage.sqlite.ensure_file` has made.
 
     At the end it waits for the work that is under way, a cancelled caller's too.
     """
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="codewalk store")
-    engine = await asyncio.to_thread(_engine, place)
+    engine = await asyncio.to_thread(_engine, location)
     try:
-        yield SqliteDatabase(place, engine, threads)
+        yield SqliteDatabase(location, engine, threads)
     finally:
         await asyncio.to_thread(_close, engine, threads)
 
 
-def _engine(place: SqliteFile) -> Engine:
+def _engine(location: SqliteFile) -> Engine:
     engine = create_engine(
-        URL.create("sqlite", database=str(place.path)),
+        URL.create("sqlite", database=str(location.path)),
         connect_args={
             "timeout": BUSY_SECONDS,
             # The driver's own transaction handling begins too late and too weakly; see `_begin`.

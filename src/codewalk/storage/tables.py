@@ -24,9 +24,9 @@ from sqlalchemy import (
 SCHEMA_VERSION: Final = "0007"
 """The newest migration's name. A store that says so needs no migration, and no Alembic import."""
 
-ACTIVE: Final = "active_server_id"
-DEFAULT: Final = "default_server_id"
-PREVIOUS: Final = "previous_server_id"
+ACTIVE_SERVER_ID: Final = "active_server_id"
+DEFAULT_SERVER_ID: Final = "default_server_id"
+PREVIOUS_SERVER_ID: Final = "previous_server_id"
 GENERATION: Final = "generation"
 REVISION: Final = "revision"
 LEGACY_IMPORTED: Final = "legacy_imported"

@@ -13,8 +13,8 @@ from codewalk.storage.health import HealthStore
 from codewalk.storage.history import HistoryStore
 from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.roster import RosterStore
-from codewalk.storage.secrets import Vault
 from codewalk.storage.state import StateStore
+from codewalk.storage.vault import Vault
 from tests.integration.storage.workers import Workers
 
 # One server for the whole run: a fixture imported twice would start two.

@@ -14,7 +14,7 @@ from codewalk.secret import Secret
 from codewalk.servers.roster import Roster, add
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
-from codewalk.storage.sqlite import CHECKED_BYTES
+from codewalk.storage.sqlite import MAX_FULL_CHECK_BYTES
 from codewalk.storage.tables import SCHEMA_VERSION
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import profile
@@ -150,7 +150,7 @@ async def test_of_a_large_file_what_cannot_be_had_again_is_checked(
     made: Settings, table: str, refused: bool
 ) -> None:
     with closing(sqlite3.connect(made.database_file, isolation_level=None)) as connection:
-        connection.execute("CREATE TABLE filling AS SELECT zeroblob(?)", (CHECKED_BYTES,))
+        connection.execute("CREATE TABLE filling AS SELECT zeroblob(?)", (MAX_FULL_CHECK_BYTES,))
         root = "SELECT rootpage FROM sqlite_master WHERE name = ?"
         (page,) = connection.execute(root, (table,)).fetchone()
     with made.database_file.open("r+b") as file:

@@ -24,8 +24,8 @@ from codewalk.history.recorder import Recorder
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.servers.roster import Roster, add, remove
-from codewalk.storage.history import LOADED
-from codewalk.storage.history_sql import AT_ONCE, HOURS_AT_ONCE
+from codewalk.storage.history import MAX_LOADED_TRANSITIONS
+from codewalk.storage.history_sql import HOURS_PER_BATCH, SERVERS_PER_BATCH
 from codewalk.storage.tables import (
     health_minutes,
     health_periods,
@@ -257,14 +257,14 @@ async def test_minutes_that_come_late_are_packed_with_those_of_their_hour(stores
 
 async def test_only_so_many_hours_are_packed_at_once(stores: Stores) -> None:
     (server,) = await servers(stores)
-    hours = HOURS_AT_ONCE + 2
+    hours = HOURS_PER_BATCH + 2
     minutes = [period(START + n * HOUR) for n in range(hours)]
     await stores.history.save(Batch(minutes=[noted(server, minute) for minute in minutes]))
     now = START + 2 * DAY
     await compact(stores, now)
-    assert len(await load_minutes(stores, server)) == HOURS_AT_ONCE
+    assert len(await load_minutes(stores, server)) == HOURS_PER_BATCH
     left = [p for p in (await load(stores, server)).periods if p.span == MINUTE]
-    assert left == minutes[HOURS_AT_ONCE:]
+    assert left == minutes[HOURS_PER_BATCH:]
     await compact(stores, now)
     assert len(await load_minutes(stores, server)) == hours
 
@@ -279,7 +279,7 @@ async def test_a_time_long_ago_has_its_changes_however_many_came_after_it(stores
             after=states[n % 2],
             reason=Reason.OK,
         )
-        for n in range(LOADED + 50)
+        for n in range(MAX_LOADED_TRANSITIONS + 50)
     ]
     for start in range(0, len(changes), 500):
         batch = [(server, change) for change in changes[start : start + 500]]
@@ -429,17 +429,17 @@ async def test_thirty_days_stay_and_no_more(stores: Stores) -> None:
 
 
 async def test_a_round_of_tidying_goes_through_all_servers_in_steps(stores: Stores) -> None:
-    ids = await servers(stores, 2 * AT_ONCE + 1)
+    ids = await servers(stores, 2 * SERVERS_PER_BATCH + 1)
     await stores.history.save(Batch(minutes=[noted(server, period()) for server in ids]))
     now = START + DAY + HOUR
     first = await stores.history.compact("", now)
     spans = select(health_periods.c.span_s, func.count()).group_by(health_periods.c.span_s)
     counted = await stores.database.read(lambda c: c.execute(spans).all())
-    assert sorted(map(tuple, counted)) == [(60, AT_ONCE + 1), (3600, AT_ONCE)]
+    assert sorted(map(tuple, counted)) == [(60, SERVERS_PER_BATCH + 1), (3600, SERVERS_PER_BATCH)]
     assert await compact(stores, now) == 4
     counted = await stores.database.read(lambda c: c.execute(spans).all())
     assert list(map(tuple, counted)) == [(3600, len(ids))]
-    assert first == ids[AT_ONCE - 1]
+    assert first == ids[SERVERS_PER_BATCH - 1]
 
 
 async def test_tidying_an_empty_store_ends_at_once(stores: Stores) -> None:

@@ -12,8 +12,8 @@ from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.storage.hooks import HookStore
 from codewalk.storage.keyring import NoKeyring
-from codewalk.storage.secrets import Vault
 from codewalk.storage.tables import hooks
+from codewalk.storage.vault import Vault
 from tests.fakes import EPOCH
 from tests.integration.storage.conftest import Stores
 

@@ -134,7 +134,7 @@ from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.health import HealthStore
 from codewalk.storage.roster import RosterStore
-from codewalk.storage.secrets import Vault
+from codewalk.storage.vault import Vault
 
 async def main():
     settings = Settings.from_environment()

@@ -10,7 +10,7 @@ from codewalk.servers.roster import Roster, add
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
 from codewalk.storage.keyring import NoKeyring
-from codewalk.storage.secrets import Vault
+from codewalk.storage.vault import Vault
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import Workers, profile
 
@@ -123,5 +123,5 @@ async def test_processes_that_need_a_key_at_once_get_the_same_one(
         sealed = [(await finder.finish())[0] for finder in finders]
     vault = Vault(settings, keyring=NoKeyring())
     await vault.unlock()
-    assert [vault.open(text, "server") for text in sealed] == ["found again"] * 2
-    assert vault.open(vault.seal(Secret("x"), "server"), "server") == "x"
+    assert [vault.unseal(text, "server") for text in sealed] == ["found again"] * 2
+    assert vault.unseal(vault.seal(Secret("x"), "server"), "server") == "x"

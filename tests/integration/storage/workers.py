@@ -25,8 +25,8 @@ from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.roster import RosterStore
-from codewalk.storage.secrets import Vault
 from codewalk.storage.state import StateStore
+from codewalk.storage.vault import Vault
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 60

@@ -13,7 +13,7 @@ from codewalk.errors import StorageError
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.storage.keyring import NoKeyring, SystemKeyring
-from codewalk.storage.secrets import Vault
+from codewalk.storage.vault import Vault
 
 
 class FakeKeyring:
@@ -45,14 +45,14 @@ async def unlocked(settings: Settings, keyring: FakeKeyring | None = None) -> Va
 
 
 def opened(vault: Vault, sealed: str) -> str:
-    return vault.open(sealed, "server")
+    return vault.unseal(sealed, "server")
 
 
 async def test_what_is_sealed_opens_again_and_shows_nothing(settings: Settings) -> None:
     vault = await unlocked(settings)
     sealed = vault.seal(Secret("hunter2: ☃"), "server")
 
-    assert vault.open(sealed, "server") == "hunter2: ☃"
+    assert vault.unseal(sealed, "server") == "hunter2: ☃"
     assert "hunter2" not in sealed
     assert sealed.startswith("v1.")
     # Never twice the same: equal passwords can't be told from equal texts.
@@ -64,7 +64,7 @@ async def test_any_text_can_be_sealed(settings: Settings) -> None:
 
     @given(st.text(st.characters()), st.text())
     def holds(text: str, server_id: str) -> None:
-        assert vault.open(vault.seal(Secret(text), server_id), server_id) == text
+        assert vault.unseal(vault.seal(Secret(text), server_id), server_id) == text
 
     holds()
 
@@ -72,7 +72,7 @@ async def test_any_text_can_be_sealed(settings: Settings) -> None:
 async def test_a_sealed_password_is_good_for_its_own_server_alone(settings: Settings) -> None:
     vault = await unlocked(settings)
     with pytest.raises(StorageError, match="damaged"):
-        vault.open(vault.seal(Secret("pw"), "server"), "other")
+        vault.unseal(vault.seal(Secret("pw"), "server"), "other")
 
 
 async def test_a_locked_vault_says_so(settings: Settings) -> None:
@@ -80,7 +80,7 @@ async def test_a_locked_vault_says_so(settings: Settings) -> None:
     with pytest.raises(RuntimeError, match="locked"):
         vault.seal(Secret("pw"), "server")
     with pytest.raises(RuntimeError, match="locked"):
-        vault.open("v1.x.y", "server")
+        vault.unseal("v1.x.y", "server")
 
 
 @pytest.mark.parametrize("position", [0, 4, 13, 20, -5])

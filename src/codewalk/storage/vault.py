@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from codewalk.errors import StorageError
 from codewalk.secret import Secret
 from codewalk.settings import FILE_MODE, Settings, write_private
-from codewalk.storage.keyring import KeyRing, SystemKeyring
+from codewalk.storage.keyring import Keyring, SystemKeyring
 from codewalk.storage.sqlite import make_private
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class _Key:
 class Vault:
     """Seals and opens the passwords of one data folder."""
 
-    def __init__(self, settings: Settings, *, keyring: KeyRing | None = None) -> None:
+    def __init__(self, settings: Settings, *, keyring: Keyring | None = None) -> None:
         self._settings = settings
         self._keyring = keyring or SystemKeyring()
         self._key: _Key | None = None
@@ -76,7 +76,7 @@ class Vault:
         data = nonce + key.cipher.encrypt(nonce, plain, server_id.encode())
         return f"{_VERSION}.{key.id}.{base64.urlsafe_b64encode(data).decode('ascii')}"
 
-    def open(self, sealed: str, server_id: str) -> str:
+    def unseal(self, sealed: str, server_id: str) -> str:
         """The text that was sealed for this server. Raises `StorageError`."""
         from cryptography.exceptions import InvalidTag
 
