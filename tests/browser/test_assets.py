@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from codewalk.web.icons import icon
-from codewalk.web.theme import GROUNDS, Theme
+from codewalk.web.theme import BACKGROUND_COLORS, Theme
 from tests.browser.tabs import open_context, open_tab
 from tests.integration.web.running import running
 
@@ -34,7 +34,7 @@ def ground(tab: Page) -> Awaitable[str]:
 
 def seen(theme: Theme) -> str:
     """That colour, as Chromium writes it."""
-    red, green, blue = bytes.fromhex(GROUNDS[theme].removeprefix("#"))
+    red, green, blue = bytes.fromhex(BACKGROUND_COLORS[theme].removeprefix("#"))
     return f"rgb({red}, {green}, {blue})"
 
 

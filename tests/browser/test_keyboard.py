@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from codewalk.app.app import App
 from codewalk.reason import Reason, State
-from codewalk.web.history_page import LINES
+from codewalk.web.history_context import LOG_LINES_PER_PAGE
 from tests.browser.parts import (
     CLOSED,
     button,
@@ -288,19 +288,19 @@ async def test_whoever_pages_through_a_log_with_the_keys_goes_on_from_there(
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         server = await web.app.add_server(CLOSED, label="Box", check=False)
-        change_often(web.app, server.id, 2 * LINES + 1)
+        change_often(web.app, server.id, 2 * LOG_LINES_PER_PAGE + 1)
         await tab.goto(f"{web.url}/servers/{server.id}")
         newer, older = (tab.get_by_role("link", name=name) for name in ("Newer", "Older"))
         pages = tab.get_by_role("navigation", name="Pages of changes")
         await tab_to(tab, older)
-        for first in (LINES + 1, 2 * LINES + 1):
+        for first in (LOG_LINES_PER_PAGE + 1, 2 * LOG_LINES_PER_PAGE + 1):
             await tab.keyboard.press("Enter")
             await expect(pages).to_contain_text(f"{first}–")
             await expect(older).to_be_focused()
         await expect(older).to_be_disabled()
         await tab.keyboard.press("Enter")  # leads nowhere any more
         await press(tab, newer, back=True)
-        await expect(pages).to_contain_text(f"{LINES + 1}–")
+        await expect(pages).to_contain_text(f"{LOG_LINES_PER_PAGE + 1}–")
         await expect(newer).to_be_focused()
         await press(tab, older)
         await expect(older).to_be_disabled()

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, expect
 
 from codewalk.health.link import LinkState
 from codewalk.notifications.notice import NoticeKind
-from codewalk.web.text import LINKS
+from codewalk.web.text import LINK_DESCRIPTIONS
 from tests.browser.parts import CLOSED, SOON, button, listening, news, row
 from tests.browser.tabs import open_context, open_tab, opened
 from tests.integration.web.running import running
@@ -145,7 +145,7 @@ async def test_a_row_says_how_its_news_comes(chromium: Browser, tmp_path: Path) 
         # Nothing announces that a link is there: the page looks by itself.
         for name, state in (("Tells", "live"), ("Mute", "connecting"), ("Down", "polling")):
             link = row(tab, name).get_by_text(state, exact=True)
-            await expect(link).to_have_attribute("title", LINKS[LinkState(state)])
+            await expect(link).to_have_attribute("title", LINK_DESCRIPTIONS[LinkState(state)])
 
 
 async def test_a_page_that_was_never_heard_says_that_it_has_to_be_opened_anew(

@@ -107,7 +107,7 @@ async def _serve(living: Living, stop: _Stop) -> None:
         def ready() -> None:
             spinner.stop()
             collect_seldom()
-            living.ready(web.state.access.invite())
+            living.ready(web.state.access.create_invitation())
 
         async with stop.serving():
             await serve(web, living.sock, ready=ready, stop=stop.event)

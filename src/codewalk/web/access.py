@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from codewalk.secret import Secret
 
-COOKIE_AGE: Final = 30 * 24 * 3600
+COOKIE_MAX_AGE: Final = 30 * 24 * 3600
 """Seconds that a browser stays let in."""
 
-INVITED: Final = 60.0
+INVITATION_SECONDS: Final = 60.0
 """Seconds that a browser which CodeWalk opens has to come."""
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -39,7 +39,7 @@ class Access:
         self._hosts = frozenset(host.lower() for host in (*_as_in_addresses(hosts), *LOOPBACK))
         self._any_address = any(host in self._hosts for host in ("0.0.0.0", "[::]"))  # noqa: S104 - compared, not bound
 
-    def knows_host(self, host: str, port: int) -> bool:
+    def is_allowed_host(self, host: str, port: int) -> bool:
         """Whether `host`, a `Host` header, is a name of this app at this port."""
         host = host.lower()
         if host in self._hosts and _port(host) is not None:
@@ -50,7 +50,7 @@ class Access:
         # No name can be pointed here by another site where there is no name.
         return name in self._hosts or (self._any_address and _is_address(name))
 
-    def bears_token(self, headers: Headers) -> bool | None:
+    def has_valid_token(self, headers: Headers) -> bool | None:
         """Whether the bearer token is right; None without one."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
@@ -60,17 +60,17 @@ class Access:
     def is_token(self, text: bytes) -> bool:
         return secrets.compare_digest(text, self._token)
 
-    def invite(self) -> Secret:
-        """A text that lets one browser in, once, within `INVITED`, in the place of the token.
+    def create_invitation(self) -> Secret:
+        """A text that lets one browser in, once, in the place of the token.
 
         A browser that CodeWalk opens has its address in the process list, for all users to read.
         """
         text = secrets.token_urlsafe(32)
         self._invitation = text.encode()
-        self._invited_until = self._clock() + INVITED
+        self._invited_until = self._clock() + INVITATION_SECONDS
         return Secret(text)
 
-    def admits(self, text: bytes) -> bool:
+    def accept_login(self, text: bytes) -> bool:
         """Whether an address with this in the token's place lets its browser in."""
         invited = bool(self._invitation) and secrets.compare_digest(text, self._invitation)
         if invited:
@@ -78,16 +78,16 @@ class Access:
             return self._clock() < self._invited_until
         return self.is_token(text)
 
-    def bears_cookie(self, headers: Headers, port: int) -> bool:
+    def has_valid_cookie(self, headers: Headers, port: int) -> bool:
         given = cookie_parser("; ".join(headers.getlist("cookie"))).get(cookie_name(port), "")
         return secrets.compare_digest(given.encode(), self._cookie.encode())
 
-    def let_in(self, response: Response, port: int) -> None:
+    def set_cookie_on(self, response: Response, port: int) -> None:
         """Sets the cookie that stands for the token from now on."""
         response.set_cookie(
             cookie_name(port),
             self._cookie,
-            max_age=COOKIE_AGE,
+            max_age=COOKIE_MAX_AGE,
             path="/",
             httponly=True,
             samesite="strict",

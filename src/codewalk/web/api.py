@@ -14,15 +14,16 @@ import codewalk
 from codewalk.errors import NoActiveServer
 from codewalk.history.history import History
 from codewalk.history.window import parse_moment, parse_since
-from codewalk.web.deps import Core, Events, ServerId, Streams, exactly
+from codewalk.web.dependencies import AppDep, EventQueueDep, ServerId, StreamsDep, server_by_id
+from codewalk.web.event_streams import api_events
 from codewalk.web.requests import (
     ActiveChoice,
     DefaultChoice,
     HistoryQuery,
-    NewPlace,
     NewServer,
     NewSession,
     ServerChange,
+    ServerMove,
     SessionQuery,
     Snooze,
     WorkQuery,
@@ -38,7 +39,6 @@ from codewalk.web.responses import (
     SessionBody,
     SessionListBody,
 )
-from codewalk.web.streams import api_events
 
 PREFIX: Final = "/api/v1"
 
@@ -50,13 +50,13 @@ router = APIRouter(prefix=PREFIX)
 
 
 @router.get("/servers", response_model=list[ServerBody])
-async def list_servers(app: Core) -> Any:
+async def list_servers(app: AppDep) -> Any:
     """All servers, in list order."""
     return [server.to_json() for server in app.servers()]
 
 
 @router.post("/servers", response_model=ServerBody, status_code=201)
-async def add_server(app: Core, body: NewServer, response: Response) -> Any:
+async def add_server(app: AppDep, body: NewServer, response: Response) -> Any:
     """Checks a server, then saves it; the first one becomes active."""
     server = await app.add_server(body.url, label=body.label, check=body.check, **body.credentials)
     response.headers["location"] = f"{PREFIX}/servers/{server.id}"
@@ -64,56 +64,58 @@ async def add_server(app: Core, body: NewServer, response: Response) -> Any:
 
 
 @router.get("/servers/{id}", response_model=ServerBody)
-async def show_server(app: Core, server_id: ServerId) -> Any:
+async def show_server(app: AppDep, server_id: ServerId) -> Any:
     """One server."""
-    return exactly(app, server_id).to_json()
+    return server_by_id(app, server_id).to_json()
 
 
 @router.patch("/servers/{id}", response_model=ServerBody)
-async def edit_server(app: Core, server_id: ServerId, body: ServerChange) -> Any:
+async def edit_server(app: AppDep, server_id: ServerId, body: ServerChange) -> Any:
     """Changes what the body names, leaves the rest."""
-    server = await app.edit_server(exactly(app, server_id).id, body.to_change(), check=body.check)
+    server = await app.edit_server(
+        server_by_id(app, server_id).id, body.to_change(), check=body.check
+    )
     return server.to_json()
 
 
 @router.delete("/servers/{id}", response_model=RemovedBody)
-async def remove_server(app: Core, server_id: ServerId) -> Any:
+async def remove_server(app: AppDep, server_id: ServerId) -> Any:
     """Removes a server, its password and all state kept for it."""
-    removed = await app.remove_server(exactly(app, server_id).id)
+    removed = await app.remove_server(server_by_id(app, server_id).id)
     return removed.to_json()
 
 
 @router.post("/servers/{id}/restore", response_model=ServerBody)
-async def restore_server(app: Core, server_id: ServerId) -> Any:
+async def restore_server(app: AppDep, server_id: ServerId) -> Any:
     """Undoes a removal, for ten seconds after it, and only in the app that removed the server."""
     server = await app.restore_server(server_id)
     return server.to_json()
 
 
 @router.post("/servers/{id}/move", response_model=ServerBody)
-async def move_server(app: Core, server_id: ServerId, body: NewPlace) -> Any:
+async def move_server(app: AppDep, server_id: ServerId, body: ServerMove) -> Any:
     """Puts a server right before another in the list, or at its end."""
-    before = None if body.before is None else exactly(app, body.before).id
-    server = await app.move_server(exactly(app, server_id).id, before=before)
+    before = None if body.before is None else server_by_id(app, body.before).id
+    server = await app.move_server(server_by_id(app, server_id).id, before=before)
     return server.to_json()
 
 
 @router.post("/servers/{id}/check", response_model=ServerBody)
-async def check_server(app: Core, server_id: ServerId) -> Any:
+async def check_server(app: AppDep, server_id: ServerId) -> Any:
     """Checks a server now. That it is unhealthy is an answer, not an error."""
-    server = await app.check(exactly(app, server_id).id)
+    server = await app.check(server_by_id(app, server_id).id)
     return server.to_json()
 
 
 @router.get("/servers/{id}/history", response_model=HistoryBody)
 async def show_history(
-    app: Core, server_id: ServerId, query: Annotated[HistoryQuery, Query()]
+    app: AppDep, server_id: ServerId, query: Annotated[HistoryQuery, Query()]
 ) -> Any:
     """A server's uptime, transitions, counts by the minute, and last checks."""
     now = datetime.now(UTC)
     since = None if query.since is None else parse_since(query.since, now)
     until = None if query.until is None else parse_moment(query.until, now)
-    history = await app.history(exactly(app, server_id).id, since=since, until=until)
+    history = await app.history(server_by_id(app, server_id).id, since=since, until=until)
     # Thousands of lines, made where nobody waits for them.
     return await asyncio.to_thread(_written, history)
 
@@ -124,16 +126,16 @@ def _written(history: History) -> Response:
 
 
 @router.put("/servers/{id}/snooze", response_model=ServerBody)
-async def snooze_server(app: Core, server_id: ServerId, body: Snooze) -> Any:
+async def snooze_server(app: AppDep, server_id: ServerId, body: Snooze) -> Any:
     """Has nothing told of a server until a moment: no toast, no notification, no hook."""
-    server = await app.snooze(exactly(app, server_id).id, body.until)
+    server = await app.snooze(server_by_id(app, server_id).id, body.until)
     return server.to_json()
 
 
 @router.delete("/servers/{id}/snooze", response_model=ServerBody)
-async def wake_server(app: Core, server_id: ServerId) -> Any:
+async def wake_server(app: AppDep, server_id: ServerId) -> Any:
     """Has everything told of a server again."""
-    server = await app.snooze(exactly(app, server_id).id, None)
+    server = await app.snooze(server_by_id(app, server_id).id, None)
     return server.to_json()
 
 
@@ -141,7 +143,7 @@ async def wake_server(app: Core, server_id: ServerId) -> Any:
 
 
 @router.get("/active", response_model=ServerBody)
-async def show_active(app: Core) -> Any:
+async def show_active(app: AppDep) -> Any:
     """The active server."""
     server = app.active()
     if server is None:
@@ -150,28 +152,28 @@ async def show_active(app: Core) -> Any:
 
 
 @router.put("/active", response_model=ServerBody)
-async def switch(app: Core, body: ActiveChoice) -> Any:
+async def switch(app: AppDep, body: ActiveChoice) -> Any:
     """Makes a server active; refused where it is unhealthy, unless forced."""
-    server = await app.switch_to(exactly(app, body.id).id, force=body.force)
+    server = await app.switch_to(server_by_id(app, body.id).id, force=body.force)
     return server.to_json()
 
 
 @router.get("/default", response_model=ServerBody | NoDefault)
-async def show_default(app: Core) -> Any:
+async def show_default(app: AppDep) -> Any:
     """The default server, or `{"default": null}`."""
     server = app.default()
     return server.to_json() if server else {"default": None}
 
 
 @router.put("/default", response_model=ServerBody)
-async def set_default(app: Core, body: DefaultChoice) -> Any:
+async def set_default(app: AppDep, body: DefaultChoice) -> Any:
     """Makes a server the one that is active after a start."""
-    server = await app.set_default(exactly(app, body.id).id)
+    server = await app.set_default(server_by_id(app, body.id).id)
     return server.to_json()
 
 
 @router.delete("/default", response_model=NoDefault)
-async def clear_default(app: Core) -> Any:
+async def clear_default(app: AppDep) -> Any:
     """Leaves no server as the default."""
     await app.clear_default()
     return {"default": None}
@@ -181,28 +183,28 @@ async def clear_default(app: Core) -> Any:
 
 
 @router.get("/sessions", response_model=SessionListBody)
-async def list_sessions(app: Core, query: Annotated[SessionQuery, Query()]) -> Any:
+async def list_sessions(app: AppDep, query: Annotated[SessionQuery, Query()]) -> Any:
     """The active server's sessions, newest first."""
     found = await app.work.sessions(query.directory, cached=query.cached, server_id=query.server_id)
     return found.to_json()
 
 
 @router.post("/sessions", response_model=SessionBody, status_code=201)
-async def make_session(app: Core, body: NewSession) -> Any:
+async def make_session(app: AppDep, body: NewSession) -> Any:
     """Makes a session on the active server, if that is the one that is meant."""
     session = await app.work.new_session(body.directory, title=body.title, server_id=body.server_id)
     return session.to_json()
 
 
 @router.get("/projects", response_model=ProjectListBody)
-async def list_projects(app: Core, query: Annotated[WorkQuery, Query()]) -> Any:
+async def list_projects(app: AppDep, query: Annotated[WorkQuery, Query()]) -> Any:
     """The active server's projects, the last one worked in first."""
     found = await app.work.projects(cached=query.cached, server_id=query.server_id)
     return found.to_json()
 
 
 @router.get("/models", response_model=ModelListBody)
-async def list_models(app: Core, query: Annotated[WorkQuery, Query()]) -> Any:
+async def list_models(app: AppDep, query: Annotated[WorkQuery, Query()]) -> Any:
     """The models that the active server's connected providers offer, and the one selected."""
     found = await app.work.models(cached=query.cached, server_id=query.server_id)
     return found.to_json()
@@ -212,7 +214,9 @@ async def list_models(app: Core, query: Annotated[WorkQuery, Query()]) -> Any:
 
 
 @router.get("/events", response_class=EventSourceResponse)
-async def follow(app: Core, queue: Events, streams: Streams) -> AsyncIterator[ServerSentEvent]:
+async def follow(
+    app: AppDep, queue: EventQueueDep, streams: StreamsDep
+) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: `servers`, `health`, `active`, `sessions`.
 
     Each stream begins with `servers` and `active`, so that a client that reconnects catches up;

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.routing import Match
 
-from codewalk.web.deps import Views
+from codewalk.web.dependencies import ViewsDep
 from codewalk.web.page_responses import is_htmx, page_address, parts
 from codewalk.web.theme import Theme, keep
 
@@ -14,10 +14,10 @@ router: Final = APIRouter(include_in_schema=False)
 
 
 @router.post("/appearance")
-async def choose(request: Request, views: Views, theme: Annotated[Theme, Form()]) -> Response:
+async def choose(request: Request, views: ViewsDep, theme: Annotated[Theme, Form()]) -> Response:
     response: Response
     if is_htmx(request):
-        response = parts(views.live_appearance(theme))
+        response = parts(views.appearance_fragment(theme))
     else:
         response = RedirectResponse(_back(request), 303)
     keep(response, theme)

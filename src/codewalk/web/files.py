@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-WORTH_PACKING: Final = 500
+MIN_GZIP_BYTES: Final = 500
 """Bytes from which on a body is sent packed: a smaller one fits into a packet as it is."""
 
 _HERE: Final = Path(__file__).parent
@@ -53,7 +53,7 @@ def _read_assets(folder: Path) -> Mapping[str, Asset]:
 def _read_asset(path: Path) -> Asset:
     body = path.read_bytes()
     packed = gzip.compress(body, mtime=0)
-    saves = len(body) >= WORTH_PACKING and len(packed) < 0.9 * len(body)
+    saves = len(body) >= MIN_GZIP_BYTES and len(packed) < 0.9 * len(body)
     return Asset(body=body, packed=packed if saves else None, media_type=_TYPES[path.suffix])
 
 

@@ -25,7 +25,7 @@ from codewalk.servers.health_check import (
     parse_setting,
 )
 from codewalk.servers.profile import NotifySetting, ServerProfile, parse_url, strip_userinfo
-from codewalk.web.requests import Password, filled
+from codewalk.web.requests import Password, password_or_none
 
 _FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(
     {InvalidURL: "url", InvalidCredentials: "password", InvalidValue: "label"}
@@ -35,7 +35,7 @@ _FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(
 _IN_THE_URL: Final = "A password in a URL isn't shown again: enter it here."
 
 
-class Typed(BaseModel):
+class ServerFormData(BaseModel):
     """A form as it was sent. What it lacks is empty."""
 
     model_config = ConfigDict(
@@ -61,7 +61,7 @@ class Typed(BaseModel):
         return bool(self.notify)
 
     @property
-    def meant(self) -> "Typed":
+    def meant(self) -> "ServerFormData":
         """With the URL that was offered instead, to be tried out, where that was taken."""
         if not self.instead:
             return self
@@ -93,14 +93,14 @@ class ServerForm:
         return cls(heading="Add server", address="/servers/new", preview="/servers/preview")
 
     @classmethod
-    def begun(cls, url: str, *, username: str = "", lost: bool = False) -> Self:
+    def prefilled(cls, url: str, *, username: str = "", lost: bool = False) -> Self:
         """With a URL that was typed elsewhere; `lost` is whether a password was taken out of it."""
-        typed = Typed(url=url, username=username or DEFAULT_USERNAME)
-        form = cls.empty().with_typed(typed)
+        typed = ServerFormData(url=url, username=username or DEFAULT_USERNAME)
+        form = cls.empty().with_data(typed)
         return replace(form, hints={"password": _IN_THE_URL}) if lost else form
 
     @property
-    def beginning(self) -> dict[str, str]:
+    def prefill_query(self) -> dict[str, str]:
         """What to begin with, as an address may have it; the names are those of `begun`."""
         known = {"url": self.url, "username": self.username, "lost": "true" if self.hints else ""}
         if self.username == DEFAULT_USERNAME:
@@ -108,7 +108,7 @@ class ServerForm:
         return {name: value for name, value in known.items() if value}
 
     @classmethod
-    def of(cls, profile: ServerProfile) -> Self:
+    def for_profile(cls, profile: ServerProfile) -> Self:
         return cls(
             heading=f"Edit {profile.name}",
             address=f"/servers/{profile.id}/edit",
@@ -126,12 +126,12 @@ class ServerForm:
         """Whether it says anything of checks and notifications but the defaults."""
         return self.checks != _shown(DEFAULT_SETTINGS) or self.notify != NotifySetting.DEFAULT
 
-    def with_typed(self, typed: Typed, **shown: Any) -> Self:
+    def with_data(self, typed: ServerFormData, **shown: Any) -> Self:
         """With what was typed, but for a password: none is ever sent back. A user name in the URL
         goes to its own field, and a password there has to be entered in its."""
         entered = _Entered.of(typed.url)
-        username = credentials(typed, self.username)["username"] or entered.username
-        lost = entered.password and filled(typed.password) is None
+        username = entered_credentials(typed, self.username)["username"] or entered.username
+        lost = entered.password and password_or_none(typed.password) is None
         return replace(
             self,
             url=entered.url,
@@ -144,50 +144,52 @@ class ServerForm:
             **shown,
         )
 
-    def tested(self, typed: Typed, found: HealthStatus, suggestion: str | None) -> Self:
+    def with_test_result(
+        self, typed: ServerFormData, found: HealthStatus, suggestion: str | None
+    ) -> Self:
         """With what the check of the connection found."""
-        return self.with_typed(typed, found=found, suggestion=suggestion)
+        return self.with_data(typed, found=found, suggestion=suggestion)
 
-    def on_a_new_page(self) -> Self:
+    def for_new_page(self) -> Self:
         """As a page of its own: what was typed as a password isn't there any more."""
         if not self.password_typed or "password" in self.errors:
             return self
         again = "Enter the password again: a page never holds one."
         return replace(self, errors={**self.errors, "password": again})
 
-    def refused(self, typed: Typed, exc: CodeWalkError) -> Self:
+    def with_error(self, typed: ServerFormData, exc: CodeWalkError) -> Self:
         """With what is wrong beside the field it is about."""
         errors = {_field_of(exc, typed): exc.message}
         if not isinstance(exc, ServerUnreachable):
-            return self.with_typed(typed, errors=errors)
-        return self.with_typed(typed, errors=errors, offer_anyway=True, suggestion=exc.suggestion)
+            return self.with_data(typed, errors=errors)
+        return self.with_data(typed, errors=errors, offer_anyway=True, suggestion=exc.suggestion)
 
 
-def credentials(typed: Typed, preset: str) -> dict[str, Any]:
+def entered_credentials(typed: ServerFormData, preset: str) -> dict[str, Any]:
     """The user name and password that were really entered.
 
     The user name is preset, so it says something only where it was changed or a password is there.
     """
-    username, password = typed.username.strip(), filled(typed.password)
+    username, password = typed.username.strip(), password_or_none(typed.password)
     meant = username and (password or username != preset)
     return {"username": username if meant else None, "password": password}
 
 
-def change_of(typed: Typed, profile: ServerProfile) -> Change:
+def change_from_form(typed: ServerFormData, profile: ServerProfile) -> Change:
     """What the form changes; an empty password field keeps the password, an empty setting of the
     checks is its default.
 
-    Raises `InvalidValue` for such a setting; `wrong_settings` tells which before.
+    Raises `InvalidValue` for such a setting; `invalid_settings` tells which before.
     """
     notify = NotifySetting(typed.notify) if typed.notify else None
     fixed = Change(url=typed.url, label=typed.label, notify=notify)
     if typed.action == "forget":
         return replace(fixed, no_auth=True, health_check=_settings_of(typed, profile))
-    given = credentials(typed, profile.basic_auth_username)
+    given = entered_credentials(typed, profile.basic_auth_username)
     return replace(fixed, health_check=_settings_of(typed, profile), **given)
 
 
-def wrong_settings(typed: Typed, profile: ServerProfile) -> dict[str, str]:
+def invalid_settings(typed: ServerFormData, profile: ServerProfile) -> dict[str, str]:
     """What is wrong with each setting of the checks, by its name."""
     wrong = {}
     for name, text in _entered_settings(typed, profile).items():
@@ -198,12 +200,12 @@ def wrong_settings(typed: Typed, profile: ServerProfile) -> dict[str, str]:
     return wrong
 
 
-def _settings_of(typed: Typed, profile: ServerProfile) -> Mapping[str, float | None]:
+def _settings_of(typed: ServerFormData, profile: ServerProfile) -> Mapping[str, float | None]:
     entered = _entered_settings(typed, profile)
     return {name: _read(name, text) for name, text in entered.items()}
 
 
-def _entered_settings(typed: Typed, profile: ServerProfile) -> Mapping[str, str]:
+def _entered_settings(typed: ServerFormData, profile: ServerProfile) -> Mapping[str, str]:
     """Those that were really changed. A form without them, a program's say, changes none."""
     if not typed.has_settings:
         return {}
@@ -211,7 +213,7 @@ def _entered_settings(typed: Typed, profile: ServerProfile) -> Mapping[str, str]
     return {name: text for name, text in _texts(typed).items() if text != before[name]}
 
 
-def _texts(typed: Typed) -> Mapping[str, str]:
+def _texts(typed: ServerFormData) -> Mapping[str, str]:
     return {name: getattr(typed, name).strip() for name in SETTING_BOUNDS}
 
 
@@ -244,7 +246,7 @@ class _Entered:
         return cls(url=parsed.url, username=parsed.username, password=parsed.password is not None)
 
 
-def _field_of(exc: CodeWalkError, typed: Typed) -> str:
+def _field_of(exc: CodeWalkError, typed: ServerFormData) -> str:
     if isinstance(exc, DuplicateServer):
         return "label" if exc.value == typed.label.strip() else "url"
     return _FIELDS.get(type(exc), "form")

@@ -52,7 +52,7 @@ _RANGES: Final[Mapping[Range, tuple[timedelta, timedelta, str, str]]] = MappingP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class HistoryPageQuery:
     """What is asked for: how far back, until when (now without it), and which page of the log, from
     1."""
 
@@ -67,7 +67,7 @@ class Look:
         given = {key: value for key, value in (fields | changes).items() if value != usual[key]}
         return f"?{urlencode(given)}" if given else ""
 
-    def within(self, now: datetime) -> "Look":
+    def within(self, now: datetime) -> "HistoryPageQuery":
         """The same of what there is: nothing lies ahead, and nothing is kept for longer."""
         if self.until is None:
             return self
@@ -79,14 +79,14 @@ class Look:
         until = self.until or now
         return until - self.range.span, until
 
-    def earlier(self, now: datetime) -> "Look | None":
+    def earlier(self, now: datetime) -> "HistoryPageQuery | None":
         """The time right before; None where nothing of it is kept."""
         begins, _ = self.window(now)
         if begins <= now - RETENTION + MINUTE:
             return None
         return replace(self, until=begins).within(now)
 
-    def later(self, now: datetime) -> "Look | None":
+    def later(self, now: datetime) -> "HistoryPageQuery | None":
         """The time right after, or now where that is nearly it; None where that lies ahead."""
         if self.until is None:
             return None
@@ -94,14 +94,14 @@ class Look:
         until = self.until + self.range.span
         return replace(self, until=until if until < now - self.range.span / 2 else None)
 
-    def over(self, range_: Range, now: datetime) -> "Look":
+    def over(self, range_: Range, now: datetime) -> "HistoryPageQuery":
         """The same time with more or less of what lies around its middle."""
         if self.until is None:
             return replace(self, range=range_)
         middle = self.until - self.range.span / 2
         return replace(self, range=range_, until=middle + range_.span / 2).within(now)
 
-    def around(self, at: datetime, now: datetime) -> "Look":
+    def around(self, at: datetime, now: datetime) -> "HistoryPageQuery":
         """The hour in whose middle `at` lies, by the minute."""
         return replace(self, range=Range.HOUR, until=at + HOUR / 2).within(now)
 

@@ -1,8 +1,8 @@
 """`/metrics`, as Prometheus reads it.
 
-The number of series is bounded: only the first `MOST` servers have some of their own, the others
-are counted together. Each series names its server by its id; `codewalk_server_info` has the name
-and version to join with, so that a new label begins no new series but that.
+The number of series is bounded: only the first `MAX_NAMED_SERVERS` servers have some of their own,
+the others are counted together. Each series names its server by its id; `codewalk_server_info` has
+the name and version to join with, so that a new label begins no new series but that.
 """
 
 import asyncio
@@ -20,34 +20,34 @@ from codewalk.health.link import LinkState
 from codewalk.health.schedule import Lateness
 from codewalk.reason import State
 from codewalk.server import Server
-from codewalk.web.deps import Core
+from codewalk.web.dependencies import AppDep
 
 if TYPE_CHECKING:
     from prometheus_client.core import HistogramMetricFamily, Metric
 
-MOST: Final = 200
+MAX_NAMED_SERVERS: Final = 200
 """Servers with series of their own: the first ones of the list."""
 
 OTHERS: Final = "others"
 """What the rest are called in the label `server`."""
 
-MAX_NAME: Final = 64
+MAX_NAME_LENGTH: Final = 64
 """Characters of a server's name in a label."""
 
 router: Final = APIRouter(include_in_schema=False)
 
 
 @router.get("/metrics")
-async def metrics(app: Core, request: Request) -> Response:
+async def metrics(app: AppDep, request: Request) -> Response:
     """All measurements, in the format that the caller asks for: Prometheus's or OpenMetrics'."""
-    shown = take_measurements(app)
+    shown = take_snapshot(app)
     accepted = request.headers.get("accept", "")
     # The process's own are read from files.
     body, content_type = await asyncio.to_thread(partial(_encode, shown, accepted))
     return Response(body, headers={"content-type": content_type})
 
 
-class Measurements(NamedTuple):
+class MetricsSnapshot(NamedTuple):
     """What is told, as it was at one moment. `named` are the servers with series of their own."""
 
     servers: Sequence[Server]
@@ -56,22 +56,22 @@ class Measurements(NamedTuple):
     lateness: Lateness
 
 
-def take_measurements(app: App) -> Measurements:
+def take_snapshot(app: App) -> MetricsSnapshot:
     """The measurements as they are now."""
     servers = app.servers()
-    others = ServerTally() if len(servers) > MOST else None
+    others = ServerTally() if len(servers) > MAX_NAMED_SERVERS else None
     if others:
-        for server in servers[MOST:]:
+        for server in servers[MAX_NAMED_SERVERS:]:
             others.add(app.check_counts(server.id))
-    return Measurements(
+    return MetricsSnapshot(
         servers=servers,
-        named=[(server, app.check_counts(server.id)) for server in servers[:MOST]],
+        named=[(server, app.check_counts(server.id)) for server in servers[:MAX_NAMED_SERVERS]],
         others=others,
         lateness=app.lateness(),
     )
 
 
-def _encode(shown: Measurements, accepted: str) -> tuple[bytes, str]:
+def _encode(shown: MetricsSnapshot, accepted: str) -> tuple[bytes, str]:
     # Imported here: nobody but Prometheus has need of it.
     from prometheus_client import CollectorRegistry, ProcessCollector
     from prometheus_client.exposition import choose_encoder
@@ -86,7 +86,7 @@ def _encode(shown: Measurements, accepted: str) -> tuple[bytes, str]:
 class _Collector:
     """Gives measurements to prometheus-client, which writes them down."""
 
-    def __init__(self, shown: Measurements) -> None:
+    def __init__(self, shown: MetricsSnapshot) -> None:
         self._shown = shown
 
     def collect(self) -> "Iterator[Metric]":
@@ -100,7 +100,7 @@ class _Collector:
             yield OTHERS, self._shown.others
 
 
-def _of_all(shown: Measurements) -> "Iterator[Metric]":
+def _of_all(shown: MetricsSnapshot) -> "Iterator[Metric]":
     from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 
     build = GaugeMetricFamily("codewalk_build_info", "This CodeWalk.", labels=["version"])
@@ -138,7 +138,7 @@ def _of_each(named: "Iterable[tuple[Server, ServerTally]]") -> "Iterator[Metric]
         labels=["server", "state"],
     )
     for server, _ in named:
-        info.add_metric([server.id, server.name[:MAX_NAME], server.health.version or ""], 1)
+        info.add_metric([server.id, server.name[:MAX_NAME_LENGTH], server.health.version or ""], 1)
         if server.health.state is not State.UNKNOWN:
             up.add_metric([server.id], server.health.state is State.HEALTHY)
         for state in LinkState:

@@ -12,11 +12,17 @@ from starlette.requests import HTTPConnection
 from codewalk.app.app import App
 from codewalk.errors import CodeWalkError, Superseded
 from codewalk.health.status import HealthStatus
-from codewalk.web.deps import Core, Views
+from codewalk.web.dependencies import AppDep, ViewsDep
 from codewalk.web.forms import ServerForm
-from codewalk.web.page_values import Alert, Home, Wanted, take_frame, take_home
+from codewalk.web.page_context import (
+    Alert,
+    HomeContext,
+    HomeQuery,
+    get_page_context,
+    load_home_context,
+)
 from codewalk.web.problems import status_of
-from codewalk.web.views import Views as Rendering
+from codewalk.web.views import Views
 
 SERVERS: Final = "/servers"
 
@@ -33,7 +39,7 @@ def home_of(server_id: str) -> str:
     return f"/s/{server_id}/"
 
 
-def address_of(home: Home) -> str:
+def address_of(home: HomeContext) -> str:
     """The address of just what is shown there."""
     return home_of(home.server.id) + home.wanted.query()
 
@@ -63,11 +69,11 @@ def parts(html: str, status: int = 200, **headers: str) -> HTMLResponse:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answers:
+class Responder:
     """The answers to one request. `path` is that of the page which asks, empty where unknown."""
 
     app: App
-    views: Rendering
+    views: Views
     htmx: bool
     path: str
 
@@ -83,7 +89,7 @@ class Answers:
         A browser alone gets the page of the server that asked, else the list.
         """
         if self.htmx:
-            return parts(self.views.live_notice(None) + html)
+            return parts(self.views.alert_fragment(None) + html)
         of_a_server = _OF_A_SERVER.fullmatch(self.path)
         return RedirectResponse(self.path if of_a_server else SERVERS, 303)
 
@@ -93,45 +99,47 @@ class Answers:
         if not self.htmx:
             return self.done() if elsewhere else RedirectResponse(home_of(server_id), 303)
         if elsewhere:
-            button = self.views.live_button(take_frame(self.app))
-            return self._of_the_active(self.views.live_notice(None) + button)
+            button = self.views.switcher_button_fragment(get_page_context(self.app))
+            return self._of_the_active(self.views.alert_fragment(None) + button)
         try:
-            home = await take_home(self.app, server_id, Wanted())
+            home = await load_home_context(self.app, server_id, HomeQuery())
         except Superseded:
             return self.done()  # the event stream leads to the one after
         return self._whole(home, home_of(server_id), within=False)
 
-    def home(self, home: Home) -> Response:
+    def home(self, home: HomeContext) -> Response:
         """The home, as the answer to a link."""
         if self.htmx:
             within = self.path == home_of(home.server.id)
             return self._whole(home, address_of(home), within=within)
-        return self.views.home_page(take_frame(self.app), home)
+        return self.views.home_page(get_page_context(self.app), home)
 
-    def at_home(self, home: Home) -> Response:
+    def at_home(self, home: HomeContext) -> Response:
         """The home, after a change of what is there."""
         if self.htmx:
-            html = self.views.live_home(take_frame(self.app), home, within=True)
+            html = self.views.home_fragments(get_page_context(self.app), home, within=True)
             return self._of_the_active(html, replace_url=address_of(home))
         return RedirectResponse(address_of(home), 303)
 
-    def not_made(self, home: Home, title: str, exc: CodeWalkError) -> Response:
+    def not_made(self, home: HomeContext, title: str, exc: CodeWalkError) -> Response:
         """The home, as a page that says why there is no such session, with its title kept."""
         notice = Alert(text=exc.message)
         home, status = replace(home, title=title), status_of(type(exc))
-        return self.views.home_page(take_frame(self.app), home, status=status, notice=notice)
+        return self.views.home_page(get_page_context(self.app), home, status=status, notice=notice)
 
-    def around(self, home: Home) -> Response:
+    def around(self, home: HomeContext) -> Response:
         if self.htmx:
-            return self._of_the_active(self.views.live_notice(None) + self.views.live_around(home))
+            return self._of_the_active(
+                self.views.alert_fragment(None) + self.views.project_and_model_fragments(home)
+            )
         return RedirectResponse(address_of(home), 303)
 
-    def sessions(self, home: Home) -> Response:
+    def sessions(self, home: HomeContext) -> Response:
         if self.htmx:
-            html = self.views.live_sessions(home)
+            html = self.views.session_list_fragment(home)
             return self._of_the_active(html, replace_url=address_of(home))
         if home.trouble:
-            return self.views.home_page(take_frame(self.app), home)
+            return self.views.home_page(get_page_context(self.app), home)
         return RedirectResponse(address_of(home), 303)
 
     def too_late(self, server_id: str, exc: Superseded | None = None) -> Response:
@@ -142,43 +150,43 @@ class Answers:
         if not self.htmx:
             return RedirectResponse(home_of(server_id), 303)
         if exc and exc.value:
-            return parts(self.views.live_notice(Alert(text=exc.message)))
+            return parts(self.views.alert_fragment(Alert(text=exc.message)))
         return Response(status_code=204)
 
     def refused(self, notice: Alert, exc: CodeWalkError) -> Response:
         if self.htmx:
-            return parts(self.views.live_notice(notice))
-        frame = take_frame(self.app)
+            return parts(self.views.alert_fragment(notice))
+        frame = get_page_context(self.app)
         return self.views.servers_page(frame, status=status_of(type(exc)), notice=notice)
 
     def looked(self, found: HealthStatus) -> Response:
         if self.htmx:
-            return parts(self.views.live_look(self.app.drafts.default_url, found))
-        return self.views.servers_page(take_frame(self.app), looked=found)
+            return parts(self.views.local_check_fragment(self.app.drafts.default_url, found))
+        return self.views.servers_page(get_page_context(self.app), looked=found)
 
     def form(self, form: ServerForm) -> Response:
         if self.htmx:
-            return parts(self.views.live_form(form))
-        form, status = form.on_a_new_page(), 422 if form.errors else 200
-        frame = take_frame(self.app)
+            return parts(self.views.form_fragment(form))
+        form, status = form.for_new_page(), 422 if form.errors else 200
+        frame = get_page_context(self.app)
         return self.views.page("server_form.html", status=status, frame=frame, form=form)
 
     def _of_the_active(self, html: str, **headers: str) -> Response:
         """Parts that show the active server; a page that knows of a later switch drops them."""
         return parts(html, 200, generation=str(self.app.generation.number), **headers)
 
-    def _whole(self, home: Home, address: str, *, within: bool) -> Response:
+    def _whole(self, home: HomeContext, address: str, *, within: bool) -> Response:
         """Parts that make a home of the page which asks, with an address and title of its own.
 
         htmx takes a title only from what it would also swap in; there is nothing beside the parts.
         """
-        html = self.views.live_home(take_frame(self.app), home, within=within)
+        html = self.views.home_fragments(get_page_context(self.app), home, within=within)
         return self._of_the_active(html, push_url=address, reswap="innerHTML")
 
 
-def _answers(request: Request, app: Core, views: Views) -> Answers:
+def _answers(request: Request, app: AppDep, views: ViewsDep) -> Responder:
     page = request.headers.get("hx-current-url") or request.headers.get("referer", "")
-    return Answers(app=app, views=views, htmx=is_htmx(request), path=page_address(page).path)
+    return Responder(app=app, views=views, htmx=is_htmx(request), path=page_address(page).path)
 
 
-Answering = Annotated[Answers, Depends(_answers)]
+ResponderDep = Annotated[Responder, Depends(_answers)]

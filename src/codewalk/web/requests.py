@@ -48,7 +48,7 @@ class NewServer(_In):
 
     @property
     def credentials(self) -> dict[str, Any]:
-        return {"username": self.username or None, "password": filled(self.password)}
+        return {"username": self.username or None, "password": password_or_none(self.password)}
 
 
 class HealthCheckChange(_In):
@@ -83,7 +83,7 @@ class ServerChange(_In):
             url=self.url if "url" in given else None,
             label=(self.label or "") if "label" in given else None,
             username=self.username or None,
-            password=filled(self.password),
+            password=password_or_none(self.password),
             no_auth="password" in given and self.password is None,
             health_check=self._settings if "health_check" in given else {},
             notify=self.notify,
@@ -96,7 +96,7 @@ class ServerChange(_In):
         )
 
 
-def filled(password: Secret | None) -> Secret | None:
+def password_or_none(password: Secret | None) -> Secret | None:
     """The password, or None for an empty one: that is a field nobody filled in."""
     return password if password and password.reveal() else None
 
@@ -120,7 +120,7 @@ class Snooze(_In):
     until: AwareDatetime = Field(strict=False, description="Within a year from now.")
 
 
-class NewPlace(_In):
+class ServerMove(_In):
     """Where in the list a server goes."""
 
     before: str | None = Field(description="The id of the server it goes before; null is the end.")

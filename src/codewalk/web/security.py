@@ -24,14 +24,14 @@ from codewalk.errors import Unauthorized
 from codewalk.web.access import Access
 from codewalk.web.problems import UNEXPECTED, Problem, problem_of
 
-MAX_BODY: Final = 64 * 2**10
+MAX_BODY_BYTES: Final = 64 * 2**10
 """Bytes of a request's body; the longest form is a tenth of that."""
 
-SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-OPEN: Final = frozenset({"/api/v1/healthz"})
-STATIC: Final = "/static/"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+PUBLIC_PATHS: Final = frozenset({"/api/v1/healthz"})
+STATIC_PREFIX: Final = "/static/"
 
-CONTENT_POLICY: Final = (
+CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
     "object-src 'none'"
 )
@@ -70,12 +70,12 @@ def _has_no_opener(headers: Headers) -> bool:
     return headers.get("sec-fetch-site") in ("none", "same-origin")
 
 
-def is_visit(headers: Headers) -> bool:
+def is_navigation(headers: Headers) -> bool:
     """Whether a browser is to show the answer as a page of its own."""
     return headers.get("sec-fetch-dest", "document") == "document"
 
 
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware: lets through what may come in, and puts the headers on what goes out."""
 
     def __init__(self, app: ASGIApp, *, access: Access, answer: Answer) -> None:
@@ -108,25 +108,25 @@ class Guard:
     def _refuse(self, scope: Scope) -> Response | None:
         """The answer to a request that doesn't come through, None for one that does."""
         headers, path, port = Headers(scope=scope), scope["path"], scope["server"][1]
-        if not self._access.knows_host(headers.get("host", ""), port):
+        if not self._access.is_allowed_host(headers.get("host", ""), port):
             return self._forbid(scope, "This address isn't one that CodeWalk is known by.")
-        if int(_digits(headers.get("content-length"))) > MAX_BODY:
+        if int(_digits(headers.get("content-length"))) > MAX_BODY_BYTES:
             raise HTTPException(413)
-        if path in OPEN or path.startswith(STATIC):
+        if path in PUBLIC_PATHS or path.startswith(STATIC_PREFIX):
             return None
-        bears = self._access.bears_token(headers)
+        bears = self._access.has_valid_token(headers)
         if bears is not None:
             return None if bears else self._deny(scope)
-        by_cookie = self._access.bears_cookie(headers, port)
-        if scope["method"] in SAFE and not is_api(path):
+        by_cookie = self._access.has_valid_cookie(headers, port)
+        if scope["method"] in SAFE_METHODS and not is_api(path):
             redirect = self._take_token(scope, port, by_cookie=by_cookie)
             if redirect:
                 return redirect
         if not by_cookie:
             return self._deny(scope)
-        if scope["method"] not in SAFE and not is_same_origin(headers):
+        if scope["method"] not in SAFE_METHODS and not is_same_origin(headers):
             return self._forbid(scope, "This change didn't come from one of CodeWalk's own pages.")
-        if is_foreign(headers) and (is_api(path) or not is_visit(headers)):
+        if is_foreign(headers) and (is_api(path) or not is_navigation(headers)):
             # What is read there stays hidden from it, but a list costs its server, and a page or
             # an event stream costs this app. A link may lead here.
             return self._forbid(scope, "This request came from another site's page.")
@@ -138,13 +138,13 @@ class Guard:
         given = [value for key, value in query if key == "token"]
         if not given:
             return None
-        right = self._access.admits(given[-1].encode())
+        right = self._access.accept_login(given[-1].encode())
         if not right and not by_cookie:
             return None
         rest = urlencode([pair for pair in query if pair[0] != "token"])
         response = RedirectResponse(_path(scope) + (f"?{rest}" if rest else ""), 303)
         if right:
-            self._access.let_in(response, port)
+            self._access.set_cookie_on(response, port)
         return response
 
     def _deny(self, scope: Scope) -> Response:
@@ -169,7 +169,7 @@ class _Sender:
         if message["type"] == "http.response.start":
             self.started = True
             headers = MutableHeaders(scope=message)
-            headers["content-security-policy"] = CONTENT_POLICY
+            headers["content-security-policy"] = CONTENT_SECURITY_POLICY
             headers["x-content-type-options"] = "nosniff"
             if not _has_no_opener(Headers(scope=self._scope)):
                 headers["cross-origin-opener-policy"] = "same-origin"
@@ -186,20 +186,20 @@ class _Sender:
         return "same-origin" if page else "no-referrer"
 
     def _caching(self, headers: Headers, status: int) -> str:
-        if not self._scope["path"].startswith(STATIC) or status >= 400:
+        if not self._scope["path"].startswith(STATIC_PREFIX) or status >= 400:
             return headers.get("cache-control", "no-store")
         return "public, max-age=31536000, immutable"  # its address has its version
 
 
 def _limited(receive: Receive) -> Receive:
-    """Receives a body of no more than `MAX_BODY` bytes, whatever its headers say."""
+    """Receives a body of no more than `MAX_BODY_BYTES` bytes, whatever its headers say."""
     total = 0
 
     async def limited() -> Message:
         nonlocal total
         message = await receive()
         total += len(message.get("body", b""))
-        if total > MAX_BODY:
+        if total > MAX_BODY_BYTES:
             raise HTTPException(413)
         return message
 

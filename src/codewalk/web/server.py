@@ -31,16 +31,16 @@ from codewalk.web import (
     server_page,
 )
 from codewalk.web.access import Access
-from codewalk.web.files import WORTH_PACKING
+from codewalk.web.event_streams import Streams
+from codewalk.web.files import MIN_GZIP_BYTES
+from codewalk.web.page_context import Alert
 from codewalk.web.page_responses import is_htmx, parts
-from codewalk.web.page_values import Alert
 from codewalk.web.problems import Problem, problem_of, problem_response
-from codewalk.web.security import Guard, is_api
-from codewalk.web.streams import Streams
+from codewalk.web.security import SecurityMiddleware, is_api
 from codewalk.web.theme import theme_of
 from codewalk.web.views import Views
 
-GRACE: Final = 1
+SHUTDOWN_GRACE: Final = 1
 """Seconds that a request under way has left when the app stops."""
 
 KEEP_ALIVE: Final = 30
@@ -77,9 +77,9 @@ def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
     web.state.access = access = Access(token, hosts)
     # What is added last is outermost: the guard's headers are on packed answers too. Event streams
     # stay as they are: what happens is told as it happens.
-    web.add_middleware(GZipMiddleware, minimum_size=WORTH_PACKING, compresslevel=4)
+    web.add_middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES, compresslevel=4)
     web.add_middleware(
-        Guard,
+        SecurityMiddleware,
         access=access,
         answer=lambda scope, problem: _answer(views, scope, problem),
     )
@@ -91,8 +91,8 @@ async def serve(
 ) -> None:
     """Serves `web` on a listening socket until `stop` is set, then ends within about a second.
 
-    Event streams end at once; other requests under way have `GRACE` seconds. The caller handles
-    signals. Nothing is logged of the requests: an address may carry the token.
+    Event streams end at once; other requests under way have `SHUTDOWN_GRACE` seconds. The caller
+    handles signals. Nothing is logged of the requests: an address may carry the token.
     """
     # asyncio sets it for a socket that says it is TCP's, which `socket.create_server`'s doesn't. A
     # body that comes after its head would wait for the head's acknowledgement: 40 ms for each page.
@@ -106,7 +106,7 @@ async def serve(
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=SHUTDOWN_GRACE,
     )
     server = _Server(config, ready=ready, stop=stop, streams=web.state.streams)
     try:
@@ -174,6 +174,6 @@ def _answer(views: Views, scope: Scope, problem: Problem) -> Response:
     if is_api(scope["path"]):
         return problem_response(problem)
     if is_htmx(connection):
-        notice = views.live_notice(Alert(text=problem.detail))
+        notice = views.alert_fragment(Alert(text=problem.detail))
         return parts(notice, status=problem.status)
     return views.themed(theme_of(connection)).error_page(problem)

@@ -7,7 +7,7 @@ from typing import Final
 MORNING: Final = time(8)
 
 
-class Nap(StrEnum):
+class SnoozeChoice(StrEnum):
     """What the form offers; its words are the template's."""
 
     HOUR = "1h"
@@ -16,17 +16,17 @@ class Nap(StrEnum):
     OVER = "over"
 
 
-def asleep_until(nap: Nap, now: datetime) -> datetime | None:
+def snooze_end(nap: SnoozeChoice, now: datetime) -> datetime | None:
     """When a snooze that begins now ends, None for none: tomorrow begins at eight in the morning,
     by the clock of this machine."""
     match nap:
-        case Nap.HOUR:
+        case SnoozeChoice.HOUR:
             return now + timedelta(hours=1)
-        case Nap.WORKDAY:
+        case SnoozeChoice.WORKDAY:
             return now + timedelta(hours=8)
-        case Nap.TOMORROW:
+        case SnoozeChoice.TOMORROW:
             day = now.astimezone().date() + timedelta(days=1)
             # The clock may be another one tomorrow, so its offset is looked up for then.
             return datetime.combine(day, MORNING).astimezone(UTC)
-        case Nap.OVER:
+        case SnoozeChoice.OVER:
             return None

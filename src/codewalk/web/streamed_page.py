@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 _HEAD_ENDS: Final = "<body>"
 
 
-class EarlyHead(StreamingResponse):
+class StreamedPage(StreamingResponse):
     """A page whose head is sent before its body is made.
 
     `pieces` makes it, piece by piece. A list of 200 servers takes 20 ms to write; meanwhile the

@@ -15,7 +15,7 @@ from codewalk.server import Server
 from codewalk.web.chart import Cell
 from codewalk.workspace.sessions import Session
 
-SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
+REASON_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
     {
         Reason.OK: "Ready to use.",
         Reason.UNCHECKED: "Not checked yet.",
@@ -34,7 +34,7 @@ SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
 )
 """For a status without a detail of its own."""
 
-LINKS: Final[Mapping[str, str]] = MappingProxyType(
+LINK_DESCRIPTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         LinkState.LIVE: "It tells by itself what happens",
         LinkState.CONNECTING: "It is asked to tell what happens",
@@ -97,10 +97,10 @@ def axis(latency_ms: float) -> str:
 def sentence(health: HealthStatus | Transition | Cell) -> str:
     """Why a server is, or was, as it is, for a person."""
     detail = None if isinstance(health, Cell) else health.detail
-    return detail or SENTENCES[health.reason]
+    return detail or REASON_SENTENCES[health.reason]
 
 
-def watched(server: Server) -> bool:
+def has_link_state(server: Server) -> bool:
     """Whether there is something to say of how its news comes: one that isn't asked has none."""
     return server.link is not LinkState.POLLING or server.health.checked_at is not None
 

@@ -21,7 +21,7 @@ class Theme(StrEnum):
     DARK = "dark"
 
 
-GROUNDS: Final[Mapping[Theme, str]] = MappingProxyType(
+BACKGROUND_COLORS: Final[Mapping[Theme, str]] = MappingProxyType(
     {Theme.LIGHT: "#f6f6f4", Theme.DARK: "#131416"}
 )
 """The colour of a page's ground, for what a browser draws around the page."""

@@ -13,21 +13,21 @@ from codewalk.app.app import App
 from codewalk.events import Event
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
 from codewalk.server import Server
-from codewalk.web.streams import Streams
+from codewalk.web.event_streams import Streams
 from codewalk.web.text import sentence
 
-AT_ONCE: Final = 3
+MAX_TOASTS: Final = 3
 """Toasts of news that a page has at once; one more says how many there would be."""
 
-SHOWN_FOR: Final = 10.0
+TOAST_SECONDS: Final = 10.0
 """Seconds that a toast is seen; the style sheet takes it away then."""
 
-MORE: Final = "more-news"
+MORE_TOAST_ID: Final = "more-news"
 """The place of what stands for all that found no place."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class Toast:
     """A piece of news as it is told. A later one with the same `place` replaces it."""
 
     place: str
@@ -38,7 +38,7 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pile:
+class ToastStack:
     """What a page shows of news: until when each place is taken, and the servers beyond those.
 
     It can't know that a toast is pointed at, and so stays longer; then there is one more.
@@ -48,7 +48,7 @@ class Pile:
     more: frozenset[str] = frozenset()
     more_until: float = 0.0
 
-    def add(self, news: Iterable[Notice], now: float) -> "tuple[Pile, list[Notice], int]":
+    def add(self, news: Iterable[Notice], now: float) -> "tuple[ToastStack, list[Notice], int]":
         """The pile with `news` on it, what of them is to be shown, and for how many servers there
         is more: none where nothing is to be said of that."""
         places = {place: until for place, until in self.places.items() if until > now}
@@ -56,57 +56,57 @@ class Pile:
         shown: dict[str, Notice] = {}
         beyond: set[str] = set()
         for each in news:
-            place = place_of(each)
-            if place in places or len(places) < AT_ONCE:
-                places[place] = now + SHOWN_FOR
+            place = toast_id(each)
+            if place in places or len(places) < MAX_TOASTS:
+                places[place] = now + TOAST_SECONDS
                 shown[place] = each
             else:
                 beyond.add(each.server_id)
-        until = now + SHOWN_FOR if beyond else self.more_until
-        pile = Pile(places=places, more=more | beyond, more_until=until)
+        until = now + TOAST_SECONDS if beyond else self.more_until
+        pile = ToastStack(places=places, more=more | beyond, more_until=until)
         return pile, list(shown.values()), len(pile.more) if beyond else 0
 
 
-def place_of(news: Notice) -> str:
+def toast_id(news: Notice) -> str:
     """Where it is shown: that a server is back takes the place of its being down."""
     kind = "version" if news.kind is NoticeKind.VERSION else "state"
     return f"{kind}-of-{news.server_id}"
 
 
-def told(news: Notice, server: Server) -> Told:
+def make_toast(news: Notice, server: Server) -> Toast:
     """The news in words; the headline goes on after the server's name."""
     headline, detail = _words(news)
-    return Told(
-        place=place_of(news), server=server, kind=news.kind, headline=headline, detail=detail
+    return Toast(
+        place=toast_id(news), server=server, kind=news.kind, headline=headline, detail=detail
     )
 
 
-def all_told(app: App, news: Iterable[Notice]) -> list[Told]:
+def make_toasts(app: App, news: Iterable[Notice]) -> list[Toast]:
     """Those of the servers that there are."""
     known = ((each, app.get(each.server_id)) for each in news)
-    return [told(each, server) for each, server in known if server]
+    return [make_toast(each, server) for each, server in known if server]
 
 
-def more_told(count: int) -> str:
+def more_text(count: int) -> str:
     """What is said of servers that found no place."""
     return f"{count} more {'server has' if count == 1 else 'servers have'} news."
 
 
-async def notices(
+async def desktop_notifications(
     app: App, queue: asyncio.Queue[Event], streams: Streams
 ) -> AsyncIterator[ServerSentEvent]:
     """The news as notices of the desktop: `title`, `body`, and a `tag` by which a later one takes
     the place of an earlier one; that it does is heard (`renotify`), but for a number that grows."""
-    pile = Pile()
+    pile = ToastStack()
     while event := await streams.next(queue):
         if not isinstance(event, NoticeEvent):
             continue
         pile, shown, more = pile.add([event.notice], monotonic())
-        for each in all_told(app, shown):
+        for each in make_toasts(app, shown):
             title = f"{each.server.name} {each.headline}"
             yield _notice(each.place, title, each.detail, heard=True)
         if more:
-            yield _notice(MORE, "CodeWalk", more_told(more), heard=False)
+            yield _notice(MORE_TOAST_ID, "CodeWalk", more_text(more), heard=False)
 
 
 def _notice(tag: str, title: str, body: str, *, heard: bool) -> ServerSentEvent:

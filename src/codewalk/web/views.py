@@ -20,41 +20,41 @@ from codewalk.times import rfc3339
 from codewalk.web.chart import bar, bar_lines
 from codewalk.web.files import ADDRESSES, TEMPLATES
 from codewalk.web.forms import ServerForm
-from codewalk.web.history_page import HEIGHT, WIDTH, Past
+from codewalk.web.history_context import CHART_HEIGHT, CHART_WIDTH, HistoryContext
 from codewalk.web.history_query import Range
 from codewalk.web.icons import LOGO, icon
-from codewalk.web.page_values import PAGE, Alert, Frame, Home
+from codewalk.web.page_context import SESSIONS_PER_PAGE, Alert, HomeContext, PageContext
 from codewalk.web.problems import Problem
-from codewalk.web.streamed_page import EarlyHead
+from codewalk.web.streamed_page import StreamedPage
 from codewalk.web.text import (
-    LINKS,
+    LINK_DESCRIPTIONS,
     age,
     axis,
     duration,
+    has_link_state,
     milliseconds,
     moment,
     opencode_address,
     sentence,
     short_path,
     until,
-    watched,
 )
-from codewalk.web.theme import GROUNDS, Theme
-from codewalk.web.toasts import MORE, Told, more_told
+from codewalk.web.theme import BACKGROUND_COLORS, Theme
+from codewalk.web.toasts import MORE_TOAST_ID, Toast, more_text
 
-MANY: Final = 8
+MIN_SERVERS_FOR_SEARCH: Final = 8
 """Servers from which on their list can be searched."""
 
 FIRST_ROWS: Final = 12
 """Rows that a browser with scripts has before it can show anything: as many as a screen has."""
 
-MOST_PICKS: Final = 30
+MAX_SWITCHER_ITEMS: Final = 30
 """Servers in the switcher as a page is painted; it asks for all of them when it opens."""
 
-MOST_MODELS: Final = 500
+MAX_MODELS: Final = 500
 """Models in the picker."""
 
-FRESH: Final = 15.0
+FRESH_SECONDS: Final = 15.0
 """Seconds for which a list that was fetched counts as what the server has now."""
 
 
@@ -90,7 +90,7 @@ class Views:
         now = self._now()
         return {"notice": None, "place": "", "about": "", "now": now, "theme": self._theme}
 
-    def servers_page(self, frame: Frame, *, status: int = 200, **shown: Any) -> EarlyHead:
+    def servers_page(self, frame: PageContext, *, status: int = 200, **shown: Any) -> StreamedPage:
         """The list of servers.
 
         `shown` may have a `notice`, the profile that was `removed`, and the status that was found
@@ -98,16 +98,23 @@ class Views:
         """
         values = {"frame": frame, "place": "servers", "removed": None, "looked": None}
         values = self._common() | values | {"recent": self._recent} | shown
-        return EarlyHead(self._templates["servers.html"].generate(values), status)
+        return StreamedPage(self._templates["servers.html"].generate(values), status)
 
     def home_page(
-        self, frame: Frame, home: Home, *, status: int = 200, notice: Alert | None = None
+        self,
+        frame: PageContext,
+        home: HomeContext,
+        *,
+        status: int = 200,
+        notice: Alert | None = None,
     ) -> HTMLResponse:
         values = {"frame": frame, "notice": notice, "place": "home"}
         fetched = self._fetched(home)
         return self.page("home.html", status=status, home=home, fetched=fetched, **values)
 
-    def server_page(self, frame: Frame, past: Past, checks: Sequence[Check]) -> HTMLResponse:
+    def server_page(
+        self, frame: PageContext, past: HistoryContext, checks: Sequence[Check]
+    ) -> HTMLResponse:
         """One server: how it is and how it has been."""
         server = past.server
         shown: dict[str, Any] = {"server": server, "past": past, "cells": bar(checks)}
@@ -118,33 +125,33 @@ class Views:
 
     # Parts of a page, each in an envelope that tells htmx where it goes
 
-    def live_servers(self, frame: Frame) -> str:
+    def server_list_fragment(self, frame: PageContext) -> str:
         return _part(
             "servers",
             self._parts("server").server_list(frame, self._now(), self._recent),
         )
 
-    def live_rows(self, servers: Iterable[Server]) -> str:
+    def server_row_fragments(self, servers: Iterable[Server]) -> str:
         parts, now = self._parts("server"), self._now()
         return "".join(
             _part(f"server-{s.id}", parts.server_row(s, now, self._recent)) for s in servers
         )
 
-    def live_statuses(self, servers: Iterable[Server]) -> str:
+    def server_status_fragments(self, servers: Iterable[Server]) -> str:
         """What rows report: less than a row, where nothing else of it changed."""
         parts, now = self._parts("server"), self._now()
         return "".join(_part(f"status-{s.id}", parts.status(s, now, self._recent)) for s in servers)
 
-    def live_menu(self, server: Server) -> str:
+    def server_menu_items(self, server: Server) -> str:
         """What can be done to a server, for its menu in the list."""
         menu: Markup = self._parts("server").menu(server)
         return menu
 
-    def live_pulses(self, servers: Iterable[Server]) -> str:
+    def last_check_fragments(self, servers: Iterable[Server]) -> str:
         parts, now = self._parts("server"), self._now()
         return "".join(_part(f"pulse-{s.id}", parts.pulse(s, now, self._recent)) for s in servers)
 
-    def live_switcher(self, frame: Frame, *, known: str) -> str:
+    def switcher_list_fragments(self, frame: PageContext, *, known: str) -> str:
         """The switcher's list, if it isn't `known` by its stamp, and when to ask for it again."""
         parts = self._parts("switcher")
         again = _part_at("#picks-again", parts.again(frame.stamp), swap="outerHTML settle:0")
@@ -152,19 +159,19 @@ class Views:
             return again
         return _part("picks", parts.picks(in_switching_order(frame.servers))) + again
 
-    def live_picks(self, servers: Iterable[Server]) -> str:
+    def switcher_item_fragments(self, servers: Iterable[Server]) -> str:
         """Each server's place in the switcher."""
         parts = self._parts("switcher")
         return "".join(_part(f"pick-{s.id}", parts.pick(s)) for s in servers)
 
-    def live_button(self, frame: Frame) -> str:
+    def switcher_button_fragment(self, frame: PageContext) -> str:
         """The switcher's button, which tells the active server."""
         return _part("active", self._parts("switcher").button(frame.active))
 
-    def live_appearance(self, theme: Theme) -> str:
+    def appearance_fragment(self, theme: Theme) -> str:
         return _part("appearance", self._parts("appearance").appearance(theme))
 
-    def live_home(self, frame: Frame, home: Home, *, within: bool) -> str:
+    def home_fragments(self, frame: PageContext, home: HomeContext, *, within: bool) -> str:
         """All that a page shows with another home: of the same server, if it still shows that
         (`within`), or in the place of whichever it shows."""
         title = str(Markup("<title>{} · CodeWalk</title>").format(home.server.name))
@@ -172,68 +179,68 @@ class Views:
         place = f"#home-{home.server.id}" if within else ".home"
         # A link that was followed in a list that scrolls within the page stays in view there.
         main = _part_at(place, html, swap="outerHTML focusScroll:true show:top settle:0")
-        return title + main + self.live_button(frame) + self.live_notice(None)
+        return title + main + self.switcher_button_fragment(frame) + self.alert_fragment(None)
 
-    def live_sessions(self, home: Home) -> str:
+    def session_list_fragment(self, home: HomeContext) -> str:
         html = self._parts("home").sessions(home, self._fetched(home), self._now())
         return _part(f"sessions-{home.server.id}", html)
 
-    def live_around(self, home: Home) -> str:
+    def project_and_model_fragments(self, home: HomeContext) -> str:
         """What stands around the sessions: projects to choose from, and models."""
         parts, server = self._parts("home"), home.server
         projects = _part(f"projects-{server.id}", parts.projects(home))
         return projects + _part(f"model-{server.id}", parts.model_picker(home))
 
-    def live_news(self, news: Sequence[Told], *, more: int) -> str:
+    def toast_fragments(self, news: Sequence[Toast], *, more: int) -> str:
         """Toasts, each in the place of an earlier one about the same; `more` counts servers."""
         parts = self._parts("news")
         toasts = {told.place: parts.toast(told) for told in news}
         if more:
-            toasts[MORE] = parts.more(MORE, more_told(more))
+            toasts[MORE_TOAST_ID] = parts.more(MORE_TOAST_ID, more_text(more))
         if not toasts:
             return ""
-        gone = "".join(map(self.live_gone, toasts))
+        gone = "".join(map(self.removal_fragment, toasts))
         return gone + _part_at("#toasts", Markup().join(toasts.values()), swap="beforeend")
 
-    def live_now(self, server: Server, checks: Sequence[Check]) -> str:
+    def current_health_fragment(self, server: Server, checks: Sequence[Check]) -> str:
         """How a server is, on its own page."""
         html = self._parts("history").now_part(server, bar(checks), self._now())
         return _part(f"now-{server.id}", html)
 
-    def live_cells(self, server: Server, checks: Sequence[Check]) -> str:
+    def check_cells_fragment(self, server: Server, checks: Sequence[Check]) -> str:
         """The last checks one by one, over the bar in a server's row."""
         html = self._parts("history").sixty(server, bar(checks), self._now())
         return _part_at(f"#status-{server.id} .facts > i", html, swap="innerMorph")
 
-    def live_past(self, past: Past, *, again: bool = False) -> str:
+    def history_fragment(self, past: HistoryContext, *, again: bool = False) -> str:
         """How a server has been; where it is asked for `again`, only for a page that shows the same
         still, and didn't go on to another time meanwhile."""
         html = self._parts("history").past_part(past, self._now())
         same = f"[data-mark='{past.mark}']" if again else ""
         return _part(f"past-{past.server.id}{same}", html)
 
-    def live_look(self, usual: str, found: HealthStatus) -> str:
+    def local_check_fragment(self, usual: str, found: HealthStatus) -> str:
         return _part("look", self._parts("first").look(usual, found))
 
-    def live_gone(self, target: str) -> str:
+    def removal_fragment(self, target: str) -> str:
         """Takes something out of the page."""
         return _part_at(f"#{target}", Markup(), swap="delete")
 
-    def live_notice(self, notice: Alert | None) -> str:
+    def alert_fragment(self, notice: Alert | None) -> str:
         return _part("notices", self._parts("chrome").notices(notice))
 
-    def live_form(self, form: ServerForm) -> str:
+    def form_fragment(self, form: ServerForm) -> str:
         return _part("server-form", self._parts("form").server_form(form))
 
-    def live_told(self, field: str, *, error: str = "", fine: str = "") -> str:
+    def field_message_fragment(self, field: str, *, error: str = "", fine: str = "") -> str:
         """What is said of a field of the form while somebody types there."""
         return _part(f"{field}-told", self._parts("form").about(field, error, fine))
 
-    def _fetched(self, home: Home) -> dict[str, Any]:
+    def _fetched(self, home: HomeContext) -> dict[str, Any]:
         """How old the list is, and whether the page shall ask for a newer one by itself."""
         at = home.listing.fetched_at
         down = bool(home.trouble) or home.server.health.state is State.UNHEALTHY
-        fresh = at is not None and not down and (self._now() - at).total_seconds() < FRESH
+        fresh = at is not None and not down and (self._now() - at).total_seconds() < FRESH_SECONDS
         # Asked for once by the page itself; after a failure the user decides.
         return {"at": at, "fresh": fresh, "wanted": not (fresh or down)}
 
@@ -262,7 +269,7 @@ def _templates() -> Mapping[str, Template]:
         "moment": moment,
         "sentence": sentence,
         "until": until,
-        "watched": watched,
+        "watched": has_link_state,
         "short_path": short_path,
         "opencode_address": opencode_address,
         "in_switching_order": in_switching_order,
@@ -271,16 +278,16 @@ def _templates() -> Mapping[str, Template]:
         "asset": ADDRESSES,
         "bar_lines": bar_lines,
         "defaults": dict(DEFAULT_SETTINGS.items()),
-        "grounds": GROUNDS,
+        "grounds": BACKGROUND_COLORS,
         "first_rows": FIRST_ROWS,
         "icon": icon,
         "logo": LOGO,
-        "many": MANY,
-        "most_models": MOST_MODELS,
-        "most_picks": MOST_PICKS,
-        "page_size": PAGE,
-        "link_words": LINKS,
-        "plot": (WIDTH, HEIGHT),
+        "many": MIN_SERVERS_FOR_SEARCH,
+        "most_models": MAX_MODELS,
+        "most_picks": MAX_SWITCHER_ITEMS,
+        "page_size": SESSIONS_PER_PAGE,
+        "link_words": LINK_DESCRIPTIONS,
+        "plot": (CHART_WIDTH, CHART_HEIGHT),
         "ranges": list(Range),
         "version": codewalk.__version__,
     }

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from codewalk.history.period import DAY
 from codewalk.reason import State
-from codewalk.web.history_page import take_past
-from codewalk.web.history_query import Look, Range
+from codewalk.web.history_context import load_history_context
+from codewalk.web.history_query import HistoryPageQuery, Range
 from tests.integration.web.browsing import CLOSED, HTMX, Browser
 from tests.integration.web.running import Running, running
 from tests.integration.web.test_live import Parts, open_page
@@ -75,8 +75,8 @@ async def test_an_hour_of_long_ago_is_drawn_by_the_minute_and_a_week_by_the_hour
         now = datetime.now(UTC)
 
         async def points(range_: Range, ago: timedelta) -> int:
-            look = Look(range=range_, until=now - ago)
-            return (await take_past(web.app, server.id, look)).chart.mean.count("L")
+            look = HistoryPageQuery(range=range_, until=now - ago)
+            return (await load_history_context(web.app, server.id, look)).chart.mean.count("L")
 
         # A check each 2.5 minutes, and a quarter of a minute after each.
         assert 20 <= await points(Range.HOUR, 9 * DAY) <= 60

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from codewalk.web.page_stream import MOST, Page
+from codewalk.web.page_stream import MAX_ROWS_PER_MESSAGE, OpenPage
 from codewalk.web.views import Views
 from tests.integration.web.running import Running, running
 from tests.integration.web.telling import news, tell
@@ -178,7 +178,7 @@ async def test_many_changes_at_once_come_a_few_rows_a_message(tmp_path: Path) ->
             while sum(map(len, told)) < len(servers):
                 told.append({key for key in await parts.next() if key.startswith("status-")})
         assert set().union(*told) == {f"status-{server.id}" for server in servers}
-        assert max(map(len, told)) == MOST
+        assert max(map(len, told)) == MAX_ROWS_PER_MESSAGE
 
 
 async def test_a_switch_tells_every_page_where_the_active_server_is(tmp_path: Path) -> None:
@@ -203,12 +203,12 @@ async def test_a_switch_there_and_back_is_told(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
         first = await web.app.add_server(a.url, label="A")
         second = await web.app.add_server(b.url, label="B")
-        page = Page(web.app, Views(), rows=False)
+        page = OpenPage(web.app, Views(), rows=False)
         page.catch_up(None)
         # The same server is active as when the page was last told of one.
         for server in (second, first):
             await web.app.switch_to(server.id)
-        told = page.follow([]).events["active"]
+        told = page.apply_events([]).events["active"]
         assert (told["id"], told["generation"]) == (first.id, 3)
 
 
@@ -300,10 +300,10 @@ async def test_a_burst_of_news_is_three_toasts_and_how_many_more(tmp_path: Path)
 async def test_news_of_a_server_that_is_gone_is_told_to_nobody(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, label="Box", check=False)
-        page = Page(web.app, Views(), rows=False)
+        page = OpenPage(web.app, Views(), rows=False)
         page.catch_up(None)
         await web.app.remove_server(server.id)
-        told = page.follow([news(server.id)])
+        told = page.apply_events([news(server.id)])
         assert "toasts" not in told.html
 
 
@@ -335,14 +335,14 @@ async def test_a_link_that_is_there_shows_though_nothing_announces_it(tmp_path: 
         gate = mock.hold("/global/event")
         server = await web.app.add_server(mock.url, label="Box")
         await gate.arrived.wait()
-        page = Page(web.app, Views(), rows=True)
+        page = OpenPage(web.app, Views(), rows=True)
         assert "connecting" in page.catch_up(None).html
         gate.release()
         await linked(web.app, "Box")
-        html = page.pulse().html
+        html = page.poll().html
         assert ">live<" in html
         assert f'hx-target="#pulse-{server.id}"' not in html
-        assert ">live<" not in page.pulse().html
+        assert ">live<" not in page.poll().html
 
 
 async def test_a_snooze_shows_and_ends(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.servers import roster as rules
 from codewalk.servers.roster import Roster
-from codewalk.web.metrics import MAX_NAME, MOST, OTHERS
+from codewalk.web.metrics import MAX_NAME_LENGTH, MAX_NAMED_SERVERS, OTHERS
 from tests.fakes import profile
 from tests.integration.web.running import Running, running
 from tests.mock_opencode import MockOpenCode
@@ -94,21 +94,21 @@ async def test_however_many_servers_there_are_only_so_many_series_tell_of_them(
     tmp_path: Path,
 ) -> None:
     def many(roster: Roster) -> Roster:
-        for number in range(MOST + 50):
+        for number in range(MAX_NAMED_SERVERS + 50):
             roster = rules.add(roster, profile(number, label="x" * 95 + f"{number:03}"))
         return roster
 
     async with running(tmp_path) as web:
         await web.app.parts.registry.change(many)
-        for number in (0, MOST, MOST + 49):
+        for number in (0, MAX_NAMED_SERVERS, MAX_NAMED_SERVERS + 49):
             web.app.parts.tally.record(profile(number).id, NEW, NEW, UP, GOOD)
         found = await scrape(web)
         labels = [dict(pairs) for _, pairs in found]
         named = {each["server"] for each in labels if "server" in each}
-        assert len(named) == MOST + 1
+        assert len(named) == MAX_NAMED_SERVERS + 1
         assert OTHERS in named
-        assert max(len(each["name"]) for each in labels if "name" in each) == MAX_NAME
-        assert found[sample("codewalk_servers", state="unknown")] == MOST + 50
+        assert max(len(each["name"]) for each in labels if "name" in each) == MAX_NAME_LENGTH
+        assert found[sample("codewalk_servers", state="unknown")] == MAX_NAMED_SERVERS + 50
         assert found[sample("codewalk_checks_total", server=OTHERS, result="good")] == 2
         assert found[sample("codewalk_transitions_total", server=OTHERS, to="healthy")] == 2
         assert found[sample("codewalk_server_latency_seconds_count", server=OTHERS)] == 2

@@ -11,8 +11,8 @@ from codewalk.reason import Reason, State
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
 from codewalk.web.forms import ServerForm
-from codewalk.web.page_values import Frame, Home, Wanted
-from codewalk.web.streamed_page import EarlyHead
+from codewalk.web.page_context import HomeContext, HomeQuery, PageContext
+from codewalk.web.streamed_page import StreamedPage
 from codewalk.web.views import Views
 from codewalk.workspace.models import Model, ModelList
 from codewalk.workspace.projects import Project, ProjectList
@@ -124,23 +124,23 @@ def listing(*titles: str, fetched: timedelta = timedelta()) -> SessionList:
     )
 
 
-def frame(*servers: Server, **more: Any) -> Frame:
+def frame(*servers: Server, **more: Any) -> PageContext:
     active = next((s for s in servers if s.active), None)
     usual = "http://127.0.0.1:4096"
-    return Frame(servers=list(servers), active=active, generation=1, usual=usual, **more)
+    return PageContext(servers=list(servers), active=active, generation=1, usual=usual, **more)
 
 
-def home(server: Server, *titles: str, wanted: Wanted | None = None, **more: Any) -> Home:
+def home(server: Server, *titles: str, wanted: HomeQuery | None = None, **more: Any) -> HomeContext:
     fetched = more.pop("fetched", timedelta())
     kept = listing(*titles, fetched=fetched)
-    wanted = wanted or Wanted()
+    wanted = wanted or HomeQuery()
     fields: dict[str, Any] = {
         "projects": projects(),
         "models": MODELS,
         "busy": {},
         "found": kept.sessions,
     }
-    return Home(server=server, wanted=wanted, listing=kept, **fields | more)
+    return HomeContext(server=server, wanted=wanted, listing=kept, **fields | more)
 
 
 def projects(*names: str) -> ProjectList:
@@ -159,12 +159,12 @@ def projects(*names: str) -> ProjectList:
     return ProjectList(server_id="018f", source="cache", fetched_at=NOW, projects=found)
 
 
-def page(shown: Frame, **more: Any) -> str:
+def page(shown: PageContext, **more: Any) -> str:
     """The list of servers."""
     return whole(VIEWS.servers_page(shown, **more))
 
 
-def whole(page: EarlyHead) -> str:
+def whole(page: StreamedPage) -> str:
     """All that is sent of it."""
 
     async def collect() -> str:
@@ -173,11 +173,11 @@ def whole(page: EarlyHead) -> str:
     return asyncio.run(collect())
 
 
-def home_page(shown: Home, **more: Any) -> str:
+def home_page(shown: HomeContext, **more: Any) -> str:
     return bytes(VIEWS.home_page(frame(shown.server, **more), shown).body).decode()
 
 
-def add_form(shown: Frame) -> str:
+def add_form(shown: PageContext) -> str:
     answer = VIEWS.page("server_form.html", frame=shown, form=ServerForm.empty())
     return bytes(answer.body).decode()
 

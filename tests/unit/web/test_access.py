@@ -38,18 +38,18 @@ PORT = 4090
 )
 def test_hosts(host: str, known: bool) -> None:
     access = Access(Secret("t"), ["devbox", "fe80::1", "proxy:8443"])
-    assert access.knows_host(host, PORT) is known
+    assert access.is_allowed_host(host, PORT) is known
 
 
 def test_at_port_80_the_host_has_no_port() -> None:
-    assert Access(Secret("t"), []).knows_host("localhost", 80)
+    assert Access(Secret("t"), []).is_allowed_host("localhost", 80)
 
 
 def test_listening_everywhere_any_address_is_ours_but_no_name() -> None:
     access = Access(Secret("t"), ["0.0.0.0"])
-    assert access.knows_host("192.0.2.1:4090", PORT)
-    assert access.knows_host("[2001:db8::1]:4090", PORT)
-    assert not access.knows_host("evil.example:4090", PORT)
+    assert access.is_allowed_host("192.0.2.1:4090", PORT)
+    assert access.is_allowed_host("[2001:db8::1]:4090", PORT)
+    assert not access.is_allowed_host("evil.example:4090", PORT)
 
 
 def test_an_empty_token_is_no_token() -> None:
@@ -60,9 +60,9 @@ def test_an_empty_token_is_no_token() -> None:
 def test_a_token_beyond_ascii_is_compared_as_it_was_sent() -> None:
     access = Access(Secret("tökén"), [])
     sent = Headers(raw=[(b"authorization", "Bearer tökén".encode())])
-    assert access.bears_token(sent) is True
-    assert access.bears_token(Headers({"authorization": "Bearer t"})) is False
-    assert access.bears_token(Headers({"authorization": "Basic t"})) is None
+    assert access.has_valid_token(sent) is True
+    assert access.has_valid_token(Headers({"authorization": "Bearer t"})) is False
+    assert access.has_valid_token(Headers({"authorization": "Basic t"})) is None
 
 
 def test_one_apps_cookie_opens_no_other_and_is_found_among_others() -> None:
@@ -70,14 +70,14 @@ def test_one_apps_cookie_opens_no_other_and_is_found_among_others() -> None:
     from starlette.responses import Response
 
     response = Response()
-    access.let_in(response, PORT)
+    access.set_cookie_on(response, PORT)
     pair = response.headers["set-cookie"].partition(";")[0]
     assert pair.startswith(f"{cookie_name(PORT)}=")
     headers = Headers({"cookie": f'a=1; bad"; {pair}; z=[]'})
-    assert access.bears_cookie(headers, PORT)
-    assert not access.bears_cookie(headers, PORT + 1)
-    assert not other.bears_cookie(headers, PORT)
-    assert not access.bears_cookie(Headers({"cookie": f"{cookie_name(PORT)}="}), PORT)
+    assert access.has_valid_cookie(headers, PORT)
+    assert not access.has_valid_cookie(headers, PORT + 1)
+    assert not other.has_valid_cookie(headers, PORT)
+    assert not access.has_valid_cookie(Headers({"cookie": f"{cookie_name(PORT)}="}), PORT)
 
 
 @pytest.mark.parametrize(
@@ -98,18 +98,18 @@ def test_same_origin(headers: dict[str, str], same: bool) -> None:
 
 def test_an_invitation_lets_one_browser_in_once() -> None:
     access = Access(Secret("t"), [])
-    invitation = access.invite().reveal().encode()
+    invitation = access.create_invitation().reveal().encode()
     assert not access.is_token(invitation)
-    assert access.admits(invitation)
-    assert not access.admits(invitation)
-    assert access.admits(b"t")
+    assert access.accept_login(invitation)
+    assert not access.accept_login(invitation)
+    assert access.accept_login(b"t")
 
 
 def test_an_invitation_that_nobody_followed_ends() -> None:
     moments = iter([0.0, 61.0])
     access = Access(Secret("t"), [], clock=lambda: next(moments))
-    assert not access.admits(access.invite().reveal().encode())
+    assert not access.accept_login(access.create_invitation().reveal().encode())
 
 
 def test_without_an_invitation_nothing_is_one() -> None:
-    assert not Access(Secret("t"), []).admits(b"")
+    assert not Access(Secret("t"), []).accept_login(b"")

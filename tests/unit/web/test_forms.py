@@ -18,13 +18,19 @@ from codewalk.errors import (
 from codewalk.secret import Secret
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
-from codewalk.web.forms import ServerForm, Typed, change_of, credentials, wrong_settings
+from codewalk.web.forms import (
+    ServerForm,
+    ServerFormData,
+    change_from_form,
+    entered_credentials,
+    invalid_settings,
+)
 
 NOW = datetime(2026, 2, 9, tzinfo=UTC)
 
 
-def typed(**fields: Any) -> Typed:
-    return Typed.model_validate(fields)
+def typed(**fields: Any) -> ServerFormData:
+    return ServerFormData.model_validate(fields)
 
 
 def revealed(given: dict[str, Any]) -> tuple[str | None, str | None]:
@@ -46,7 +52,7 @@ def revealed(given: dict[str, Any]) -> tuple[str | None, str | None]:
 def test_the_preset_user_name_counts_beside_a_password_only(
     username: str, password: str, meant: tuple[str | None, str | None]
 ) -> None:
-    given = credentials(typed(username=username, password=password), "opencode")
+    given = entered_credentials(typed(username=username, password=password), "opencode")
     assert revealed(given) == meant
 
 
@@ -61,11 +67,11 @@ def test_an_edit_with_an_empty_password_keeps_it() -> None:
         updated_at=NOW,
     )
     same = typed(url="http://x", username="ana")
-    change = change_of(same, profile)
+    change = change_from_form(same, profile)
     assert (change.username, change.password, change.no_auth) == (None, None, False)
-    assert change_of(typed(url="http://x", username="bo"), profile).username == "bo"
+    assert change_from_form(typed(url="http://x", username="bo"), profile).username == "bo"
     forgotten = typed(url="http://x", username="ana", password="typed", action="forget")
-    change = change_of(forgotten, profile)
+    change = change_from_form(forgotten, profile)
     assert (change.username, change.password, change.no_auth) == (None, None, True)
 
 
@@ -93,18 +99,18 @@ SHOWN = {"interval": "30", "timeout": "3", "rise": "1", "fall": "3"}
 def test_an_edit_changes_the_settings_that_were_changed(
     entered: dict[str, str], changed: dict[str, float | None]
 ) -> None:
-    assert ServerForm.of(PROFILE).checks == SHOWN
+    assert ServerForm.for_profile(PROFILE).checks == SHOWN
     sent = typed(url="http://x", notify="on", **{**SHOWN, **entered})
-    change = change_of(sent, PROFILE)
+    change = change_from_form(sent, PROFILE)
     assert change.health_check == changed
     assert change.notify is NotifySetting.ON
 
 
 def test_a_form_without_settings_leaves_them() -> None:
     sent = typed(url="http://x")
-    change = change_of(sent, PROFILE)
+    change = change_from_form(sent, PROFILE)
     assert (change.health_check, change.notify) == ({}, None)
-    assert ServerForm.of(PROFILE).with_typed(sent).checks == SHOWN
+    assert ServerForm.for_profile(PROFILE).with_data(sent).checks == SHOWN
 
 
 @pytest.mark.parametrize(
@@ -119,18 +125,18 @@ def test_a_form_without_settings_leaves_them() -> None:
 )
 def test_a_setting_that_is_none_is_told_and_comes_back(entered: dict[str, str], told: str) -> None:
     sent = typed(url="http://x", notify="off", **{**SHOWN, **entered})
-    wrong = wrong_settings(sent, PROFILE)
+    wrong = invalid_settings(sent, PROFILE)
     assert list(wrong) == list(entered)
     assert told in wrong[min(entered)]
-    form = ServerForm.of(PROFILE).with_typed(sent, errors=wrong)
+    form = ServerForm.for_profile(PROFILE).with_data(sent, errors=wrong)
     assert form.checks == {**SHOWN, **entered}
     assert form.has_settings
 
 
 def test_the_settings_are_unfolded_where_some_were_set() -> None:
-    assert ServerForm.of(PROFILE).has_settings
+    assert ServerForm.for_profile(PROFILE).has_settings
     plain = replace(PROFILE, health_check=HealthCheckSettings(), notify=NotifySetting.DEFAULT)
-    assert not ServerForm.of(plain).has_settings
+    assert not ServerForm.for_profile(plain).has_settings
 
 
 @pytest.mark.parametrize(
@@ -146,7 +152,7 @@ def test_the_settings_are_unfolded_where_some_were_set() -> None:
     ],
 )
 def test_an_error_stands_beside_its_field(error: CodeWalkError, field: str, anyway: bool) -> None:
-    form = ServerForm.empty().refused(typed(url="x", label=" Box "), error)
+    form = ServerForm.empty().with_error(typed(url="x", label=" Box "), error)
     assert form.errors == {field: "no"}
     assert form.offer_anyway is anyway
     assert (form.url, form.label) == ("x", " Box ")
@@ -155,7 +161,7 @@ def test_an_error_stands_beside_its_field(error: CodeWalkError, field: str, anyw
 def test_a_password_shows_in_no_text_of_a_form() -> None:
     entered = typed(url="http://x", password="hunter2")
     assert "hunter2" not in repr(entered)
-    assert "hunter2" not in repr(ServerForm.empty().with_typed(entered))
+    assert "hunter2" not in repr(ServerForm.empty().with_data(entered))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +180,7 @@ def test_a_password_shows_in_no_text_of_a_form() -> None:
 def test_credentials_in_a_url_come_back_in_their_fields_or_are_asked_for(
     url: str, shown: str, username: str, lost: bool
 ) -> None:
-    form = ServerForm.empty().with_typed(typed(url=url, username="opencode"))
+    form = ServerForm.empty().with_data(typed(url=url, username="opencode"))
     assert (form.url, form.username) == (shown, username)
     assert ("password" in form.hints) is lost
     assert "s3cr3t" not in repr(form)
@@ -182,14 +188,16 @@ def test_credentials_in_a_url_come_back_in_their_fields_or_are_asked_for(
 
 def test_what_was_entered_in_the_fields_goes_before_what_the_url_has() -> None:
     url = "http://ana:s3cr3t@box"
-    form = ServerForm.empty().with_typed(typed(url=url, username="bo", password="p"))
+    form = ServerForm.empty().with_data(typed(url=url, username="bo", password="p"))
     assert (form.username, form.hints) == ("bo", {})
 
 
 def test_a_page_of_its_own_says_that_the_password_is_gone() -> None:
-    typed = Typed.model_validate({"url": "http://box", "password": "x"})
-    form = ServerForm.empty().refused(typed, ServerUnreachable("It is down."))
+    typed = ServerFormData.model_validate({"url": "http://box", "password": "x"})
+    form = ServerForm.empty().with_error(typed, ServerUnreachable("It is down."))
     assert "password" not in form.errors
-    assert "again" in form.on_a_new_page().errors["password"]
-    without = ServerForm.empty().refused(Typed(url="http://box"), ServerUnreachable("It is down."))
-    assert without.on_a_new_page() is without
+    assert "again" in form.for_new_page().errors["password"]
+    without = ServerForm.empty().with_error(
+        ServerFormData(url="http://box"), ServerUnreachable("It is down.")
+    )
+    assert without.for_new_page() is without

@@ -5,7 +5,7 @@ import struct
 from typing import Any
 
 from codewalk.web.files import ADDRESSES, ASSETS
-from codewalk.web.theme import GROUNDS, Theme
+from codewalk.web.theme import BACKGROUND_COLORS, Theme
 from tests.unit.web.rendering import frame, page
 
 MANIFEST: dict[str, Any] = json.loads(ASSETS["manifest.webmanifest"].body)
@@ -45,4 +45,4 @@ def test_its_icons_lie_beside_it_and_are_as_large_as_it_says() -> None:
 
 
 def test_its_colours_are_the_pages() -> None:
-    assert MANIFEST["background_color"] == MANIFEST["theme_color"] == GROUNDS[Theme.LIGHT]
+    assert MANIFEST["background_color"] == MANIFEST["theme_color"] == BACKGROUND_COLORS[Theme.LIGHT]

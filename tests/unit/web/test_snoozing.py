@@ -2,16 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
-from codewalk.web.snoozing import MORNING, Nap, asleep_until
+from codewalk.web.snoozing import MORNING, SnoozeChoice, snooze_end
 
 NOW = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
 
 
 def test_a_snooze_lasts_for_hours_or_until_the_next_morning() -> None:
-    assert asleep_until(Nap.HOUR, NOW) == NOW + timedelta(hours=1)
-    assert asleep_until(Nap.WORKDAY, NOW) == NOW + timedelta(hours=8)
-    assert asleep_until(Nap.OVER, NOW) is None
-    morning = asleep_until(Nap.TOMORROW, NOW)
+    assert snooze_end(SnoozeChoice.HOUR, NOW) == NOW + timedelta(hours=1)
+    assert snooze_end(SnoozeChoice.WORKDAY, NOW) == NOW + timedelta(hours=8)
+    assert snooze_end(SnoozeChoice.OVER, NOW) is None
+    morning = snooze_end(SnoozeChoice.TOMORROW, NOW)
     assert morning is not None
     assert morning.tzinfo is UTC
     assert morning.astimezone().time() == MORNING

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from starlette.types import Message
 
-from codewalk.web.streamed_page import EarlyHead
+from codewalk.web.streamed_page import StreamedPage
 
 
 def test_the_head_is_sent_before_the_body_is_made() -> None:
@@ -25,7 +25,7 @@ def test_the_head_is_sent_before_the_body_is_made() -> None:
         raise AssertionError("the browser stays")
 
     async def answer() -> None:
-        await EarlyHead(pieces(), 403)({"type": "http"}, receive, send)
+        await StreamedPage(pieces(), 403)({"type": "http"}, receive, send)
 
     asyncio.run(answer())
     assert log == [
@@ -39,7 +39,7 @@ def test_the_head_is_sent_before_the_body_is_made() -> None:
 
 
 def test_it_is_a_page_of_unknown_length() -> None:
-    page = EarlyHead(iter(["<body>"]), 403)
+    page = StreamedPage(iter(["<body>"]), 403)
     assert page.status_code == 403
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "content-length" not in page.headers

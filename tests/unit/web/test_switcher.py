@@ -11,14 +11,14 @@ def test_the_switcher_says_what_is_active_and_why_it_is_not_well() -> None:
     down = server(active=True, state=State.UNHEALTHY, reason=Reason.REFUSED)
     (button,) = re.findall(r'<button id="switch-server".*?</button>', page(frame(down)), re.DOTALL)
     assert text_of(button) == "Switch server unhealthy Dev box Nothing listens at this address."
-    well = VIEWS.live_button(frame(server(active=True)))
+    well = VIEWS.switcher_button_fragment(frame(server(active=True)))
     assert "Ready to use" not in well
     assert "No active server" in page(frame())
 
 
 def test_the_switcher_offers_what_can_be_done_with_a_server() -> None:
     def pick(shown: Server) -> str:
-        return VIEWS.live_picks([shown])
+        return VIEWS.switcher_item_fragments([shown])
 
     assert 'formaction="/servers/018f/use"' in pick(server())
     current = pick(server(active=True))

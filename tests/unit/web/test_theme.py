@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 
 from codewalk.web.files import ASSETS
 from codewalk.web.problems import UNEXPECTED
-from codewalk.web.theme import GROUNDS, Theme, theme_of
+from codewalk.web.theme import BACKGROUND_COLORS, Theme, theme_of
 from tests.unit.web.rendering import VIEWS, frame, server, whole
 
 
@@ -33,7 +33,7 @@ def test_the_browser_is_told_the_colours() -> None:
         theme: re.findall(r'name="(?:theme-color|color-scheme)" .*>', page(theme))
         for theme in Theme
     }
-    light, dark = GROUNDS[Theme.LIGHT], GROUNDS[Theme.DARK]
+    light, dark = BACKGROUND_COLORS[Theme.LIGHT], BACKGROUND_COLORS[Theme.DARK]
     assert metas == {
         Theme.SYSTEM: [
             'name="color-scheme" content="light dark">',
@@ -53,7 +53,7 @@ def test_the_browser_is_told_the_colours() -> None:
 
 def test_the_colours_told_are_the_style_sheets() -> None:
     style = ASSETS["app.css"].body.decode()
-    light, dark = GROUNDS.values()
+    light, dark = BACKGROUND_COLORS.values()
     assert f"--ground: light-dark({light}, {dark});" in style
 
 

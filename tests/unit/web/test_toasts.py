@@ -9,7 +9,7 @@ from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import Notice, NoticeKind
 from codewalk.reason import Reason, State
 from codewalk.web.icons import icon
-from codewalk.web.toasts import AT_ONCE, SHOWN_FOR, Pile, more_told, told
+from codewalk.web.toasts import MAX_TOASTS, TOAST_SECONDS, ToastStack, make_toast, more_text
 from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, server, text_of
 
 
@@ -43,7 +43,7 @@ def ids(shown: list[Notice]) -> list[str]:
     ],
 )
 def test_it_names_the_server_and_says_what_happened(each: Notice, words: str) -> None:
-    html = VIEWS.live_news([told(each, server())], more=0)
+    html = VIEWS.toast_fragments([make_toast(each, server())], more=0)
     assert text_of(html).endswith(words)
     assert 'href="/servers#server-018f"' in html
     assert '<bdi dir="auto">Dev box</bdi>' in html
@@ -51,7 +51,8 @@ def test_it_names_the_server_and_says_what_happened(each: Notice, words: str) ->
 
 def test_colour_is_not_all_that_tells() -> None:
     down, up, version = (
-        VIEWS.live_news([told(news(kind=kind), server())], more=0) for kind in NoticeKind
+        VIEWS.toast_fragments([make_toast(news(kind=kind), server())], more=0)
+        for kind in NoticeKind
     )
     assert 'class="badge unhealthy"' in down
     assert 'class="badge healthy"' in up
@@ -63,21 +64,21 @@ def test_hostile_text_stays_text(text: str) -> None:
     def tags(value: str) -> list[str]:
         ill = HealthStatus(state=State.UNHEALTHY, reason=Reason.NOT_OPENCODE, detail=value)
         all_of_it = [
-            told(news(health=ill), server(label=value)),
-            told(
+            make_toast(news(health=ill), server(label=value)),
+            make_toast(
                 news(2, NoticeKind.VERSION, health=ill, previous_version=value), server(label=value)
             ),
         ]
-        return Tags(VIEWS.live_news(all_of_it, more=0)).tags
+        return Tags(VIEWS.toast_fragments(all_of_it, more=0)).tags
 
     assert tags(text) == tags("calm")
 
 
 def test_two_hundred_at_once_are_three_and_a_number() -> None:
-    pile, shown, more = Pile().add(map(news, range(200)), 100.0)
-    assert (ids(shown), more) == (["s0", "s1", "s2"], 200 - AT_ONCE)
+    pile, shown, more = ToastStack().add(map(news, range(200)), 100.0)
+    assert (ids(shown), more) == (["s0", "s1", "s2"], 200 - MAX_TOASTS)
     # And so they are if they come one by one.
-    one_by_one, all_shown = Pile(), list[Notice]()
+    one_by_one, all_shown = ToastStack(), list[Notice]()
     for number in range(200):
         one_by_one, shown, more = one_by_one.add([news(number)], 100.0 + number / 1000)
         all_shown += shown
@@ -86,10 +87,10 @@ def test_two_hundred_at_once_are_three_and_a_number() -> None:
 
 
 def test_there_is_room_again_once_toasts_are_gone() -> None:
-    pile, _, _ = Pile().add(map(news, range(9)), 100.0)
-    pile, shown, more = pile.add([news(50)], 100.0 + SHOWN_FOR - 0.1)
+    pile, _, _ = ToastStack().add(map(news, range(9)), 100.0)
+    pile, shown, more = pile.add([news(50)], 100.0 + TOAST_SECONDS - 0.1)
     assert (ids(shown), more) == ([], 7)
-    pile, shown, more = pile.add([news(51)], 100.0 + SHOWN_FOR)
+    pile, shown, more = pile.add([news(51)], 100.0 + TOAST_SECONDS)
     assert (ids(shown), more) == (["s51"], 0)
     # The number is of those that it stands for while it is seen.
     pile, _, more = pile.add(map(news, range(60, 70)), 300.0)
@@ -97,21 +98,21 @@ def test_there_is_room_again_once_toasts_are_gone() -> None:
 
 
 def test_a_server_that_is_back_takes_the_place_of_its_being_down() -> None:
-    pile, _, _ = Pile().add(map(news, range(9)), 100.0)
+    pile, _, _ = ToastStack().add(map(news, range(9)), 100.0)
     back = news(1, NoticeKind.UP, downtime=timedelta(seconds=6))
     pile, shown, more = pile.add([back], 101.0)
     assert (shown, more) == ([back], 0)
     # Its release is another piece of news, and so has a place of its own.
-    _, shown, more = Pile().add(
+    _, shown, more = ToastStack().add(
         [back, news(1, NoticeKind.VERSION, previous_version="1.0.0")], 100.0
     )
     assert len(shown) == 2
 
 
 def test_toasts_are_put_in_the_place_of_earlier_ones_about_the_same() -> None:
-    html = VIEWS.live_news([told(news(), server())], more=2)
+    html = VIEWS.toast_fragments([make_toast(news(), server())], more=2)
     assert html.startswith('<hx-partial hx-target="#state-of-s1" hx-swap="delete">')
     assert html.count('hx-target="#toasts" hx-swap="beforeend"') == 1
     assert "2 more servers have news." in html
-    assert more_told(1) == "1 more server has news."
-    assert VIEWS.live_news([], more=0) == ""
+    assert more_text(1) == "1 more server has news."
+    assert VIEWS.toast_fragments([], more=0) == ""

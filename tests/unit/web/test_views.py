@@ -13,10 +13,18 @@ from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.server import Server
 from codewalk.web.files import ADDRESSES, ASSETS
-from codewalk.web.forms import ServerForm, Typed
-from codewalk.web.page_values import PAGE, Alert, Wanted
+from codewalk.web.forms import ServerForm, ServerFormData
+from codewalk.web.page_context import SESSIONS_PER_PAGE, Alert, HomeQuery
 from codewalk.web.problems import Problem
-from codewalk.web.text import LINKS, SENTENCES, age, axis, duration, milliseconds, moment
+from codewalk.web.text import (
+    LINK_DESCRIPTIONS,
+    REASON_SENTENCES,
+    age,
+    axis,
+    duration,
+    milliseconds,
+    moment,
+)
 from codewalk.web.views import FIRST_ROWS, Views
 from codewalk.workspace.models import Model
 from tests.unit.web.rendering import (
@@ -37,7 +45,7 @@ from tests.unit.web.rendering import (
 
 def test_a_row_says_everything_about_a_server() -> None:
     auth = {"basic_auth_enabled": True, "basic_auth_username": "ana"}
-    html = VIEWS.live_rows([server(active=True, default=True, **auth)])
+    html = VIEWS.server_row_fragments([server(active=True, default=True, **auth)])
     text = text_of(html)
     for part in ("healthy", "Dev box", "Active", "Default", "http://devbox:4096", "ana", "3.1 ms"):
         assert part in text
@@ -50,24 +58,24 @@ def test_a_row_says_everything_about_a_server() -> None:
 def test_a_row_has_a_bar_of_few_elements_that_tells_what_failed() -> None:
     states = [*[State.HEALTHY] * 50, *[State.UNHEALTHY] * 4, *[State.HEALTHY] * 6]
     views = Views(now=lambda: NOW, recent=lambda _: states)
-    for html in (views.live_rows([server()]), views.live_pulses([server()])):
+    for html in (views.server_row_fragments([server()]), views.last_check_fragments([server()])):
         (bar,) = re.findall(r'<a class="strip".*?</a>', html, re.DOTALL)
         assert 'href="/servers/018f#checks"' in bar
         assert 'aria-label="Last checks of Dev box: 4 of 60 failed"' in bar
         assert Tags(bar).tags == ["a", "svg", "path", "path"]
-    assert "strip" not in VIEWS.live_rows([server()])  # not checked yet
+    assert "strip" not in VIEWS.server_row_fragments([server()])  # not checked yet
 
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_has_a_sentence(reason: Reason) -> None:
-    assert SENTENCES[reason].endswith(".")
-    html = VIEWS.live_rows([server(state=State.UNHEALTHY, reason=reason)])
-    assert SENTENCES[reason] in html.replace("&#39;", "'")
+    assert REASON_SENTENCES[reason].endswith(".")
+    html = VIEWS.server_row_fragments([server(state=State.UNHEALTHY, reason=reason)])
+    assert REASON_SENTENCES[reason] in html.replace("&#39;", "'")
 
 
 def test_the_menu_offers_what_can_be_done() -> None:
     def items(shown: Server) -> list[str]:
-        return re.findall(r'role="menuitem"[^>]*>([^<]+)<', VIEWS.live_menu(shown))
+        return re.findall(r'role="menuitem"[^>]*>([^<]+)<', VIEWS.server_menu_items(shown))
 
     rest = ["Check now", "Snooze 1 h", "Move up", "Move down"]
     change = ["Edit", "Remove"]
@@ -99,16 +107,16 @@ def test_a_short_list_is_there_at_once() -> None:
     assert not re.search(r"</li>\s+<noscript>", page(frame(*[server()] * FIRST_ROWS)))
 
 
-def test_sessions_further_down_are_kept_back_on_a_new_page_alone() -> None:
-    shown = home(server(active=True), *["A title"] * PAGE)
+def test_sessions_further_down_are_kept_back_for_new_page_alone() -> None:
+    shown = home(server(active=True), *["A title"] * SESSIONS_PER_PAGE)
     first, rest = re.split(r"</li>\s+<noscript>", home_page(shown).partition("sessions-page")[2])
     assert first.count("<li>") == FIRST_ROWS
-    assert rest.partition("</noscript>")[0].count("<li>") == PAGE - FIRST_ROWS
+    assert rest.partition("</noscript>")[0].count("<li>") == SESSIONS_PER_PAGE - FIRST_ROWS
     few = replace(shown, found=shown.found[:FIRST_ROWS])
     for there_at_once in (
         home_page(few),
-        VIEWS.live_sessions(shown),
-        VIEWS.live_home(frame(shown.server), shown, within=False),
+        VIEWS.session_list_fragment(shown),
+        VIEWS.home_fragments(frame(shown.server), shown, within=False),
     ):
         assert "</li>" in there_at_once
         assert not re.search(r"</li>\s+<noscript>", there_at_once)
@@ -116,7 +124,7 @@ def test_sessions_further_down_are_kept_back_on_a_new_page_alone() -> None:
 
 def test_a_row_is_the_same_on_the_page_and_in_the_stream() -> None:
     one = server()
-    (row,) = re.findall(r'<li id="server-.*?</li>', VIEWS.live_rows([one]), re.DOTALL)
+    (row,) = re.findall(r'<li id="server-.*?</li>', VIEWS.server_row_fragments([one]), re.DOTALL)
     (painted,) = re.findall(r'<li id="server-.*?</li>', page(frame(one)), re.DOTALL)
     # But for the menu, which only a browser without script has from the first.
     assert row.split() == re.sub("<noscript>.*</noscript>", "", painted, flags=re.DOTALL).split()
@@ -126,12 +134,12 @@ def test_a_row_is_the_same_on_the_page_and_in_the_stream() -> None:
 def test_hostile_text_stays_text(text: str) -> None:
     def tags(value: str) -> tuple[list[str], set[str]]:
         evil = server(active=True, label=value, detail=value, version=value, state=State.UNHEALTHY)
-        shown = home(evil, value, wanted=Wanted(directory=value, words=value), trouble=value)
+        shown = home(evil, value, wanted=HomeQuery(directory=value, words=value), trouble=value)
         parsed = [
             Tags(page(frame(evil, news=value), notice=Alert(text=value))),
             Tags(home_page(shown)),
             Tags(home_page(replace(shown, found=()))),
-            Tags(VIEWS.live_home(frame(evil), shown, within=False)),
+            Tags(VIEWS.home_fragments(frame(evil), shown, within=False)),
         ]
         found = [tag for one in parsed for tag in one.tags]
         return found, set().union(*(one.attributes for one in parsed))
@@ -142,8 +150,8 @@ def test_hostile_text_stays_text(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text_in_forms_and_errors(text: str) -> None:
     def tags(value: str) -> tuple[list[str], set[str]]:
-        entered = Typed.model_validate({"url": value, "label": value, "username": value})
-        form = replace(ServerForm.empty().with_typed(entered), heading=value, errors={"url": value})
+        entered = ServerFormData.model_validate({"url": value, "label": value, "username": value})
+        form = replace(ServerForm.empty().with_data(entered), heading=value, errors={"url": value})
         problem = Problem(status=404, code="not_found", detail=value)
         parsed = [
             Tags(bytes(answer.body).decode())
@@ -189,7 +197,9 @@ def test_a_page_with_all_its_files_weighs_under_50_kb_as_it_is_sent() -> None:
 
 def test_sessions_say_how_old_they_are() -> None:
     def told(fetched: timedelta) -> str:
-        return text_of(VIEWS.live_sessions(home(server(active=True), "One", fetched=fetched)))
+        return text_of(
+            VIEWS.session_list_fragment(home(server(active=True), "One", fetched=fetched))
+        )
 
     assert "updated just now" in told(timedelta())
     assert "cached 5 min ago" in told(timedelta(minutes=5))
@@ -199,22 +209,22 @@ def test_sessions_say_how_old_they_are() -> None:
 def test_a_session_whose_id_climbs_in_an_address_has_no_link(session_id: str) -> None:
     shown = home(server(active=True), "One")
     named = replace(shown.found[0], id=session_id)
-    html = VIEWS.live_sessions(replace(shown, found=(named,)))
+    html = VIEWS.session_list_fragment(replace(shown, found=(named,)))
     assert "One" in html
     assert "<a " not in html
-    assert 'href="http://' in VIEWS.live_sessions(shown)
+    assert 'href="http://' in VIEWS.session_list_fragment(shown)
 
 
 def test_a_stale_list_is_asked_for_once_and_only_of_a_server_that_is_up() -> None:
     old = timedelta(minutes=5)
     up, down = server(active=True), server(active=True, state=State.UNHEALTHY, detail="Gone.")
     asks = 'hx-trigger="load'
-    assert asks in VIEWS.live_sessions(home(up, "One", fetched=old))
-    assert asks not in VIEWS.live_sessions(home(up, "One"))
+    assert asks in VIEWS.session_list_fragment(home(up, "One", fetched=old))
+    assert asks not in VIEWS.session_list_fragment(home(up, "One"))
     failed = home(up, "One", fetched=old, trouble="It broke.")
-    assert asks not in VIEWS.live_sessions(failed)
-    assert "It broke." in VIEWS.live_sessions(failed)
-    html = VIEWS.live_sessions(home(down, "One", fetched=old))
+    assert asks not in VIEWS.session_list_fragment(failed)
+    assert "It broke." in VIEWS.session_list_fragment(failed)
+    html = VIEWS.session_list_fragment(home(down, "One", fetched=old))
     assert asks not in html
     assert "Gone." in html
     assert "One" in html
@@ -223,11 +233,11 @@ def test_a_stale_list_is_asked_for_once_and_only_of_a_server_that_is_up() -> Non
 def test_the_picker_paints_a_bounded_number_of_models_and_the_chosen_one() -> None:
     many = tuple(Model(provider_id="p", model_id=str(n), name=f"M{n}") for n in range(20_000))
     offered = replace(MODELS, models=many, selected="p/19999")
-    html = VIEWS.live_around(home(server(active=True), models=offered))
+    html = VIEWS.project_and_model_fragments(home(server(active=True), models=offered))
     assert html.count("<option") == 502
     assert '<option value="p/19999" selected>' in html
     assert "19,500 more: codewalk model use" in html
-    few = VIEWS.live_around(
+    few = VIEWS.project_and_model_fragments(
         home(server(active=True), models=replace(MODELS, selected="local/tiny"))
     )
     assert few.count("<option") == 2
@@ -237,14 +247,14 @@ def test_the_picker_paints_a_bounded_number_of_models_and_the_chosen_one() -> No
 
 def test_what_is_asked_for_has_a_place_in_its_own_servers_home_alone() -> None:
     shown = home(server(active=True), "One")
-    within = VIEWS.live_home(frame(shown.server), shown, within=True)
-    html = VIEWS.live_sessions(shown) + VIEWS.live_around(shown) + within
+    within = VIEWS.home_fragments(frame(shown.server), shown, within=True)
+    html = VIEWS.session_list_fragment(shown) + VIEWS.project_and_model_fragments(shown) + within
     places = re.findall(r'<hx-partial hx-target="([^"]+)"', html)
     own = ["#sessions-018f", "#projects-018f", "#model-018f", "#home-018f"]
     assert places == [*own, "#active", "#notices"]
     page = home_page(shown)
     assert all(f'id="{place[1:]}"' in page for place in own)
-    instead = VIEWS.live_home(frame(shown.server), shown, within=False)
+    instead = VIEWS.home_fragments(frame(shown.server), shown, within=False)
     assert 'hx-target=".home"' in instead
     elsewhere = VIEWS.page("elsewhere.html", frame=frame(), server=server())
     for text in (page, bytes(elsewhere.body).decode()):
@@ -254,15 +264,17 @@ def test_what_is_asked_for_has_a_place_in_its_own_servers_home_alone() -> None:
 def test_a_server_that_is_down_offers_the_nearest_healthy_one() -> None:
     down = server(active=True, state=State.UNHEALTHY, detail="Gone.")
     other = server(label="Laptop")
-    assert "Switch to Laptop" in text_of(VIEWS.live_sessions(home(down, nearest=other)))
-    assert "Switch to" not in text_of(VIEWS.live_sessions(home(down)))
-    assert "Retry" in text_of(VIEWS.live_sessions(home(down)))
+    assert "Switch to Laptop" in text_of(VIEWS.session_list_fragment(home(down, nearest=other)))
+    assert "Switch to" not in text_of(VIEWS.session_list_fragment(home(down)))
+    assert "Retry" in text_of(VIEWS.session_list_fragment(home(down)))
 
 
 def test_a_long_list_has_pages_and_keeps_what_was_asked_for() -> None:
     def told(page: int) -> str:
-        wanted = Wanted(directory="/srv/a b", words="fix", page=page)
-        return VIEWS.live_sessions(home(server(active=True), *map(str, range(120)), wanted=wanted))
+        wanted = HomeQuery(directory="/srv/a b", words="fix", page=page)
+        return VIEWS.session_list_fragment(
+            home(server(active=True), *map(str, range(120)), wanted=wanted)
+        )
 
     first, middle, last = told(1), told(2), told(3)
     assert first.count("<li>") == middle.count("<li>") == 50
@@ -274,19 +286,21 @@ def test_a_long_list_has_pages_and_keeps_what_was_asked_for() -> None:
     assert re.findall(r'rel="(next|prev)"', last) == ["prev"]
     assert 'href="/s/018f/?directory=%2Fsrv%2Fa+b&amp;q=fix&amp;page=2"' in first
     assert told(9_999) == last.replace('value="3"', 'value="9999"').replace("page=3", "page=9999")
-    assert "Older" not in VIEWS.live_sessions(home(server(active=True), *map(str, range(50))))
+    assert "Older" not in VIEWS.session_list_fragment(
+        home(server(active=True), *map(str, range(50)))
+    )
 
 
 def test_an_empty_list_says_what_to_do() -> None:
     one = server(active=True)
-    assert "No sessions here yet." in text_of(VIEWS.live_sessions(home(one)))
-    searched = replace(home(one, "One", wanted=Wanted(words="two")), found=())
-    assert "No session has “two”" in text_of(VIEWS.live_sessions(searched))
+    assert "No sessions here yet." in text_of(VIEWS.session_list_fragment(home(one)))
+    searched = replace(home(one, "One", wanted=HomeQuery(words="two")), found=())
+    assert "No session has “two”" in text_of(VIEWS.session_list_fragment(searched))
     never = home(one)
     never = replace(never, listing=replace(never.listing, fetched_at=None))
-    assert "Asking for the sessions" in text_of(VIEWS.live_sessions(never))
+    assert "Asking for the sessions" in text_of(VIEWS.session_list_fragment(never))
     failed = replace(never, trouble="It broke.")
-    assert "No sessions are known" in text_of(VIEWS.live_sessions(failed))
+    assert "No sessions are known" in text_of(VIEWS.session_list_fragment(failed))
 
 
 def test_the_stamp_changes_with_what_is_shown_but_not_with_each_check() -> None:
@@ -362,7 +376,7 @@ def test_passwords_are_in_no_page() -> None:
     secret = server(
         active=True, basic_auth_enabled=True, basic_auth_password=Secret("hunter2-never-shown")
     )
-    form = ServerForm.of(secret.profile)
+    form = ServerForm.for_profile(secret.profile)
     html = (
         page(frame(secret))
         + home_page(home(secret))
@@ -374,18 +388,18 @@ def test_passwords_are_in_no_page() -> None:
 
 @pytest.mark.parametrize("state", list(LinkState))
 def test_a_row_says_how_news_of_a_server_comes_and_what_that_means(state: LinkState) -> None:
-    html = VIEWS.live_rows([replace(server(), link=state)])
-    assert f'title="{escape(LINKS[state])}">{state.value}</span>' in html
+    html = VIEWS.server_row_fragments([replace(server(), link=state)])
+    assert f'title="{escape(LINK_DESCRIPTIONS[state])}">{state.value}</span>' in html
 
 
 def test_nothing_is_said_of_that_where_a_server_is_not_asked() -> None:
     one = server()
     held = replace(one, health=replace(one.health, checked_at=None))
-    assert "polling" not in VIEWS.live_rows([held])
+    assert "polling" not in VIEWS.server_row_fragments([held])
 
 
 def test_an_upgrade_of_late_shows_in_the_row() -> None:
-    html = VIEWS.live_rows([replace(server(), previous_version="1.18.23")])
+    html = VIEWS.server_row_fragments([replace(server(), previous_version="1.18.23")])
     assert "OpenCode 1.18.23 → , now 1.18.33" in text_of(html)
     one = server()
     assert frame(one).stamp != frame(replace(one, previous_version="1.18.23")).stamp
@@ -393,9 +407,9 @@ def test_an_upgrade_of_late_shows_in_the_row() -> None:
 
 def test_a_release_that_codewalk_cannot_talk_to_says_so() -> None:
     second = server(state=State.UNHEALTHY, reason=Reason.INCOMPATIBLE, version="2.0.1")
-    text = text_of(VIEWS.live_rows([second]))
+    text = text_of(VIEWS.server_row_fragments([second]))
     assert "OpenCode 2.0.1" in text
-    assert SENTENCES[Reason.INCOMPATIBLE].replace("'", "&#39;") in text
+    assert REASON_SENTENCES[Reason.INCOMPATIBLE].replace("'", "&#39;") in text
 
 
 def test_a_snoozed_server_says_until_when() -> None:
@@ -405,8 +419,8 @@ def test_a_snoozed_server_says_until_when() -> None:
         (late, f"{late.astimezone():%Y-%m-%d}"),
     ):
         shown = replace(server(snoozed_until=at), snoozed=True)
-        assert f"Snoozed until {words}" in text_of(VIEWS.live_rows([shown]))
+        assert f"Snoozed until {words}" in text_of(VIEWS.server_row_fragments([shown]))
     over = server(snoozed_until=soon)
-    assert "Snoozed" not in VIEWS.live_rows([over])
+    assert "Snoozed" not in VIEWS.server_row_fragments([over])
     # That it ends is told to a page, though nothing else changes then.
     assert frame(over).stamp != frame(replace(over, snoozed=True)).stamp

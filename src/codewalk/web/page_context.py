@@ -14,12 +14,12 @@ from codewalk.workspace.models import ModelList
 from codewalk.workspace.projects import ProjectList
 from codewalk.workspace.sessions import Session, SessionList, find_sessions
 
-PAGE: Final = 50
+SESSIONS_PER_PAGE: Final = 50
 """Sessions on one page of the list."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Local:
+class LocalServerContext:
     """The managed local server; it can be started unless `why_not` says what is in the way."""
 
     starting: bool = False
@@ -27,7 +27,7 @@ class Local:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Frame:
+class PageContext:
     """What every page has: the servers and which one is active.
 
     `news` is about the managed local server and `local` what can be done about it; `takeover` is
@@ -40,12 +40,12 @@ class Frame:
     usual: str
     news: str | None = None
     import_message: str | None = None
-    local: Local = field(default_factory=Local)
+    local: LocalServerContext = field(default_factory=LocalServerContext)
 
     @property
     def stamp(self) -> str:
         """Differs where what is shown differs, but for when servers were last checked."""
-        seen = [visible(server) for server in self.servers]
+        seen = [displayed_values(server) for server in self.servers]
         told = repr((seen, self.generation, self.news, self.import_message, self.local))
         return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -60,7 +60,7 @@ class Alert:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class HomeQuery:
     """Which of a server's sessions are asked for: those of a directory, that hold these words."""
 
     directory: str | None = None
@@ -83,7 +83,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Home:
+class HomeContext:
     """The active server's own page.
 
     `found` are the sessions that hold the words asked for, `busy` those at work; `nearest` is the
@@ -92,7 +92,7 @@ class Home:
     """
 
     server: Server
-    wanted: Wanted
+    wanted: HomeQuery
     listing: SessionList
     found: tuple[Session, ...]
     projects: ProjectList
@@ -105,35 +105,38 @@ class Home:
     @property
     def first(self) -> int:
         """How many of the found ones come before this page."""
-        return min((self.wanted.page - 1) * PAGE, max(0, len(self.found) - 1) // PAGE * PAGE)
+        return min(
+            (self.wanted.page - 1) * SESSIONS_PER_PAGE,
+            max(0, len(self.found) - 1) // SESSIONS_PER_PAGE * SESSIONS_PER_PAGE,
+        )
 
     @property
     def page(self) -> int:
         """The number of this page, from 1: the last one where one beyond it was asked for."""
-        return self.first // PAGE + 1
+        return self.first // SESSIONS_PER_PAGE + 1
 
     @property
     def sessions(self) -> tuple[Session, ...]:
         """The ones on this page."""
-        return self.found[self.first : self.first + PAGE]
+        return self.found[self.first : self.first + SESSIONS_PER_PAGE]
 
 
-def take_frame(app: App) -> Frame:
+def get_page_context(app: App) -> PageContext:
     """What every page shows now."""
-    return Frame(
+    return PageContext(
         servers=app.servers(),
         active=app.active(),
         generation=app.generation.number,
         usual=app.drafts.default_url,
         news=app.local_news,
         import_message=app.import_message,
-        local=Local(starting=app.local.starting, why_not=app.local.unavailable_reason),
+        local=LocalServerContext(starting=app.local.starting, why_not=app.local.unavailable_reason),
     )
 
 
-async def take_home(
-    app: App, server_id: str, wanted: Wanted, *, trouble: str | None = None
-) -> Home:
+async def load_home_context(
+    app: App, server_id: str, wanted: HomeQuery, *, trouble: str | None = None
+) -> HomeContext:
     """The page of this server, from what was last fetched; asks no server.
 
     Raises `Superseded` where another server is the active one, `InvalidValue`, `StorageError`.
@@ -144,7 +147,7 @@ async def take_home(
     server = app.active()
     if server is None or server.id != server_id:
         raise Superseded("Another server became active meanwhile.")
-    return Home(
+    return HomeContext(
         server=server,
         wanted=wanted,
         listing=kept.sessions,
@@ -157,12 +160,12 @@ async def take_home(
     )
 
 
-def visible(server: Server) -> tuple[object, ...]:
+def displayed_values(server: Server) -> tuple[object, ...]:
     """What a row shows, but for when the server was last checked and how fast it answered."""
-    return *named(server), *told(server)
+    return *profile_values(server), *reported_values(server)
 
 
-def named(server: Server) -> tuple[object, ...]:
+def profile_values(server: Server) -> tuple[object, ...]:
     """What a row shows of what users say of the server: only they change it."""
     profile = server.profile
     return (
@@ -171,7 +174,7 @@ def named(server: Server) -> tuple[object, ...]:
     )
 
 
-def told(server: Server) -> tuple[object, ...]:
+def reported_values(server: Server) -> tuple[object, ...]:
     """What a row shows of what the server tells of itself."""
     health = server.health
     return (

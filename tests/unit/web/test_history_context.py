@@ -11,8 +11,8 @@ from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION, Period
 from codewalk.reason import Reason, State
 from codewalk.server import Server
 from codewalk.servers.profile import NotifySetting
-from codewalk.web.history_page import LINES, Past, draw
-from codewalk.web.history_query import Look, Range
+from codewalk.web.history_context import LOG_LINES_PER_PAGE, HistoryContext, build_history_context
+from codewalk.web.history_query import HistoryPageQuery, Range
 from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, frame, server, text_of
 
 
@@ -37,13 +37,15 @@ def minute(minutes_ago: float, *, ms: float = 3, down: timedelta = timedelta()) 
     )
 
 
-def past(shown: Server, *changes: Transition, look: Look | None = None, **kept: object) -> Past:
+def past(
+    shown: Server, *changes: Transition, look: HistoryPageQuery | None = None, **kept: object
+) -> HistoryContext:
     found = replace(StoredHistory(transitions=changes), **kept)  # type: ignore[arg-type]
     told = build_history(shown.id, found, shown.health, since=NOW - RETENTION, now=NOW)
-    return draw(shown, told, look or Look(), told.periods)
+    return build_history_context(shown, told, look or HistoryPageQuery(), told.periods)
 
 
-def page(shown: Past, *checks: Check) -> str:
+def page(shown: HistoryContext, *checks: Check) -> str:
     return bytes(VIEWS.server_page(frame(shown.server), shown, checks).body).decode()
 
 
@@ -102,8 +104,10 @@ def test_the_chart_has_a_title_words_and_both_axes() -> None:
     assert "<span>20 ms</span><span>10 ms</span><span>0</span>" in html
 
 
-@pytest.mark.parametrize("look", [Look(range=one) for one in Range], ids=lambda look: look.range)
-def test_a_month_of_minutes_is_drawn_in_few_points(look: Look) -> None:
+@pytest.mark.parametrize(
+    "look", [HistoryPageQuery(range=one) for one in Range], ids=lambda look: look.range
+)
+def test_a_month_of_minutes_is_drawn_in_few_points(look: HistoryPageQuery) -> None:
     minutes = [minute(ago) for ago in range(24 * 60)]
     hours = [replace(minute(24 * 60 + 60 * ago), span=HOUR) for ago in range(29 * 24)]
     drawn = past(server(), periods=minutes + hours, look=look)
@@ -114,7 +118,7 @@ def test_a_month_of_minutes_is_drawn_in_few_points(look: Look) -> None:
 
 def test_another_time_is_named_and_what_lies_beside_it_asked_for() -> None:
     until = NOW - 9 * DAY
-    look = Look(range=Range.HOUR, until=until)
+    look = HistoryPageQuery(range=Range.HOUR, until=until)
     periods = [minute(9 * DAY / MINUTE + ago, ms=ago) for ago in range(1, 60)]
     html = page(past(server(), periods=periods, look=look))
     begins, ends = (
@@ -132,33 +136,33 @@ def test_another_time_is_named_and_what_lies_beside_it_asked_for() -> None:
     now = page(past(server(), periods=periods))
     assert 'id="later" class="button small" role="link" aria-disabled="true"' in now
     assert "– now</span>" in now
-    assert 'id="earlier"' not in page(past(server(), look=Look(range=Range.MONTH)))
+    assert 'id="earlier"' not in page(past(server(), look=HistoryPageQuery(range=Range.MONTH)))
 
 
 def test_hours_without_minutes_are_drawn_as_hours() -> None:
     until = NOW - 9 * DAY
     whole = until.replace(minute=0, second=0, microsecond=0) - HOUR
     down = replace(minute(0, down=30 * MINUTE), begins=whole, span=HOUR)
-    look = Look(range=Range.HOUR, until=whole + HOUR)
+    look = HistoryPageQuery(range=Range.HOUR, until=whole + HOUR)
     assert past(server(), periods=[down], look=look).chart.down == "M0.0 0H600.0V160H0.0Z"
-    day = Look(range=Range.DAY, until=whole + DAY)
+    day = HistoryPageQuery(range=Range.DAY, until=whole + DAY)
     hours = [replace(minute(0), begins=whole + n * HOUR, span=HOUR) for n in range(24)]
     assert past(server(), periods=hours, look=day).chart.mean.count("M") == 1
 
 
 def test_a_page_that_went_on_is_not_thrown_back() -> None:
-    shown = past(server(), look=Look(range=Range.HOUR, until=NOW - DAY))
+    shown = past(server(), look=HistoryPageQuery(range=Range.HOUR, until=NOW - DAY))
     mark = f"1h-{(NOW - DAY).timestamp():.0f}-1"
     only_there = f"#past-018f[data-mark='{mark}']"
-    assert f'hx-target="{only_there}"' in VIEWS.live_past(shown, again=True)
-    assert 'hx-target="#past-018f"' in VIEWS.live_past(shown)
+    assert f'hx-target="{only_there}"' in VIEWS.history_fragment(shown, again=True)
+    assert 'hx-target="#past-018f"' in VIEWS.history_fragment(shown)
     assert f'id="past-018f" class="story" data-mark="{mark}"' in page(shown)
 
 
 def test_each_change_leads_to_its_hour_in_the_chart() -> None:
     html = page(past(server(), change(3 * 24 * 60)))
     until = NOW - 3 * DAY + 30 * MINUTE
-    address = Look(range=Range.HOUR, until=until).query().replace("&", "&amp;")
+    address = HistoryPageQuery(range=Range.HOUR, until=until).query().replace("&", "&amp;")
     assert f'<a class="when" href="/servers/018f{address}#latency"' in html
     assert '<section id="latency"' in html
 
@@ -177,14 +181,16 @@ def test_the_log_tells_each_change_newest_first_with_reason_and_duration() -> No
 
 def test_a_long_log_has_pages_that_keep_the_range() -> None:
     states = State.UNHEALTHY, State.HEALTHY
-    log = [change(200 - number, states[number % 2]) for number in range(LINES * 2 + 2)]
+    log = [change(200 - number, states[number % 2]) for number in range(LOG_LINES_PER_PAGE * 2 + 2)]
     shown = server(state=State.HEALTHY)
 
     def told(number: int) -> str:
-        return VIEWS.live_past(past(shown, *log, look=Look(range=Range.WEEK, page=number)))
+        return VIEWS.history_fragment(
+            past(shown, *log, look=HistoryPageQuery(range=Range.WEEK, page=number))
+        )
 
     first, second, last = told(1), told(2), told(3)
-    assert f"1–{LINES} of {len(log)}" in first
+    assert f"1–{LOG_LINES_PER_PAGE} of {len(log)}" in first
     assert re.findall(r'rel="(next|prev)"', first) == ["next"]
     assert 'rel="next" href="/servers/018f?range=7d&amp;page=2"' in first
     assert 'rel="prev" href="/servers/018f?range=7d"' in second

@@ -19,19 +19,19 @@ from codewalk.history.period import (
 )
 from codewalk.server import Server
 from codewalk.web.chart import LatencyChart, latency_chart
-from codewalk.web.history_query import Look, Range
+from codewalk.web.history_query import HistoryPageQuery, Range
 from codewalk.web.text import duration, milliseconds, moment
 
-LINES: Final = 25
+LOG_LINES_PER_PAGE: Final = 25
 """Changes of state on one page of the log."""
 
-WIDTH: Final = 600
-HEIGHT: Final = 160
+CHART_WIDTH: Final = 600
+CHART_HEIGHT: Final = 160
 """The box that the lines are drawn in; the page stretches it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class LogLine:
     """A line of the log: the change, and how long its state `lasted` or has lasted until now."""
 
     change: Transition
@@ -40,7 +40,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Past:
+class HistoryContext:
     """What a server's page shows beside its state.
 
     The chart goes from `begins` to `ends`; `earlier` and `later` ask for the time before and after.
@@ -50,13 +50,13 @@ class Past:
     """
 
     server: Server
-    look: Look
+    look: HistoryPageQuery
     now: datetime
     uptimes: tuple[Uptime, ...]
     chart: LatencyChart
     ticks: Sequence[str]
     told: str | None
-    lines: Sequence[Line]
+    lines: Sequence[LogLine]
     more: bool
 
     @property
@@ -79,37 +79,40 @@ class Past:
         return f"{self.ends.astimezone():{self.look.range.clock}}" if self.look.until else "now"
 
     @property
-    def earlier(self) -> Look | None:
+    def earlier(self) -> HistoryPageQuery | None:
         return self.look.earlier(self.now)
 
     @property
-    def later(self) -> Look | None:
+    def later(self) -> HistoryPageQuery | None:
         return self.look.later(self.now)
 
-    def over(self, range_: Range) -> Look:
+    def over(self, range_: Range) -> HistoryPageQuery:
         """What shows more or less of the same time in the chart."""
         return self.look.over(range_, self.now)
 
-    def around(self, change: Transition) -> Look:
+    def around(self, change: Transition) -> HistoryPageQuery:
         """What shows this change in the chart."""
         return self.look.around(change.at, self.now)
 
     @property
     def first(self) -> int:
         """How many lines come before this page."""
-        return min((self.look.page - 1) * LINES, max(0, len(self.lines) - 1) // LINES * LINES)
+        return min(
+            (self.look.page - 1) * LOG_LINES_PER_PAGE,
+            max(0, len(self.lines) - 1) // LOG_LINES_PER_PAGE * LOG_LINES_PER_PAGE,
+        )
 
     @property
     def page(self) -> int:
         """The number of this page: the last one where one beyond it was asked for."""
-        return self.first // LINES + 1
+        return self.first // LOG_LINES_PER_PAGE + 1
 
     @property
-    def shown(self) -> Sequence[Line]:
-        return self.lines[self.first : self.first + LINES]
+    def shown(self) -> Sequence[LogLine]:
+        return self.lines[self.first : self.first + LOG_LINES_PER_PAGE]
 
 
-async def take_past(app: App, server_id: str, look: Look) -> Past:
+async def load_history_context(app: App, server_id: str, look: HistoryPageQuery) -> HistoryContext:
     """How this server has been. Raises `ServerNotFound`, `StorageError`."""
     now = datetime.now(UTC)
     look = look.within(now)
@@ -119,10 +122,14 @@ async def take_past(app: App, server_id: str, look: Look) -> Past:
     # Of the last day it has the minutes.
     if look.range.step < HOUR and since < now - MINUTE_RETENTION:
         periods = (await app.history(server_id, since=since, until=until)).periods
-    return await asyncio.to_thread(draw, app.server(server_id), history, look, periods)
+    return await asyncio.to_thread(
+        build_history_context, app.server(server_id), history, look, periods
+    )
 
 
-def draw(server: Server, history: History, look: Look, periods: Sequence[Period]) -> Past:
+def build_history_context(
+    server: Server, history: History, look: HistoryPageQuery, periods: Sequence[Period]
+) -> HistoryContext:
     """What a page shows of a history, and of the periods that are asked for. Pure, and slow for an
     event loop: some hundredths of a second for a month."""
     now = history.until
@@ -137,12 +144,12 @@ def draw(server: Server, history: History, look: Look, periods: Sequence[Period]
         steps,
         since=since,
         until=until,
-        width=WIDTH,
-        height=HEIGHT,
+        width=CHART_WIDTH,
+        height=CHART_HEIGHT,
         stale_after=server.profile.health_check.stale_after,
     )
     quarters = (since + look.range.span * part / 4 for part in range(4))
-    return Past(
+    return HistoryContext(
         server=server,
         look=look,
         now=now,
@@ -155,10 +162,10 @@ def draw(server: Server, history: History, look: Look, periods: Sequence[Period]
     )
 
 
-def _lines(history: History) -> list[Line]:
+def _lines(history: History) -> list[LogLine]:
     log = zip(history.transitions, history.durations(), strict=True)
     return [
-        Line(
+        LogLine(
             change=change,
             lasted=history.until - change.at if lasted is None else lasted,
             ongoing=lasted is None,

@@ -10,7 +10,7 @@ from codewalk.app.app import App
 from codewalk.errors import ServerNotFound
 from codewalk.events import Event
 from codewalk.server import Server
-from codewalk.web import streams, views
+from codewalk.web import event_streams, views
 from codewalk.web.theme import theme_of
 
 
@@ -19,8 +19,8 @@ def _core(request: Request) -> App:
     return app
 
 
-def _streams(request: Request) -> streams.Streams:
-    found: streams.Streams = request.app.state.streams
+def _streams(request: Request) -> event_streams.Streams:
+    found: event_streams.Streams = request.app.state.streams
     return found
 
 
@@ -35,14 +35,14 @@ async def _listening(app: Annotated[App, Depends(_core)]) -> AsyncIterator[async
 
 
 ServerId = Annotated[str, Path(alias="id")]
-Core = Annotated[App, Depends(_core)]
-Streams = Annotated[streams.Streams, Depends(_streams)]
-Views = Annotated[views.Views, Depends(_views)]
-Events = Annotated[asyncio.Queue[Event], Depends(_listening)]
+AppDep = Annotated[App, Depends(_core)]
+StreamsDep = Annotated[event_streams.Streams, Depends(_streams)]
+ViewsDep = Annotated[views.Views, Depends(_views)]
+EventQueueDep = Annotated[asyncio.Queue[Event], Depends(_listening)]
 """What is announced from now until the response has ended."""
 
 
-def exactly(app: App, server_id: str) -> Server:
+def server_by_id(app: App, server_id: str) -> Server:
     """The server with this id. An address takes no label and no prefix, as a command does.
 
     Raises `ServerNotFound`.
