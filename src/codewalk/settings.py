@@ -13,6 +13,9 @@ from codewalk.secret import Secret
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
+VARIABLE_PREFIX: Final = "CODEWALK_"
+"""How the names of CodeWalk's own environment variables begin."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
@@ -55,6 +58,16 @@ class Settings:
                 "Set CODEWALK_DATA_DIR to a folder of your own.",
                 value=str(self.data_dir),
             ) from exc
+
+
+def environment_without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for another program: all variables but CodeWalk's own.
+
+    CodeWalk's token and keys may be among its variables; no other program needs any of them.
+    """
+    return {
+        name: value for name, value in environment.items() if not name.startswith(VARIABLE_PREFIX)
+    }
 
 
 def write_private(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from platformdirs import user_data_dir
 
 from codewalk.errors import StorageError
-from codewalk.settings import Settings, write_private
+from codewalk.settings import Settings, environment_without_secrets, write_private
 
 
 def mode(path: Path) -> int:
@@ -36,6 +36,11 @@ def test_every_variable_of_the_interface_is_read() -> None:
     assert settings.secret_key.reveal() == "key"
     assert settings.token
     assert settings.token.reveal() == "token"
+
+
+def test_other_programs_get_every_variable_but_codewalks_own() -> None:
+    environment = {"PATH": "/bin", "CODEWALK_TOKEN": "s3cr3t", "CODEWALK_OPENCODE": "/bin/opencode"}
+    assert environment_without_secrets(environment) == {"PATH": "/bin"}
 
 
 def test_settings_show_no_secret() -> None:

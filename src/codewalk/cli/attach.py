@@ -15,6 +15,7 @@ from codewalk.cli.completion import complete_server
 from codewalk.cli.options import Make, make_command
 from codewalk.cli.runner import run
 from codewalk.errors import NoActiveServer, OpenCodeMissing
+from codewalk.settings import environment_without_secrets
 
 if TYPE_CHECKING:
     from codewalk.app.app import App
@@ -83,12 +84,10 @@ async def _prepare(app: "App", ref: str | None) -> tuple[Path, dict[str, str], s
 
 def _environment(surrounding: Mapping[str, str], profile: "ServerProfile") -> dict[str, str]:
     """The surroundings, with this server's credentials and nobody else's."""
-    kept = {
-        name: value
-        for name, value in surrounding.items()
-        # The user's variables are for a server of theirs; CodeWalk's hold its own secrets.
-        if name not in (_USERNAME, _PASSWORD) and not name.startswith("CODEWALK_")
-    }
+    kept = environment_without_secrets(surrounding)
+    # The user's variables are the credentials of another server.
+    for name in (_USERNAME, _PASSWORD):
+        kept.pop(name, None)
     if profile.basic_auth_enabled and profile.basic_auth_password is not None:
         kept[_USERNAME] = profile.basic_auth_username
         kept[_PASSWORD] = profile.basic_auth_password.reveal()

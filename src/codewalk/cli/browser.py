@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from codewalk.settings import environment_without_secrets
+
 _TEXT_BROWSERS: Final = frozenset(
     {"browsh", "elinks", "links", "links2", "lynx", "retawq", "w3m", "www-browser"}
 )
@@ -40,8 +42,7 @@ def _open(url: str) -> None:
         text=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # CodeWalk's secrets may be in its environment; they are no browser's business.
-        env={k: v for k, v in os.environ.items() if not k.startswith("CODEWALK_")},
+        env=environment_without_secrets(os.environ),
         start_new_session=True,
         check=False,
     )

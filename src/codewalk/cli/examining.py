@@ -21,7 +21,7 @@ from codewalk.cli.output import is_terminal
 from codewalk.cli.runner import spinning
 from codewalk.errors import CodeWalkError
 from codewalk.local.server import find_executable, missing_message
-from codewalk.settings import DIRECTORY_MODE, FILE_MODE, Settings
+from codewalk.settings import DIRECTORY_MODE, FILE_MODE, Settings, environment_without_secrets
 from codewalk.storage.keyring import SystemKeyring
 from codewalk.storage.tables import SCHEMA_VERSION
 from codewalk.web.token import token_file
@@ -144,13 +144,12 @@ def _opencode(settings: Settings) -> Check:
     if executable is None:
         detail = missing_message(settings)
         return Check(name="opencode", ok=not settings.opencode, detail=detail)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("CODEWALK_")}
     try:
         found = subprocess.run(
             [executable, "--version"],
             capture_output=True,
             check=True,
-            env=environment,
+            env=environment_without_secrets(os.environ),
             stdin=subprocess.DEVNULL,
             text=True,
             errors="replace",

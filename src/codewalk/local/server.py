@@ -24,7 +24,7 @@ from typing import Final, Self
 from codewalk.local.orphans import MARKER_VARIABLE, RECORD_FILE, end_orphans, write_record
 from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.secret import Secret
-from codewalk.settings import Settings
+from codewalk.settings import Settings, environment_without_secrets
 from codewalk.tasks import BackgroundTasks
 
 _HOW_TO_GET: Final = (
@@ -170,8 +170,7 @@ class LocalServer:
 
     async def _start_guard(self, password: str, marker: str) -> "_Guard":
         environment = {
-            # The server runs what its models ask for: CodeWalk's own secrets aren't its business.
-            **{k: v for k, v in self._environment.items() if not k.startswith("CODEWALK_")},
+            **environment_without_secrets(self._environment),
             "OPENCODE_SERVER_USERNAME": DEFAULT_USERNAME,
             "OPENCODE_SERVER_PASSWORD": password,
             MARKER_VARIABLE: marker,

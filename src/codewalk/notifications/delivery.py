@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 from codewalk.errors import HookFailed, RequestFailed
 from codewalk.notifications.hook import Hook, HookKind, parse_webhook_url
 from codewalk.secret import Secret
+from codewalk.settings import environment_without_secrets
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -24,7 +25,6 @@ MAX_STDERR_BYTES: Final = 500
 MAX_RESPONSE_BYTES: Final = 16 * 1024
 """Bytes that the answer to a webhook may have."""
 
-_OURS: Final = "CODEWALK_"
 _CHUNK: Final = 4096
 
 Connect = Callable[[str, str | None, Secret | None], Awaitable["Connection"]]
@@ -53,8 +53,8 @@ class Delivery:
         """Raises `HookFailed` where it didn't do its work, `StorageError` for one that can't be
         read."""
         if hook.kind is HookKind.COMMAND:
-            theirs = {k: v for k, v in self._environment.items() if not k.startswith(_OURS)}
-            await _run(hook.arguments, payload, theirs, self._timeout)
+            environment = environment_without_secrets(self._environment)
+            await _run(hook.arguments, payload, environment, self._timeout)
         else:
             await self._post(hook.target.reveal(), payload)
 
