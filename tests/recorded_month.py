@@ -42,7 +42,7 @@ def record_month(
         after = advance(before, result, at, DEFAULT_SETTINGS)
         app.parts.recorder.record(server_id, status, before, after, result)
         status = after
-    app.parts.monitor.adopt(server_id, status)
+    app.parts.monitor.set_status(server_id, status)
 
 
 def _moments(now: datetime, span: timedelta) -> Iterator[datetime]:

@@ -32,7 +32,7 @@ async def main() -> None:
     async with running(folder, watch=True) as web:
         for number, url in enumerate(urls):
             server = await web.app.add_server(url, label=f"Box {number:03}", check=False)
-            web.app.parts.monitor.hold(server.id, _status(healthy=True))
+            web.app.parts.monitor.pause(server.id, _status(healthy=True))
         say("ready", web.address)
         await asyncio.to_thread(sys.stdin.readline)
         say("changed", await _change(web.app, per_second, seconds))
@@ -48,7 +48,7 @@ async def _change(app: App, per_second: float, seconds: float) -> int:
         while done < passed * per_second:
             server_id = next(servers)
             state = app.parts.monitor.state(server_id)
-            app.parts.monitor.adopt(server_id, _status(healthy=state is not State.HEALTHY))
+            app.parts.monitor.set_status(server_id, _status(healthy=state is not State.HEALTHY))
             done += 1
         await asyncio.sleep(TURN)
     return done

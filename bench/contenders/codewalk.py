@@ -55,7 +55,7 @@ async def main() -> None:
         monitor = Monitor(
             checker,
             HealthStore(database),
-            changed=lambda _: None,
+            on_change=lambda _: None,
             record=recorder.record,
             interval=0.0,
         )

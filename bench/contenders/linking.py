@@ -39,16 +39,16 @@ async def main() -> None:
         profiles = (await fill(RosterStore(database, vault), urls)).profiles
         connections = await stack.enter_async_context(ServerConnections(vault))
         checker = await stack.enter_async_context(Checker(connections.connect))
-        monitor = Monitor(checker, HealthStore(database), changed=lambda _: None, watch=False)
+        monitor = Monitor(checker, HealthStore(database), on_change=lambda _: None, watch=False)
         await stack.enter_async_context(monitor)
         for profile in profiles:
-            monitor.adopt(profile.id, _well())
+            monitor.set_status(profile.id, _well())
         links = Links(
             connections.connect,
             monitor,
             Announcer(),
-            heard=lambda *_: None,
-            most=len(profiles),
+            on_event=lambda *_: None,
+            max_links=len(profiles),
         )
         await stack.enter_async_context(links)
         links.reconcile(profiles, None)

@@ -16,7 +16,7 @@ import codewalk
 from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, say
 from codewalk.cli.garbage_collection import collect_seldom
-from codewalk.health.schedule import LATE
+from codewalk.health.schedule import LATENESS_BOUNDS
 from codewalk.reason import State
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.storage.database import open_database
@@ -36,7 +36,7 @@ async def main() -> None:
         before = _late(app)
         await asyncio.sleep(seconds)
         late = [now - then for now, then in zip(_late(app), before, strict=True)]
-        found = {"checks": sum(late), "late": late, "bounds": LATE, "well": _well(app)}
+        found = {"checks": sum(late), "late": late, "bounds": LATENESS_BOUNDS, "well": _well(app)}
         say("end", json.dumps(found))
         # Nothing more is used until it has been read what was; the loop stands still on purpose.
         sys.stdin.read()
@@ -51,8 +51,8 @@ async def _settle(app: codewalk.App) -> None:
 
 def _late(app: codewalk.App) -> list[int]:
     """How many checks began within each bound of lateness, and beyond the last."""
-    well, failing = app.parts.monitor.lateness
-    return [a + b for a, b in zip(well.counts, failing.counts, strict=True)]
+    passing, failing = app.parts.monitor.lateness
+    return [a + b for a, b in zip(passing.counts, failing.counts, strict=True)]
 
 
 def _well(app: codewalk.App) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-BACKLOG: Final = 1000
+MAX_QUEUED_EVENTS: Final = 1000
 """Events that a slow listener may lag behind before it is told to read everything anew."""
 
 
@@ -23,7 +23,7 @@ class Kind(StrEnum):
     """Something else that belongs to a server changed: its projects, models or model selection."""
     NOTICE = "notice"
     """Something that a person would want to be told of."""
-    LOST = "lost"
+    OVERFLOW = "overflow"
     """This listener lost some."""
 
 
@@ -50,13 +50,13 @@ class Announcer:
             if queue.full():
                 while not queue.empty():
                     queue.get_nowait()
-                queue.put_nowait(Event(kind=Kind.LOST))
+                queue.put_nowait(Event(kind=Kind.OVERFLOW))
             queue.put_nowait(event)
 
     @contextmanager
     def listen(self) -> Iterator[asyncio.Queue[Event]]:
         """A queue of everything announced from now on."""
-        queue: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
+        queue: asyncio.Queue[Event] = asyncio.Queue(MAX_QUEUED_EVENTS)
         self._queues.add(queue)
         try:
             yield queue

@@ -30,11 +30,11 @@ class Reason(StrEnum):
     OFFLINE = "offline"
 
 
-TRANSPORT: Final = frozenset(
+TRANSPORT_FAILURES: Final = frozenset(
     {Reason.REFUSED, Reason.TIMEOUT, Reason.DNS, Reason.TLS, Reason.UNREACHABLE}
 )
 """Failures below HTTP. One alone may be a hiccup; a definite answer never is."""
 
 
-NOTHING_ANSWERS: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE})
+NO_ANSWER: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE})
 """The host may be right and the port wrong."""

@@ -76,12 +76,12 @@ _RANKS: Final[Mapping[State, int]] = MappingProxyType(
 )
 
 
-def in_switching_order(servers: Iterable[Server]) -> list[Server]:
+def sort_for_switcher(servers: Iterable[Server]) -> list[Server]:
     """Active, healthy, unknown, unhealthy; servers of one kind stay in list order."""
     return sorted(servers, key=lambda server: 0 if server.active else _RANKS[server.health.state])
 
 
-def nearest(servers: Iterable[Server]) -> Server | None:
+def find_fallback(servers: Iterable[Server]) -> Server | None:
     """The healthy server to switch to when the active one is down, None without any.
 
     The default, else the one that was active before, else the one that answers soonest, of equal

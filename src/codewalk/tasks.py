@@ -10,7 +10,7 @@ from codewalk.errors import StorageError
 
 T = TypeVar("T")
 
-RESTART_PAUSE: Final = 1.0
+RESTART_DELAY: Final = 1.0
 """Seconds until a background job that failed is started again."""
 
 log = logging.getLogger(__name__)
@@ -110,38 +110,38 @@ async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
 async def repeat(
     work: Callable[[], Awaitable[object]],
     *,
-    every: float,
-    trouble: str,
+    interval: float,
+    warning: str,
     log: logging.Logger,
 ) -> NoReturn:
-    """Do `work` every `every` seconds.
+    """Do `work` every `interval` seconds.
 
-    A `StorageError` is logged as `trouble`, once until the work succeeds again. Any other error is
+    A `StorageError` is logged as `warning`, once until the work succeeds again. Any other error is
     raised.
     """
     failing = False
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(interval)
         try:
             await work()
         except StorageError as exc:
             if not failing:
-                log.warning("%s: %s", trouble, exc.message)
+                log.warning("%s: %s", warning, exc.message)
             failing = True
         else:
             failing = False
 
 
 async def keep_running(
-    job: Callable[[], Awaitable[object]], *, name: str, pause: float = RESTART_PAUSE
+    job: Callable[[], Awaitable[object]], *, name: str, delay: float = RESTART_DELAY
 ) -> NoReturn:
     """Run a job that is to last as long as the app, and start it again when it fails.
 
-    Each failure is logged with its traceback under `name`; `pause` is in seconds.
+    Each failure is logged with its traceback under `name`; `delay` is in seconds.
     """
     while True:
         try:
             await job()
         except Exception:
             log.exception("The background job %r failed; it is started again.", name)
-        await asyncio.sleep(pause)
+        await asyncio.sleep(delay)

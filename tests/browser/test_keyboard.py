@@ -77,7 +77,7 @@ def change_often(app: App, server_id: str, times: int) -> None:
         state, reason = ((State.HEALTHY, Reason.OK), (State.UNHEALTHY, Reason.REFUSED))[ago % 2]
         since = datetime.now(UTC) - timedelta(minutes=ago)
         status = replace(status, state=state, reason=reason, since=since)
-        app.parts.monitor.adopt(server_id, status)
+        app.parts.monitor.set_status(server_id, status)
 
 
 async def test_a_link_skips_to_the_content(chromium: Browser, tmp_path: Path) -> None:

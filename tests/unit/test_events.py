@@ -2,7 +2,7 @@
 
 import asyncio
 
-from codewalk.events import BACKLOG, Announcer, Event, Kind
+from codewalk.events import MAX_QUEUED_EVENTS, Announcer, Event, Kind
 from tests.fake_time import fake_time
 
 
@@ -47,24 +47,26 @@ def test_a_slow_listener_is_told_that_it_lost_some_and_the_others_lose_none() ->
     announcer = Announcer()
     heard: list[Event] = []
     with announcer.listen() as slow, announcer.listen() as quick:
-        for number in range(BACKLOG + 5):
+        for number in range(MAX_QUEUED_EVENTS + 5):
             announcer.announce(event(number))
             heard += drained(quick)
-        assert heard == [event(number) for number in range(BACKLOG + 5)]
+        assert heard == [event(number) for number in range(MAX_QUEUED_EVENTS + 5)]
         told = drained(slow)
-        assert told[0] == Event(kind=Kind.LOST)
-        assert told[1:] == [event(number) for number in range(BACKLOG, BACKLOG + 5)]
+        assert told[0] == Event(kind=Kind.OVERFLOW)
+        assert told[1:] == [
+            event(number) for number in range(MAX_QUEUED_EVENTS, MAX_QUEUED_EVENTS + 5)
+        ]
 
 
 def test_a_listener_that_is_never_served_costs_a_bounded_amount() -> None:
     announcer = Announcer()
     with announcer.listen() as stuck:
-        for number in range(5 * BACKLOG):
+        for number in range(5 * MAX_QUEUED_EVENTS):
             announcer.announce(event(number))
-        assert stuck.qsize() <= BACKLOG
+        assert stuck.qsize() <= MAX_QUEUED_EVENTS
         told = drained(stuck)
-        assert [e.kind for e in told].count(Kind.LOST) == 1
-        assert told[-1] == event(5 * BACKLOG - 1)
+        assert [e.kind for e in told].count(Kind.OVERFLOW) == 1
+        assert told[-1] == event(5 * MAX_QUEUED_EVENTS - 1)
 
 
 @fake_time
@@ -87,7 +89,7 @@ def test_a_listener_may_begin_and_stop_while_events_come() -> None:
 
 
 def test_the_interface_knows_these_events() -> None:
-    assert {*Kind} - {Kind.WORK, Kind.NOTICE, Kind.LOST} == {
+    assert {*Kind} - {Kind.WORK, Kind.NOTICE, Kind.OVERFLOW} == {
         "servers",
         "health",
         "active",

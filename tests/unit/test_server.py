@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
-from codewalk.server import Server, in_switching_order, nearest
+from codewalk.server import Server, find_fallback, sort_for_switcher
 from codewalk.servers.profile import ServerProfile
 
 NOW = datetime(2026, 2, 9, tzinfo=UTC)
@@ -37,14 +37,14 @@ def test_the_active_one_is_first_then_healthy_unknown_and_unhealthy_ones() -> No
         server("mine", State.UNHEALTHY, mark="active"),
         server("also-new", State.UNKNOWN),
     ]
-    order = [shown.id for shown in in_switching_order(servers)]
+    order = [shown.id for shown in sort_for_switcher(servers)]
     assert order == ["mine", "up", "also-up", "new", "also-new", "down"]
 
 
 @given(st.lists(st.sampled_from(State)))
 def test_servers_of_one_kind_stay_in_list_order(states: list[State]) -> None:
     servers = [server(str(number), state) for number, state in enumerate(states)]
-    order = in_switching_order(servers)
+    order = sort_for_switcher(servers)
     for state in State:
         alike = [shown for shown in servers if shown.health.state is state]
         assert [shown for shown in order if shown.health.state is state] == alike
@@ -80,5 +80,5 @@ UNTIMED = server("untimed")
 def test_nearest_is_the_default_then_the_previous_one_then_the_quickest(
     servers: list[Server], chosen: str | None
 ) -> None:
-    found = nearest(servers)
+    found = find_fallback(servers)
     assert (found and found.id) == chosen

@@ -23,7 +23,7 @@ async def test_trouble_is_logged_once_until_it_is_over(caplog: pytest.LogCapture
             raise StorageError("The disk is full.")
 
     async with asyncio.TaskGroup() as group:
-        again = repeat(work, every=1.0, trouble="It can't be done", log=log)
+        again = repeat(work, interval=1.0, warning="It can't be done", log=log)
         task = group.create_task(again, name="work")
         await pass_time(7.5)
         task.cancel()
@@ -37,4 +37,4 @@ async def test_any_other_error_ends_it() -> None:
         raise ValueError("a fault of ours")
 
     with pytest.raises(ValueError, match="ours"):
-        await repeat(work, every=1.0, trouble="", log=log)
+        await repeat(work, interval=1.0, warning="", log=log)

@@ -12,7 +12,7 @@ from codewalk.app.parts import Parts
 from codewalk.app.switcher import Switching
 from codewalk.app.work import Work
 from codewalk.events import Event, Kind
-from codewalk.health.counters import ServerTally
+from codewalk.health.counters import ServerCounters
 from codewalk.health.schedule import Lateness
 from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check, History
@@ -259,9 +259,9 @@ class App:
         """What each of its last checks alone said of the server, oldest first."""
         return self._recorder.recent_states(server_id)
 
-    def check_counts(self, server_id: str) -> ServerTally:
+    def check_counts(self, server_id: str) -> ServerCounters:
         """What the checks of a server found, counted since this process started."""
-        return self.parts.tally.of(server_id)
+        return self.parts.counters.get(server_id)
 
     def lateness(self) -> Lateness:
         """How long after its deadline each check by the clock began, in seconds."""
@@ -313,7 +313,7 @@ class App:
 
     def _saved(self, server_id: str, status: HealthStatus | None) -> Server:
         if status:
-            self._monitor.adopt(server_id, status)
+            self._monitor.set_status(server_id, status)
         return self._server(self._registry.roster.require(server_id))
 
 

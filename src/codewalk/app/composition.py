@@ -14,7 +14,7 @@ from codewalk.app.refresher import Refresher
 from codewalk.app.server_connections import ServerConnections
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.checker import Checker
-from codewalk.health.counters import Tally
+from codewalk.health.counters import CheckCounters
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
 from codewalk.health.status import HealthStatus
@@ -72,18 +72,18 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
         checker = await stack.enter_async_context(Checker(connections.connect))
         announcer = Announcer()
         recorder = await stack.enter_async_context(Recorder(HistoryStore(database), watch=watch))
-        tally = Tally()
+        counters = CheckCounters()
         monitor = Monitor(
             checker,
             HealthStore(database),
-            changed=_announce(announcer),
-            record=_both(recorder.record, tally.record),
-            woken=lambda: reactions.wake(),  # noqa: PLW0108 - they are made below
+            on_change=_announce(announcer),
+            record=_both(recorder.record, counters.record),
+            on_resume=lambda: reactions.wake(),  # noqa: PLW0108 - they are made below
             watch=watch,
         )
         activities = Activities()
         refresher = Refresher(activities)
-        links = Links(connections.connect, monitor, announcer, heard=refresher.handle_event)
+        links = Links(connections.connect, monitor, announcer, on_event=refresher.handle_event)
         reactions = _Reactions(
             announcer=announcer,
             connections=connections,
@@ -91,7 +91,7 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
             monitor=monitor,
             links=links,
             recorder=recorder,
-            tally=tally,
+            counters=counters,
             activities=activities,
         )
         registry = Registry(RosterStore(database, vault), changed=reactions.follow)
@@ -112,7 +112,7 @@ async def open_app(settings: Settings | None = None, *, watch: bool = False) -> 
                 monitor=monitor,
                 links=links,
                 recorder=recorder,
-                tally=tally,
+                counters=counters,
                 connections=connections,
                 state=state,
                 hooks=HookStore(database, vault),
@@ -167,7 +167,7 @@ class _Reactions:
         monitor: Monitor,
         links: Links,
         recorder: Recorder,
-        tally: Tally,
+        counters: CheckCounters,
         activities: Activities,
     ) -> None:
         self.generation = generation
@@ -176,7 +176,7 @@ class _Reactions:
         self._monitor = monitor
         self._links = links
         self._recorder = recorder
-        self._tally = tally
+        self._counters = counters
         self._activities = activities
 
     def follow(self, old: Roster, new: Roster) -> None:
@@ -192,7 +192,7 @@ class _Reactions:
         self._monitor.reconcile(new.profiles, new.active_id)
         self._links.reconcile(new.profiles, new.active_id)
         self._recorder.retain(current)
-        self._tally.keep(current)
+        self._counters.retain(current)
         if (old.profiles, old.default_id) != (new.profiles, new.default_id):
             self._announcer.announce(Event(kind=Kind.SERVERS))
         if (old.active_id, old.generation) != (new.active_id, new.generation):
@@ -203,7 +203,7 @@ class _Reactions:
     def wake(self) -> None:
         """After a sleep: no connection from before is trusted."""
         self._connections.drop_idle()
-        self._links.reopen()
+        self._links.reconnect()
 
 
 def _hold_managed(monitor: Monitor, roster: Roster, *, watch: bool) -> None:
@@ -215,9 +215,9 @@ def _hold_managed(monitor: Monitor, roster: Roster, *, watch: bool) -> None:
     if not roster.managed:
         return
     if watch:
-        monitor.hold(roster.managed.id, HealthStatus(detail=STOPPED_MESSAGE))
+        monitor.pause(roster.managed.id, HealthStatus(detail=STOPPED_MESSAGE))
     elif monitor.state(roster.managed.id) is State.UNKNOWN:
-        monitor.hold(roster.managed.id)
+        monitor.pause(roster.managed.id)
 
 
 def _both(one: Callable[P, None], other: Callable[P, None]) -> Callable[P, None]:
@@ -292,4 +292,4 @@ async def background(**jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 async def _follow(registry: Registry) -> None:
     """Takes over, within a second, what other processes change."""
     trouble = "The store can't be read"
-    await repeat(registry.refresh, every=FOLLOW_EVERY, trouble=trouble, log=log)
+    await repeat(registry.refresh, interval=FOLLOW_EVERY, warning=trouble, log=log)

@@ -7,8 +7,8 @@ from uuid import uuid4
 from codewalk.app.server_connections import ServerConnections
 from codewalk.errors import ServerUnreachable
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import HealthStatus, why
-from codewalk.reason import NOTHING_ANSWERS, State
+from codewalk.health.status import HealthStatus, explain
+from codewalk.reason import NO_ANSWER, State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
 from codewalk.servers.draft import (
@@ -49,7 +49,7 @@ class Drafts:
 
         Where no port was typed and nothing answers, it is the same place on OpenCode's own port.
         """
-        return with_default_port(typed) if status.reason in NOTHING_ANSWERS else None
+        return with_default_port(typed) if status.reason in NO_ANSWER else None
 
     async def test_connection(
         self, url: str, *, username: str | None = None, password: Secret | None = None
@@ -80,7 +80,7 @@ class Drafts:
         suggestion = self.suggest_url(typed, status)
         offer = f" Is it {suggestion}?" if suggestion else ""
         raise ServerUnreachable(
-            f"{profile.url} isn't saved: {why(status)}{offer}",
+            f"{profile.url} isn't saved: {explain(status)}{offer}",
             value=profile.url,
             suggestion=suggestion,
         )

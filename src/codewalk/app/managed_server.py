@@ -88,7 +88,7 @@ def _hold(app: App, status: HealthStatus, detail: str | None) -> None:
     """Shows what is known of a server that can't be asked now, instead of checking its old URL."""
     if kept := app.parts.registry.roster.managed:
         now = datetime.now(UTC)
-        app.parts.monitor.hold(kept.id, replace(status, detail=detail, checked_at=now, since=now))
+        app.parts.monitor.pause(kept.id, replace(status, detail=detail, checked_at=now, since=now))
 
 
 async def _put(app: App, url: str, password: Secret) -> None:
@@ -109,7 +109,7 @@ async def _put(app: App, url: str, password: Secret) -> None:
             await asyncio.sleep(RETRY_AFTER)
     app.local_news = None
     if roster.managed:
-        app.parts.monitor.release(roster.managed.id)
+        app.parts.monitor.resume(roster.managed.id)
 
 
 def _named(roster: rules.Roster, profile: ServerProfile) -> ServerProfile:

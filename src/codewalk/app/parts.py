@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from codewalk.app.generation import Generation
 from codewalk.app.server_connections import ServerConnections
 from codewalk.events import Announcer
-from codewalk.health.counters import Tally
+from codewalk.health.counters import CheckCounters
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
 from codewalk.history.recorder import Recorder
@@ -26,7 +26,7 @@ class Parts:
     monitor: Monitor
     links: Links
     recorder: Recorder
-    tally: Tally
+    counters: CheckCounters
     connections: ServerConnections
     state: StateStore
     hooks: HookStore

@@ -178,7 +178,7 @@ async def _next_start(app: RefreshedApp, events: "asyncio.Queue[Event]") -> None
         event = await events.get()
         active = app.active()
         news = event.kind is Kind.HEALTH and active and event.server_id == active.id
-        if event.kind in (Kind.ACTIVE, Kind.LOST):
+        if event.kind in (Kind.ACTIVE, Kind.OVERFLOW):
             return
         if news and active and active.health.state is State.HEALTHY:
             return

@@ -2,7 +2,7 @@
 
 from codewalk.errors import ServerUnhealthy, Superseded
 from codewalk.health.monitor import Monitor
-from codewalk.health.status import why
+from codewalk.health.status import explain
 from codewalk.reason import State
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import ServerProfile
@@ -43,7 +43,7 @@ class Switching:
             raise Superseded(f"Another switch came before {profile.name} had answered.")
         if status.state is State.UNHEALTHY:
             raise ServerUnhealthy(
-                f"{profile.name} is unhealthy: {why(status)} "
+                f"{profile.name} is unhealthy: {explain(status)} "
                 "Switch by force (`--force`) to use it all the same.",
                 value=profile.id,
             )

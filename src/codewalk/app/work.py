@@ -12,7 +12,7 @@ from codewalk.app.generation import Generation
 from codewalk.errors import NoActiveServer, RequestFailed, ServerUnreachable, Superseded
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.monitor import Monitor
-from codewalk.health.request_hints import Hearing
+from codewalk.health.request_hints import RequestObserver
 from codewalk.opencode.activity import Activity
 from codewalk.reason import Reason
 from codewalk.servers.profile import ServerProfile
@@ -74,7 +74,7 @@ class Work:
         announcer: Announcer,
         generation: Generation,
     ) -> None:
-        self._hearing = Hearing(monitor)
+        self._observer = RequestObserver(monitor)
         self._registry = registry
         self._monitor = monitor
         self._connect_to = connect
@@ -216,13 +216,13 @@ class Work:
         return active
 
     async def _connect(self, profile: ServerProfile) -> "Connection":
-        if self._monitor.holds(profile.id):
+        if self._monitor.is_paused(profile.id):
             detail = self._monitor.status(profile.id).detail
             raise RequestFailed(Reason.REFUSED, detail or "It isn't running.")
         connection = await self._connect_to(profile)
         # Once more: what a switch ends is cancelled a turn of the loop after it.
         self._active(profile.id)
-        return connection.with_call_context(lambda: self._hearing.request_to(profile.id))
+        return connection.with_call_context(lambda: self._observer.observe(profile.id))
 
     @asynccontextmanager
     async def _active_server(self, server_id: str | None) -> AsyncIterator[ServerProfile]:

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
 
 from codewalk.errors import StorageError
-from codewalk.health.loop_lag import Lag
+from codewalk.health.loop_lag import LoopLag
 from codewalk.health.network import has_route, is_loopback
 from codewalk.health.probe import probe
 from codewalk.health.status import CheckResult
@@ -19,24 +19,24 @@ from codewalk.tasks import BackgroundTasks
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
-REUSE: Final = 0.75
+RESULT_MAX_AGE: Final = 0.75
 """Seconds for which a result answers further requests for a check."""
 
-REMEMBER: Final = 300.0
+PATH_ONLY_SECONDS: Final = 300.0
 """Seconds until a server known by `/path` alone is asked for `/global/health` again."""
 
-TRIES: Final = 3
+MAX_ATTEMPTS: Final = 3
 """How often a check is made at most that ran out of time while this process was late."""
 
-OURS: Final = 0.25
+MAX_OWN_DELAY: Final = 0.25
 """The part of a check's budget by which this process may be late. Where it was later than that, a
 check that ran out of time is no evidence against the server."""
 
 _OUT_OF_TIME: Final = frozenset({Reason.TIMEOUT, Reason.DNS})
-STARTING: Final = 5.0
+STARTUP_SECONDS: Final = 5.0
 """Seconds after a refusal in which a server that takes a request has only just begun to listen."""
 
-HASTE: Final = 0.6
+STARTUP_CHECK_TIMEOUT: Final = 0.6
 """Seconds for a check then, of a server that is known to be down: current releases leave a request
 of that moment unanswered for ever, and answer the next one. One that counts as well has all its
 time to show that it is."""
@@ -72,13 +72,13 @@ class _Known:
         if not result.by_path:
             self.by_path_until = 0.0
         elif now >= self.by_path_until:
-            self.by_path_until = now + REMEMBER
+            self.by_path_until = now + PATH_ONLY_SECONDS
         if result.reason is Reason.REFUSED:
             self.refused_at = now
 
     def was_refused(self, now: float) -> bool:
         """Whether nothing listened there just now."""
-        return now - self.refused_at < STARTING
+        return now - self.refused_at < STARTUP_SECONDS
 
 
 class Checker:
@@ -99,7 +99,7 @@ class Checker:
         self._route = route
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        self._lag = Lag()
+        self._lag = LoopLag()
         self._tasks = BackgroundTasks()
 
     async def __aenter__(self) -> Self:
@@ -124,11 +124,11 @@ class Checker:
         """
         known = self._of(profile)
         budget = profile.health_check.timeout if budget is None else budget
-        recent = known.result if self._clock() - known.at < REUSE and not fresh else None
+        recent = known.result if self._clock() - known.at < RESULT_MAX_AGE and not fresh else None
         # What failed in less time than is given now may do better.
         if recent and (recent.ok or known.budget >= budget):
             return recent
-        task = self.begin(profile, budget=budget, down=down)
+        task = self.start(profile, budget=budget, down=down)
         # Not awaited itself: others may be waiting for the same check, and a waiter that is
         # cancelled must not take it from them, nor the check's own end cancel a waiter.
         await asyncio.wait((task,))
@@ -136,7 +136,7 @@ class Checker:
             return CheckResult(reason=Reason.UNCHECKED, detail="The server was changed meanwhile.")
         return task.result()
 
-    def begin(
+    def start(
         self, profile: ServerProfile, *, budget: float | None = None, down: bool = False
     ) -> asyncio.Task[CheckResult]:
         """The check under way for this server, or a new one. Its task never fails."""
@@ -145,7 +145,11 @@ class Checker:
         if known.task and known.budget >= budget:
             return known.task
         hasty = down and known.was_refused(self._clock())
-        run = self._run(known, min(budget, HASTE), tries=1) if hasty else self._run(known, budget)
+        run = (
+            self._run(known, min(budget, STARTUP_CHECK_TIMEOUT), tries=1)
+            if hasty
+            else self._run(known, budget)
+        )
         task = self._tasks.create_task(run, name=f"check {profile.id}")
         known.task, known.budget = task, budget
         known.running.add(task)
@@ -158,7 +162,7 @@ class Checker:
             for task in known.running:
                 task.cancel()
 
-    def void(self) -> None:
+    def cancel_all(self) -> None:
         """Ends all checks under way, and reuses no result from before: time was lost meanwhile."""
         for known in self._known.values():
             for task in known.running:
@@ -176,7 +180,7 @@ class Checker:
             self._known[profile.id] = known
         return known
 
-    async def _run(self, known: _Known, budget: float, *, tries: int = TRIES) -> CheckResult:
+    async def _run(self, known: _Known, budget: float, *, tries: int = MAX_ATTEMPTS) -> CheckResult:
         try:
             result = await self._in_time(known, budget, tries)
         finally:
@@ -190,7 +194,7 @@ class Checker:
         for _ in range(tries - 1):
             with self._lag.measured() as late:
                 result = await self._result(known, budget)
-                if result.reason not in _OUT_OF_TIME or late() < OURS * budget:
+                if result.reason not in _OUT_OF_TIME or late() < MAX_OWN_DELAY * budget:
                     return result
         # A server that never answers must turn red on a machine that is always busy, too.
         return await self._result(known, budget)

@@ -8,11 +8,11 @@ from codewalk.health.histogram import Histogram
 from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.reason import State
 
-LATENCY: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+LATENCY_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """The bounds, in seconds, by which answers are counted."""
 
 
-class ServerTally:
+class ServerCounters:
     """The counts of one server: good and failed checks, changes into each state, and the good
     checks' latencies in seconds."""
 
@@ -22,25 +22,25 @@ class ServerTally:
         self.good = 0
         self.failed = 0
         self.transitions: Counter[State] = Counter()
-        self.latency = Histogram(LATENCY)
+        self.latency = Histogram(LATENCY_BOUNDS)
 
-    def add(self, other: "ServerTally") -> None:
+    def add(self, other: "ServerCounters") -> None:
         """Counts in all of `other`."""
         self.good += other.good
         self.failed += other.failed
         self.transitions += other.transitions
-        self.latency.add_all(other.latency)
+        self.latency.merge(other.latency)
 
 
-class Tally:
+class CheckCounters:
     """The counts of all servers."""
 
     def __init__(self) -> None:
-        self._servers: dict[str, ServerTally] = {}
+        self._servers: dict[str, ServerCounters] = {}
 
-    def of(self, server_id: str) -> ServerTally:
+    def get(self, server_id: str) -> ServerCounters:
         """One server's counts, as they are then; nothing but zeros before it was checked."""
-        return self._servers.get(server_id) or ServerTally()
+        return self._servers.get(server_id) or ServerCounters()
 
     def record(
         self,
@@ -51,20 +51,20 @@ class Tally:
         result: CheckResult | None,
     ) -> None:
         """Counts that a status took the place of `before`, and the check behind it, if any."""
-        tally = self._servers.get(server_id)
-        if tally is None:
-            tally = self._servers[server_id] = ServerTally()
+        counters = self._servers.get(server_id)
+        if counters is None:
+            counters = self._servers[server_id] = ServerCounters()
         if before.state is not after.state:
-            tally.transitions[after.state] += 1
+            counters.transitions[after.state] += 1
         if result is None:
             return
         if not result.ok:
-            tally.failed += 1
+            counters.failed += 1
             return
-        tally.good += 1
+        counters.good += 1
         if result.latency_ms is not None:
-            tally.latency.add(result.latency_ms / 1000)
+            counters.latency.add(result.latency_ms / 1000)
 
-    def keep(self, server_ids: Container[str]) -> None:
+    def retain(self, server_ids: Container[str]) -> None:
         """Drops the counts of all other servers."""
-        self._servers = {i: tally for i, tally in self._servers.items() if i in server_ids}
+        self._servers = {i: counters for i, counters in self._servers.items() if i in server_ids}

@@ -23,7 +23,7 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
-    def add_all(self, other: "Histogram") -> None:
+    def merge(self, other: "Histogram") -> None:
         """Counts in all measurements of one with the same bounds."""
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         self.total += other.total

@@ -10,30 +10,30 @@ from typing import Final
 
 from codewalk.servers.profile import NotifySetting, ServerProfile
 
-MOST: Final = 50
+MAX_LINKS: Final = 50
 """Servers with a live link that nobody asked for; more are checked by the clock alone."""
 
-BEATS: Final = 2.5
+TIMEOUT_HEARTBEATS: Final = 2.5
 """Heartbeats that may be missed, so to speak, before silence counts."""
 
-CURRENT_BEAT: Final = 10.0
-OLD_BEAT: Final = 30.0
+DEFAULT_HEARTBEAT_INTERVAL: Final = 10.0
+MAX_HEARTBEAT_INTERVAL: Final = 30.0
 """Seconds between two heartbeats of current and of older releases, until they are measured."""
 
-SHORTEST_BEAT: Final = 4.0
+MIN_HEARTBEAT_INTERVAL: Final = 4.0
 """Seconds; a server can't make us impatient by sending heartbeats faster."""
 
-FIRST_PAUSE: Final = 0.25
-LONGEST_PAUSE: Final = 10.0
+MIN_BACKOFF: Final = 0.25
+MAX_BACKOFF: Final = 10.0
 """Seconds before the first and the later attempts to open the link again."""
 
-JITTER: Final = 0.5
+MAX_JITTER: Final = 0.5
 """How much chance may add to a pause, so that many links don't come back at one moment."""
 
-STEADY: Final = 10.0
+STABLE_AFTER: Final = 10.0
 """Seconds that a link must have lived to count as one that works."""
 
-HOPELESS: Final = 3
+POLLING_AFTER_FAILURES: Final = 3
 """Attempts in a row after which a healthy server shows as one without a link."""
 
 
@@ -46,7 +46,7 @@ class LinkState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pulse:
+class Heartbeats:
     """How long a server may be silent.
 
     `measured` is the time between two of its heartbeats in seconds, `assumed` what goes for that
@@ -54,44 +54,44 @@ class Pulse:
     """
 
     measured: float | None = None
-    assumed: float = CURRENT_BEAT
+    assumed: float = DEFAULT_HEARTBEAT_INTERVAL
     last: float | None = None
 
     @property
-    def patience(self) -> float:
+    def timeout(self) -> float:
         """Seconds of silence that mean something is wrong."""
-        return BEATS * (self.measured or self.assumed)
+        return TIMEOUT_HEARTBEATS * (self.measured or self.assumed)
 
-    def beat(self, now: float) -> "Pulse":
+    def received(self, now: float) -> "Heartbeats":
         """After a heartbeat. One that came late and one early must not make us impatient: the
         measure rises at once and falls slowly."""
         if self.last is None:
             return replace(self, last=now)
-        gap = min(max(now - self.last, SHORTEST_BEAT), OLD_BEAT)
+        gap = min(max(now - self.last, MIN_HEARTBEAT_INTERVAL), MAX_HEARTBEAT_INTERVAL)
         smooth = gap if self.measured is None else 0.75 * self.measured + 0.25 * gap
         return replace(self, measured=max(gap, smooth), last=now)
 
-    def reopened(self) -> "Pulse":
+    def reconnected(self) -> "Heartbeats":
         """On a new stream: the time between streams is no measure."""
         return replace(self, last=None)
 
-    def silent(self) -> "Pulse":
+    def timed_out(self) -> "Heartbeats":
         """After a silence: should the server be well, it is one that speaks less often."""
-        return Pulse(assumed=OLD_BEAT)
+        return Heartbeats(assumed=MAX_HEARTBEAT_INTERVAL)
 
 
-def pause(failures: int, chance: float) -> float:
-    """Seconds to wait after so many failed attempts in a row; `chance` is from 0 to 1."""
-    doubled = FIRST_PAUSE * 2.0 ** min(failures, 10)
+def backoff(failures: int, jitter: float) -> float:
+    """Seconds to wait after so many failed attempts in a row; `jitter` is from 0 to 1."""
+    doubled = MIN_BACKOFF * 2.0 ** min(failures, 10)
     # Room for chance in the longest ones, too: they are those of a server that is gone for many.
-    return min(doubled, LONGEST_PAUSE / (1 + JITTER)) * (1 + JITTER * chance)
+    return min(doubled, MAX_BACKOFF / (1 + MAX_JITTER)) * (1 + MAX_JITTER * jitter)
 
 
-def chosen(
-    profiles: Iterable[ServerProfile], active_id: str | None, most: int = MOST
+def select_linked(
+    profiles: Iterable[ServerProfile], active_id: str | None, max_links: int = MAX_LINKS
 ) -> dict[str, ServerProfile]:
     """Who gets a live link: the active server, those that it is asked for, and then the first ones
-    of the list, up to `most` in all."""
+    of the list, up to `max_links` in all."""
     listed = {profile.id: profile for profile in profiles}
     sure = {
         server_id: profile
@@ -103,4 +103,4 @@ def chosen(
         for server_id, profile in listed.items()
         if server_id not in sure and profile.notify is NotifySetting.DEFAULT
     ]
-    return sure | dict(others[: max(most - len(sure), 0)])
+    return sure | dict(others[: max(max_links - len(sure), 0)])

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 from codewalk.errors import RequestFailed, StorageError
 from codewalk.events import Announcer, Kind
-from codewalk.health.link import HOPELESS, MOST, STEADY, LinkState, Pulse, chosen, pause
+from codewalk.health.link import (
+    MAX_LINKS,
+    POLLING_AFTER_FAILURES,
+    STABLE_AFTER,
+    Heartbeats,
+    LinkState,
+    backoff,
+    select_linked,
+)
 from codewalk.health.monitor import Monitor
 from codewalk.opencode.events import (
     ActivityChanged,
@@ -23,28 +31,28 @@ from codewalk.opencode.events import (
     SessionChanged,
     open_events,
 )
-from codewalk.reason import TRANSPORT, Reason, State
+from codewalk.reason import TRANSPORT_FAILURES, Reason, State
 from codewalk.servers.profile import ServerProfile, connects_differently
 from codewalk.tasks import BackgroundTasks, InterruptibleBlock
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
-RETURN_EVERY: Final = 0.75
+RECOVERY_CHECK_INTERVAL: Final = 0.75
 """Seconds from one check to the next of a server that went down just now: green within 2 s of its
 return, also where its first answer is lost."""
 
-RETURN_WITHIN: Final = 120.0
+RECOVERY_CHECK_PERIOD: Final = 120.0
 """Seconds for which a return is looked for that closely."""
 
-NO_STREAM_PAUSE: Final = 300.0
+NO_STREAM_RETRY_DELAY: Final = 300.0
 """Seconds until a server without an event stream is asked for one again."""
 
 _NO_RETURN: Final = frozenset({Reason.AUTH_REQUIRED, Reason.AUTH_REJECTED, Reason.INCOMPATIBLE})
 """What doesn't pass by itself within a minute."""
 
 Connect = Callable[[ServerProfile], Awaitable["Connection"]]
-Heard = Callable[[str, ServerEvent], None]
+EventCallback = Callable[[str, ServerEvent], None]
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +60,9 @@ log = logging.getLogger(__name__)
 class Links:
     """Holds a live link to the active server and to the first of the others.
 
-    An async context manager that owns the links; nothing is held outside of it. `heard` is called,
-    on the event loop, with a server's id and what it told: `Connected` each time that it begins to,
-    what happened before being lost, and all that isn't about the link itself.
+    An async context manager that owns the links; nothing is held outside of it. `on_event` is
+    called, on the event loop, with a server's id and an event of its stream: `Connected` each time
+    that a stream begins, what happened before being lost, and all that isn't about the link itself.
     """
 
     def __init__(
@@ -63,16 +71,16 @@ class Links:
         monitor: Monitor,
         announcer: Announcer,
         *,
-        heard: Heard,
-        chance: Callable[[], float] = random.random,
-        most: int = MOST,
+        on_event: EventCallback,
+        jitter: Callable[[], float] = random.random,
+        max_links: int = MAX_LINKS,
     ) -> None:
         self.connect = connect
         self.monitor = monitor
-        self.heard = heard
-        self.chance = chance
+        self.on_event = on_event
+        self.jitter = jitter
         self._announcer = announcer
-        self._most = most
+        self._most = max_links
         self._links: dict[str, tuple[_Link, asyncio.Task[None]]] = {}
         self._tasks = BackgroundTasks()
         self._open = False
@@ -96,7 +104,7 @@ class Links:
         """Links just these servers from now on, or the first of them; a changed one anew."""
         if not self._open:
             return
-        wanted = chosen(profiles, active_id, self._most)
+        wanted = select_linked(profiles, active_id, self._most)
         for server_id, (link, _) in tuple(self._links.items()):
             profile = wanted.get(server_id)
             if profile is None or connects_differently(link.profile, profile):
@@ -108,10 +116,10 @@ class Links:
             task = self._tasks.create_task(link.run(), name=f"link {server_id}")
             self._links[server_id] = link, task
 
-    def reopen(self) -> None:
+    def reconnect(self) -> None:
         """Opens every link anew, as after a sleep: what was open may be dead without knowing it."""
         for link, _ in self._links.values():
-            link.reopen()
+            link.reconnect()
 
     def _stop(self, server_id: str) -> None:
         _, task = self._links.pop(server_id)
@@ -121,7 +129,7 @@ class Links:
         with self._announcer.listen() as events:
             while True:
                 event = await events.get()
-                told_of = self._links if event.kind is Kind.LOST else (event.server_id,)
+                told_of = self._links if event.kind is Kind.OVERFLOW else (event.server_id,)
                 for server_id in told_of:
                     if server_id in self._links:
                         self._links[server_id][0].wake()
@@ -135,7 +143,7 @@ class _Link:
         self.state = LinkState.POLLING
         self._links = links
         self._monitor = links.monitor
-        self._pulse = Pulse()
+        self._pulse = Heartbeats()
         self._path: str | None = None
         self._failures = 0
         self._woken = asyncio.Event()
@@ -145,9 +153,9 @@ class _Link:
         """Has the link look at the server's health again."""
         self._woken.set()
         if not self._healthy:
-            self.reopen()
+            self.reconnect()
 
-    def reopen(self) -> None:
+    def reconnect(self) -> None:
         """Ends the stream that is open; another one is opened while the server is healthy."""
         self._holding.interrupt()
 
@@ -168,8 +176,8 @@ class _Link:
 
     async def _wait_for_return(self) -> None:
         loop = asyncio.get_running_loop()
-        closely_until = loop.time() + RETURN_WITHIN
-        next_look = loop.time() + RETURN_EVERY
+        closely_until = loop.time() + RECOVERY_CHECK_PERIOD
+        next_look = loop.time() + RECOVERY_CHECK_INTERVAL
         while not self._healthy:
             self._woken.clear()
             status = self._monitor.status(self.profile.id)
@@ -180,7 +188,7 @@ class _Link:
                 async with asyncio.timeout_at(next_look if closely else None):
                     await self._woken.wait()
             except TimeoutError:
-                next_look = loop.time() + RETURN_EVERY
+                next_look = loop.time() + RECOVERY_CHECK_INTERVAL
                 self._monitor.check_soon(self.profile.id)
 
     async def _hold(self) -> None:
@@ -192,7 +200,7 @@ class _Link:
     async def _attempt(self) -> float:
         """One life of the stream; the seconds until the next one."""
         loop = asyncio.get_running_loop()
-        hopeless = self._failures >= HOPELESS
+        hopeless = self._failures >= POLLING_AFTER_FAILURES
         self.state = LinkState.POLLING if hopeless else LinkState.CONNECTING
         opened = None
         reason = Reason.UNREACHABLE
@@ -212,30 +220,30 @@ class _Link:
         except Exception:  # whatever a server provokes, the other links are still held
             log.exception("The link to server %s broke", self.profile.id)
         if opened is not None:
-            self._lost(reason, steady=loop.time() - opened >= STEADY)
+            self._lost(reason, steady=loop.time() - opened >= STABLE_AFTER)
         else:
             self._not_opened(reason)
         self._failures += 1
         if opened is None and reason is Reason.NOT_OPENCODE:
-            return NO_STREAM_PAUSE
-        return pause(self._failures - 1, self._links.chance())
+            return NO_STREAM_RETRY_DELAY
+        return backoff(self._failures - 1, self._links.jitter())
 
     def _patience(self) -> float:
-        return self._pulse.patience
+        return self._pulse.timeout
 
     def _live(self, events: EventStream) -> None:
         self.state = LinkState.LIVE
         self._path = events.path
-        self._pulse = self._pulse.reopened()
+        self._pulse = self._pulse.reconnected()
         # What the stream would have told before now is lost.
-        self._links.heard(self.profile.id, Connected())
+        self._links.on_event(self.profile.id, Connected())
 
     def _take(self, event: ServerEvent, now: float) -> None:
         match event:
             case Heartbeat():
-                self._pulse = self._pulse.beat(now)
+                self._pulse = self._pulse.received(now)
             case SessionChanged() | ActivityChanged():
-                self._links.heard(self.profile.id, event)
+                self._links.on_event(self.profile.id, event)
 
     def _lost(self, reason: Reason, *, steady: bool) -> None:
         self.state = LinkState.CONNECTING
@@ -243,15 +251,15 @@ class _Link:
         if steady:
             self._failures = 0
         if reason is Reason.TIMEOUT:
-            self._pulse = self._pulse.silent()
-        self._monitor.doubt(self.profile.id)
+            self._pulse = self._pulse.timed_out()
+        self._monitor.report_link_failure(self.profile.id)
 
     def _not_opened(self, reason: Reason) -> None:
         if reason is Reason.NOT_OPENCODE:
             self.state = LinkState.POLLING
             self._path = None
         # One that begins no stream in time may be a proxy that holds events back.
-        if reason in TRANSPORT and reason is not Reason.TIMEOUT:
-            self._monitor.doubt(self.profile.id)
+        if reason in TRANSPORT_FAILURES and reason is not Reason.TIMEOUT:
+            self._monitor.report_link_failure(self.profile.id)
         else:
             self._monitor.check_soon(self.profile.id)

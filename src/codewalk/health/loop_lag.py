@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-TICK: Final = 1 / 16
+SAMPLE_INTERVAL: Final = 1 / 16
 """Seconds between two looks at the clock while something is measured."""
 
 
-class Lag:
+class LoopLag:
     """Adds up by how much a timer comes too late, again and again: because this process does
     something else, or because the machine has no time for it."""
 
@@ -23,7 +23,7 @@ class Lag:
         """Gives the seconds by which this process was late since the block began."""
         loop = asyncio.get_running_loop()
         if self._timer is None:
-            self._timer = loop.call_later(TICK, self._tick)
+            self._timer = loop.call_later(SAMPLE_INTERVAL, self._tick)
         before = self._so_far(loop.time())
         self._measures += 1
         try:
@@ -37,7 +37,7 @@ class Lag:
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         self._sum = self._so_far(loop.time())
-        self._timer = loop.call_later(TICK, self._tick)
+        self._timer = loop.call_later(SAMPLE_INTERVAL, self._tick)
 
     def _so_far(self, now: float) -> float:
         """With the tick that is due already, and waits for its turn behind whoever asks."""

@@ -14,18 +14,18 @@ from codewalk.health.checker import Checker
 from codewalk.health.rhythm import pause
 from codewalk.health.schedule import Lateness
 from codewalk.health.scheduler import Scheduler
-from codewalk.health.status import RECHECK_AFTER, CheckResult, HealthStatus, advance
+from codewalk.health.status import RECHECK_DELAY, CheckResult, HealthStatus, advance
 from codewalk.health.status_writer import StatusStore, StatusWriter
-from codewalk.health.suspend import Amnesty
-from codewalk.health.throttle import idle_time
+from codewalk.health.suspend import GracePeriod
+from codewalk.health.throttle import loop_idle_time
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULT_SETTINGS, HealthCheckSettings
 from codewalk.servers.profile import ServerProfile, connects_differently
 
-ASKED_AT_ONCE: Final = 500
+MAX_CONCURRENT_CHECKS: Final = 500
 """Checks that one `check_all` has under way at most: each may hold an open file."""
 
-LOOKED_AT: Final = 100
+MAX_ROUTE_LOOKUPS: Final = 100
 """Servers at most that are looked at to see whether this machine has its network back."""
 
 UNCHECKED: Final = HealthStatus()
@@ -33,7 +33,7 @@ UNCHECKED: Final = HealthStatus()
 log = logging.getLogger(__name__)
 
 
-Record = Callable[[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | None], None]
+RecordStatus = Callable[[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | None], None]
 """Told of each kept status: whose it is, the one before as it was left and as it counted until now,
 this one, and the check behind it."""
 
@@ -42,10 +42,10 @@ class Monitor:
     """The status of every server, kept true by checking.
 
     An async context manager: its scheduler and its writer run between enter and exit when `watch`
-    is true; without it only what is asked for is checked. `changed` is called, on the event loop,
+    is true; without it only what is asked for is checked. `on_change` is called, on the event loop,
     with the id of a server whose state, reason, detail or version changed. `interval` goes for
-    all servers in place of their own, as for a measurement. `woken` is called after a time that was
-    lost, as by a laptop's sleep.
+    all servers in place of their own, as for a measurement. `on_resume` is called after a time
+    that was lost, as by a laptop's sleep.
     """
 
     def __init__(  # noqa: PLR0913 - each is a seam
@@ -53,32 +53,32 @@ class Monitor:
         checker: Checker,
         store: StatusStore,
         *,
-        changed: Callable[[str], None],
-        record: Record = lambda *_: None,
-        woken: Callable[[], None] = lambda: None,
+        on_change: Callable[[str], None],
+        record: RecordStatus = lambda *_: None,
+        on_resume: Callable[[], None] = lambda: None,
         watch: bool = True,
         interval: float | None = None,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        idle: Callable[[], float] = idle_time,
+        idle_clock: Callable[[], float] = loop_idle_time,
     ) -> None:
         self._checker = checker
         self._store = store
-        self._changed = changed
+        self._on_change = on_change
         self._record = record
-        self._woken = woken
+        self._on_resume = on_resume
         self._watch = watch
         self._interval = interval
-        self._chance = chance
+        self._jitter = jitter
         self._now = now
         self._statuses: dict[str, HealthStatus] = {}
         self._applied: dict[str, CheckResult] = {}
         self._failed_at: dict[str, float] = {}
         self._writer = StatusWriter(store, self._statuses)
         self._profiles: dict[str, ServerProfile] = {}
-        self._held: set[str] = set()
-        self._amnesty = Amnesty()
-        self._scheduler = Scheduler(checker, self, now=now, idle=idle)
+        self._paused: set[str] = set()
+        self._grace = GracePeriod()
+        self._scheduler = Scheduler(checker, self, now=now, idle_clock=idle_clock)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -134,30 +134,30 @@ class Monitor:
         """Drops everything known of a server, its check under way included."""
         self._checker.forget(server_id)
         self._scheduler.drop(server_id)
-        self._amnesty.forget(server_id)
+        self._grace.forget(server_id)
         self._writer.discard(server_id)
         self._statuses.pop(server_id, None)
         self._applied.pop(server_id, None)
         self._failed_at.pop(server_id, None)
-        self._held.discard(server_id)
+        self._paused.discard(server_id)
 
-    def adopt(self, server_id: str, status: HealthStatus) -> None:
+    def set_status(self, server_id: str, status: HealthStatus) -> None:
         """Takes over a status found by a check of the same server under another id."""
         self._put(server_id, status)
 
-    def hold(self, server_id: str, status: HealthStatus | None = None) -> None:
-        """Leaves a server unchecked, as while it is starting, until `release`; at this status."""
-        self._held.add(server_id)
+    def pause(self, server_id: str, status: HealthStatus | None = None) -> None:
+        """Leaves a server unchecked, as while it is starting, until `resume`; at this status."""
+        self._paused.add(server_id)
         if status:
             self._put(server_id, status)
 
-    def holds(self, server_id: str) -> bool:
+    def is_paused(self, server_id: str) -> bool:
         """Whether this server isn't to be asked anything now."""
-        return server_id in self._held
+        return server_id in self._paused
 
-    def release(self, server_id: str) -> None:
-        """Ends `hold`, and checks the server at once."""
-        self._held.discard(server_id)
+    def resume(self, server_id: str) -> None:
+        """Ends `pause`, and checks the server at once."""
+        self._paused.discard(server_id)
         self.check_soon(server_id)
 
     def check_soon(self, server_id: str) -> None:
@@ -165,47 +165,47 @@ class Monitor:
         if server_id in self._profiles:
             self._scheduler.plan(server_id)
 
-    def doubt(self, server_id: str) -> None:
+    def report_link_failure(self, server_id: str) -> None:
         """Counts a broken link as a first failure: the check that follows at once decides."""
         status = self._statuses.get(server_id)
         sound = status and status.state is State.HEALTHY and not status.failures
         # After a sleep every link from before is broken, which says nothing of a server.
-        if status and sound and not self._amnesty.awaits(server_id):
+        if status and sound and not self._grace.covers(server_id):
             self._statuses[server_id] = replace(status, failures=1)
             self._failed_at[server_id] = asyncio.get_running_loop().time()
         self.check_soon(server_id)
 
-    def trust(self, server_id: str, *, asked_at: float) -> bool:
+    def report_success(self, server_id: str, *, sent_at: float) -> bool:
         """Counts a good answer to a request as a good check, where it proves as much.
 
         That is so for a healthy server: what it was suspected of is forgiven, if the request was
-        sent after it (`asked_at`, on the loop's clock). Any other has to be checked: then this is
+        sent after it (`sent_at`, on the loop's clock). Any other has to be checked: then this is
         false. What a check alone finds, the latency say, stays as it was found.
         """
         status = self._statuses.get(server_id)
         if status is None or status.state is not State.HEALTHY:
             return False
-        if status.failures and asked_at > self._failed_at.get(server_id, asked_at):
+        if status.failures and sent_at > self._failed_at.get(server_id, sent_at):
             self._statuses[server_id] = replace(status, failures=0)
         return True
 
     async def check(self, profile: ServerProfile, *, budget: float | None = None) -> HealthStatus:
         """Checks a server now and returns its status, settled: where the next check decides, that
         is made too. `budget` goes in place of the server's own timeout."""
-        if self.holds(profile.id):
+        if self.is_paused(profile.id):
             return self.status(profile.id)
         down = self.is_down(profile.id)
         result = await self._checker.check(profile, budget=budget, down=down)
         status = self._apply(profile, result)
         while self._is_open(profile.id, status) and self._keeps(profile):
-            await asyncio.sleep(RECHECK_AFTER)
+            await asyncio.sleep(RECHECK_DELAY)
             result = await self._checker.check(profile, budget=budget, fresh=True)
             status = self._apply(profile, result)
         return status
 
     async def check_all(self, server_ids: Iterable[str], *, budget: float | None = None) -> None:
         """Checks servers now, side by side; passes over one that is gone when its turn comes."""
-        slots = asyncio.Semaphore(ASKED_AT_ONCE)
+        slots = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
         async def check(server_id: str) -> None:
             async with slots:
@@ -229,7 +229,7 @@ class Monitor:
         if self._applied.get(server_id) is result or result.reason is Reason.UNCHECKED:
             return before
         keeps = self._keeps(profile)
-        if keeps and self._amnesty.pardons(server_id, result):
+        if keeps and self._grace.excuses(server_id, result):
             self._applied[server_id] = result
             return before
         settings = self._settings(server_id) if keeps else _at_once(profile.health_check)
@@ -243,13 +243,13 @@ class Monitor:
 
     def _is_open(self, server_id: str, status: HealthStatus) -> bool:
         """Whether the next check decides."""
-        return status.unsettled or self._amnesty.pardoned(server_id)
+        return status.unsettled or self._grace.excused(server_id)
 
     def _keeps(self, profile: ServerProfile) -> bool:
         """Whether what a check of `profile` finds is this server's status."""
         current = self._profiles.get(profile.id)
         changed = current is None or connects_differently(profile, current)
-        return not changed and profile.id not in self._held
+        return not changed and profile.id not in self._paused
 
     def _put(self, server_id: str, status: HealthStatus, result: CheckResult | None = None) -> None:
         before = self.status(server_id)
@@ -258,7 +258,7 @@ class Monitor:
         self._statuses[server_id] = status
         self._writer.add(server_id)
         if _visibly(before) != _visibly(status):
-            self._changed(server_id)
+            self._on_change(server_id)
         if before.state is not status.state:
             log.info("Server %s is %s: %s", server_id, status.state, status.reason)
 
@@ -269,7 +269,7 @@ class Monitor:
     # For the scheduler
 
     def to_ask(self, server_id: str) -> ServerProfile | None:
-        return None if self.holds(server_id) else self._profiles.get(server_id)
+        return None if self.is_paused(server_id) else self._profiles.get(server_id)
 
     def is_failing(self, server_id: str) -> bool:
         return self._statuses.get(server_id, UNCHECKED).failures > 0
@@ -287,27 +287,27 @@ class Monitor:
     def look_around(self) -> None:
         """Has the servers checked that this machine had no way to, once it has one again."""
         lost = [p for i, p in self._profiles.items() if self._reason(i) is Reason.OFFLINE]
-        if any(self._checker.has_route(profile) for profile in lost[:LOOKED_AT]):
+        if any(self._checker.has_route(profile) for profile in lost[:MAX_ROUTE_LOOKUPS]):
             for profile in lost:
                 self._scheduler.plan(profile.id)
 
     def time_was_lost(self) -> None:
-        self._amnesty.declare(self._profiles)
-        self._woken()
+        self._grace.begin(self._profiles)
+        self._on_resume()
 
     def _reason(self, server_id: str) -> Reason:
         return self._statuses.get(server_id, UNCHECKED).reason
 
     def _delay(self, server_id: str) -> float:
-        if self._amnesty.pardoned(server_id):
-            return RECHECK_AFTER
+        if self._grace.excused(server_id):
+            return RECHECK_DELAY
         own = self._settings(server_id).interval
         return pause(
             self._statuses.get(server_id, UNCHECKED),
             own if self._interval is None else self._interval,
             now=self._now(),
             active=server_id == self._scheduler.first,
-            chance=self._chance(),
+            jitter=self._jitter(),
         )
 
 

@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import RequestFailed
 from codewalk.health.status import CheckResult
-from codewalk.reason import TRANSPORT, Reason
+from codewalk.reason import TRANSPORT_FAILURES, Reason
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
     from codewalk.opencode.response import Response
 
-BUDGET: Final = DEFAULT_SETTINGS.timeout
+DEFAULT_BUDGET: Final = DEFAULT_SETTINGS.timeout
 """Seconds for a whole check, retries and fallback included, unless it is given another."""
 
-FALLBACK_AFTER: Final = 0.3
+FALLBACK_DELAY: Final = 0.3
 """Seconds without an answer from `/global/health` until `/path` is asked beside it."""
 
-RETRY_AFTER: Final = (0.1, 0.2)
+RETRY_DELAYS: Final = (0.1, 0.2)
 """Seconds before each retry of a request that failed below HTTP."""
 
-_PATIENCE: Final = inf
+_NO_TIMEOUT: Final = inf
 """Seconds for one request: none of its own, the budget of the check ends it."""
 
-LIMIT: Final = 64 * 1024
+MAX_BODY: Final = 64 * 1024
 """Bytes that a health answer may have."""
 
-HEALTH: Final = "/global/health"
-PATH: Final = "/path"
+HEALTH_ENDPOINT: Final = "/global/health"
+PATH_ENDPOINT: Final = "/path"
 _SECOND_MAJOR: Final = ("/api/health", "/api/info")
 
 
@@ -48,9 +48,9 @@ class _Question:
         self.failures = 0
 
     async def ask(self) -> CheckResult:
-        for pause in (*RETRY_AFTER, None):
+        for pause in (*RETRY_DELAYS, None):
             try:
-                answer = await self.connection.get(self.path, timeout=_PATIENCE, limit=LIMIT)
+                answer = await self.connection.get(self.path, timeout=_NO_TIMEOUT, limit=MAX_BODY)
                 body = await self.connection.read_json(self.path, answer)
                 return _judge(self.path, answer, body)
             except RequestFailed as failure:
@@ -79,7 +79,7 @@ class _Fallback:
         self._health = health
         self._group = group
         self._budget = budget
-        self._timer = asyncio.get_running_loop().call_later(FALLBACK_AFTER, self._start)
+        self._timer = asyncio.get_running_loop().call_later(FALLBACK_DELAY, self._start)
 
     def cancel(self) -> None:
         self._timer.cancel()
@@ -92,7 +92,7 @@ class _Fallback:
         if self.task:
             self.task.remove_done_callback(self._ended)
             return await self.task
-        return await _Question(self._health.connection, PATH).ask()
+        return await _Question(self._health.connection, PATH_ENDPOINT).ask()
 
     def proof(self) -> CheckResult | None:
         """The good answer that came while `/global/health` was still slow."""
@@ -104,7 +104,7 @@ class _Fallback:
     def _start(self) -> None:
         # While that is being retried, asking another path would only double it.
         if not self._health.failures:
-            question = _Question(self._health.connection, PATH)
+            question = _Question(self._health.connection, PATH_ENDPOINT)
             self.task = self._group.create_task(question.ask(), name="probe path")
             self.task.add_done_callback(self._ended)
 
@@ -114,7 +114,7 @@ class _Fallback:
 
 
 async def probe(
-    connection: "Connection", *, budget: float = BUDGET, path_first: bool = False
+    connection: "Connection", *, budget: float = DEFAULT_BUDGET, path_first: bool = False
 ) -> CheckResult:
     """Checks one server within `budget` seconds. Never raises for what the server does.
 
@@ -124,10 +124,10 @@ async def probe(
     try:
         async with asyncio.timeout(budget) as time_left, asyncio.TaskGroup() as group:
             if path_first:
-                result = await _Question(connection, PATH).ask()
+                result = await _Question(connection, PATH_ENDPOINT).ask()
                 if result.ok:
                     return result
-            health = _Question(connection, HEALTH)
+            health = _Question(connection, HEALTH_ENDPOINT)
             fallback = _Fallback(health, group, time_left)
             verdict = await _health_then_path(health, fallback)
             if verdict.reason is Reason.NOT_OPENCODE:
@@ -146,7 +146,11 @@ async def _health_then_path(question: _Question, fallback: _Fallback) -> CheckRe
         path = await fallback.result()
     finally:
         fallback.cancel()
-    if not path.ok and health.reason is Reason.SERVER_ERROR and path.reason not in TRANSPORT:
+    if (
+        not path.ok
+        and health.reason is Reason.SERVER_ERROR
+        and path.reason not in TRANSPORT_FAILURES
+    ):
         return health
     return path
 
@@ -157,14 +161,14 @@ def _settles(result: CheckResult) -> bool:
 
 
 def _may_pass(reason: Reason) -> bool:
-    return reason in TRANSPORT and reason not in (Reason.TIMEOUT, Reason.TLS)
+    return reason in TRANSPORT_FAILURES and reason not in (Reason.TIMEOUT, Reason.TLS)
 
 
 async def _second_major(connection: "Connection") -> CheckResult | None:
     """Whether this is OpenCode 2, whose health is elsewhere and whose calls are others."""
     for path in _SECOND_MAJOR:
         try:
-            answer = await connection.get(path, timeout=_PATIENCE, limit=LIMIT)
+            answer = await connection.get(path, timeout=_NO_TIMEOUT, limit=MAX_BODY)
             body = await connection.read_json(path, answer)
         except RequestFailed:
             continue
@@ -191,7 +195,7 @@ def _out_of_time(connection: "Connection", budget: float) -> CheckResult:
 def _judge(path: str, answer: "Response", body: Any) -> CheckResult:
     if not isinstance(body, dict):
         return _not_opencode("It answers JSON, but not what an OpenCode server says.")
-    if path == PATH:
+    if path == PATH_ENDPOINT:
         if not isinstance(body.get("directory"), str):
             return _not_opencode("It answers JSON, but not what an OpenCode server says.")
         return CheckResult(reason=Reason.OK, latency_ms=answer.elapsed_ms, by_path=True)

@@ -9,14 +9,14 @@ from typing import Final
 from codewalk.errors import RequestFailed
 from codewalk.health.monitor import Monitor
 
-SLOW: Final = 1.0
+SLOW_AFTER: Final = 1.0
 """Seconds without an answer after which a request's server is checked, beside it."""
 
-HINT_EVERY: Final = 1.0
+MIN_CHECK_INTERVAL: Final = 1.0
 """Seconds between two checks of a server that requests lead to, however many fail."""
 
 
-class Hearing:
+class RequestObserver:
     """Listens to requests, and has their servers checked where that may bring news.
 
     A request decides nothing: a failed one may have failed for its own sake, and a good answer may
@@ -29,11 +29,11 @@ class Hearing:
         self._hinted: dict[str, float] = {}
 
     @contextmanager
-    def request_to(self, server_id: str) -> Iterator[None]:
+    def observe(self, server_id: str) -> Iterator[None]:
         """Around one request, up to the answer as it was understood."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        slow = loop.call_later(SLOW, self._hint, server_id)
+        slow = loop.call_later(SLOW_AFTER, self._hint, server_id)
         try:
             yield
         except RequestFailed:
@@ -41,11 +41,11 @@ class Hearing:
             raise
         finally:
             slow.cancel()
-        if not self._monitor.trust(server_id, asked_at=began):
+        if not self._monitor.report_success(server_id, sent_at=began):
             self._hint(server_id)
 
     def _hint(self, server_id: str) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._hinted.get(server_id, -inf) >= HINT_EVERY:
+        if now - self._hinted.get(server_id, -inf) >= MIN_CHECK_INTERVAL:
             self._hinted[server_id] = now
             self._monitor.check_soon(server_id)

@@ -9,15 +9,15 @@ from typing import Final, Protocol, Self
 from codewalk.health.checker import Checker
 from codewalk.health.schedule import Lateness, Schedule
 from codewalk.health.status import CheckResult
-from codewalk.health.suspend import LOOK_EVERY, SPREAD, Clocks
-from codewalk.health.throttle import Pace
+from codewalk.health.suspend import CLOCK_CHECK_INTERVAL, RECHECK_SPREAD, SuspendDetector
+from codewalk.health.throttle import Throttle
 from codewalk.servers.profile import ServerProfile
 from codewalk.tasks import BackgroundTasks
 
 SOON: Final = 0.0
 """The delay of a check that is due at once."""
 
-GRAIN: Final = 0.02
+MIN_WAKE_INTERVAL: Final = 0.02
 """Seconds between two looks for what is due by the clock: of ten thousand servers, twenty then are,
 and the event loop wakes once for all of them."""
 
@@ -40,7 +40,7 @@ class Watched(Protocol):
         """Takes a result; the seconds until the next check, None where there is to be none."""
 
     def look_around(self) -> None:
-        """Is called every `LOOK_EVERY` seconds."""
+        """Is called every `CLOCK_CHECK_INTERVAL` seconds."""
 
     def time_was_lost(self) -> None:
         """Is called when this process or its machine stood still, or the clock was set."""
@@ -49,9 +49,9 @@ class Watched(Protocol):
 class Scheduler:
     """Runs the checks of `watched`; nothing runs outside of the context manager.
 
-    `now` is the wall clock, `idle` counts the seconds in which this process had nothing to do.
-    After a time that was lost, the checks under way are void, and all servers are checked once
-    within `SPREAD` seconds.
+    `now` is the wall clock, `idle_clock` counts the seconds in which this process had nothing to
+    do. After a time that was lost, the checks under way are void, and all servers are checked once
+    within `RECHECK_SPREAD` seconds.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class Scheduler:
         watched: Watched,
         *,
         now: Callable[[], datetime],
-        idle: Callable[[], float],
+        idle_clock: Callable[[], float],
     ) -> None:
         self.first: str | None = None
         """The server that goes before all others."""
         self._checker = checker
         self._watched = watched
         self._now = now
-        self._schedule = Schedule(clock=idle)
-        self._clocks = Clocks()
+        self._schedule = Schedule(clock=idle_clock)
+        self._detector = SuspendDetector()
         self._times_lost = 0
         self._servers: tuple[str, ...] = ()
         self._wake = asyncio.Event()
@@ -95,7 +95,7 @@ class Scheduler:
     def plan(self, server_id: str, delay: float = SOON) -> None:
         """Has a server checked in `delay` seconds, and not when it was due before."""
         due = asyncio.get_running_loop().time() + delay
-        if self._schedule.plan(server_id, due, slow=self._watched.is_failing(server_id)):
+        if self._schedule.plan(server_id, due, failing=self._watched.is_failing(server_id)):
             self._wake.set()
 
     def plans(self, server_id: str) -> bool:
@@ -104,33 +104,41 @@ class Scheduler:
 
     def drop(self, server_id: str) -> None:
         """Has a server checked no more."""
-        self._schedule.drop(server_id)
+        self._schedule.remove(server_id)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
             self._look()
-            while turn := self._schedule.take(loop.time(), first=self.first):
+            while turn := self._schedule.pop_due(loop.time(), priority=self.first):
                 if profile := self._watched.to_ask(turn.server_id):
-                    self._start(profile, turn.pace)
-            wait = self._schedule.wait(loop.time())
-            timer = None if wait is None else loop.call_later(max(wait, GRAIN), self._wake.set)
+                    self._start(profile, turn.throttle)
+            wait = self._schedule.delay(loop.time())
+            timer = (
+                None
+                if wait is None
+                else loop.call_later(max(wait, MIN_WAKE_INTERVAL), self._wake.set)
+            )
             await self._wake.wait()
             if timer:
                 timer.cancel()
 
-    def _start(self, profile: ServerProfile, pace: Pace) -> None:
-        task = self._checker.begin(profile, down=self._watched.is_down(profile.id))
-        pace.started(task)
+    def _start(self, profile: ServerProfile, throttle: Throttle) -> None:
+        task = self._checker.start(profile, down=self._watched.is_down(profile.id))
+        throttle.started(task)
         begun = self._times_lost
-        task.add_done_callback(lambda done: self._finished(profile, pace, begun, done))
+        task.add_done_callback(lambda done: self._finished(profile, throttle, begun, done))
 
     def _finished(
-        self, profile: ServerProfile, pace: Pace, begun: int, task: asyncio.Task[CheckResult]
+        self,
+        profile: ServerProfile,
+        throttle: Throttle,
+        begun: int,
+        task: asyncio.Task[CheckResult],
     ) -> None:
-        pace.ended(task)
-        if self._schedule.crowded(asyncio.get_running_loop().time()):
+        throttle.ended(task)
+        if self._schedule.has_waiting(asyncio.get_running_loop().time()):
             self._wake.set()
         self._look()
         # One that ran out of its time because time was lost tells nothing.
@@ -141,18 +149,18 @@ class Scheduler:
             self.plan(profile.id, delay)
 
     def _look(self) -> None:
-        if not self._clocks.look(asyncio.get_running_loop().time(), self._now()):
+        if not self._detector.detect(asyncio.get_running_loop().time(), self._now()):
             return
         log.info("Time was lost, as by sleep: checking %d servers anew", len(self._servers))
         self._times_lost += 1
-        self._checker.void()
+        self._checker.cancel_all()
         self._watched.time_was_lost()
-        step = SPREAD / max(len(self._servers), 1)
+        step = RECHECK_SPREAD / max(len(self._servers), 1)
         for number, server_id in enumerate(self._servers):
             self.plan(server_id, SOON if server_id == self.first else number * step)
 
     async def _look_around(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(CLOCK_CHECK_INTERVAL)
             self._look()
             self._watched.look_around()

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from codewalk.reason import TRANSPORT, Reason, State
+from codewalk.reason import TRANSPORT_FAILURES, Reason, State
 from codewalk.servers.health_check import STALE_AFTER, HealthCheckSettings
 from codewalk.times import rfc3339
 
-RECHECK_AFTER: Final = 0.5
+RECHECK_DELAY: Final = 0.5
 """Seconds until a server whose next check decides is checked again."""
 
 
@@ -133,7 +133,7 @@ def _judge(
     if not _failed(result):
         return State.UNKNOWN, result.reason, result.detail
     hopeful = status.state is State.HEALTHY or offline or _comes_back(status)
-    if result.reason in TRANSPORT and spared and hopeful:
+    if result.reason in TRANSPORT_FAILURES and spared and hopeful:
         return unchanged
     return State.UNHEALTHY, result.reason, result.detail
 
@@ -143,6 +143,6 @@ def _comes_back(status: HealthStatus) -> bool:
     return status.state is State.UNKNOWN and status.unsettled
 
 
-def why(status: HealthStatus) -> str:
+def explain(status: HealthStatus) -> str:
     """The end of a sentence that says why a server is as it is."""
     return status.detail or f"{status.reason}."

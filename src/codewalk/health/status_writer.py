@@ -9,7 +9,7 @@ from codewalk.errors import StorageError
 from codewalk.health.status import HealthStatus
 from codewalk.tasks import BackgroundTasks, repeat
 
-SAVE_EVERY: Final = 1.0
+SAVE_INTERVAL: Final = 1.0
 """Seconds between two batches of statuses to the store."""
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class StatusStore(Protocol):
 
 
 class StatusWriter:
-    """Writes the statuses that changed; between enter and exit by itself, every `SAVE_EVERY`.
+    """Writes the statuses that changed; between enter and exit by itself, every `SAVE_INTERVAL`.
 
     `statuses` is what is known of each server, as it is when a batch is written.
     """
@@ -36,7 +36,7 @@ class StatusWriter:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        again = repeat(self.save, every=SAVE_EVERY, trouble="Health can't be saved", log=log)
+        again = repeat(self.save, interval=SAVE_INTERVAL, warning="Health can't be saved", log=log)
         self._tasks.start(again, name="health writer")
         return self
 

@@ -8,20 +8,20 @@ from datetime import datetime
 from typing import Final
 
 from codewalk.health.status import CheckResult
-from codewalk.reason import TRANSPORT
+from codewalk.reason import TRANSPORT_FAILURES
 
-LOOK_EVERY: Final = 1.0
+CLOCK_CHECK_INTERVAL: Final = 1.0
 """Seconds between two looks at the clocks."""
 
-LOST: Final = 2.0
+SUSPEND_THRESHOLD: Final = 2.0
 """Seconds by which a look may be late, or the clocks disagree, before it counts. A loop that is
 only busy is never that late."""
 
-SPREAD: Final = 2.0
+RECHECK_SPREAD: Final = 2.0
 """Seconds over which all servers are checked after that."""
 
 
-class Clocks:
+class SuspendDetector:
     """Notices that time was lost.
 
     The monotonic clock stands still while a Linux or macOS machine sleeps, and the wall clock then
@@ -31,18 +31,18 @@ class Clocks:
     def __init__(self) -> None:
         self._last: tuple[float, datetime] | None = None
 
-    def look(self, monotonic: float, wall: datetime) -> bool:
-        """Whether time was lost since the last look. To be called every `LOOK_EVERY` seconds, and
-        before anything that a lost time would mislead."""
+    def detect(self, monotonic: float, wall: datetime) -> bool:
+        """Whether time was lost since the last look. To be called every `CLOCK_CHECK_INTERVAL`
+        seconds, and before anything that a lost time would mislead."""
         last, self._last = self._last, (monotonic, wall)
         if last is None:
             return False
         passed = monotonic - last[0]
         jumped = (wall - last[1]).total_seconds() - passed
-        return passed > LOOK_EVERY + LOST or abs(jumped) > LOST
+        return passed > CLOCK_CHECK_INTERVAL + SUSPEND_THRESHOLD or abs(jumped) > SUSPEND_THRESHOLD
 
 
-class Amnesty:
+class GracePeriod:
     """The first failure of each server after a wake-up, which counts as none: a network takes
     seconds to come back, and connections from before are dead without knowing it."""
 
@@ -50,27 +50,27 @@ class Amnesty:
         self._granted: set[str] = set()
         self._used: set[str] = set()
 
-    def declare(self, server_ids: Iterable[str]) -> None:
+    def begin(self, server_ids: Iterable[str]) -> None:
         """From now on; what was granted before is void."""
         self._granted = set(server_ids)
         self._used.clear()
 
-    def awaits(self, server_id: str) -> bool:
+    def covers(self, server_id: str) -> bool:
         """Whether this server wasn't checked yet."""
         return server_id in self._granted
 
-    def pardons(self, server_id: str, result: CheckResult) -> bool:
+    def excuses(self, server_id: str, result: CheckResult) -> bool:
         """Whether this result counts as none. A definite answer always counts."""
         if server_id not in self._granted:
             self._used.discard(server_id)
             return False
         self._granted.discard(server_id)
-        if result.reason not in TRANSPORT:
+        if result.reason not in TRANSPORT_FAILURES:
             return False
         self._used.add(server_id)
         return True
 
-    def pardoned(self, server_id: str) -> bool:
+    def excused(self, server_id: str) -> bool:
         """Whether this server's last failure counted as none: the next check is due soon."""
         return server_id in self._used
 

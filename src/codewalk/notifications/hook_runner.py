@@ -58,7 +58,7 @@ class HookRunner:
             async with asyncio.TaskGroup() as group:
                 while True:
                     event = await events.get()
-                    if event.kind is Kind.LOST:
+                    if event.kind is Kind.OVERFLOW:
                         log.warning("Some news came too fast for the hooks and were lost.")
                     elif isinstance(event, NoticeEvent):
                         await self._hand_out(event.notice, group)

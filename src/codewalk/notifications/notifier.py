@@ -74,7 +74,7 @@ class Notifier:
                 event = await self._next(events)
                 if event is None:
                     self._look_at(self._due())
-                elif event.kind in (Kind.SERVERS, Kind.LOST):
+                elif event.kind in (Kind.SERVERS, Kind.OVERFLOW):
                     self._reconcile()
                 elif event.kind is Kind.HEALTH and event.server_id in self._known:
                     self._look_at((event.server_id,))

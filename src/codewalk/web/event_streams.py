@@ -62,7 +62,7 @@ def _state(app: App) -> Iterable[ServerSentEvent]:
 
 def _messages(app: App, event: Event) -> Iterable[ServerSentEvent]:
     match event.kind:
-        case Kind.LOST:
+        case Kind.OVERFLOW:
             yield from _state(app)
         case Kind.SERVERS:
             yield ServerSentEvent(event=event.kind, data={"count": len(app.servers())})

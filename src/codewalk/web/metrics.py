@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 
 import codewalk
 from codewalk.app.app import App
-from codewalk.health.counters import ServerTally
+from codewalk.health.counters import ServerCounters
 from codewalk.health.histogram import Histogram
 from codewalk.health.link import LinkState
 from codewalk.health.schedule import Lateness
@@ -51,15 +51,15 @@ class MetricsSnapshot(NamedTuple):
     """What is told, as it was at one moment. `named` are the servers with series of their own."""
 
     servers: Sequence[Server]
-    named: Sequence[tuple[Server, ServerTally]]
-    others: ServerTally | None
+    named: Sequence[tuple[Server, ServerCounters]]
+    others: ServerCounters | None
     lateness: Lateness
 
 
 def take_snapshot(app: App) -> MetricsSnapshot:
     """The measurements as they are now."""
     servers = app.servers()
-    others = ServerTally() if len(servers) > MAX_NAMED_SERVERS else None
+    others = ServerCounters() if len(servers) > MAX_NAMED_SERVERS else None
     if others:
         for server in servers[MAX_NAMED_SERVERS:]:
             others.add(app.check_counts(server.id))
@@ -94,7 +94,7 @@ class _Collector:
         yield from _of_each(self._shown.named)
         yield from _of_checks(self._tallies())
 
-    def _tallies(self) -> Iterator[tuple[str, ServerTally]]:
+    def _tallies(self) -> Iterator[tuple[str, ServerCounters]]:
         yield from ((server.id, tally) for server, tally in self._shown.named)
         if self._shown.others:
             yield OTHERS, self._shown.others
@@ -116,12 +116,12 @@ def _of_all(shown: MetricsSnapshot) -> "Iterator[Metric]":
         "From a check's deadline to its start, of servers that were well and of failing ones.",
         labels=["lane"],
     )
-    for lane, histogram in zip(Lateness._fields, shown.lateness, strict=True):
-        _add(late, [lane], histogram)
+    _add(late, ["well"], shown.lateness.passing)
+    _add(late, ["failing"], shown.lateness.failing)
     yield late
 
 
-def _of_each(named: "Iterable[tuple[Server, ServerTally]]") -> "Iterator[Metric]":
+def _of_each(named: "Iterable[tuple[Server, ServerCounters]]") -> "Iterator[Metric]":
     from prometheus_client.core import GaugeMetricFamily
 
     info = GaugeMetricFamily(
@@ -146,7 +146,7 @@ def _of_each(named: "Iterable[tuple[Server, ServerTally]]") -> "Iterator[Metric]
     yield from (info, up, link)
 
 
-def _of_checks(tallies: Iterable[tuple[str, ServerTally]]) -> "Iterator[Metric]":
+def _of_checks(tallies: Iterable[tuple[str, ServerCounters]]) -> "Iterator[Metric]":
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
     checks = CounterMetricFamily(

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from codewalk.app.app import App
 from codewalk.errors import Superseded
 from codewalk.opencode.activity import Activity
-from codewalk.server import Server, nearest
+from codewalk.server import Server, find_fallback
 from codewalk.workspace.models import ModelList
 from codewalk.workspace.projects import ProjectList
 from codewalk.workspace.sessions import Session, SessionList, find_sessions
@@ -155,7 +155,7 @@ async def load_home_context(
         projects=kept.projects,
         models=kept.models,
         busy=work.busy_sessions(server_id),
-        nearest=nearest(app.servers()),
+        nearest=find_fallback(app.servers()),
         trouble=trouble,
     )
 

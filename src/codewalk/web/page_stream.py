@@ -31,7 +31,7 @@ then, and shows that first."""
 MAX_ROWS_PER_MESSAGE: Final = 8
 """Changed rows in a message: more would hold up what is typed in the page. The rest follow."""
 
-_ABOUT_ALL: Final = frozenset({Kind.SERVERS, Kind.ACTIVE, Kind.LOST})
+_ABOUT_ALL: Final = frozenset({Kind.SERVERS, Kind.ACTIVE, Kind.OVERFLOW})
 """Events after which any server may look different."""
 
 
@@ -113,10 +113,10 @@ class OpenPage:
             self._generation = frame.generation
             heard["active"] = _whereabouts(frame)
         else:
-            kinds = {e.kind for e in changes if e.kind is Kind.LOST or e.server_id == active}
+            kinds = {e.kind for e in changes if e.kind is Kind.OVERFLOW or e.server_id == active}
             if kinds - {Kind.WORK}:
                 heard["sessions"] = {}
-            if kinds & {Kind.WORK, Kind.LOST}:
+            if kinds & {Kind.WORK, Kind.OVERFLOW}:
                 heard["work"] = {}
         if self._about and self._seen.get(self._about) != _look_of(frame, self._about):
             heard |= self._of_the_server()

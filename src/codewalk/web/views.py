@@ -14,7 +14,7 @@ import codewalk
 from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check
 from codewalk.reason import State
-from codewalk.server import Server, in_switching_order
+from codewalk.server import Server, sort_for_switcher
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.times import rfc3339
 from codewalk.web.chart import bar, bar_lines
@@ -157,7 +157,7 @@ class Views:
         again = _part_at("#picks-again", parts.again(frame.stamp), swap="outerHTML settle:0")
         if known == frame.stamp:
             return again
-        return _part("picks", parts.picks(in_switching_order(frame.servers))) + again
+        return _part("picks", parts.picks(sort_for_switcher(frame.servers))) + again
 
     def switcher_item_fragments(self, servers: Iterable[Server]) -> str:
         """Each server's place in the switcher."""
@@ -272,7 +272,7 @@ def _templates() -> Mapping[str, Template]:
         "watched": has_link_state,
         "short_path": short_path,
         "opencode_address": opencode_address,
-        "in_switching_order": in_switching_order,
+        "sort_for_switcher": sort_for_switcher,
     }
     env.globals |= {
         "asset": ADDRESSES,

@@ -11,7 +11,7 @@ from math import inf
 from codewalk.app.server_connections import ServerConnections
 from codewalk.health.checker import Checker
 from codewalk.health.histogram import Histogram
-from codewalk.health.monitor import Monitor, Record
+from codewalk.health.monitor import Monitor, RecordStatus
 from codewalk.reason import Reason
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import ServerProfile
@@ -74,7 +74,7 @@ async def test_a_black_hole_among_a_thousand_makes_no_round_a_tenth_of_a_second_
         ):
             # The first round of all, of which nothing is known, until the hole is found out.
             await seen.each([black_hole], 2)
-            late, usual = (Rounds(one.lateness.well) for one in (monitor, control))
+            late, usual = (Rounds(one.lateness.passing) for one in (monitor, control))
             for _ in range(ROUNDS):
                 seen.clear()
                 await seen.each([black_hole, *alive], 1)
@@ -115,12 +115,12 @@ def server(url: str, number: int) -> ServerProfile:
 
 @asynccontextmanager
 async def watching(
-    servers: Sequence[ServerProfile], record: Record = lambda *_: None
+    servers: Sequence[ServerProfile], record: RecordStatus = lambda *_: None
 ) -> AsyncIterator[Monitor]:
     async with (
         ServerConnections(NoSecrets()) as connections,
         Checker(connections.connect) as checker,
-        Monitor(checker, FakeStatusStore(), changed=lambda _: None, record=record) as monitor,
+        Monitor(checker, FakeStatusStore(), on_change=lambda _: None, record=record) as monitor,
     ):
         monitor.reconcile(servers, None)
         yield monitor

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from codewalk.events import BACKLOG, Announcer, Event, Kind
+from codewalk.events import MAX_QUEUED_EVENTS, Announcer, Event, Kind
 from tests.integration.web.running import API, Running, running
 from tests.mock_behaviours import page
 from tests.mock_opencode import MockOpenCode
@@ -112,7 +112,7 @@ async def test_a_client_that_missed_some_is_told_how_things_are(tmp_path: Path) 
     async with running(tmp_path) as web, listening(web) as stream:
         await stream.until("active")
         # More than the backlog at once: the stream can't take any of it in between.
-        for _ in range(BACKLOG + 1):
+        for _ in range(MAX_QUEUED_EVENTS + 1):
             web.app.announcer.announce(Event(kind=Kind.HEALTH, server_id="gone"))
         web.app.announcer.announce(Event(kind=Kind.SESSIONS, server_id="s"))
         assert await stream.next() == ("servers", {"count": 0})

@@ -151,10 +151,12 @@ async def test_a_page_is_told_of_its_own_server_alone(tmp_path: Path) -> None:
             await web.app.check(other.id)  # the active one: its name is in the bar
             await _until(parts, "active")
             known = web.app.server(server.id).health
-            web.app.parts.monitor.adopt(server.id, replace(known, checked_at=datetime.now(UTC)))
+            web.app.parts.monitor.set_status(
+                server.id, replace(known, checked_at=datetime.now(UTC))
+            )
             assert (await parts.next()) == {"checked": "{}"}
             down = replace(known, state=State.UNHEALTHY, checked_at=datetime.now(UTC))
-            web.app.parts.monitor.adopt(server.id, down)
+            web.app.parts.monitor.set_status(server.id, down)
             assert (await parts.next()) == {"server": "{}"}
 
 

@@ -101,7 +101,7 @@ async def test_however_many_servers_there_are_only_so_many_series_tell_of_them(
     async with running(tmp_path) as web:
         await web.app.parts.registry.change(many)
         for number in (0, MAX_NAMED_SERVERS, MAX_NAMED_SERVERS + 49):
-            web.app.parts.tally.record(profile(number).id, NEW, NEW, UP, GOOD)
+            web.app.parts.counters.record(profile(number).id, NEW, NEW, UP, GOOD)
         found = await scrape(web)
         labels = [dict(pairs) for _, pairs in found]
         named = {each["server"] for each in labels if "server" in each}

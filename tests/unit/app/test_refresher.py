@@ -134,7 +134,7 @@ async def test_one_that_fails_loses_none_of_the_others() -> None:
             connection.script |= {broken: page(), "/session": says([{"id": "ses_1"}])}
             if broken == "/session":
                 connection.script["/session"] = page()
-            seen.announcer.announce(Event(kind=Kind.LOST))
+            seen.announcer.announce(Event(kind=Kind.OVERFLOW))
             await pass_time(1)
             kept = {key.partition("::")[0] for _, key in seen.here.kept.kept}
             assert kept == {"cached_sessions", "cached_projects", "cached_models"}
@@ -146,7 +146,7 @@ async def test_a_switch_ends_what_is_under_way() -> None:
     async with refreshing(A, B) as seen:
         connection = seen.here.network.of(A)
         connection.script = {path: slowly(60, reply) for path, reply in ANSWERS.items()}
-        seen.announcer.announce(Event(kind=Kind.LOST))
+        seen.announcer.announce(Event(kind=Kind.OVERFLOW))
         await pass_time(1)
         assert connection.under_way > 0
         await seen.here.switch_to(B)

@@ -118,7 +118,7 @@ async def test_its_requests_are_heard_as_signs_of_the_servers_health() -> None:
     async with working(A) as here:
         here.network.of(A).script["/session"] = says([])
         await here.monitor.check(A)
-        here.monitor.doubt(A.id)
+        here.monitor.report_link_failure(A.id)
         assert here.monitor.status(A.id).suspect
         await pass_time(0.1)
         await here.work.sessions()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.checker import Checker
-from codewalk.health.link import MOST, LinkState
+from codewalk.health.link import MAX_LINKS, LinkState
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
 from codewalk.opencode.events import GLOBAL_EVENTS_PATH, ServerEvent
@@ -44,8 +44,8 @@ async def linking(
     *servers: ServerProfile,
     active: ServerProfile | None = None,
     served: Collection[str] = (GLOBAL_EVENTS_PATH,),
-    most: int = MOST,
-    chance: float = 0.0,
+    max_links: int = MAX_LINKS,
+    jitter: float = 0.0,
 ) -> AsyncIterator[Linked]:
     """Links to `servers`, all healthy, half a second after the start."""
     connections = {s.id: StreamingConnection(served=served, url=s.url) for s in servers}
@@ -61,15 +61,15 @@ async def linking(
     async with Checker(network.connect, route=lambda _: True, clock=elapsed) as checker:
         store = FakeStatusStore()
         monitor = Monitor(
-            checker, store, changed=changed, chance=lambda: 0.5, now=utc_now, idle=elapsed
+            checker, store, on_change=changed, jitter=lambda: 0.5, now=utc_now, idle_clock=elapsed
         )
         links = Links(
             network.connect,
             monitor,
             announcer,
-            heard=lambda server_id, event: heard.append((elapsed(), server_id, event)),
-            chance=lambda: chance,
-            most=most,
+            on_event=lambda server_id, event: heard.append((elapsed(), server_id, event)),
+            jitter=lambda: jitter,
+            max_links=max_links,
         )
         async with monitor, links:
             active_id = active.id if active else None

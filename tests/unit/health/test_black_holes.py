@@ -31,10 +31,10 @@ async def test_black_holes_make_nobody_elses_check_late(holes: int) -> None:
     for number in dead:
         network.script(servers[number], health=silence(), path=silence())
     jitter = [chance.random() for _ in range(20 * SERVERS)]
-    async with watching(*servers, network=network, chance=jitter) as watch:
+    async with watching(*servers, network=network, jitter=jitter) as watch:
         # The first round, of which nothing is known yet, and what follows from its bunches.
         await pass_time(20)
-        lateness = watch.monitor.lateness.well
+        lateness = watch.monitor.lateness.passing
         late, count = later_than(LATE, lateness), lateness.count
         await pass_time(40)
         assert lateness.count - count > 3 * (SERVERS - holes)

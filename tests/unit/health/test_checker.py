@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from codewalk.errors import StorageError
-from codewalk.health.checker import HASTE, REMEMBER, REUSE, STARTING, Checker
+from codewalk.health.checker import (
+    PATH_ONLY_SECONDS,
+    RESULT_MAX_AGE,
+    STARTUP_CHECK_TIMEOUT,
+    STARTUP_SECONDS,
+    Checker,
+)
 from codewalk.health.status import CheckResult
 from codewalk.opencode.connection import Connection
 from codewalk.reason import Reason
@@ -50,7 +56,7 @@ async def test_a_result_is_reused_for_750_ms_from_its_end() -> None:
     connection = network.script(A, health=slowly(0.2, HEALTHY))
     async with checking(network) as checker:
         first = await checker.check(A)
-        await pass_time(REUSE - 0.01)
+        await pass_time(RESULT_MAX_AGE - 0.01)
         assert await checker.check(A) is first
         await pass_time(0.02)
         assert await checker.check(A) is not first
@@ -166,7 +172,7 @@ async def test_closing_ends_every_check_at_once_also_of_a_server_that_was_rename
     for server in (A, B):
         network.script(server, health=silence(), path=silence())
     async with checking(network) as checker:
-        begun = [checker.begin(server) for server in (A, replace(A, label="Renamed"), B)]
+        begun = [checker.start(server) for server in (A, replace(A, label="Renamed"), B)]
         await pass_time(0.1)
     assert elapsed() == pytest.approx(0.1)
     assert all(task.cancelled() for task in begun)
@@ -220,7 +226,7 @@ async def test_a_server_known_by_its_path_is_asked_for_nothing_else_for_a_while(
     connection = network.script(A, health=text(404), path=PATH)
     async with checking(network) as checker:
         await checker.check(A)
-        while elapsed() < REMEMBER - 20:
+        while elapsed() < PATH_ONLY_SECONDS - 20:
             await pass_time(10)
             assert (await checker.check(A)).by_path
         assert connection.paths.count("/global/health") == 1
@@ -312,10 +318,10 @@ async def test_a_server_that_just_began_to_listen_and_left_a_request_is_asked_ag
             assert (await checker.check(A, fresh=True, down=down)).reason is Reason.TIMEOUT
             return elapsed() - begun
 
-        assert await taken(down=True) == pytest.approx(HASTE)
+        assert await taken(down=True) == pytest.approx(STARTUP_CHECK_TIMEOUT)
         # One that counts as well may only be slow, and so may one that was heard of for long.
         assert await taken(down=False) == pytest.approx(A.health_check.timeout)
-        await pass_time(STARTING)
+        await pass_time(STARTUP_SECONDS)
         assert await taken(down=True) == pytest.approx(A.health_check.timeout)
 
 
@@ -329,7 +335,7 @@ async def test_of_one_that_is_starting_no_check_is_made_twice_however_late_this_
         await checker.check(A)
         connection = network.script(A, health=silence(), path=silence())
         asked = len(connection.asked)
-        group.create_task(_late(0.5, HASTE), name="a busy machine")
+        group.create_task(_late(0.5, STARTUP_CHECK_TIMEOUT), name="a busy machine")
         await checker.check(A, fresh=True, down=True)
         # Health, and the path beside it.
         assert len(connection.asked) - asked == 2

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codewalk.health.counters import ServerTally, Tally
+from codewalk.health.counters import CheckCounters, ServerCounters
 from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.reason import Reason, State
 
@@ -14,13 +14,13 @@ BAD = CheckResult(reason=Reason.REFUSED)
 
 
 def test_checks_changes_and_latencies_are_counted() -> None:
-    tally = Tally()
+    counters = CheckCounters()
     seen = ((NEW, UP, GOOD), (UP, UP, GOOD), (UP, DOWN, BAD), (DOWN, UP, GOOD))
     for before, after, result in seen:
-        tally.record("a", before, before, after, result)
+        counters.record("a", before, before, after, result)
     # Put on hold: no check is behind that.
-    tally.record("a", UP, UP, NEW, None)
-    found = tally.of("a")
+    counters.record("a", UP, UP, NEW, None)
+    found = counters.get("a")
     assert (found.good, found.failed) == (3, 1)
     assert found.transitions == {State.HEALTHY: 2, State.UNHEALTHY: 1, State.UNKNOWN: 1}
     assert found.latency.count == 3
@@ -28,24 +28,24 @@ def test_checks_changes_and_latencies_are_counted() -> None:
 
 
 def test_a_server_that_was_never_checked_has_nothing_but_zeros() -> None:
-    tally = Tally()
-    tally.of("a").good = 7
-    assert tally.of("a").good == 0
+    counters = CheckCounters()
+    counters.get("a").good = 7
+    assert counters.get("a").good == 0
 
 
 def test_a_removed_server_is_forgotten() -> None:
-    tally = Tally()
+    counters = CheckCounters()
     for server_id in "ab":
-        tally.record(server_id, NEW, NEW, UP, GOOD)
-    tally.keep({"b"})
-    assert (tally.of("a").good, tally.of("b").good) == (0, 1)
+        counters.record(server_id, NEW, NEW, UP, GOOD)
+    counters.retain({"b"})
+    assert (counters.get("a").good, counters.get("b").good) == (0, 1)
 
 
 def test_counts_are_added_up() -> None:
-    tally, total = Tally(), ServerTally()
-    tally.record("a", NEW, NEW, UP, GOOD)
-    tally.record("b", NEW, NEW, DOWN, BAD)
+    counters, total = CheckCounters(), ServerCounters()
+    counters.record("a", NEW, NEW, UP, GOOD)
+    counters.record("b", NEW, NEW, DOWN, BAD)
     for server_id in "ab":
-        total.add(tally.of(server_id))
+        total.add(counters.get(server_id))
     assert (total.good, total.failed, total.latency.count) == (1, 1, 1)
     assert total.transitions == {State.HEALTHY: 1, State.UNHEALTHY: 1}

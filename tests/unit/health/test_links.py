@@ -8,8 +8,8 @@ import pytest
 
 from codewalk.errors import RequestFailed
 from codewalk.health.link import LinkState
-from codewalk.health.links import NO_STREAM_PAUSE, RETURN_EVERY
-from codewalk.health.scheduler import GRAIN
+from codewalk.health.links import NO_STREAM_RETRY_DELAY, RECOVERY_CHECK_INTERVAL
+from codewalk.health.scheduler import MIN_WAKE_INTERVAL
 from codewalk.opencode.activity import BUSY
 from codewalk.opencode.events import (
     EVENTS_PATH,
@@ -102,7 +102,7 @@ async def test_a_first_request_left_unanswered_puts_the_next_one_off_by_no_more_
         asked = next(at for _, at in linked.of(A).asked if at > restarted)
         green = linked.became(A, State.HEALTHY, asked)
         assert green is not None
-        assert green <= RETURN_EVERY + GRAIN
+        assert green <= RECOVERY_CHECK_INTERVAL + MIN_WAKE_INTERVAL
         since_restart = linked.became(A, State.HEALTHY, restarted)
         assert since_restart is not None
         assert since_restart <= 2
@@ -171,14 +171,14 @@ async def test_a_server_that_is_well_without_heartbeats_is_left_in_peace() -> No
 
 
 @pytest.mark.parametrize(
-    ("chance", "expected"),
+    ("jitter", "expected"),
     [(0.0, [0.5, 1, 2, 4, 6.7, 6.7, 6.7]), (1.0, [0.8, 1.5, 3, 6, 10, 10, 10])],
 )
 @fake_time
 async def test_a_link_that_ends_at_once_is_tried_ever_less_often(
-    chance: float, expected: list[float]
+    jitter: float, expected: list[float]
 ) -> None:
-    async with linking(A, chance=chance) as linked:
+    async with linking(A, jitter=jitter) as linked:
 
         async def end_all() -> None:
             count = 0
@@ -202,7 +202,7 @@ async def test_a_link_that_ends_at_once_is_tried_ever_less_often(
 async def test_a_server_without_a_stream_is_polled_and_asked_rarely() -> None:
     async with linking(A, served=()) as linked:
         assert linked.state(A) is LinkState.POLLING
-        await pass_time(NO_STREAM_PAUSE - 1)
+        await pass_time(NO_STREAM_RETRY_DELAY - 1)
         assert len(linked.of(A).tried) == 2
         linked.of(A).served = (GLOBAL_EVENTS_PATH,)
         await pass_time(2)
@@ -249,7 +249,7 @@ async def test_a_new_stream_and_what_it_tells_of_sessions_are_passed_on() -> Non
 @fake_time
 async def test_only_so_many_are_linked_and_the_active_one_always() -> None:
     servers = [profile(number) for number in range(1, 8)]
-    async with linking(*servers, active=servers[6], most=3) as linked:
+    async with linking(*servers, active=servers[6], max_links=3) as linked:
         assert [s for s in servers if linked.state(s) is LinkState.LIVE] == [
             *servers[:2],
             servers[6],
@@ -296,7 +296,7 @@ async def test_after_a_sleep_every_link_is_opened_anew() -> None:
         linked.of(B).kill()
         await pass_time(5)
         asked = len(linked.of(A).asked)
-        linked.links.reopen()
+        linked.links.reconnect()
         await pass_time(0.1)
         assert linked.state(A) is LinkState.LIVE
         assert [stream.closed for stream in linked.of(A).opened] == [True, False]

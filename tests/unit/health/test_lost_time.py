@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from codewalk.health.suspend import SPREAD
+from codewalk.health.suspend import RECHECK_SPREAD
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import ServerProfile
@@ -38,7 +38,7 @@ class Machine:
         self.ahead += NIGHT
 
     def stop(self) -> None:
-        """As a stopped process, a frozen virtual machine, or Windows: both clocks go on."""
+        """As a stopped process, a frozen virtual machine, or Windows: both detector go on."""
         stand_still(NIGHT)
 
     def set_back(self) -> None:
@@ -60,19 +60,19 @@ def starts(watch: Watch, server: ServerProfile, since: float) -> list[float]:
 @fake_time
 async def test_one_round_of_checks_follows_spread_over_two_seconds(way: Way) -> None:
     machine = Machine()
-    async with watching(*MANY, active=MANY[70], now=machine.now, woken=machine.wake) as watch:
+    async with watching(*MANY, active=MANY[70], now=machine.now, on_resume=machine.wake) as watch:
         await pass_time(25)
         way(machine)
         await pass_time(1)  # it is noticed within that
         (woken,) = machine.woken
-        await pass_time(SPREAD + 0.1)
+        await pass_time(RECHECK_SPREAD + 0.1)
         begun = [starts(watch, server, woken - 0.05) for server in MANY]
         assert [len(each) for each in begun] == [1] * len(MANY)
         first = [each[0] for each in begun]
         for tenth in range(20):
             assert sum(tenth / 10 <= at < (tenth + 1) / 10 for at in first) <= 11
         assert begun[70][0] <= 0.1  # the active one
-        assert max(first) > SPREAD * 0.9
+        assert max(first) > RECHECK_SPREAD * 0.9
         await pass_time(30)
         assert len(machine.woken) == 1
         assert len(starts(watch, MANY[0], woken)) == 4
@@ -92,7 +92,7 @@ async def test_a_check_under_way_during_a_sleep_tells_nothing(way: Way) -> None:
         way(machine)
         for server in (A, B):
             network.up(server)
-        await pass_time(SPREAD + 1)
+        await pass_time(RECHECK_SPREAD + 1)
         assert watch.state(A) is watch.state(B) is State.HEALTHY
         assert {*watch.states(A), *watch.states(B)} == {State.HEALTHY}
         assert network.of(A).under_way == 0
@@ -102,7 +102,7 @@ async def test_a_check_under_way_during_a_sleep_tells_nothing(way: Way) -> None:
 @fake_time
 async def test_a_network_that_comes_back_late_makes_nobody_unhealthy(way: Way) -> None:
     machine, network = Machine(), Network()
-    async with watching(A, network=network, now=machine.now, woken=machine.wake) as watch:
+    async with watching(A, network=network, now=machine.now, on_resume=machine.wake) as watch:
         await pass_time(25)
         network.down(A, Reason.UNREACHABLE)
         way(machine)
@@ -119,7 +119,7 @@ async def test_a_network_that_comes_back_late_makes_nobody_unhealthy(way: Way) -
 @fake_time
 async def test_a_server_that_is_down_after_a_sleep_is_red_with_its_second_failure(way: Way) -> None:
     machine, network = Machine(), Network()
-    async with watching(A, network=network, now=machine.now, woken=machine.wake) as watch:
+    async with watching(A, network=network, now=machine.now, on_resume=machine.wake) as watch:
         await pass_time(25)
         network.down(A)
         way(machine)
@@ -147,7 +147,7 @@ async def test_a_check_that_ended_with_the_sleep_tells_nothing_either() -> None:
     # use up the one failure that each server has free, which the next check needs.
     machine, network = Machine(), Network()
     strict = replace(A, health_check=HealthCheckSettings(fall=1))
-    async with watching(strict, network=network, now=machine.now, woken=machine.wake) as watch:
+    async with watching(strict, network=network, now=machine.now, on_resume=machine.wake) as watch:
         await pass_time(9.5)
         network.script(A, health=slowly(0.05, fails(Reason.TLS)))
         asked = network.of(A).asked
@@ -166,20 +166,20 @@ async def test_a_check_that_ended_with_the_sleep_tells_nothing_either() -> None:
 @fake_time
 async def test_a_link_that_a_sleep_broke_is_no_failure_of_its_server() -> None:
     machine, network = Machine(), Network()
-    async with watching(A, network=network, now=machine.now, woken=machine.wake) as watch:
+    async with watching(A, network=network, now=machine.now, on_resume=machine.wake) as watch:
         await pass_time(25)
         machine.ahead += 60
         network.down(A)
         while not machine.woken:
             await pass_time(0.01)
-        watch.monitor.doubt(A.id)
+        watch.monitor.report_link_failure(A.id)
         assert watch.monitor.status(A.id).failures == 0
 
 
 @fake_time
 async def test_somebody_who_asks_after_a_sleep_has_it_settled() -> None:
     machine, network = Machine(), Network()
-    async with watching(A, network=network, now=machine.now, woken=machine.wake) as watch:
+    async with watching(A, network=network, now=machine.now, on_resume=machine.wake) as watch:
         await pass_time(25)
         machine.sleep()
         network.down(A)
@@ -192,7 +192,7 @@ async def test_somebody_who_asks_after_a_sleep_has_it_settled() -> None:
 @fake_time
 async def test_a_result_from_before_a_sleep_is_used_for_nobody() -> None:
     machine, last = Machine(), MANY[-1]
-    async with watching(*MANY, now=machine.now, woken=machine.wake) as watch:
+    async with watching(*MANY, now=machine.now, on_resume=machine.wake) as watch:
         await pass_time(25.7)
         await watch.monitor.check(last)
         machine.sleep()
@@ -208,7 +208,7 @@ async def test_a_server_on_hold_stays_on_hold() -> None:
     machine = Machine()
     async with watching(A, B, now=machine.now) as watch:
         await pass_time(5)
-        watch.monitor.hold(A.id)
+        watch.monitor.pause(A.id)
         machine.sleep()
         await pass_time(30)
         assert watch.checks(A) == [0]
@@ -218,7 +218,7 @@ async def test_a_server_on_hold_stays_on_hold() -> None:
 @fake_time
 async def test_a_busy_second_is_no_sleep() -> None:
     machine = Machine()
-    async with watching(A, now=machine.now, woken=machine.wake) as watch:
+    async with watching(A, now=machine.now, on_resume=machine.wake) as watch:
         for _ in range(20):
             await pass_time(1.3)
             stand_still(1.5)

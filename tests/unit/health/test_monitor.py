@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from codewalk.health.monitor import ASKED_AT_ONCE
+from codewalk.health.monitor import MAX_CONCURRENT_CHECKS
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
@@ -28,7 +28,7 @@ async def test_every_server_is_checked_at_once_and_then_every_ten_seconds() -> N
 
 @fake_time
 async def test_chance_gives_or_takes_a_tenth_so_that_checks_do_not_bunch() -> None:
-    async with watching(A, chance=(0.0, 1.0, 0.75)) as watch:
+    async with watching(A, jitter=(0.0, 1.0, 0.75)) as watch:
         await pass_time(31)
         assert watch.checks(A) == [0, 9, 20, 30.5]
 
@@ -219,7 +219,7 @@ async def test_a_server_that_is_gone_cannot_be_checked_soon() -> None:
         await pass_time(1)
         watch.monitor.reconcile([B], None)
         watch.monitor.check_soon(A.id)
-        watch.monitor.release(A.id)
+        watch.monitor.resume(A.id)
         await pass_time(20)
         assert watch.checks(A) == [0]
         assert watch.checks(B) == [0, 10, 20]
@@ -244,12 +244,12 @@ async def test_a_server_on_hold_stays_as_it_is_said_to_be_until_it_is_released()
     starting = HealthStatus(detail="It is starting.")
     async with watching(A) as watch:
         await pass_time(5)
-        watch.monitor.hold(A.id, starting)
+        watch.monitor.pause(A.id, starting)
         watch.monitor.check_soon(A.id)
         await pass_time(60)
         assert watch.checks(A) == [0]
         assert watch.monitor.status(A.id) == starting
-        watch.monitor.release(A.id)
+        watch.monitor.resume(A.id)
         await pass_time(0.1)
         assert watch.state(A) is State.HEALTHY
         await pass_time(10)
@@ -263,7 +263,7 @@ async def test_a_check_under_way_does_not_end_a_hold() -> None:
     network.script(A, health=slowly(0.2, HEALTHY))
     async with watching(A, network=network) as watch:
         await pass_time(0.1)
-        watch.monitor.hold(A.id, starting)
+        watch.monitor.pause(A.id, starting)
         await pass_time(0.2)
         assert watch.monitor.status(A.id) == starting
         asked = watch.checks(A)
@@ -282,7 +282,7 @@ async def test_without_watching_only_what_is_asked_for_is_checked() -> None:
 
 @fake_time
 async def test_all_that_are_asked_for_are_checked_side_by_side_up_to_a_bound() -> None:
-    servers = [profile(number) for number in range(ASKED_AT_ONCE + 2)]
+    servers = [profile(number) for number in range(MAX_CONCURRENT_CHECKS + 2)]
     async with watching(*servers, watch=False) as watch:
         for server in servers:
             watch.network.script(server, health=slowly(0.2, HEALTHY))

@@ -227,7 +227,7 @@ async def test_a_state_is_logged_when_it_changes_and_not_while_it_lasts(
 @fake_time
 async def test_a_status_found_under_another_id_is_taken_over() -> None:
     async with watching(A, watch=False) as watch:
-        watch.monitor.adopt(A.id, WELL)
+        watch.monitor.set_status(A.id, WELL)
         assert watch.monitor.status(A.id) == WELL
         assert watch.told(A) == [0]
 
@@ -267,8 +267,8 @@ async def test_an_old_status_is_recorded_as_it_was_left_and_as_it_counted() -> N
 @fake_time
 async def test_a_status_that_no_check_found_is_recorded_without_one() -> None:
     async with watching(A, B, watch=False) as watch:
-        watch.monitor.adopt(A.id, WELL)
-        watch.monitor.hold(A.id, HealthStatus(detail="It starts."))
+        watch.monitor.set_status(A.id, WELL)
+        watch.monitor.pause(A.id, HealthStatus(detail="It starts."))
         watch.monitor.reconcile([replace(A, url="http://elsewhere"), B], None)
         details = [after.detail for _, _, _, after, _ in watch.records]
         assert details == [None, "It starts.", None]
@@ -371,6 +371,6 @@ async def test_a_check_of_what_was_edited_meanwhile_comes_to_an_end() -> None:
         await pass_time(0.5)
         moved = replace(A, url="http://elsewhere")
         watch.monitor.reconcile([moved], None)
-        watch.monitor.adopt(A.id, WELL)
+        watch.monitor.set_status(A.id, WELL)
         await asyncio.wait_for(asked, 2)
         assert watch.state(moved) is State.HEALTHY

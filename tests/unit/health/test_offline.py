@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from codewalk.health.checker import Checker
-from codewalk.reason import TRANSPORT, Reason, State
+from codewalk.reason import TRANSPORT_FAILURES, Reason, State
 from tests.fake_time import elapsed, fake_time, pass_time
 from tests.fakes import Network, page, profile
 from tests.unit.health.watching import watching
@@ -34,7 +34,7 @@ async def test_without_a_route_a_server_that_cannot_be_reached_is_offline(reason
     assert asked == [A.url]
 
 
-@pytest.mark.parametrize("reason", sorted(TRANSPORT))
+@pytest.mark.parametrize("reason", sorted(TRANSPORT_FAILURES))
 @fake_time
 async def test_with_a_route_it_is_the_servers_fault(reason: Reason) -> None:
     network = Network()
@@ -43,7 +43,7 @@ async def test_with_a_route_it_is_the_servers_fault(reason: Reason) -> None:
         assert (await checker.check(A)).reason is reason
 
 
-@pytest.mark.parametrize("reason", sorted(TRANSPORT))
+@pytest.mark.parametrize("reason", sorted(TRANSPORT_FAILURES))
 @fake_time
 async def test_a_server_on_this_machine_is_never_offline(reason: Reason) -> None:
     network = Network()

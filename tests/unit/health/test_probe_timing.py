@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from codewalk.health.probe import BUDGET, probe
+from codewalk.health.probe import DEFAULT_BUDGET, probe
 from codewalk.reason import Reason
 from tests.fake_time import elapsed, fake_time
 from tests.fakes import (
@@ -54,7 +54,7 @@ async def test_a_black_hole_takes_the_budget_and_no_more() -> None:
     connection = FakeConnection({BASE: silence(), "/path": silence()})
     result = await probe(connection)
     assert (result.reason, result.detail) == (Reason.TIMEOUT, "No answer within 3 s.")
-    assert elapsed() == pytest.approx(BUDGET)
+    assert elapsed() == pytest.approx(DEFAULT_BUDGET)
     assert connection.under_way == 0
 
 
@@ -134,7 +134,7 @@ async def test_both_at_the_same_moment_are_one_result() -> None:
 async def test_a_silent_health_and_a_refused_path_end_in_a_timeout() -> None:
     connection = FakeConnection({BASE: silence(), "/path": fails(Reason.REFUSED)})
     assert (await probe(connection)).reason is Reason.TIMEOUT
-    assert elapsed() == pytest.approx(BUDGET)
+    assert elapsed() == pytest.approx(DEFAULT_BUDGET)
 
 
 @fake_time

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from codewalk.errors import RequestFailed
-from codewalk.health.request_hints import SLOW, Hearing
+from codewalk.health.request_hints import SLOW_AFTER, RequestObserver
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.servers.profile import ServerProfile
@@ -25,11 +25,11 @@ class Heard:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        self._hearing = Hearing(watch.monitor)
+        self._observer = RequestObserver(watch.monitor)
 
     async def ask(self, server: ServerProfile) -> Any:
         connection = self.watch.network.of(server)
-        heard = connection.with_call_context(lambda: self._hearing.request_to(server.id))
+        heard = connection.with_call_context(lambda: self._observer.observe(server.id))
         return await heard.get_json(SESSION)
 
     def checks_since(self, server: ServerProfile, since: float) -> list[float]:
@@ -85,11 +85,11 @@ async def test_requests_that_fail_again_and_again_lead_to_a_check_a_second() -> 
 async def test_a_slow_request_has_its_server_checked_while_it_waits() -> None:
     async with hearing(A, B) as heard:
         heard.watch.network.of(A).script[SESSION] = slowly(2.5, says([]))
-        heard.watch.network.of(B).script[SESSION] = slowly(SLOW - 0.1, says([]))
+        heard.watch.network.of(B).script[SESSION] = slowly(SLOW_AFTER - 0.1, says([]))
         async with asyncio.TaskGroup() as group:
             for server in (A, B):
                 group.create_task(heard.ask(server), name="ask")
-        assert heard.checks_since(A, 3) == [SLOW]
+        assert heard.checks_since(A, 3) == [SLOW_AFTER]
         assert heard.checks_since(B, 3) == []
 
 
@@ -101,7 +101,7 @@ async def test_a_hung_server_is_red_long_before_its_next_check_by_the_clock() ->
         network.of(A).script[SESSION] = slowly(60, says([]))
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(heard.ask(A), name="ask")
-            await pass_time(SLOW + 1)
+            await pass_time(SLOW_AFTER + 1)
             assert heard.watch.state(A) is State.UNHEALTHY
             asking.cancel()
 
@@ -150,7 +150,7 @@ async def test_an_answer_to_what_was_asked_before_the_failure_forgives_nothing()
             group.create_task(heard.ask(A), name="ask")
             await pass_time(0.1)
             watch.network.down(A)
-            watch.monitor.doubt(A.id)
+            watch.monitor.report_link_failure(A.id)
         assert elapsed() == pytest.approx(3.4)
         await pass_time(0.1)
         assert watch.state(A) is State.UNHEALTHY
@@ -189,7 +189,7 @@ async def test_an_answer_of_a_server_that_is_gone_or_on_hold_is_nobodys() -> Non
     # The race: it was removed, or stopped, while it answered.
     async with hearing(A, B) as heard:
         watch = heard.watch
-        watch.monitor.hold(B.id, HealthStatus(detail="It is starting."))
+        watch.monitor.pause(B.id, HealthStatus(detail="It is starting."))
         watch.monitor.reconcile([B], None)
         for server in (A, B):
             await heard.ask(server)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from codewalk.health.histogram import Histogram
 from codewalk.health.schedule import Schedule
-from codewalk.health.throttle import AT_ONCE, GROWN, YOUNG
+from codewalk.health.throttle import MAX_IN_FLIGHT, MAX_RECENT, RECENT_SECONDS
 
 
 class Clock:
@@ -20,11 +20,11 @@ class Clock:
         return self.seconds
 
 
-def taken(schedule: Schedule, now: float, *, first: str | None = None) -> list[str]:
+def taken(schedule: Schedule, now: float, *, priority: str | None = None) -> list[str]:
     """Everybody whose check starts at `now`; the checks stay under way."""
     ids = []
-    while turn := schedule.take(now, first=first):
-        turn.pace.started(object())
+    while turn := schedule.pop_due(now, priority=priority):
+        turn.throttle.started(object())
         ids.append(turn.server_id)
     return ids
 
@@ -33,12 +33,12 @@ def test_checks_start_in_the_order_of_their_deadlines_and_not_before_them() -> N
     schedule = Schedule(clock=Clock())
     for server_id, due in (("c", 3.0), ("a", 1.0), ("b", 2.0)):
         schedule.plan(server_id, due)
-    assert schedule.wait(0.5) == 0.5
+    assert schedule.delay(0.5) == 0.5
     assert taken(schedule, 0.5) == []
     assert taken(schedule, 2.0) == ["a", "b"]
     assert "a" not in schedule
     assert "c" in schedule
-    assert schedule.wait(2.0) == 1.0
+    assert schedule.delay(2.0) == 1.0
 
 
 def test_a_new_deadline_takes_the_place_of_the_one_before() -> None:
@@ -49,53 +49,53 @@ def test_a_new_deadline_takes_the_place_of_the_one_before() -> None:
     assert taken(schedule, 4.0) == []
     assert taken(schedule, 5.0) == ["a"]
     assert taken(schedule, 99.0) == []
-    assert schedule.wait(99.0) is None
+    assert schedule.delay(99.0) is None
 
 
 def test_a_server_without_a_deadline_is_passed_over() -> None:
     schedule = Schedule(clock=Clock())
     schedule.plan("a", 1.0)
     schedule.plan("b", 1.0)
-    schedule.drop("a")
+    schedule.remove("a")
     assert taken(schedule, 1.0) == ["b"]
 
 
 def test_failing_servers_take_no_place_from_the_others() -> None:
     clock = Clock()
     schedule = Schedule(clock=clock)
-    for number in range(3 * AT_ONCE):
-        schedule.plan(f"hole {number}", 0.0, slow=True)
+    for number in range(3 * MAX_IN_FLIGHT):
+        schedule.plan(f"hole {number}", 0.0, failing=True)
     for tenth in range(30):
-        clock.seconds = tenth * GROWN
+        clock.seconds = tenth * RECENT_SECONDS
         taken(schedule, 1.0)
-    assert schedule.crowded(1.0)
+    assert schedule.has_waiting(1.0)
     schedule.plan("well", 1.0)
     assert taken(schedule, 1.0) == ["well"]
     # Nothing but the end of a check helps those that wait.
-    assert schedule.wait(1.0) is None
+    assert schedule.delay(1.0) is None
 
 
 def test_the_first_one_waits_for_no_place() -> None:
     schedule = Schedule(clock=Clock())
-    for number in range(YOUNG + 1):
+    for number in range(MAX_RECENT + 1):
         schedule.plan(f"{number}", 0.0)
-    assert len(taken(schedule, 1.0)) == YOUNG
+    assert len(taken(schedule, 1.0)) == MAX_RECENT
     schedule.plan("active", 1.0)
-    assert taken(schedule, 1.0, first="active") == ["active"]
-    assert taken(schedule, 1.0, first="active") == []
-    assert schedule.wait(1.0) == GROWN
+    assert taken(schedule, 1.0, priority="active") == ["active"]
+    assert taken(schedule, 1.0, priority="active") == []
+    assert schedule.delay(1.0) == RECENT_SECONDS
 
 
 def test_lateness_is_the_time_from_the_deadline_to_the_start() -> None:
     schedule = Schedule(clock=Clock())
     schedule.plan("a", 1.0)
     schedule.plan("b", 2.9995)
-    schedule.plan("c", 0.0, slow=True)
+    schedule.plan("c", 0.0, failing=True)
     assert taken(schedule, 3.0) == ["a", "b", "c"]
-    well, failing = schedule.lateness
-    assert (well.count, well.total) == (2, 2.0005)
+    passing, failing = schedule.lateness
+    assert (passing.count, passing.total) == (2, 2.0005)
     assert (failing.count, failing.total) == (1, 3.0)
-    up_to = dict(zip((*well.bounds, inf), well.cumulative(), strict=True))
+    up_to = dict(zip((*passing.bounds, inf), passing.cumulative(), strict=True))
     assert (up_to[0.001], up_to[1.0], up_to[2.5], up_to[inf]) == (1, 1, 2, 2)
 
 
@@ -115,17 +115,17 @@ def test_whatever_was_planned_and_dropped_just_the_last_deadlines_count(
     expected: dict[str, int] = {}
     for server_id, step, due in steps:
         if step == "drop":
-            schedule.drop(server_id)
+            schedule.remove(server_id)
             expected.pop(server_id, None)
         else:
-            schedule.plan(server_id, due, slow=step == "slow")
+            schedule.plan(server_id, due, failing=step == "slow")
             expected[server_id] = due
     ripe = [server_id for server_id, due in expected.items() if due <= now]
     found = taken(schedule, now)
     assert sorted(found) == sorted(ripe)
     assert {i for i in "abcdef" if i in schedule} == expected.keys() - set(ripe)
     left = [due for due in expected.values() if due > now]
-    wait = schedule.wait(now)
+    wait = schedule.delay(now)
     # It may wake too early for a deadline that was moved, never too late.
     assert not left or (wait is not None and wait <= min(left) - now)
 

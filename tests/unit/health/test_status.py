@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.health.status import CheckResult, HealthStatus, advance
-from codewalk.reason import TRANSPORT, Reason, State
+from codewalk.reason import TRANSPORT_FAILURES, Reason, State
 from codewalk.servers.health_check import DEFAULT_SETTINGS, STALE_AFTER, HealthCheckSettings
 from codewalk.times import rfc3339
 from tests.fakes import EPOCH
 
 OK = CheckResult(reason=Reason.OK, version="1.18.33", latency_ms=3.14)
-DEFINITE = frozenset(Reason) - TRANSPORT - {Reason.OK, Reason.OFFLINE, Reason.UNCHECKED}
+DEFINITE = frozenset(Reason) - TRANSPORT_FAILURES - {Reason.OK, Reason.OFFLINE, Reason.UNCHECKED}
 
 RESULTS = st.builds(
     CheckResult,
@@ -63,7 +63,7 @@ def test_one_success_heals_from_everything(reason: Reason) -> None:
     assert (status.state, status.reason, status.failures) == (State.HEALTHY, Reason.OK, 0)
 
 
-@pytest.mark.parametrize("reason", sorted(TRANSPORT))
+@pytest.mark.parametrize("reason", sorted(TRANSPORT_FAILURES))
 def test_a_transport_failure_makes_a_healthy_server_suspect_and_no_more(reason: Reason) -> None:
     status = after(OK, failed(reason))
     assert status.suspect
@@ -72,8 +72,8 @@ def test_a_transport_failure_makes_a_healthy_server_suspect_and_no_more(reason: 
     assert status.checked_at == EPOCH + timedelta(seconds=1)
 
 
-@pytest.mark.parametrize("first", sorted(TRANSPORT))
-@pytest.mark.parametrize("second", sorted(TRANSPORT))
+@pytest.mark.parametrize("first", sorted(TRANSPORT_FAILURES))
+@pytest.mark.parametrize("second", sorted(TRANSPORT_FAILURES))
 def test_the_second_transport_failure_in_a_row_makes_unhealthy(
     first: Reason, second: Reason
 ) -> None:
@@ -95,13 +95,13 @@ def test_a_definite_answer_counts_at_once(reason: Reason) -> None:
     assert after(OK, failed(reason)).reason is reason
 
 
-@pytest.mark.parametrize("reason", sorted(DEFINITE | TRANSPORT))
+@pytest.mark.parametrize("reason", sorted(DEFINITE | TRANSPORT_FAILURES))
 def test_a_server_that_was_never_healthy_gets_no_second_chance(reason: Reason) -> None:
     assert after(failed(reason)).state is State.UNHEALTHY
     assert after(failed(Reason.AUTH_REJECTED), failed(reason)).reason is reason
 
 
-@pytest.mark.parametrize("reason", sorted(TRANSPORT))
+@pytest.mark.parametrize("reason", sorted(TRANSPORT_FAILURES))
 def test_a_network_that_has_just_come_back_may_fail_once(reason: Reason) -> None:
     # Its name server or its gateway may take a second longer than its route.
     offline = failed(Reason.OFFLINE)
@@ -164,7 +164,9 @@ def test_a_state_changes_when_the_last_results_are_enough_of_one_kind_and_never_
             assert status.state is State.HEALTHY
         elif before.state is not State.HEALTHY:
             assert status.state is not State.HEALTHY
-        lost = list(itertools.takewhile(lambda r: r in TRANSPORT, reversed(reasons[:number])))
+        lost = list(
+            itertools.takewhile(lambda r: r in TRANSPORT_FAILURES, reversed(reasons[:number]))
+        )
         if len(lost) >= settings.fall:
             assert status.state is State.UNHEALTHY
         elif lost and before.state is not State.UNHEALTHY and number > len(lost):
@@ -210,7 +212,7 @@ def test_whatever_came_before_each_step_keeps_the_promises(
         assert status.checked_at == now
         failed = not result.ok and result.reason not in (Reason.OFFLINE, Reason.UNCHECKED)
         assert status.failures == (before.failures + 1 if failed else 0)
-        spared = result.reason in TRANSPORT and before.failures == 0
+        spared = result.reason in TRANSPORT_FAILURES and before.failures == 0
         assert (status.state is State.HEALTHY) == (
             result.ok or (spared and before.state is State.HEALTHY)
         )

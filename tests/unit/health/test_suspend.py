@@ -7,22 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.health.status import CheckResult
-from codewalk.health.suspend import LOOK_EVERY, LOST, Amnesty, Clocks
-from codewalk.reason import TRANSPORT, Reason
+from codewalk.health.suspend import (
+    CLOCK_CHECK_INTERVAL,
+    SUSPEND_THRESHOLD,
+    GracePeriod,
+    SuspendDetector,
+)
+from codewalk.reason import TRANSPORT_FAILURES, Reason
 from tests.fakes import EPOCH
 
 
 def after(monotonic: float, wall: float) -> bool:
-    """Whether time was lost when the clocks went on by so many seconds."""
-    clocks = Clocks()
-    assert not clocks.look(1000.0, EPOCH)
-    lost = clocks.look(1000.0 + monotonic, EPOCH + timedelta(seconds=wall))
+    """Whether time was lost when the detector went on by so many seconds."""
+    detector = SuspendDetector()
+    assert not detector.detect(1000.0, EPOCH)
+    lost = detector.detect(1000.0 + monotonic, EPOCH + timedelta(seconds=wall))
     # Told once.
-    assert not clocks.look(1000.5 + monotonic, EPOCH + timedelta(seconds=wall + 0.5))
+    assert not detector.detect(1000.5 + monotonic, EPOCH + timedelta(seconds=wall + 0.5))
     return lost
 
 
-@given(st.floats(0, LOOK_EVERY + LOST), st.floats(-1.9, 1.9))
+@given(st.floats(0, CLOCK_CHECK_INTERVAL + SUSPEND_THRESHOLD), st.floats(-1.9, 1.9))
 def test_a_busy_loop_and_a_clock_that_is_trimmed_lose_no_time(passed: float, slew: float) -> None:
     assert not after(passed, passed + slew)
 
@@ -46,33 +51,33 @@ def failed(reason: Reason) -> CheckResult:
     return CheckResult(reason=reason)
 
 
-@pytest.mark.parametrize("reason", sorted(TRANSPORT))
+@pytest.mark.parametrize("reason", sorted(TRANSPORT_FAILURES))
 def test_the_first_failure_of_each_server_counts_as_none(reason: Reason) -> None:
-    amnesty = Amnesty()
-    amnesty.declare(["a", "b"])
-    assert amnesty.awaits("a")
-    assert amnesty.pardons("a", failed(reason))
-    assert amnesty.pardoned("a")
-    assert not amnesty.pardons("a", failed(reason))
-    assert not amnesty.pardoned("a")
-    assert amnesty.pardons("b", failed(reason))
-    assert not amnesty.pardons("c", failed(reason))
+    grace = GracePeriod()
+    grace.begin(["a", "b"])
+    assert grace.covers("a")
+    assert grace.excuses("a", failed(reason))
+    assert grace.excused("a")
+    assert not grace.excuses("a", failed(reason))
+    assert not grace.excused("a")
+    assert grace.excuses("b", failed(reason))
+    assert not grace.excuses("c", failed(reason))
 
 
-@pytest.mark.parametrize("reason", sorted(frozenset(Reason) - TRANSPORT))
+@pytest.mark.parametrize("reason", sorted(frozenset(Reason) - TRANSPORT_FAILURES))
 def test_a_definite_answer_counts_and_ends_the_amnesty(reason: Reason) -> None:
-    amnesty = Amnesty()
-    amnesty.declare(["a"])
-    assert not amnesty.pardons("a", failed(reason))
-    assert not amnesty.awaits("a")
-    assert not amnesty.pardons("a", failed(Reason.TIMEOUT))
+    grace = GracePeriod()
+    grace.begin(["a"])
+    assert not grace.excuses("a", failed(reason))
+    assert not grace.covers("a")
+    assert not grace.excuses("a", failed(Reason.TIMEOUT))
 
 
 def test_a_second_sleep_grants_it_anew() -> None:
-    amnesty = Amnesty()
+    grace = GracePeriod()
     for _ in range(2):
-        amnesty.declare(["a"])
-        assert not amnesty.pardoned("a")
-        assert amnesty.pardons("a", failed(Reason.TIMEOUT))
-    amnesty.forget("a")
-    assert not amnesty.pardoned("a")
+        grace.begin(["a"])
+        assert not grace.excused("a")
+        assert grace.excuses("a", failed(Reason.TIMEOUT))
+    grace.forget("a")
+    assert not grace.excused("a")

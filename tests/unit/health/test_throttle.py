@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from codewalk.health.throttle import AT_ONCE, GROWN, YOUNG, Pace
+from codewalk.health.throttle import MAX_IN_FLIGHT, MAX_RECENT, RECENT_SECONDS, Throttle
 
 
 @dataclass
@@ -15,60 +15,60 @@ class IdleClock:
         return self.seconds
 
 
-def started(pace: Pace, count: int, first: int = 0) -> None:
+def started(throttle: Throttle, count: int, first: int = 0) -> None:
     for check in range(first, first + count):
-        pace.started(check)
+        throttle.started(check)
 
 
 def test_checks_start_without_waiting_while_few_are_under_way() -> None:
-    pace = Pace(clock=IdleClock())
-    started(pace, YOUNG - 1)
-    assert pace.wait() == 0
+    throttle = Throttle(clock=IdleClock())
+    started(throttle, MAX_RECENT - 1)
+    assert throttle.delay() == 0
 
 
 def test_a_burst_waits_for_checks_to_end() -> None:
-    pace = Pace(clock=IdleClock())
-    started(pace, YOUNG)
-    assert pace.wait() == GROWN
-    pace.ended(YOUNG - 1)
-    assert pace.wait() == 0
+    throttle = Throttle(clock=IdleClock())
+    started(throttle, MAX_RECENT)
+    assert throttle.delay() == RECENT_SECONDS
+    throttle.ended(MAX_RECENT - 1)
+    assert throttle.delay() == 0
 
 
 def test_slow_servers_give_their_places_away() -> None:
     clock = IdleClock()
-    pace = Pace(clock=clock)
-    started(pace, YOUNG // 2)
-    clock.seconds = GROWN / 2
-    started(pace, YOUNG, first=YOUNG // 2)
-    assert pace.wait() == GROWN / 2
-    clock.seconds = GROWN * 1.6
-    assert pace.wait() == 0
+    throttle = Throttle(clock=clock)
+    started(throttle, MAX_RECENT // 2)
+    clock.seconds = RECENT_SECONDS / 2
+    started(throttle, MAX_RECENT, first=MAX_RECENT // 2)
+    assert throttle.delay() == RECENT_SECONDS / 2
+    clock.seconds = RECENT_SECONDS * 1.6
+    assert throttle.delay() == 0
 
 
 def test_time_in_which_the_process_was_busy_makes_no_server_slow() -> None:
     # The clock counts idle time alone, and the process had none since the checks began.
-    pace = Pace(clock=IdleClock())
-    started(pace, YOUNG)
-    assert pace.wait() == GROWN
+    throttle = Throttle(clock=IdleClock())
+    started(throttle, MAX_RECENT)
+    assert throttle.delay() == RECENT_SECONDS
 
 
 def test_a_slow_check_that_ends_is_counted_out_once() -> None:
     clock = IdleClock()
-    pace = Pace(clock=clock)
-    started(pace, YOUNG)
-    clock.seconds = GROWN
-    assert pace.wait() == 0
-    pace.ended(0)
-    started(pace, YOUNG, first=YOUNG)
-    assert pace.wait() == GROWN
+    throttle = Throttle(clock=clock)
+    started(throttle, MAX_RECENT)
+    clock.seconds = RECENT_SECONDS
+    assert throttle.delay() == 0
+    throttle.ended(0)
+    started(throttle, MAX_RECENT, first=MAX_RECENT)
+    assert throttle.delay() == RECENT_SECONDS
 
 
 def test_no_more_than_the_limit_are_under_way_however_slow_they_are() -> None:
     clock = IdleClock()
-    pace = Pace(clock=clock)
-    for check in range(AT_ONCE):
-        pace.started(check)
-        clock.seconds += GROWN
-    assert pace.wait() is None
-    pace.ended(0)
-    assert pace.wait() == 0
+    throttle = Throttle(clock=clock)
+    for check in range(MAX_IN_FLIGHT):
+        throttle.started(check)
+        clock.seconds += RECENT_SECONDS
+    assert throttle.delay() is None
+    throttle.ended(0)
+    assert throttle.delay() == 0

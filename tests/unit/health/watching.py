@@ -54,15 +54,15 @@ async def watching(
     network: Network | None = None,
     store: FakeStatusStore | None = None,
     active: ServerProfile | None = None,
-    chance: Sequence[float] = (0.5,),
+    jitter: Sequence[float] = (0.5,),
     watch: bool = True,
     route: Callable[[str], bool] = lambda _: True,
     now: Callable[[], datetime] = utc_now,
-    woken: Callable[[], None] = lambda: None,
+    on_resume: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Watch]:
-    """Watches `servers`; the `chance` of 0.5 leaves the interval as it is."""
+    """Watches `servers`; the `jitter` of 0.5 leaves the interval as it is."""
     network, store = network or Network(), store or FakeStatusStore()
-    drawn = iter(chance)
+    drawn = iter(jitter)
     changes: list[tuple[float, str]] = []
     records: list[Recorded] = []
     seen: list[tuple[str, State]] = []
@@ -75,12 +75,12 @@ async def watching(
         monitor = Monitor(
             checker,
             store,
-            changed=changed,
+            on_change=changed,
             record=lambda *told: records.append(told),
-            chance=lambda: next(drawn, chance[-1]),
+            jitter=lambda: next(drawn, jitter[-1]),
             now=now,
-            idle=elapsed,
-            woken=woken,
+            idle_clock=elapsed,
+            on_resume=on_resume,
             watch=watch,
         )
         async with monitor:

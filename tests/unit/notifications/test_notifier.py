@@ -280,7 +280,7 @@ async def test_a_snooze_that_is_cleared_counts_no_more() -> None:
 async def test_what_was_missed_in_a_flood_of_events_is_looked_at_anew() -> None:
     async with telling(A) as world:
         world.statuses[A.id] = replace(DOWN, since=EPOCH)
-        world.announcer.announce(Event(kind=Kind.LOST))
+        world.announcer.announce(Event(kind=Kind.OVERFLOW))
         await pass_time(60)
         assert world.told == [(5, A.id, NoticeKind.DOWN)]
 
