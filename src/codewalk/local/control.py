@@ -1,4 +1,4 @@
-"""Whether an OpenCode server on this machine can be started, and the order to start it."""
+"""The switch of the managed local server: whether it can be started, and the start request."""
 
 import asyncio
 from pathlib import Path
@@ -11,60 +11,64 @@ STOPPED_MESSAGE: Final = "The local OpenCode server runs while `codewalk up` doe
 
 
 class LocalServerControl:
-    """The switch of the managed local server, which `app.managed_server` runs and tells of.
+    """The switch of the managed local server, which `app.managed_server` runs.
 
-    Only where that has opened it, as in `codewalk up`, can the server be started, and once: from
-    then on it is kept running until the app ends.
+    The server can be started only while `app.managed_server` has opened the switch, as
+    `codewalk up` does. Once started, it is kept running until the app ends.
 
-    `unavailable_reason` says why it can't be started and what would help, in one or two sentences;
-    it is None where it can be started or has been. `running` tells whether it answers.
+    Attributes:
+        unavailable_reason: Why the server can't be started and what would help, in one or two
+            sentences; None where it can be started or has been.
+        running: Whether the server answers.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.unavailable_reason: str | None = STOPPED_MESSAGE
         self.running = False
         self._settings = settings
-        self._opened = False
+        self._is_open = False
         self._executable: Path | None = None
-        self._asked = asyncio.Event()
+        self._start_requested = asyncio.Event()
 
     @property
     def available(self) -> bool:
-        """Whether `start` would start it, or has."""
+        """Whether `start` can start the server, or has started it."""
         return self.unavailable_reason is None
 
     @property
     def starting(self) -> bool:
-        """Whether it is to run and doesn't answer yet, or not at the moment."""
-        return self._opened and self._asked.is_set() and not self.running
+        """Whether the server was started and doesn't answer, not yet or not at the moment."""
+        return self._is_open and self._start_requested.is_set() and not self.running
 
     async def start(self) -> None:
-        """Has the server started, unless it is already; doesn't wait until it is ready.
+        """Start the server unless it is started already; don't wait until it is ready.
 
-        Raises `OpenCodeMissing`; one that was installed since the app began is found.
+        Raises:
+            OpenCodeMissing: There is no executable. One that was installed since the app started
+                is found.
         """
-        if self._opened and not self.available:
+        if self._is_open and not self.available:
             await self.open()
         if self.unavailable_reason:
             raise OpenCodeMissing(self.unavailable_reason)
-        self._asked.set()
+        self._start_requested.set()
 
     async def open(self) -> None:
-        """Looks for the executable, and takes the order from now on."""
+        """Find the executable, and accept requests to start the server from now on."""
         # Imported here: no command needs what it brings along.
         from codewalk.local.server import find_executable, missing_message
 
         self._executable = await asyncio.to_thread(find_executable, self._settings)
-        self._opened = True
+        self._is_open = True
         self.unavailable_reason = None if self._executable else missing_message(self._settings)
 
     async def wait_for_start(self) -> Path:
-        """The executable, once it is to be started."""
-        await self._asked.wait()
+        """Wait until the server is to be started, and return the executable."""
+        await self._start_requested.wait()
         if self._executable is None:
-            raise RuntimeError("an executable that isn't there was to be started")
+            raise RuntimeError("The local server is to be started without an executable")
         return self._executable
 
     def close(self) -> None:
-        """Takes no more orders."""
-        self._opened, self.unavailable_reason = False, STOPPED_MESSAGE
+        """Accept no more requests to start the server."""
+        self._is_open, self.unavailable_reason = False, STOPPED_MESSAGE
