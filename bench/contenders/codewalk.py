@@ -17,7 +17,7 @@ from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, measure
 from bench.nginx import VERSION
 from codewalk.app.server_connections import ServerConnections
-from codewalk.cli.garbage_collection import collect_seldom
+from codewalk.cli.garbage_collection import collect_garbage_less_often
 from codewalk.health.checker import Checker
 from codewalk.health.monitor import Monitor
 from codewalk.history.period import HOUR, MINUTE
@@ -61,7 +61,7 @@ async def main() -> None:
         )
         await stack.enter_async_context(monitor)
         monitor.reconcile(roster.profiles, roster.active_id)
-        collect_seldom()  # as `codewalk up` does once it is ready
+        collect_garbage_less_often()  # as `codewalk up` does once it is ready
         since = datetime.now(UTC)
         await measure(lambda: begun, servers=len(urls), seconds=seconds)
         await monitor.save()

@@ -15,7 +15,7 @@ import uvloop
 from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, say
 from codewalk.app.server_connections import ServerConnections
-from codewalk.cli.garbage_collection import collect_seldom
+from codewalk.cli.garbage_collection import collect_garbage_less_often
 from codewalk.events import Announcer
 from codewalk.health.checker import Checker
 from codewalk.health.link import LinkState
@@ -58,7 +58,7 @@ async def main() -> None:
 
         while live() < len(profiles):  # noqa: ASYNC110 - the links tell nobody
             await asyncio.sleep(0.5)
-        collect_seldom()  # as `codewalk up` does once it is ready
+        collect_garbage_less_often()  # as `codewalk up` does once it is ready
         say("begin")
         await asyncio.sleep(seconds)
         say("end", live())

@@ -17,7 +17,7 @@ import uvloop
 
 import codewalk
 from bench.contenders.pace import say
-from codewalk.cli.garbage_collection import collect_seldom
+from codewalk.cli.garbage_collection import collect_garbage_less_often
 
 PAUSES = (0.0, 0.01, 0.05, 0.1)
 """Seconds between a list and the next switch: some come while the fresh list is on its way, some
@@ -32,7 +32,7 @@ async def main() -> None:
         servers = [await app.add_server(url) for url in urls]
         fetched = [await _fetch(app, server.id) for server in servers]
         pauses = cycle(PAUSES)
-        collect_seldom()  # as `codewalk up` does once it is ready
+        collect_garbage_less_often()  # as `codewalk up` does once it is ready
         seen: set[datetime | None] = set()
         for number in range(switches):
             target = servers[number % 2]

@@ -15,7 +15,7 @@ import uvloop
 import codewalk
 from bench.contenders.filling import fill
 from bench.contenders.pace import arguments, say
-from codewalk.cli.garbage_collection import collect_seldom
+from codewalk.cli.garbage_collection import collect_garbage_less_often
 from codewalk.health.schedule import LATENESS_BOUNDS
 from codewalk.reason import State
 from codewalk.servers.health_check import DEFAULT_SETTINGS
@@ -31,7 +31,7 @@ async def main() -> None:
         await fill(RosterStore(database, Vault(settings)), urls)
     async with codewalk.open(settings, watch=True) as app:
         await _settle(app)
-        collect_seldom()  # as `codewalk up` does once it is ready
+        collect_garbage_less_often()  # as `codewalk up` does once it is ready
         say("begin")
         before = _late(app)
         await asyncio.sleep(seconds)

@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperCommand
 
 from codewalk.cli.completion import complete_server
-from codewalk.cli.options import Make, make_command
-from codewalk.cli.runner import run
+from codewalk.cli.options import BuildOptions, build_command
+from codewalk.cli.runner import run_with_app
 from codewalk.errors import NoActiveServer, OpenCodeMissing
 from codewalk.settings import environment_without_secrets
 
@@ -38,10 +38,10 @@ class _Command(TyperCommand):
         return super().parse_args(ctx, args[:cut])
 
 
-def command(make: Make) -> Any:
+def command(build_options: BuildOptions) -> Any:
     """The command, ready to be run."""
-    return make_command(
-        make,
+    return build_command(
+        build_options,
         "attach",
         _attach,
         example="codewalk attach devbox -- --continue",
@@ -64,7 +64,7 @@ def _attach(
 
     It is given the server's credentials through its environment.
     """
-    executable, environment, url = run(lambda app: _prepare(app, ref))
+    executable, environment, url = run_with_app(lambda app: _prepare(app, ref))
     return _become(executable, ["attach", url, *context.meta[_REST]], environment)
 
 

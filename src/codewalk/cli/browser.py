@@ -16,7 +16,7 @@ _TEXT_BROWSERS: Final = frozenset(
 _SCRIPT: Final = "import sys, webbrowser; webbrowser.open(sys.stdin.read())"
 
 
-def can_open(environment: Mapping[str, str], platform: str) -> bool:
+def can_open_browser(environment: Mapping[str, str], platform: str) -> bool:
     """Whether there is somewhere to show a page: a display, or a `BROWSER` of the user's choice."""
     chosen = environment.get("BROWSER", "").split(os.pathsep)[0].split()
     if chosen:

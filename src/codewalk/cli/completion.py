@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from codewalk.cli.output import harmless
+from codewalk.cli.output import sanitize
 from codewalk.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def complete_server(incomplete: str) -> list[tuple[str, str]]:
         servers = asyncio.run(_servers(settings))
     except Exception:  # noqa: BLE001 - a completion that fails is no completion, whatever the cause
         return []
-    offers = [(_word(server), harmless(server.profile.url)) for server in servers]
+    offers = [(_word(server), sanitize(server.profile.url)) for server in servers]
     return [offer for offer in offers if offer[0].startswith(incomplete)]
 
 

@@ -13,13 +13,13 @@ from typing import ClassVar, Final
 import typer
 
 from codewalk.cli.log_file import write_traceback
-from codewalk.cli.output import note
+from codewalk.cli.output import print_message
 from codewalk.errors import CodeWalkError, StorageError
 from codewalk.settings import Settings
 
-FAILED: Final = 1
-MISUSED: Final = 2
-INTERRUPTED: Final = 130
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
 
 
 class UsageMistake(CodeWalkError):
@@ -41,7 +41,7 @@ class _Verdict:
     message: str = ""
 
 
-def report(error: BaseException, *, as_json: bool, settings: Settings | None = None) -> int:
+def report_error(error: BaseException, *, as_json: bool, settings: Settings | None = None) -> int:
     """Says on stderr what went wrong, in a line or as JSON; returns the exit status.
 
     The traceback of an error that nobody foresaw goes to the log file below `settings`, which are
@@ -53,29 +53,33 @@ def report(error: BaseException, *, as_json: bool, settings: Settings | None = N
         error_json = {"error": {"code": verdict.code, "message": verdict.message}}
         print(json.dumps(error_json), file=sys.stderr, flush=True)
     elif verdict.message:
-        note(f"error: {verdict.message}")
+        print_message(f"error: {verdict.message}")
     return verdict.status
 
 
 def _judge(error: BaseException, settings: Settings | None) -> _Verdict:
     match error:
         case UsageMistake():
-            return _Verdict(status=MISUSED, code=error.code, message=error.message)
+            return _Verdict(status=EXIT_USAGE, code=error.code, message=error.message)
         case CodeWalkError():
-            return _Verdict(status=FAILED, code=error.code, message=error.message)
+            return _Verdict(status=EXIT_FAILED, code=error.code, message=error.message)
         case typer.TyperException():
-            return _Verdict(status=MISUSED, code=UsageMistake.code, message=_usage(error))
+            return _Verdict(status=EXIT_USAGE, code=UsageMistake.code, message=_usage(error))
         case KeyboardInterrupt():
-            return _Verdict(status=INTERRUPTED)
+            return _Verdict(status=EXIT_INTERRUPTED)
         case BrokenPipeError():
-            return _Verdict(status=FAILED)
+            return _Verdict(status=EXIT_FAILED)
         case OSError(errno=errno.ENOSPC):
             message = "The output can't be written: no space is left where it goes to."
-            return _Verdict(status=FAILED, code=StorageError.code, message=message)
+            return _Verdict(status=EXIT_FAILED, code=StorageError.code, message=message)
         case typer.Abort() | EOFError():
-            return _Verdict(status=FAILED, code=Declined.code, message="Stopped without an answer.")
+            return _Verdict(
+                status=EXIT_FAILED, code=Declined.code, message="Stopped without an answer."
+            )
         case _:
-            return _Verdict(status=FAILED, code="internal", message=_unexpected(error, settings))
+            return _Verdict(
+                status=EXIT_FAILED, code="internal", message=_unexpected(error, settings)
+            )
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from codewalk import __version__
 from codewalk.app.composition import open_app
-from codewalk.cli.browser import can_open
+from codewalk.cli.browser import can_open_browser
 from codewalk.cli.instance import find_running
-from codewalk.cli.log_file import start_journal
+from codewalk.cli.log_file import configure_logging
 from codewalk.cli.output import is_terminal
-from codewalk.cli.runner import spinning
+from codewalk.cli.runner import show_spinner
 from codewalk.errors import CodeWalkError
 from codewalk.local.server import find_executable, missing_message
 from codewalk.settings import DIRECTORY_MODE, FILE_MODE, Settings, environment_without_secrets
@@ -33,7 +33,7 @@ _NOT_YET: Final = "not made yet; the first command that needs it does"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
+class DoctorCheck:
     """One thing looked at; `detail` is for a person."""
 
     name: str
@@ -44,17 +44,17 @@ class Check:
         return asdict(self)
 
 
-def examine(*, as_json: bool) -> list[Check]:
+def run_checks(*, as_json: bool) -> list[DoctorCheck]:
     """Looks at everything."""
     settings = Settings.from_environment()
-    start_journal(settings, tell=not as_json)
+    configure_logging(settings, to_stderr=not as_json)
     quick = [_python(), _folder(settings), _token(settings), _terminal(), _browser()]
     made = settings.database_url is not None or settings.database_file.exists()
     return [*quick, *asyncio.run(_slower(settings, made=made))]
 
 
-async def _slower(settings: Settings, *, made: bool) -> list[Check]:
-    async with spinning("looking"):
+async def _slower(settings: Settings, *, made: bool) -> list[DoctorCheck]:
+    async with show_spinner("looking"):
         return [
             await _store(settings) if made else _no_store(settings),
             await asyncio.to_thread(_key, settings),
@@ -63,18 +63,18 @@ async def _slower(settings: Settings, *, made: bool) -> list[Check]:
         ]
 
 
-def _python() -> Check:
+def _python() -> DoctorCheck:
     detail = (
         f"CodeWalk {__version__} on Python {platform.python_version()}, "
         f"SQLite {sqlite3.sqlite_version}, {platform.system()} {platform.machine()}"
     )
-    return Check(name="python", ok=sys.version_info >= (3, 11), detail=detail)
+    return DoctorCheck(name="python", ok=sys.version_info >= (3, 11), detail=detail)
 
 
-def _folder(settings: Settings) -> Check:
+def _folder(settings: Settings) -> DoctorCheck:
     path = settings.data_dir
     if not path.exists():
-        return Check(name="data folder", ok=True, detail=f"{path}: {_NOT_YET}")
+        return DoctorCheck(name="data folder", ok=True, detail=f"{path}: {_NOT_YET}")
     open_to_others = [
         *_wrong_modes((path,), DIRECTORY_MODE),
         *_wrong_modes(_files(path), FILE_MODE),
@@ -82,11 +82,11 @@ def _folder(settings: Settings) -> Check:
     if open_to_others:
         names = ", ".join(open_to_others[:5])
         detail = f"{path}: others may read {names}; take it away with `chmod go= …`"
-        return Check(name="data folder", ok=False, detail=detail)
+        return DoctorCheck(name="data folder", ok=False, detail=detail)
     if not os.access(path, os.W_OK | os.X_OK):
         detail = f"{path}: can't be written to; check who owns it"
-        return Check(name="data folder", ok=False, detail=detail)
-    return Check(name="data folder", ok=True, detail=f"{path}: private")
+        return DoctorCheck(name="data folder", ok=False, detail=detail)
+    return DoctorCheck(name="data folder", ok=True, detail=f"{path}: private")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -106,11 +106,11 @@ def _wrong_modes(paths: Iterable[Path], mode: int) -> list[str]:
     ]
 
 
-def _no_store(settings: Settings) -> Check:
-    return Check(name="store", ok=True, detail=f"{settings.database_file}: {_NOT_YET}")
+def _no_store(settings: Settings) -> DoctorCheck:
+    return DoctorCheck(name="store", ok=True, detail=f"{settings.database_file}: {_NOT_YET}")
 
 
-async def _store(settings: Settings) -> Check:
+async def _store(settings: Settings) -> DoctorCheck:
     try:
         async with open_app(settings) as app:
             servers = app.servers()
@@ -121,29 +121,29 @@ async def _store(settings: Settings) -> Check:
                 if profile.basic_auth_password:
                     profile.basic_auth_password.reveal()
     except CodeWalkError as exc:
-        return Check(name="store", ok=False, detail=exc.message)
+        return DoctorCheck(name="store", ok=False, detail=exc.message)
     where = settings.database_file if settings.database_url is None else "CODEWALK_DATABASE_URL's"
     counted = f"servers: {len(servers)}, passwords: {len(sealed)}, all readable"
-    return Check(name="store", ok=True, detail=f"{where}, schema {SCHEMA_VERSION}, {counted}")
+    return DoctorCheck(name="store", ok=True, detail=f"{where}, schema {SCHEMA_VERSION}, {counted}")
 
 
-def _key(settings: Settings) -> Check:
+def _key(settings: Settings) -> DoctorCheck:
     name = "secret key"
     if settings.secret_key is not None:
-        return Check(name=name, ok=True, detail="from CODEWALK_SECRET_KEY")
+        return DoctorCheck(name=name, ok=True, detail="from CODEWALK_SECRET_KEY")
     path = settings.data_dir / "secret.key"
     if path.exists():
-        return Check(name=name, ok=True, detail=f"in {path}")
+        return DoctorCheck(name=name, ok=True, detail=f"in {path}")
     if SystemKeyring().get(str(settings.data_dir.resolve())) is not None:
-        return Check(name=name, ok=True, detail="in this system's keyring")
-    return Check(name=name, ok=True, detail="not made yet; the first stored password does")
+        return DoctorCheck(name=name, ok=True, detail="in this system's keyring")
+    return DoctorCheck(name=name, ok=True, detail="not made yet; the first stored password does")
 
 
-def _opencode(settings: Settings) -> Check:
+def _opencode(settings: Settings) -> DoctorCheck:
     executable = find_executable(settings)
     if executable is None:
         detail = missing_message(settings)
-        return Check(name="opencode", ok=not settings.opencode, detail=detail)
+        return DoctorCheck(name="opencode", ok=not settings.opencode, detail=detail)
     try:
         found = subprocess.run(
             [executable, "--version"],
@@ -157,35 +157,37 @@ def _opencode(settings: Settings) -> Check:
         )
     except (OSError, subprocess.SubprocessError) as exc:
         detail = f"{executable} doesn't tell its version ({type(exc).__name__})"
-        return Check(name="opencode", ok=False, detail=detail)
-    return Check(name="opencode", ok=True, detail=f"{found.stdout.strip()[:50]} at {executable}")
+        return DoctorCheck(name="opencode", ok=False, detail=detail)
+    return DoctorCheck(
+        name="opencode", ok=True, detail=f"{found.stdout.strip()[:50]} at {executable}"
+    )
 
 
-def _running(settings: Settings) -> Check:
+def _running(settings: Settings) -> DoctorCheck:
     try:
         running = find_running(settings)
     except CodeWalkError as exc:
-        return Check(name="app", ok=False, detail=exc.message)
+        return DoctorCheck(name="app", ok=False, detail=exc.message)
     detail = f"runs at {running.url} (pid {running.pid})" if running else "doesn't run"
-    return Check(name="app", ok=True, detail=detail)
+    return DoctorCheck(name="app", ok=True, detail=detail)
 
 
-def _token(settings: Settings) -> Check:
+def _token(settings: Settings) -> DoctorCheck:
     path = token_file(settings)
     if settings.token is not None:
         detail = "from CODEWALK_TOKEN"
     else:
         detail = f"in {path}" if path.exists() else "not made yet; the first `codewalk up` does"
-    return Check(name="token", ok=True, detail=detail)
+    return DoctorCheck(name="token", ok=True, detail=detail)
 
 
-def _terminal() -> Check:
+def _terminal() -> DoctorCheck:
     colour = "without colour (NO_COLOR)" if os.environ.get("NO_COLOR") else "with colour"
     detail = f"yes, {colour}" if is_terminal(sys.stdout) else "no: output is plain text"
-    return Check(name="terminal", ok=True, detail=f"{detail}, {sys.stdout.encoding}")
+    return DoctorCheck(name="terminal", ok=True, detail=f"{detail}, {sys.stdout.encoding}")
 
 
-def _browser() -> Check:
-    shown = can_open(os.environ, sys.platform)
+def _browser() -> DoctorCheck:
+    shown = can_open_browser(os.environ, sys.platform)
     detail = "can be opened" if shown else "none here; open the address that `up` prints elsewhere"
-    return Check(name="browser", ok=True, detail=detail)
+    return DoctorCheck(name="browser", ok=True, detail=detail)

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from codewalk.cli.options import Group, Json, Ref
-from codewalk.cli.output import answer, harmless, note
-from codewalk.cli.runner import run
-from codewalk.cli.tables import STYLES, ago, columns, facts, health_word, length, state_word
+from codewalk.cli.output import print_message, print_result, sanitize
+from codewalk.cli.runner import run_with_app
+from codewalk.cli.tables import (
+    STATE_STYLES,
+    format_age,
+    health_text,
+    length,
+    make_details,
+    make_table,
+    state_text,
+)
 from codewalk.history.period import RETENTION, Period
 from codewalk.history.window import parse_moment, parse_since
 from codewalk.reason import State
@@ -61,10 +69,12 @@ def _history(
         history = await app.history(ref, since=first, until=last, by_minute=as_json)
         return app.server(ref), history
 
-    server, history = run(work, as_json=as_json)
+    server, history = run_with_app(work, as_json=as_json)
     if since is not None and parse_moment(since, now) < now - RETENTION and not as_json:
-        note(f"History is kept for {RETENTION.days} days.")
-    answer(history.to_json(), as_json=as_json, people=lambda: history_view(server, history, now))
+        print_message(f"History is kept for {RETENTION.days} days.")
+    print_result(
+        history.to_json(), as_json=as_json, text=lambda: history_view(server, history, now)
+    )
 
 
 def history_view(server: "Server", history: "History", now: datetime) -> "RenderableType":
@@ -73,9 +83,9 @@ def history_view(server: "Server", history: "History", now: datetime) -> "Render
     from rich.text import Text
 
     health = server.health
-    figures = facts(
-        ("name", Text(harmless(server.name), style="bold")),
-        ("health", Text(health_word(health), style=STYLES[health.state])),
+    figures = make_details(
+        ("name", Text(sanitize(server.name), style="bold")),
+        ("health", Text(health_text(health), style=STATE_STYLES[health.state])),
         ("uptime", Text(", ".join(map(_uptime, history.uptimes)))),
         (_when(history, now), Text(_total(history.periods))),
         ("last checks", check_bar(history.checks)),
@@ -86,9 +96,9 @@ def history_view(server: "Server", history: "History", now: datetime) -> "Render
 
 def _when(history: "History", now: datetime) -> str:
     if history.until < now:
-        return f"{ago(history.since, now)} to {ago(history.until, now)}"
+        return f"{format_age(history.since, now)} to {format_age(history.until, now)}"
     # By its own end, which came a moment later: a day is a day, and not 23 hours.
-    return f"since {ago(history.since, history.until)}"
+    return f"since {format_age(history.since, history.until)}"
 
 
 def check_bar(checks: "Sequence[Check]") -> "Text":
@@ -101,7 +111,7 @@ def check_bar(checks: "Sequence[Check]") -> "Text":
     fastest, slowest = _range(checks)
     line = Text()
     for check in checks:
-        line.append(_mark(check, fastest, slowest), style=STYLES[check.state])
+        line.append(_mark(check, fastest, slowest), style=STATE_STYLES[check.state])
     return line
 
 
@@ -152,16 +162,16 @@ def _log(history: "History", now: datetime) -> "Table | Text":
 
     if not history.transitions:
         return Text("No changes of state.")
-    table = columns("when", "state", "for", "version", "detail")
+    table = make_table("when", "state", "for", "version", "detail")
     # The one to wrap where the terminal is narrow.
     table.columns[-1].no_wrap = False
     for change, lasted in zip(history.transitions, history.durations(), strict=True):
         duration = now - change.at if lasted is None else lasted
         table.add_row(
-            Text(ago(change.at, now), style="dim"),
-            Text(state_word(change.after, change.reason), style=STYLES[change.after]),
+            Text(format_age(change.at, now), style="dim"),
+            Text(state_text(change.after, change.reason), style=STATE_STYLES[change.after]),
             Text(length(duration) or "under 1 s"),
-            Text(harmless(change.version or "")),
-            Text(harmless(change.detail or "")),
+            Text(sanitize(change.version or "")),
+            Text(sanitize(change.detail or "")),
         )
     return table

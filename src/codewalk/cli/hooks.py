@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from codewalk.cli.errors import UsageMistake
-from codewalk.cli.options import Group, Json, Make
-from codewalk.cli.output import answer, note
-from codewalk.cli.runner import run
+from codewalk.cli.options import BuildOptions, Group, Json
+from codewalk.cli.output import print_message, print_result
+from codewalk.cli.runner import run_with_app
 from codewalk.cli.tables import hook_table
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ _LIMIT: Final = 65_536
 Id = Annotated[str, typer.Argument(metavar="ID", help="The hook's id, or the beginning of it.")]
 
 
-def command(make: Make) -> Any:
+def command(build_options: BuildOptions) -> Any:
     """The group, ready to be run."""
-    group = Group(make, "Have something run or called when a server goes down or comes back.")
+    group = Group(
+        build_options, "Have something run or called when a server goes down or comes back."
+    )
     group.add("list", _list, example="codewalk hook list")
     group.add("add", _add, example="codewalk hook add command --on down -- notify-send CodeWalk")
     group.add("remove", _remove, example="codewalk hook remove 3f2a")
@@ -42,12 +44,12 @@ def _list(as_json: Json = False) -> None:
     async def work(app: "App") -> "Sequence[Hook]":
         return await app.hooks.list()
 
-    hooks = run(work, as_json=as_json)
+    hooks = run_with_app(work, as_json=as_json)
     if as_json or hooks:
         document = [hook.to_json() for hook in hooks]
-        answer(document, as_json=as_json, people=lambda: hook_table(hooks))
+        print_result(document, as_json=as_json, text=lambda: hook_table(hooks))
     else:
-        note("There are no hooks yet; add one with `codewalk hook add`.")
+        print_message("There are no hooks yet; add one with `codewalk hook add`.")
 
 
 def _add(
@@ -81,9 +83,9 @@ def _add(
             return await app.hooks.add_webhook(url, events)
         return await app.hooks.add_command(target, events)
 
-    hook = run(work, as_json=as_json)
+    hook = run_with_app(work, as_json=as_json)
     line = f"Added hook {hook.id[:8]}; try it with `codewalk hook test {hook.id[:8]}`."
-    answer(hook.to_json(), as_json=as_json, people=line)
+    print_result(hook.to_json(), as_json=as_json, text=line)
 
 
 def _remove(ref: Id, as_json: Json = False) -> None:
@@ -92,8 +94,8 @@ def _remove(ref: Id, as_json: Json = False) -> None:
     async def work(app: "App") -> "Hook":
         return await app.hooks.remove(ref)
 
-    hook = run(work, as_json=as_json)
-    answer({"removed": hook.id}, as_json=as_json, people=f"Removed hook {hook.id[:8]}.")
+    hook = run_with_app(work, as_json=as_json)
+    print_result({"removed": hook.id}, as_json=as_json, text=f"Removed hook {hook.id[:8]}.")
 
 
 def _test(ref: Id, as_json: Json = False) -> None:
@@ -102,8 +104,8 @@ def _test(ref: Id, as_json: Json = False) -> None:
     async def work(app: "App") -> "Hook":
         return await app.hooks.test(ref)
 
-    hook = run(work, doing="trying the hook", as_json=as_json)
-    answer(hook.to_json(), as_json=as_json, people=f"Hook {hook.id[:8]} works.")
+    hook = run_with_app(work, progress="trying the hook", as_json=as_json)
+    print_result(hook.to_json(), as_json=as_json, text=f"Hook {hook.id[:8]} works.")
 
 
 def _events(text: str | None) -> "list[NoticeKind]":

@@ -16,7 +16,7 @@ _WAIT: Final = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Running:
+class RunningApp:
     """A running app: its process and its address, without the token."""
 
     pid: int
@@ -29,7 +29,7 @@ class Instance:
     def __init__(self, record: Path) -> None:
         self._record = record
 
-    def tell(self, url: str) -> None:
+    def record_url(self, url: str) -> None:
         """Leaves word where this app is, for a second one and for `doctor`."""
         text = json.dumps({"pid": os.getpid(), "url": url})
         try:
@@ -65,7 +65,7 @@ def single_instance(settings: Settings) -> Iterator[Instance]:
         lock.release()
 
 
-def find_running(settings: Settings) -> Running | None:
+def find_running(settings: Settings) -> RunningApp | None:
     """The app that runs on this data folder, None without one or before it has an address."""
     if not (settings.data_dir / "codewalk.lock").exists():
         return None
@@ -80,15 +80,15 @@ def _record(settings: Settings) -> Path:
     return settings.data_dir / "running.json"
 
 
-def _read(record: Path) -> Running | None:
+def _read(record: Path) -> RunningApp | None:
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
-        return Running(pid=int(found["pid"]), url=str(found["url"]))
+        return RunningApp(pid=int(found["pid"]), url=str(found["url"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _already(settings: Settings, running: Running | None) -> str:
+def _already(settings: Settings, running: RunningApp | None) -> str:
     where = f"at {running.url} (pid {running.pid})" if running else "and is about to serve"
     return (
         f"CodeWalk already runs {where} on the data folder {settings.data_dir}. "

@@ -14,7 +14,7 @@ BACKLOG: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
+class ListenAddress:
     """Where to listen: `host` as the user gave it, `ip` what it came to."""
 
     host: str
@@ -44,7 +44,7 @@ class Address:
         return tuple(dict.fromkeys((self.host, str(self.ip), *own)))
 
 
-def find_address(host: str, port: int) -> Address:
+def resolve_address(host: str, port: int) -> ListenAddress:
     """What a host name or address comes to. Raises `AddressUnavailable`."""
     host = host.strip().removeprefix("[").removesuffix("]")
     if not host:  # the system would take it for every address
@@ -55,10 +55,10 @@ def find_address(host: str, port: int) -> Address:
         raise AddressUnavailable(
             f"{host!r} is no address of this machine: its name can't be resolved.", value=host
         ) from exc
-    return Address(host=host, port=port, ip=ip_address(str(found[0][4][0])))
+    return ListenAddress(host=host, port=port, ip=ip_address(str(found[0][4][0])))
 
 
-def listen(address: Address) -> tuple[socket.socket, Address]:
+def listen(address: ListenAddress) -> tuple[socket.socket, ListenAddress]:
     """A listening socket, and the address with the port that it has: 0 takes a free one.
 
     Raises `AddressUnavailable`.
@@ -77,7 +77,7 @@ def listen(address: Address) -> tuple[socket.socket, Address]:
     return sock, replace(address, port=int(sock.getsockname()[1]))
 
 
-def _refusal(address: Address, exc: OSError) -> str:
+def _refusal(address: ListenAddress, exc: OSError) -> str:
     host, port = address.host, address.port
     match exc.errno:
         case errno.EADDRINUSE:

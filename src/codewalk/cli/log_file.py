@@ -9,11 +9,11 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Final
 
-from codewalk.cli.output import note
+from codewalk.cli.output import print_message
 from codewalk.errors import StorageError
 from codewalk.settings import FILE_MODE, Settings
 
-LIMIT: Final = 2**20
+MAX_LOG_BYTES: Final = 2**20
 """Bytes; a longer log is put aside as `codewalk.log.1`, over the one before."""
 
 _FORMAT: Final = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
@@ -21,7 +21,7 @@ _FORMAT: Final = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _log = logging.getLogger("codewalk")
 
 
-class Journal(logging.FileHandler):
+class LogFileHandler(logging.FileHandler):
     """Writes `codewalk.log` in the data folder: private, bounded, made with its first line."""
 
     def __init__(self, settings: Settings) -> None:
@@ -37,7 +37,7 @@ class Journal(logging.FileHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError, StorageError):  # a full disk must not stop what is being logged
-            if self.stream and self.stream.tell() > LIMIT:
+            if self.stream and self.stream.tell() > MAX_LOG_BYTES:
                 self.close()
                 path = Path(self.baseFilename)
                 path.replace(path.with_name(f"{path.name}.1"))
@@ -52,19 +52,19 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):
-            note(f"warning: {record.getMessage()}")
+            print_message(f"warning: {record.getMessage()}")
 
 
-def start_journal(settings: Settings, *, tell: bool) -> None:
-    """Sends what is logged to the file and, where `tell`, CodeWalk's own warnings to stderr too."""
+def configure_logging(settings: Settings, *, to_stderr: bool) -> None:
+    """Send what is logged to the file, and CodeWalk's own warnings to stderr if `to_stderr`."""
     root = logging.getLogger()
     # The root's, so that no library's trouble is printed by the standard library's last resort.
-    root.handlers = [Journal(settings)]
+    root.handlers = [LogFileHandler(settings)]
     _log.setLevel(logging.INFO)
-    _log.handlers = [_Warnings(logging.WARNING)] if tell else []
+    _log.handlers = [_Warnings(logging.WARNING)] if to_stderr else []
 
 
-def log_strays() -> None:
+def log_uncaught_errors() -> None:
     """Sends errors that nobody can catch, in threads and finalizers, to the log file.
 
     Their default is a traceback on stderr.
@@ -81,7 +81,7 @@ def _write_quietly(error: BaseException | None) -> None:
 def write_traceback(error: BaseException, settings: Settings | None = None) -> Path | None:
     """Puts an unexpected error into the log file; its path, None where that can't be written."""
     try:
-        journal = Journal(settings or Settings.from_environment())
+        journal = LogFileHandler(settings or Settings.from_environment())
         path = Path(journal.baseFilename)
         before = path.stat().st_size if path.exists() else 0
         journal.emit(_record(error))

@@ -15,10 +15,10 @@ import typer
 from typer.core import TyperGroup
 
 from codewalk import __version__
-from codewalk.cli.errors import FAILED, report
-from codewalk.cli.log_file import log_strays
-from codewalk.cli.options import Make, help_without_command
-from codewalk.cli.output import is_terminal, say
+from codewalk.cli.errors import EXIT_FAILED, report_error
+from codewalk.cli.log_file import log_uncaught_errors
+from codewalk.cli.options import BuildOptions, require_subcommand
+from codewalk.cli.output import is_terminal, print_line
 
 _NAME: Final = "codewalk"
 _HELP: Final = frozenset({"--help", "-h"})
@@ -32,7 +32,7 @@ _ROOMS: Final = {
     "attach": "codewalk.cli.attach",
     "doctor": "codewalk.cli.doctor",
 }
-"""The commands in the order of `--help`, and the modules whose `command(make)` makes them."""
+"""The commands in the order of `--help`, and the modules that build them."""
 
 
 def main() -> NoReturn:
@@ -47,29 +47,29 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(stream, TextIOWrapper):
             # A title in any script must not end a command on a terminal that can't show it.
             stream.reconfigure(errors="replace")
-    log_strays()
+    log_uncaught_errors()
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     as_json = "--json" in options
     try:
-        root = _root(_make(options), first=options[0] if options else "")
+        root = _root(_build_options(options), first=options[0] if options else "")
         result = root.main(list(arguments), prog_name=_NAME, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SystemExit as exc:  # Typer ends its own options and a closed pipe so
-        return exc.code if isinstance(exc.code, int) else FAILED
+        return exc.code if isinstance(exc.code, int) else EXIT_FAILED
     except BaseException as exc:  # noqa: BLE001 - this is where every error is told
-        return report(exc, as_json=as_json)
+        return report_error(exc, as_json=as_json)
 
 
 class _Commands(MutableMapping[str, Any]):
     """The commands by name, each made when it is first asked for: most are never."""
 
-    def __init__(self, make: Make) -> None:
-        self._make = make
+    def __init__(self, build_options: BuildOptions) -> None:
+        self._build_options = build_options
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            self._made[name] = import_module(_ROOMS[name]).command(self._make)
+            self._made[name] = import_module(_ROOMS[name]).command(self._build_options)
         return self._made[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -92,19 +92,19 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
 
 
-def _root(make: Make, *, first: str) -> TyperGroup:
+def _root(build_options: BuildOptions, *, first: str) -> TyperGroup:
     # Its options stand before the command's name, those for completion and help too.
-    own = replace(make, helpful=first in _HELP or "-completion" in first or _completes())
-    app = typer.Typer(**own.settings(completion=True))
+    own = replace(build_options, with_help=first in _HELP or "-completion" in first or _completes())
+    app = typer.Typer(**own.typer_settings(completion=True))
     app.callback(
         invoke_without_command=True,
-        add_help_option=own.helpful,
+        add_help_option=own.with_help,
         epilog="Example: codewalk server add devbox:4096 --label Devbox",
     )(_codewalk)
     root = typer.main.get_command(app)
     if not isinstance(root, TyperGroup):
         raise TypeError("Typer made no group of commands")
-    root.commands = _Commands(make)
+    root.commands = _Commands(build_options)
     return root
 
 
@@ -119,16 +119,16 @@ def _codewalk(
     `codewalk up` starts the app in the browser; the other commands work beside it or alone.
     """
     if version:
-        say(f"codewalk {__version__}")
+        print_line(f"codewalk {__version__}")
         raise typer.Exit
-    help_without_command(context)
+    require_subcommand(context)
 
 
-def _make(options: Sequence[str]) -> Make:
+def _build_options(options: Sequence[str]) -> BuildOptions:
     wants_help = not _HELP.isdisjoint(options)
     # For people; loading Rich for a pipe would only take time.
     markup: Literal["rich"] | None = "rich" if wants_help and is_terminal(sys.stdout) else None
-    return Make(markup=markup, helpful=wants_help or _completes())
+    return BuildOptions(markup=markup, with_help=wants_help or _completes())
 
 
 def _completes() -> bool:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codewalk.cli.options import Group, Json, Make
-from codewalk.cli.output import answer, note
-from codewalk.cli.runner import run
+from codewalk.cli.options import BuildOptions, Group, Json
+from codewalk.cli.output import print_message, print_result
+from codewalk.cli.runner import run_with_app
 from codewalk.cli.tables import model_table
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _ASKING = "asking the active server"
 
 
-def command(make: Make) -> Any:
+def command(build_options: BuildOptions) -> Any:
     """The group, ready to be run."""
-    group = Group(make, "Show and select the active server's models.")
+    group = Group(build_options, "Show and select the active server's models.")
     group.add("list", _list, example="codewalk model list")
     group.add("use", _use, example="codewalk model use anthropic/claude-sonnet-4-5")
     return group.command()
@@ -30,11 +30,13 @@ def _list(as_json: Json = False) -> None:
     async def work(app: "App") -> "ModelList":
         return await app.work.models()
 
-    found = run(work, doing=_ASKING, as_json=as_json)
+    found = run_with_app(work, progress=_ASKING, as_json=as_json)
     if as_json or found.models:
-        answer(found.to_json(), as_json=as_json, people=lambda: model_table(found))
+        print_result(found.to_json(), as_json=as_json, text=lambda: model_table(found))
     else:
-        note("No provider is connected on this server; `opencode auth login` there connects one.")
+        print_message(
+            "No provider is connected on this server; `opencode auth login` there connects one."
+        )
 
 
 def _use(
@@ -48,5 +50,5 @@ def _use(
     async def work(app: "App") -> "ModelList":
         return await app.work.use_model(model)
 
-    found = run(work, doing=_ASKING, as_json=as_json)
-    answer(found.to_json(), as_json=as_json, people=f"Selected {found.selected}.")
+    found = run_with_app(work, progress=_ASKING, as_json=as_json)
+    print_result(found.to_json(), as_json=as_json, text=f"Selected {found.selected}.")

@@ -23,25 +23,25 @@ _HIDDEN: Final = re.compile(
 )
 """What JSON allows in a string as it is, and a terminal may obey or hide."""
 
-SPARED: Final = ("CHECKED", "LATENCY", "VERSION")
+DROPPABLE_COLUMNS: Final = ("CHECKED", "LATENCY", "VERSION")
 """The columns of the servers' table that go first where a terminal is narrow."""
 
 _WIDE: Final = 100_000
 """Characters; wider than any table."""
 
 
-def harmless(text: str) -> str:
+def sanitize(text: str) -> str:
     """`text` on one line and without anything that a terminal would obey instead of show.
 
-    >>> harmless("a\\x1b[31mb\\u202ec\\nd")
+    >>> sanitize("a\\x1b[31mb\\u202ec\\nd")
     'a�[31mb�c d'
     """
     if text.isprintable():
         return text
-    return "".join(_harmless(character) for character in text)
+    return "".join(_sanitize(character) for character in text)
 
 
-def _harmless(character: str) -> str:
+def _sanitize(character: str) -> str:
     if character.isprintable() or character in _JOINERS:
         return character
     return " " if character.isspace() else "\ufffd"
@@ -60,30 +60,30 @@ def print_json(document: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """One line on stdout."""
-    print(harmless(text), flush=True)
+    print(sanitize(text), flush=True)
 
 
-def note(text: str) -> None:
+def print_message(text: str) -> None:
     """One line on stderr, for what isn't the command's answer."""
     # On a terminal the last line may hold a sign of life, which this one takes the place of.
     start = "\r\x1b[K" if is_terminal(sys.stderr) else ""
-    print(f"{start}{harmless(text)}", file=sys.stderr, flush=True)
+    print(f"{start}{sanitize(text)}", file=sys.stderr, flush=True)
 
 
-def show(build: "Callable[[], RenderableType]") -> None:
+def print_renderable(build: "Callable[[], RenderableType]") -> None:
     """Something of Rich's on stdout; without colour, borders and padding where that is piped."""
     console = make_console()
     if console.is_terminal:
-        console.print(fitted(build(), console))
+        console.print(fit_to_width(build(), console))
         return
     with console.capture() as capture:
         console.print(build())
     print("\n".join(line.rstrip() for line in capture.get().splitlines()), flush=True)
 
 
-def fitted(shown: "RenderableType", console: "Console") -> "RenderableType":
+def fit_to_width(shown: "RenderableType", console: "Console") -> "RenderableType":
     """A table without the columns that matter least, where the terminal is too narrow for all.
 
     An address without its port, or half an id, is of no use to anybody.
@@ -93,7 +93,7 @@ def fitted(shown: "RenderableType", console: "Console") -> "RenderableType":
 
     if not isinstance(shown, Table):
         return shown
-    for header in SPARED:
+    for header in DROPPABLE_COLUMNS:
         natural = Measurement.get(console, console.options.update(max_width=_WIDE), shown)
         if natural.maximum <= console.width:
             break
@@ -123,11 +123,13 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def answer(document: Any, *, as_json: bool, people: "Callable[[], RenderableType] | str") -> None:
+def print_result(
+    document: Any, *, as_json: bool, text: "Callable[[], RenderableType] | str"
+) -> None:
     """A command's answer: the document for a program, or a line or more for people."""
     if as_json:
         print_json(document)
-    elif isinstance(people, str):
-        say(people)
+    elif isinstance(text, str):
+        print_line(text)
     else:
-        show(people)
+        print_renderable(text)

@@ -6,7 +6,7 @@ from typing import Final
 
 import typer
 
-from codewalk.cli.output import harmless
+from codewalk.cli.output import sanitize
 from codewalk.errors import InvalidCredentials
 from codewalk.secret import Secret
 
@@ -35,11 +35,11 @@ def read_password() -> Secret:
     return Secret(text)
 
 
-def can_ask() -> bool:
+def is_interactive() -> bool:
     """Whether a person is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirm(question: str) -> bool:
     """Whether a person says yes. Raises `typer.Abort` where they say nothing."""
-    return typer.confirm(harmless(question), err=True)
+    return typer.confirm(sanitize(question), err=True)

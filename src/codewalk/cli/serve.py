@@ -14,42 +14,42 @@ from typing import Final
 from codewalk.app.app import App
 from codewalk.app.composition import open_app
 from codewalk.app.managed_server import local_control
-from codewalk.cli.garbage_collection import collect_seldom
-from codewalk.cli.output import note
-from codewalk.cli.runner import spinning
+from codewalk.cli.garbage_collection import collect_garbage_less_often
+from codewalk.cli.output import print_message
+from codewalk.cli.runner import show_spinner
 from codewalk.local.orphans import RECORD_FILE, end_orphans
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.tasks import InterruptibleBlock
 from codewalk.web.server import make_web, serve
 
-ANSWERING: Final = 0.6
+REQUEST_GRACE_SECONDS: Final = 0.6
 """Seconds that requests under way have left once the app is told to stop."""
 
-STOPPING: Final = 2.8
+FORCED_EXIT_SECONDS: Final = 2.8
 """Seconds after which the process ends, whatever hangs; the local server's guard ends that then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Living:
+class ServeOptions:
     """What the app is to be.
 
-    `ready` is called on the event loop once it serves, with what lets one browser in once.
+    `on_ready` is called on the event loop once it serves, with what lets one browser in once.
     """
 
     settings: Settings
     sock: socket.socket
     hosts: Sequence[str]
     token: Secret
-    local: bool
-    ready: Callable[[Secret], None]
+    manage_local: bool
+    on_ready: Callable[[Secret], None]
 
 
-def live(living: Living) -> None:
+def serve_app(options: ServeOptions) -> None:
     """Runs the app until a signal stops it. Raises `StorageError`."""
     raise_file_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_live(living))
+        runner.run(_run(options))
 
 
 class _Stop:
@@ -67,13 +67,13 @@ class _Stop:
         if first:
             _end_at_last()
         if first and self._is_serving:
-            self._serving.interrupt(after=ANSWERING)
+            self._serving.interrupt(after=REQUEST_GRACE_SECONDS)
         elif self._task:
             self._task.cancel()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """A block that has `ANSWERING` seconds left once the order came."""
+        """A block that has `REQUEST_GRACE_SECONDS` seconds left once the order came."""
         try:
             async with self._serving:
                 self._is_serving = True
@@ -85,32 +85,32 @@ class _Stop:
             self._is_serving = False
 
 
-async def _live(living: Living) -> None:
+async def _run(options: ServeOptions) -> None:
     stop = _Stop(asyncio.current_task())
     _on_signals(stop)
     try:
-        await _serve(living, stop)
+        await _serve(options, stop)
     except asyncio.CancelledError:
         # While it starts, being told to stop is a cancellation; it did what was asked.
         if not stop.event.is_set():
             raise
 
 
-async def _serve(living: Living, stop: _Stop) -> None:
+async def _serve(options: ServeOptions, stop: _Stop) -> None:
     async with (
-        spinning("starting") as spinner,
-        open_app(living.settings, watch=True) as app,
-        _local(app, wanted=living.local),
+        show_spinner("starting") as spinner,
+        open_app(options.settings, watch=True) as app,
+        _local(app, wanted=options.manage_local),
     ):
-        web = make_web(app, living.token, hosts=living.hosts)
+        web = make_web(app, options.token, hosts=options.hosts)
 
         def ready() -> None:
             spinner.stop()
-            collect_seldom()
-            living.ready(web.state.access.create_invitation())
+            collect_garbage_less_often()
+            options.on_ready(web.state.access.create_invitation())
 
         async with stop.serving():
-            await serve(web, living.sock, ready=ready, stop=stop.event)
+            await serve(web, options.sock, ready=ready, stop=stop.event)
 
 
 @asynccontextmanager
@@ -126,7 +126,7 @@ async def _local(app: App, *, wanted: bool) -> AsyncIterator[None]:
         await asyncio.to_thread(end_orphans, app.settings.data_dir / RECORD_FILE)
         if wanted:
             app.local_news = app.local.unavailable_reason
-            note(f"note: {app.local.unavailable_reason}")
+            print_message(f"note: {app.local.unavailable_reason}")
         yield
 
 
@@ -148,7 +148,7 @@ def _end_at_last() -> None:
     def end() -> None:
         os._exit(0)
 
-    timer = threading.Timer(STOPPING, end)
+    timer = threading.Timer(FORCED_EXIT_SECONDS, end)
     timer.daemon = True
     timer.start()
 

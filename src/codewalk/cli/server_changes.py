@@ -8,9 +8,9 @@ import typer
 from codewalk.cli.completion import complete_server
 from codewalk.cli.errors import Declined, UsageMistake
 from codewalk.cli.options import Group, Json, Label, NoCheck, PasswordStdin, Ref, Username
-from codewalk.cli.output import answer
-from codewalk.cli.prompts import can_ask, confirm, read_password
-from codewalk.cli.runner import run
+from codewalk.cli.output import print_result
+from codewalk.cli.prompts import confirm, is_interactive, read_password
+from codewalk.cli.runner import run_with_app
 from codewalk.cli.tables import server_line
 from codewalk.errors import InvalidValue, ServerUnreachable
 
@@ -65,7 +65,7 @@ def _add(
         )
 
     server = _checked(work, as_json=as_json)
-    answer(server.to_json(), as_json=as_json, people=f"Added {server_line(server)}")
+    print_result(server.to_json(), as_json=as_json, text=f"Added {server_line(server)}")
 
 
 def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
@@ -136,13 +136,13 @@ def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
         return await app.edit_server(ref, change, check=not no_check)
 
     server = _checked(work, as_json=as_json)
-    answer(server.to_json(), as_json=as_json, people=f"Saved {server_line(server)}")
+    print_result(server.to_json(), as_json=as_json, text=f"Saved {server_line(server)}")
 
 
 def _checked(work: "Callable[[App], Awaitable[Server]]", *, as_json: bool) -> "Server":
     """What is saved; a refusal says how it can be saved all the same, as the form does."""
     try:
-        return run(work, doing=_CHECKING, as_json=as_json)
+        return run_with_app(work, progress=_CHECKING, as_json=as_json)
     except ServerUnreachable as exc:
         raise ServerUnreachable(
             f"{exc.message} `--no-check` saves it all the same.",
@@ -169,8 +169,8 @@ def _move(
     async def work(app: "App") -> "Server":
         return await app.move_server(ref, before=before)
 
-    server = run(work, as_json=as_json)
-    answer(server.to_json(), as_json=as_json, people=f"Moved {server_line(server)}")
+    server = run_with_app(work, as_json=as_json)
+    print_result(server.to_json(), as_json=as_json, text=f"Moved {server_line(server)}")
 
 
 def _settings(**given: str | None) -> Mapping[str, float | None]:
@@ -213,21 +213,21 @@ def _remove(
         server = app.server(ref)
         return server, await app.remove_server(server.id), app.active()
 
-    server, removed, active = run(work, as_json=as_json)
+    server, removed, active = run_with_app(work, as_json=as_json)
     now = f"Active now: {active.name}." if active else "No server is active now."
     gone = f"Removed {server.name} ({server.profile.url})."
-    answer(removed.to_json(), as_json=as_json, people=f"{gone} {now}")
+    print_result(removed.to_json(), as_json=as_json, text=f"{gone} {now}")
 
 
 def _ask(ref: str, *, as_json: bool) -> str:
     """The id of the server, once a person agreed to remove it."""
-    if not can_ask():
+    if not is_interactive():
         raise UsageMistake(_CONFIRM)
 
     async def work(app: "App") -> "Server":
         return app.server(ref)
 
-    server = run(work, as_json=as_json)
+    server = run_with_app(work, as_json=as_json)
     what = f"{server.name} ({server.profile.url}), its password and all that is kept for it"
     if not confirm(f"Remove {what}?"):
         raise Declined("Nothing was removed.")

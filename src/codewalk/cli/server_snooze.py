@@ -8,8 +8,8 @@ import typer
 
 from codewalk.cli.errors import UsageMistake
 from codewalk.cli.options import Group, Json, Ref
-from codewalk.cli.output import answer
-from codewalk.cli.runner import run
+from codewalk.cli.output import print_result
+from codewalk.cli.runner import run_with_app
 
 if TYPE_CHECKING:
     from codewalk.app.app import App
@@ -46,11 +46,11 @@ def _snooze(
     async def work(app: "App") -> "Server":
         return await app.snooze(ref, until)
 
-    server = run(work, as_json=as_json)
+    server = run_with_app(work, as_json=as_json)
     line = f"All is told of {server.name} again."
     if until:
         line = f"Nothing is told of {server.name} until {until.astimezone():%Y-%m-%d %H:%M}."
-    answer(server.to_json(), as_json=as_json, people=line)
+    print_result(server.to_json(), as_json=as_json, text=line)
 
 
 def _parse(text: str) -> timedelta:

@@ -7,11 +7,11 @@ import typer
 
 from codewalk.cli import history, server_changes, server_snooze
 from codewalk.cli.completion import complete_server
-from codewalk.cli.errors import FAILED, UsageMistake
-from codewalk.cli.options import Group, Json, Make, Ref
-from codewalk.cli.output import answer, is_terminal, note
-from codewalk.cli.runner import run
-from codewalk.cli.tables import LEGEND, server_card, server_line, server_table
+from codewalk.cli.errors import EXIT_FAILED, UsageMistake
+from codewalk.cli.options import BuildOptions, Group, Json, Ref
+from codewalk.cli.output import is_terminal, print_message, print_result
+from codewalk.cli.runner import run_with_app
+from codewalk.cli.tables import LEGEND, server_details, server_line, server_table
 from codewalk.reason import State
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from codewalk.server import Server
 
 
-def command(make: Make) -> Any:
+def command(build_options: BuildOptions) -> Any:
     """The group, ready to be run."""
-    group = Group(make, "Add, show, check and switch servers.")
+    group = Group(build_options, "Add, show, check and switch servers.")
     group.add("list", _list, example="codewalk server list --json")
     group.add("show", _show, example="codewalk server show devbox")
     server_changes.add_commands(group)
@@ -39,7 +39,7 @@ def _list(as_json: Json = False) -> None:
     async def work(app: "App") -> "list[Server]":
         return app.servers()
 
-    _print_all(run(work, as_json=as_json), as_json=as_json)
+    _print_all(run_with_app(work, as_json=as_json), as_json=as_json)
 
 
 def _show(ref: Ref, as_json: Json = False) -> None:
@@ -48,8 +48,8 @@ def _show(ref: Ref, as_json: Json = False) -> None:
     async def work(app: "App") -> "Server":
         return app.server(ref)
 
-    server = run(work, as_json=as_json)
-    answer(server.to_json(), as_json=as_json, people=lambda: server_card(server))
+    server = run_with_app(work, as_json=as_json)
+    print_result(server.to_json(), as_json=as_json, text=lambda: server_details(server))
 
 
 def _default(
@@ -72,12 +72,12 @@ def _default(
         await app.clear_default()
         return None
 
-    server = run(work, as_json=as_json)
+    server = run_with_app(work, as_json=as_json)
     if server is None:
-        answer({"default": None}, as_json=as_json, people="No server is the default now.")
+        print_result({"default": None}, as_json=as_json, text="No server is the default now.")
     else:
         line = f"Default now: {server_line(server)}"
-        answer(server.to_json(), as_json=as_json, people=line)
+        print_result(server.to_json(), as_json=as_json, text=line)
 
 
 def _use(
@@ -99,9 +99,9 @@ def _use(
     async def work(app: "App") -> "Server":
         return await app.switch_to(ref, force=force)
 
-    server = run(work, doing="checking the server", as_json=as_json)
+    server = run_with_app(work, progress="checking the server", as_json=as_json)
     line = f"Active now: {server_line(server)}"
-    answer(server.to_json(), as_json=as_json, people=line)
+    print_result(server.to_json(), as_json=as_json, text=line)
 
 
 def _check(
@@ -128,10 +128,10 @@ def _check(
     async def work(app: "App") -> "list[Server]":
         return await app.check_all(refs or None, budget=timeout)
 
-    servers = run(work, doing="checking servers", as_json=as_json)
+    servers = run_with_app(work, progress="checking servers", as_json=as_json)
     _print_all(servers, as_json=as_json)
     if any(server.health.state is not State.HEALTHY for server in servers):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _print_all(servers: "Sequence[Server]", *, as_json: bool) -> None:
@@ -139,8 +139,8 @@ def _print_all(servers: "Sequence[Server]", *, as_json: bool) -> None:
 
     document = [server.to_json() for server in servers]
     if not (as_json or servers):
-        note("There are no servers yet; add one with `codewalk server add URL`.")
+        print_message("There are no servers yet; add one with `codewalk server add URL`.")
         return
-    answer(document, as_json=as_json, people=lambda: server_table(servers))
+    print_result(document, as_json=as_json, text=lambda: server_table(servers))
     if not as_json and is_terminal(sys.stdout):
-        note(LEGEND)
+        print_message(LEGEND)

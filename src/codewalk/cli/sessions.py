@@ -4,19 +4,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codewalk.cli.options import Group, Json, Make
-from codewalk.cli.output import answer, note
-from codewalk.cli.runner import run
-from codewalk.cli.tables import ago, session_table
+from codewalk.cli.options import BuildOptions, Group, Json
+from codewalk.cli.output import print_message, print_result
+from codewalk.cli.runner import run_with_app
+from codewalk.cli.tables import format_age, session_table
 
 if TYPE_CHECKING:
     from codewalk.app.app import App
     from codewalk.workspace.sessions import SessionList
 
 
-def command(make: Make) -> Any:
+def command(build_options: BuildOptions) -> Any:
     """The group, ready to be run."""
-    group = Group(make, "Show the active server's sessions.")
+    group = Group(build_options, "Show the active server's sessions.")
     group.add("list", _list, example="codewalk session list --directory /home/me/project")
     return group.command()
 
@@ -40,11 +40,11 @@ def _list(
     async def work(app: "App") -> "SessionList":
         return await app.work.sessions(directory, cached=cached)
 
-    found = run(work, doing="asking the active server", as_json=as_json)
+    found = run_with_app(work, progress="asking the active server", as_json=as_json)
     if as_json or found.sessions:
-        answer(found.to_json(), as_json=as_json, people=lambda: session_table(found))
+        print_result(found.to_json(), as_json=as_json, text=lambda: session_table(found))
     if not as_json:
-        note(_summary(found))
+        print_message(_summary(found))
 
 
 def _summary(found: "SessionList") -> str:
@@ -56,4 +56,4 @@ def _summary(found: "SessionList") -> str:
         return f"{sessions}."
     if found.fetched_at is None:
         return "Not fetched yet; without `--cached` they are."
-    return f"{sessions}, as fetched: {ago(found.fetched_at, datetime.now(UTC))}."
+    return f"{sessions}, as fetched: {format_age(found.fetched_at, datetime.now(UTC))}."

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from codewalk.cli.completion import complete_server
-from codewalk.cli.options import Group, Json, Make, Ref
-from codewalk.cli.output import answer, note
-from codewalk.cli.runner import run
+from codewalk.cli.options import BuildOptions, Group, Json, Ref
+from codewalk.cli.output import print_message, print_result
+from codewalk.cli.runner import run_with_app
 from codewalk.cli.tables import state_table
 from codewalk.times import rfc3339
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from codewalk.storage.state import StateSize
 
 
-def command(make: Make) -> Any:
+def command(build_options: BuildOptions) -> Any:
     """The group, ready to be run."""
-    group = Group(make, "Show and forget what is kept for servers.")
+    group = Group(build_options, "Show and forget what is kept for servers.")
     group.add("list", _list, example="codewalk state list --server devbox")
     group.add("clear", _clear, example="codewalk state clear devbox")
     return group.command()
@@ -40,12 +40,12 @@ def _list(
     async def work(app: "App") -> "Sequence[StateSize]":
         return await app.stored_state(server)
 
-    entries = run(work, as_json=as_json)
+    entries = run_with_app(work, as_json=as_json)
     if as_json or entries:
         document = [_to_json(entry) for entry in entries]
-        answer(document, as_json=as_json, people=lambda: state_table(entries))
+        print_result(document, as_json=as_json, text=lambda: state_table(entries))
     else:
-        note("Nothing is kept.")
+        print_message("Nothing is kept.")
 
 
 def _clear(ref: Ref, as_json: Json = False) -> None:
@@ -54,9 +54,9 @@ def _clear(ref: Ref, as_json: Json = False) -> None:
     async def work(app: "App") -> int:
         return await app.clear_state(ref)
 
-    count = run(work, as_json=as_json)
+    count = run_with_app(work, as_json=as_json)
     keys = "1 key" if count == 1 else f"{count} keys"
-    answer({"cleared": count}, as_json=as_json, people=f"Forgot {keys}.")
+    print_result({"cleared": count}, as_json=as_json, text=f"Forgot {keys}.")
 
 
 def _to_json(entry: "StateSize") -> dict[str, Any]:

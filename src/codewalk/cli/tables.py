@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from codewalk.cli.output import harmless
+from codewalk.cli.output import sanitize
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 
@@ -20,36 +20,42 @@ if TYPE_CHECKING:
     from codewalk.workspace.models import ModelList
     from codewalk.workspace.sessions import SessionList
 
-ACTIVE: Final = "●"
-DEFAULT: Final = "★"
-MANAGED: Final = "◆"
-LEGEND: Final = f"{ACTIVE} active   {DEFAULT} default   {MANAGED} managed by CodeWalk"
+ACTIVE_MARK: Final = "●"
+DEFAULT_MARK: Final = "★"
+MANAGED_MARK: Final = "◆"
+LEGEND: Final = (
+    f"{ACTIVE_MARK} active   {DEFAULT_MARK} default   {MANAGED_MARK} managed by CodeWalk"
+)
 
 _SHAPES: Final = {State.HEALTHY: "✓", State.UNHEALTHY: "✗", State.UNKNOWN: "?"}
-STYLES: Final = {State.HEALTHY: "green", State.UNHEALTHY: "red", State.UNKNOWN: "dim"}
+STATE_STYLES: Final = {State.HEALTHY: "green", State.UNHEALTHY: "red", State.UNKNOWN: "dim"}
 _SHORT_ID: Final = 8
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def marks(server: "Server") -> str:
+def role_marks(server: "Server") -> str:
     """Whether it is active, the default, managed; a column each."""
-    flags = (server.active, ACTIVE), (server.default, DEFAULT), (server.profile.managed, MANAGED)
+    flags = (
+        (server.active, ACTIVE_MARK),
+        (server.default, DEFAULT_MARK),
+        (server.profile.managed, MANAGED_MARK),
+    )
     return "".join(mark if flag else " " for flag, mark in flags)
 
 
-def health_word(health: HealthStatus) -> str:
+def health_text(health: HealthStatus) -> str:
     """The state in shape and word, with the reason where it isn't plain: `✗ unhealthy: refused`."""
-    return state_word(health.state, health.reason)
+    return state_text(health.state, health.reason)
 
 
-def state_word(state: State, reason: Reason) -> str:
-    """As `health_word`."""
+def state_text(state: State, reason: Reason) -> str:
+    """As `health_text`."""
     plain = reason in (Reason.OK, Reason.UNCHECKED)
     words = "" if plain else f": {reason.value.replace('_', ' ')}"
     return f"{_SHAPES[state]} {state.value}{words}"
 
 
-def ago(moment: datetime | None, now: datetime) -> str:
+def format_age(moment: datetime | None, now: datetime) -> str:
     """How long ago, in the largest unit that fits: `12 s ago`."""
     if moment is None:
         return "never"
@@ -66,15 +72,20 @@ def length(duration: timedelta) -> str:
     return ""
 
 
-def latency(health: HealthStatus) -> str:
+def format_latency(health: HealthStatus) -> str:
     return "" if health.latency_ms is None else f"{health.latency_ms:.1f} ms"
 
 
 def server_line(server: "Server") -> str:
     """One server on one line, as the answer to what was done with it."""
     health = server.health
-    facts = (health_word(health), health.version or "", latency(health), health.detail or "")
-    return f"{server.name} ({server.profile.url}): {', '.join(filter(None, facts))}"
+    parts = (
+        health_text(health),
+        health.version or "",
+        format_latency(health),
+        health.detail or "",
+    )
+    return f"{server.name} ({server.profile.url}): {', '.join(filter(None, parts))}"
 
 
 def server_table(servers: Sequence["Server"]) -> "Table":
@@ -82,47 +93,47 @@ def server_table(servers: Sequence["Server"]) -> "Table":
     from rich.text import Text
 
     now = datetime.now(UTC)
-    table = columns("", "id", "name", "url", "health", "version", "latency", "checked")
+    table = make_table("", "id", "name", "url", "health", "version", "latency", "checked")
     table.columns[6].justify = "right"
     for server in servers:
         health = server.health
         table.add_row(
-            Text(marks(server), style="bold cyan"),
+            Text(role_marks(server), style="bold cyan"),
             Text(server.id[:_SHORT_ID], style="dim"),
-            Text(harmless(server.name), style="bold" if server.active else ""),
-            Text(harmless(server.profile.url)),
-            Text(health_word(health), style=STYLES[health.state]),
-            Text(harmless(health.version or "")),
-            Text(latency(health)),
-            Text(ago(health.checked_at, now), style="dim"),
+            Text(sanitize(server.name), style="bold" if server.active else ""),
+            Text(sanitize(server.profile.url)),
+            Text(health_text(health), style=STATE_STYLES[health.state]),
+            Text(sanitize(health.version or "")),
+            Text(format_latency(health)),
+            Text(format_age(health.checked_at, now), style="dim"),
         )
     return table
 
 
-def server_card(server: "Server") -> "Table":
+def server_details(server: "Server") -> "Table":
     """Everything about one server."""
     from rich.text import Text
 
     now = datetime.now(UTC)
     profile, health = server.profile, server.health
-    style = STYLES[health.state]
-    return facts(
-        ("name", Text(harmless(server.name), style="bold")),
-        ("url", Text(harmless(profile.url))),
+    style = STATE_STYLES[health.state]
+    return make_details(
+        ("name", Text(sanitize(server.name), style="bold")),
+        ("url", Text(sanitize(profile.url))),
         ("id", Text(server.id)),
         ("is", Text(_roles(server))),
-        ("credentials", Text(harmless(_credentials(server)))),
-        ("health", Text(health_word(health), style=style)),
-        ("detail", Text(harmless(health.detail or ""), style=style)),
-        ("version", Text(harmless(health.version or ""))),
-        ("warning", Text(harmless(server.warning or ""), style="yellow")),
-        ("latency", Text(latency(health))),
-        ("checked", Text(ago(health.checked_at, now))),
+        ("credentials", Text(sanitize(_credentials(server)))),
+        ("health", Text(health_text(health), style=style)),
+        ("detail", Text(sanitize(health.detail or ""), style=style)),
+        ("version", Text(sanitize(health.version or ""))),
+        ("warning", Text(sanitize(server.warning or ""), style="yellow")),
+        ("latency", Text(format_latency(health))),
+        ("checked", Text(format_age(health.checked_at, now))),
         ("check", Text(_rhythm(profile.health_check))),
-        ("since", Text(ago(health.since, now) if health.since else "")),
+        ("since", Text(format_age(health.since, now) if health.since else "")),
         ("snoozed", Text(_snoozed(profile.snoozed_until, now))),
         ("notify", Text("" if profile.notify == "default" else profile.notify.value)),
-        ("added", Text(ago(profile.created_at, now))),
+        ("added", Text(format_age(profile.created_at, now))),
     )
 
 
@@ -131,13 +142,13 @@ def session_table(found: "SessionList") -> "Table":
     from rich.text import Text
 
     now = datetime.now(UTC)
-    table = columns("updated", "id", "directory", "title")
+    table = make_table("updated", "id", "directory", "title")
     for session in found.sessions:
         table.add_row(
-            Text(ago(session.updated_at, now) if session.updated_at else "", style="dim"),
-            Text(harmless(session.id), style="dim"),
-            Text(harmless(session.directory)),
-            Text(harmless(session.title)),
+            Text(format_age(session.updated_at, now) if session.updated_at else "", style="dim"),
+            Text(sanitize(session.id), style="dim"),
+            Text(sanitize(session.directory)),
+            Text(sanitize(session.title)),
         )
     return table
 
@@ -146,13 +157,13 @@ def model_table(found: "ModelList") -> "Table":
     """The models, the selected one marked."""
     from rich.text import Text
 
-    table = columns("", "model", "name")
+    table = make_table("", "model", "name")
     for model in found.models:
         selected = model.ref == found.selected
         table.add_row(
-            Text(ACTIVE if selected else " ", style="bold cyan"),
-            Text(harmless(model.ref), style="bold" if selected else ""),
-            Text(harmless(model.name)),
+            Text(ACTIVE_MARK if selected else " ", style="bold cyan"),
+            Text(sanitize(model.ref), style="bold" if selected else ""),
+            Text(sanitize(model.name)),
         )
     return table
 
@@ -162,26 +173,26 @@ def state_table(entries: Sequence["StateSize"]) -> "Table":
     from rich.text import Text
 
     now = datetime.now(UTC)
-    table = columns("server", "bytes", "updated", "key")
+    table = make_table("server", "bytes", "updated", "key")
     table.columns[1].justify = "right"
     for entry in entries:
         table.add_row(
             Text(entry.server_id[:_SHORT_ID], style="dim"),
             Text(f"{entry.bytes:,}"),
-            Text(ago(entry.updated_at, now), style="dim"),
-            Text(harmless(entry.key)),
+            Text(format_age(entry.updated_at, now), style="dim"),
+            Text(sanitize(entry.key)),
         )
     return table
 
 
-def check_table(checks: Sequence[tuple[str, bool, str]]) -> "Table":
+def doctor_table(checks: Sequence[tuple[str, bool, str]]) -> "Table":
     """What `doctor` found: name, whether it is well, and a sentence."""
     from rich.text import Text
 
-    table = columns("", "check", "found")
+    table = make_table("", "check", "found")
     for name, well, detail in checks:
         style = "green" if well else "red"
-        table.add_row(Text("✓" if well else "✗", style=style), Text(name), Text(harmless(detail)))
+        table.add_row(Text("✓" if well else "✗", style=style), Text(name), Text(sanitize(detail)))
     return table
 
 
@@ -189,7 +200,7 @@ def hook_table(hooks: Sequence["Hook"]) -> "Table":
     """Hooks; of a URL only where it leads."""
     from rich.text import Text
 
-    table = columns("id", "kind", "on", "what")
+    table = make_table("id", "kind", "on", "what")
     for hook in hooks:
         shown = hook.to_json()
         what = shown["url"] or shlex.join(shown["command"])
@@ -197,7 +208,7 @@ def hook_table(hooks: Sequence["Hook"]) -> "Table":
             Text(hook.id[:_SHORT_ID], style="dim"),
             Text(hook.kind.value),
             Text(", ".join(shown["events"])),
-            Text(harmless(what)),
+            Text(sanitize(what)),
         )
     return table
 
@@ -229,7 +240,7 @@ def _credentials(server: "Server") -> str:
     return f"{profile.basic_auth_username}, {stored} a password"
 
 
-def columns(*headers: str) -> "Table":
+def make_table(*headers: str) -> "Table":
     """An empty table with these columns."""
     from rich.table import Table
 
@@ -239,7 +250,7 @@ def columns(*headers: str) -> "Table":
     return table
 
 
-def facts(*rows: tuple[str, "Text"]) -> "Table":
+def make_details(*rows: tuple[str, "Text"]) -> "Table":
     """Names and what they are, without those that are nothing."""
     from rich.table import Table
 

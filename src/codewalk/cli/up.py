@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from codewalk.cli.errors import UsageMistake
-from codewalk.cli.options import Make, make_command
-from codewalk.cli.output import is_terminal, note, say
+from codewalk.cli.options import BuildOptions, build_command
+from codewalk.cli.output import is_terminal, print_line, print_message
 
 if TYPE_CHECKING:
-    from codewalk.cli.listen_address import Address
+    from codewalk.cli.listen_address import ListenAddress
     from codewalk.secret import Secret
 
 DEFAULT_PORT: Final = 4090
-MIN_TOKEN: Final = 16
+MIN_TOKEN_LENGTH: Final = 16
 
 
-def command(make: Make) -> Any:
+def command(build_options: BuildOptions) -> Any:
     """The command, ready to be run."""
-    return make_command(make, "up", _up, example="codewalk up --port 4091 --no-browser")
+    return build_command(build_options, "up", _up, example="codewalk up --port 4091 --no-browser")
 
 
 def _up(
@@ -46,55 +46,55 @@ def _up(
 ) -> None:
     """Start the app, and with it an OpenCode server on this machine. Ctrl-C stops both."""
     # Imported here: they bring the core and the web server, which no other command needs.
-    from codewalk.cli.browser import can_open, open_browser
+    from codewalk.cli.browser import can_open_browser, open_browser
     from codewalk.cli.instance import single_instance
-    from codewalk.cli.listen_address import find_address, listen
-    from codewalk.cli.log_file import start_journal
-    from codewalk.cli.serve import Living, live
+    from codewalk.cli.listen_address import listen, resolve_address
+    from codewalk.cli.log_file import configure_logging
+    from codewalk.cli.serve import ServeOptions, serve_app
     from codewalk.settings import Settings
     from codewalk.web.token import load_token
 
     settings = Settings.from_environment()
-    start_journal(settings, tell=True)
+    configure_logging(settings, to_stderr=True)
 
-    address = find_address(host, port)
+    address = resolve_address(host, port)
     _check_exposure(address, settings.token)
     with single_instance(settings) as instance:
         token = load_token(settings)
         sock, address = listen(address)
         with closing(sock):
             url = address.url_with(token)
-            instance.tell(address.url)
+            instance.record_url(address.url)
 
             def ready(invitation: "Secret") -> None:
-                say(f"CodeWalk is ready at {url}")
+                print_line(f"CodeWalk is ready at {url}")
                 if is_terminal(sys.stderr):
-                    note("Ctrl-C stops it.")
-                if not no_browser and can_open(os.environ, sys.platform):
+                    print_message("Ctrl-C stops it.")
+                if not no_browser and can_open_browser(os.environ, sys.platform):
                     open_browser(address.url_with(invitation))
 
-            live(
-                Living(
+            serve_app(
+                ServeOptions(
                     settings=settings,
                     sock=sock,
                     hosts=address.hosts(),
                     token=token,
-                    local=not no_local,
-                    ready=ready,
+                    manage_local=not no_local,
+                    on_ready=ready,
                 )
             )
 
 
-def _check_exposure(address: "Address", token: "Secret | None") -> None:
+def _check_exposure(address: "ListenAddress", token: "Secret | None") -> None:
     """Off loopback, the token is the user's own, and they are told what that means."""
     if address.is_loopback:
         return
-    if token is None or len(token.reveal()) < MIN_TOKEN:
+    if token is None or len(token.reveal()) < MIN_TOKEN_LENGTH:
         raise UsageMistake(
             f"{address.host} can be reached by others; set CODEWALK_TOKEN to a secret text of your "
-            f"own first, at least {MIN_TOKEN} characters long."
+            f"own first, at least {MIN_TOKEN_LENGTH} characters long."
         )
-    note(
+    print_message(
         "warning: the connection is plain HTTP: on its way, others can read it, the token too. "
         "Put a TLS proxy or an SSH tunnel before it."
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codewalk.cli.browser import can_open
+from codewalk.cli.browser import can_open_browser
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from codewalk.cli.browser import can_open
 def test_a_browser_is_opened_where_there_is_a_display_for_it(
     environment: dict[str, str], platform: str, opens: bool
 ) -> None:
-    assert can_open(environment, platform) is opens
+    assert can_open_browser(environment, platform) is opens

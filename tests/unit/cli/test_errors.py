@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from codewalk import errors
-from codewalk.cli.errors import UsageMistake, report
+from codewalk.cli.errors import UsageMistake, report_error
 from codewalk.errors import CodeWalkError, RequestFailed
 from codewalk.reason import Reason
 from codewalk.settings import Settings
@@ -28,13 +28,13 @@ def every_error() -> list[CodeWalkError]:
 def test_an_error_is_one_line_and_status_1(
     error: CodeWalkError, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert report(error, as_json=False) == 1
+    assert report_error(error, as_json=False) == 1
     assert capsys.readouterr() == ("", "error: Told.\n")
 
 
 def test_an_error_in_json_has_its_code(capsys: pytest.CaptureFixture[str]) -> None:
     error = errors.DuplicateServer("The label 'é\ud83d\x9b' is taken.")
-    assert report(error, as_json=True) == 1
+    assert report_error(error, as_json=True) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert json.loads(err) == {"error": {"code": "duplicate_server", "message": error.message}}
@@ -43,24 +43,24 @@ def test_an_error_in_json_has_its_code(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("error", [UsageMistake("Told."), typer.BadParameter("Told.")])
 def test_wrong_usage_is_status_2(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(error, as_json=True) == 2
+    assert report_error(error, as_json=True) == 2
     assert json.loads(capsys.readouterr().err)["error"]["code"] == "usage"
 
 
 def test_ctrl_c_is_status_130_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(KeyboardInterrupt(), as_json=False) == 130
+    assert report_error(KeyboardInterrupt(), as_json=False) == 130
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_closed_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    assert report(BrokenPipeError(), as_json=False) == 1
+    assert report_error(BrokenPipeError(), as_json=False) == 1
     assert capsys.readouterr() == ("", "")
 
 
 def test_of_a_group_the_error_for_people_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     inner = BaseExceptionGroup("inner", [asyncio.CancelledError(), errors.StorageError("Full.")])
     group = BaseExceptionGroup("outer", [ValueError("x"), inner])
-    assert report(group, as_json=False) == 1
+    assert report_error(group, as_json=False) == 1
     assert capsys.readouterr().err == "error: Full.\n"
 
 
@@ -69,7 +69,7 @@ def test_an_unexpected_error_is_a_line_and_its_traceback_goes_to_a_private_file(
 ) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         raise ZeroDivisionError("what it said")
-    assert report(caught.value, as_json=False, settings=settings) == 1
+    assert report_error(caught.value, as_json=False, settings=settings) == 1
     log = settings.data_dir / "codewalk.log"
     _, err = capsys.readouterr()
     assert err.count("\n") == 1
@@ -85,7 +85,7 @@ def test_an_unexpected_error_is_told_where_no_log_can_be_written(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.data_dir.write_text("a file where the folder should be")
-    assert report(ValueError("x"), as_json=True, settings=settings) == 1
+    assert report_error(ValueError("x"), as_json=True, settings=settings) == 1
     found = json.loads(capsys.readouterr().err)["error"]
     assert found["code"] == "internal"
     assert "ValueError" in found["message"]

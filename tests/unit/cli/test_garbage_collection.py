@@ -5,10 +5,10 @@ import sys
 
 PROGRAM = """
 import gc
-from codewalk.cli.garbage_collection import YOUNG, collect_seldom
-collect_seldom()
+from codewalk.cli.garbage_collection import GENERATION_0_THRESHOLD, collect_garbage_less_often
+collect_garbage_less_often()
 assert gc.isenabled()
-assert gc.get_threshold()[0] == YOUNG
+assert gc.get_threshold()[0] == GENERATION_0_THRESHOLD
 assert gc.get_freeze_count() > 0
 """
 

@@ -6,13 +6,13 @@ from ipaddress import ip_address
 
 import pytest
 
-from codewalk.cli.listen_address import Address, find_address, listen
+from codewalk.cli.listen_address import ListenAddress, listen, resolve_address
 from codewalk.errors import AddressUnavailable
 from codewalk.secret import Secret
 
 
-def an_address(host: str, ip: str) -> Address:
-    return Address(host=host, port=4090, ip=ip_address(ip))
+def an_address(host: str, ip: str) -> ListenAddress:
+    return ListenAddress(host=host, port=4090, ip=ip_address(ip))
 
 
 @pytest.mark.parametrize(
@@ -51,17 +51,17 @@ def test_listening_everywhere_it_is_known_by_this_machine_s_name_too() -> None:
 
 
 def test_brackets_around_an_ipv6_address_are_allowed() -> None:
-    assert find_address("[::1]", 4090) == an_address("::1", "::1")
+    assert resolve_address("[::1]", 4090) == an_address("::1", "::1")
 
 
 def test_port_0_takes_a_free_one_that_can_be_connected_to() -> None:
-    sock, address = listen(find_address("127.0.0.1", 0))
+    sock, address = listen(resolve_address("127.0.0.1", 0))
     with closing(sock), socket.create_connection(("127.0.0.1", address.port), timeout=5):
         assert address.port > 0
 
 
 def test_a_taken_port_is_said_to_be_taken() -> None:
-    sock, address = listen(find_address("127.0.0.1", 0))
+    sock, address = listen(resolve_address("127.0.0.1", 0))
     with closing(sock), pytest.raises(AddressUnavailable, match=f"Port {address.port}.*taken"):
         listen(address)
 
@@ -69,9 +69,9 @@ def test_a_taken_port_is_said_to_be_taken() -> None:
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "a" * 300])
 def test_what_is_no_address_of_this_machine_is_refused(host: str) -> None:
     with pytest.raises(AddressUnavailable, match="no address of this machine"):
-        listen(find_address(host, 0))
+        listen(resolve_address(host, 0))
 
 
 def test_an_empty_host_is_refused_instead_of_meaning_every_address() -> None:
     with pytest.raises(AddressUnavailable, match="empty"):
-        find_address("", 4090)
+        resolve_address("", 4090)

@@ -3,7 +3,7 @@
 import logging
 import stat
 
-from codewalk.cli.log_file import LIMIT, Journal
+from codewalk.cli.log_file import MAX_LOG_BYTES, LogFileHandler
 from codewalk.settings import Settings
 
 
@@ -12,7 +12,7 @@ def a_record(text: str) -> logging.LogRecord:
 
 
 def test_it_is_made_private_with_its_first_line(settings: Settings) -> None:
-    journal = Journal(settings)
+    journal = LogFileHandler(settings)
     assert not settings.data_dir.exists()
     journal.emit(a_record("took over 1 of 1 servers"))
     journal.close()
@@ -22,16 +22,16 @@ def test_it_is_made_private_with_its_first_line(settings: Settings) -> None:
 
 
 def test_a_long_one_is_put_aside(settings: Settings) -> None:
-    journal = Journal(settings)
-    for text in ("a" * LIMIT, "b" * LIMIT, "c"):
+    journal = LogFileHandler(settings)
+    for text in ("a" * MAX_LOG_BYTES, "b" * MAX_LOG_BYTES, "c"):
         journal.emit(a_record(text))
     journal.close()
     log, aside = settings.data_dir / "codewalk.log", settings.data_dir / "codewalk.log.1"
     assert log.read_text().endswith(" c\n")
-    assert log.stat().st_size + aside.stat().st_size < 2.1 * LIMIT
+    assert log.stat().st_size + aside.stat().st_size < 2.1 * MAX_LOG_BYTES
     assert stat.S_IMODE(log.stat().st_mode) == stat.S_IMODE(aside.stat().st_mode) == 0o600
 
 
 def test_where_it_can_t_be_written_nothing_happens(settings: Settings) -> None:
     settings.data_dir.write_text("a file where the folder should be")
-    Journal(settings).emit(a_record("lost"))
+    LogFileHandler(settings).emit(a_record("lost"))

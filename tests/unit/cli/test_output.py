@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.cli.output import harmless, json_text
+from codewalk.cli.output import json_text, sanitize
 
 # Half characters too: a file name or an argument may hold them.
 ANYTHING = st.text(st.characters(), max_size=50)
@@ -24,21 +24,21 @@ ANYTHING = st.text(st.characters(), max_size=50)
     ],
 )
 def test_what_a_terminal_would_obey_is_replaced(hostile: str, shown: str) -> None:
-    assert harmless(hostile) == shown
+    assert sanitize(hostile) == shown
 
 
 @pytest.mark.parametrize(
     "text", ["Dev box", "Größe", "開発", "می‌خواهم", "👩‍💻 at work", "[bold]x[/bold]"]
 )
 def test_words_of_any_script_stay_as_they_are(text: str) -> None:
-    assert harmless(text) == text
+    assert sanitize(text) == text
 
 
 @given(ANYTHING)
-def test_harmless_text_is_one_line_of_visible_characters(text: str) -> None:
-    shown = harmless(text)
+def test_sanitized_text_is_one_line_of_visible_characters(text: str) -> None:
+    shown = sanitize(text)
     assert all(c.isprintable() or c in "\u200c\u200d" for c in shown)
-    assert harmless(shown) == shown
+    assert sanitize(shown) == shown
 
 
 @given(

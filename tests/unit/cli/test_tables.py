@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
-from codewalk.cli.output import fitted
+from codewalk.cli.output import fit_to_width
 from codewalk.cli.tables import (
-    ago,
-    health_word,
-    marks,
+    format_age,
+    health_text,
     model_table,
-    server_card,
+    role_marks,
+    server_details,
     server_line,
     server_table,
     session_table,
@@ -69,11 +69,11 @@ def drawn(what: RenderableType, *, color: bool = False) -> str:
     ],
 )
 def test_a_time_is_told_in_the_largest_unit_that_fits(before: timedelta, text: str) -> None:
-    assert ago(NOW - before, NOW) == text
+    assert format_age(NOW - before, NOW) == text
 
 
 def test_a_time_that_never_was_is_never() -> None:
-    assert ago(None, NOW) == "never"
+    assert format_age(None, NOW) == "never"
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_a_time_that_never_was_is_never() -> None:
 def test_health_is_a_shape_and_a_word_and_the_reason(
     state: State, reason: Reason, word: str
 ) -> None:
-    assert health_word(HealthStatus(state=state, reason=reason)) == word
+    assert health_text(HealthStatus(state=state, reason=reason)) == word
 
 
 def test_marks_stand_in_columns() -> None:
-    assert marks(a_server(active=True, managed=True)) == "● ◆"
-    assert marks(a_server(default=True)) == " ★ "
-    assert marks(a_server(active=True, default=True, managed=True)) == "●★◆"
+    assert role_marks(a_server(active=True, managed=True)) == "● ◆"
+    assert role_marks(a_server(default=True)) == " ★ "
+    assert role_marks(a_server(active=True, default=True, managed=True)) == "●★◆"
 
 
 def test_a_server_on_one_line_tells_all_that_is_known() -> None:
@@ -116,7 +116,7 @@ def test_health_has_a_colour_of_its_own() -> None:
 
 def test_no_drawing_shows_a_password() -> None:
     server = a_server()
-    assert "hunter2" not in drawn(server_table([server])) + drawn(server_card(server))
+    assert "hunter2" not in drawn(server_table([server])) + drawn(server_details(server))
 
 
 def test_titles_labels_and_details_can_do_nothing() -> None:
@@ -132,7 +132,7 @@ def test_titles_labels_and_details_can_do_nothing() -> None:
     models = ModelList(server_id="a", selected=None, models=(model,))
     for what in (
         server_table([server]),
-        server_card(server),
+        server_details(server),
         session_table(sessions),
         model_table(models),
     ):
@@ -150,7 +150,7 @@ def test_narrow_terminal_keeps_ids_and_addresses_whole(width: int, gone: list[st
     server = a_server()
     console = Console(width=width)
     with console.capture() as capture:
-        console.print(fitted(server_table([server]), console))
+        console.print(fit_to_width(server_table([server]), console))
     shown = capture.get()
     assert [header for header in ("CHECKED", "LATENCY", "VERSION") if header not in shown] == gone
     assert server.id[:8] in shown
