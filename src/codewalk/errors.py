@@ -1,10 +1,10 @@
 """What can go wrong, as one tree.
 
-    CodeWalkError
-    ├── InvalidInput                a value was refused; `value` holds it
+    CodeWalkError                   internal; what no class below stands for
+    ├── InvalidInput                invalid_value; a value was refused, `value` holds it
     │   ├── InvalidURL              invalid_url
     │   ├── InvalidCredentials      invalid_credentials
-    │   └── InvalidValue            invalid_value
+    │   └── InvalidValue            a label, model, limit or body was refused
     ├── NotFound                    what was named isn't there
     │   ├── ServerNotFound          server_not_found
     │   ├── AmbiguousReference      ambiguous_reference
@@ -40,7 +40,8 @@ class CodeWalkError(Exception):
     `value` is the offending input as text, where there is one; never a secret.
     """
 
-    code: ClassVar[str] = "error"
+    code: ClassVar[str] = "internal"
+    """What programs branch on; a class without its own is never raised, only caught."""
 
     def __init__(self, message: str, *, value: str | None = None) -> None:
         super().__init__(message)
@@ -73,11 +74,11 @@ class InvalidValue(InvalidInput):
 class NotFound(CodeWalkError):
     """What was named isn't there."""
 
-    code = "server_not_found"
-
 
 class ServerNotFound(NotFound):
     """No server has this id, label, URL or id prefix."""
+
+    code = "server_not_found"
 
 
 class AmbiguousReference(NotFound):

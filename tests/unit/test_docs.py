@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from codewalk import settings
 from codewalk.cli.main import run
 from codewalk.errors import CodeWalkError
+from codewalk.web.problems import problem_of
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -80,7 +82,8 @@ def test_command_and_its_options_are_in_the_readme(
 
 def test_every_error_code_is_in_the_readme() -> None:
     table = README.partition("## Errors")[2]
-    codes = {error.code for error in errors(CodeWalkError) if "code" in vars(error)}
+    codes = {CodeWalkError.code} | {error.code for error in errors(CodeWalkError)}
+    codes |= {problem_of(HTTPException(status)).code for status in range(400, 600)}
     missing = codes - set(re.findall(r"`(\w+)`", table))
     assert missing == set()
 

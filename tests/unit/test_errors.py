@@ -10,6 +10,8 @@ from codewalk.errors import CodeWalkError, InvalidURL, RequestFailed, ServerUnre
 from codewalk.reason import Reason
 
 TREE = re.compile(r"([│ ]*)(?:├── |└── )(\w+) +(.*)")
+ROOT = re.compile(r"    CodeWalkError +(.*)")
+CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 
 INTERFACE = {
     "invalid_url",
@@ -23,6 +25,7 @@ INTERFACE = {
     "no_active_server",
     "already_running",
     "storage_error",
+    "internal",
 }
 
 
@@ -36,6 +39,8 @@ def drawn() -> dict[str, tuple[str, str]]:
     tree: dict[str, tuple[str, str]] = {}
     path = ["CodeWalkError"]
     for line in (errors.__doc__ or "").splitlines():
+        if match := ROOT.fullmatch(line):
+            tree["CodeWalkError"] = "Exception", match[1]
         if match := TREE.match(line.removeprefix("    ")):
             depth = len(match[1]) // 4
             del path[depth + 1 :]
@@ -45,15 +50,25 @@ def drawn() -> dict[str, tuple[str, str]]:
 
 
 def test_the_drawing_shows_every_error_under_its_parent() -> None:
-    real = {name: cls.__bases__[0].__name__ for name, cls in classes().items()}
-    assert real.pop("CodeWalkError") == "Exception"
-    assert {name: parent for name, (parent, _) in drawn().items()} == real
+    parents = {name: cls.__bases__[0].__name__ for name, cls in classes().items()}
+    assert {name: parent for name, (parent, _) in drawn().items()} == parents
 
 
-def test_the_drawing_gives_the_code_of_each() -> None:
-    for name, (_, told) in drawn().items():
-        if re.fullmatch(r"[a-z]+_?[a-z_]*(;.*)?", told):
-            assert classes()[name].code == told.partition(";")[0]
+@pytest.mark.parametrize("name", classes())
+def test_the_drawing_gives_the_code_of_each_class_that_has_its_own(name: str) -> None:
+    drawn_code = drawn()[name][1].partition(";")[0]
+    own_code = vars(classes()[name]).get("code")
+    assert (drawn_code if CODE.fullmatch(drawn_code) else None) == own_code
+
+
+def test_no_class_answers_with_the_code_of_one_that_means_something_else() -> None:
+    inherited = {name: cls.code for name, cls in classes().items() if "code" not in vars(cls)}
+    assert inherited == {
+        "InvalidValue": "invalid_value",
+        "RequestFailed": "server_unreachable",
+        # Never raised themselves.
+        **dict.fromkeys(("NotFound", "Refused", "Unavailable"), "internal"),
+    }
 
 
 def test_every_code_of_the_interface_has_an_error() -> None:
@@ -62,7 +77,7 @@ def test_every_code_of_the_interface_has_an_error() -> None:
 
 @pytest.mark.parametrize("cls", classes().values(), ids=classes())
 def test_a_code_is_a_word_for_programs(cls: type[CodeWalkError]) -> None:
-    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", cls.code)
+    assert CODE.fullmatch(cls.code)
     assert cls.__doc__
 
 

@@ -77,9 +77,8 @@ def _judge(error: BaseException, settings: Settings | None) -> _Verdict:
                 status=EXIT_FAILED, code=Declined.code, message="Stopped without an answer."
             )
         case _:
-            return _Verdict(
-                status=EXIT_FAILED, code="internal", message=_unexpected(error, settings)
-            )
+            message = _unexpected(error, settings)
+            return _Verdict(status=EXIT_FAILED, code=CodeWalkError.code, message=message)
 
 
 def _cause(error: BaseException) -> BaseException:

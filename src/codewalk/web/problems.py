@@ -101,7 +101,8 @@ def problem_of(exc: Exception) -> Problem:
         case RequestValidationError():
             return _invalid(exc)
         case HTTPException():
-            code, detail = _HTTP.get(exc.status_code, (CodeWalkError.code, str(exc.detail)))
+            code = InvalidInput.code if exc.status_code < 500 else CodeWalkError.code
+            code, detail = _HTTP.get(exc.status_code, (code, str(exc.detail)))
             return Problem(status=exc.status_code, code=code, detail=detail)
         case _:
             return UNEXPECTED

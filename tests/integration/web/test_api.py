@@ -408,7 +408,7 @@ async def test_a_fault_tells_the_caller_nothing_of_the_inside(tmp_path: Path) ->
         async def broken() -> None:
             raise RuntimeError("the inside")
 
-        told = await problem(web, "GET", "/broken", 500, "error")
+        told = await problem(web, "GET", "/broken", 500, "internal")
         assert "inside CodeWalk" in told["detail"]
         assert "RuntimeError" not in str(told)
 

@@ -67,12 +67,24 @@ def test_an_error_is_told_with_its_code_and_message() -> None:
 
 def test_an_unexpected_error_tells_nothing_of_itself() -> None:
     assert problem_of(RuntimeError("secret")) is UNEXPECTED
+    assert (UNEXPECTED.status, UNEXPECTED.code) == (500, "internal")
     assert "secret" not in str(UNEXPECTED.to_json())
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 413, 418])
-def test_http_errors_keep_their_status(status: int) -> None:
-    assert problem_of(HTTPException(status)).status == status
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "invalid_value"),
+        (404, "not_found"),
+        (405, "method_not_allowed"),
+        (413, "invalid_value"),
+        (418, "invalid_value"),
+        (501, "internal"),
+    ],
+)
+def test_http_errors_keep_their_status_and_have_a_documented_code(status: int, code: str) -> None:
+    problem = problem_of(HTTPException(status))
+    assert (problem.status, problem.code) == (status, code)
 
 
 def test_a_validation_error_names_the_place_and_not_the_value() -> None:
