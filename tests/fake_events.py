@@ -13,7 +13,7 @@ from codewalk.opencode.response import Response
 from codewalk.opencode.stream import ResponseStream
 from codewalk.reason import Reason
 from tests.fake_time import elapsed
-from tests.fakes import HEALTHY, PATH, FakeConnection, fails
+from tests.fakes import HEALTHY, PATH, FakeConnection, failing_reply
 
 
 class FakeStream(ResponseStream):
@@ -92,7 +92,7 @@ class StreamingConnection(FakeConnection):
 
     def kill(self, reason: Reason = Reason.REFUSED) -> None:
         """What `kill -9` does: the stream ends, and nobody listens any more."""
-        self.script |= {"/global/health": fails(reason), "/path": fails(reason)}
+        self.script |= {"/global/health": failing_reply(reason), "/path": failing_reply(reason)}
         self.refuses = reason
         for stream in self.opened:
             stream.end()

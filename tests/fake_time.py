@@ -40,7 +40,7 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
-    def stand_still(self, seconds: float) -> None:
+    def freeze(self, seconds: float) -> None:
         """As when the process is stopped for so long: nothing is done, and then all that is due."""
         self._jumping.now += seconds
 
@@ -61,14 +61,14 @@ def elapsed() -> float:
     return asyncio.get_running_loop().time()
 
 
-def stand_still(seconds: float) -> None:
+def freeze(seconds: float) -> None:
     """Lets the clock run on while nothing is done; under `fake_time` only."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, FakeTimeLoop)
-    loop.stand_still(seconds)
+    loop.freeze(seconds)
 
 
-async def pass_time(seconds: float) -> None:
+async def advance_time(seconds: float) -> None:
     """Lets the clock run on, and with it all that is due; under `fake_time` only."""
     assert isinstance(asyncio.get_running_loop(), FakeTimeLoop)
     await asyncio.sleep(seconds)

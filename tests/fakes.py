@@ -60,7 +60,9 @@ class Reply:
     gate: asyncio.Event | None = None
 
 
-def raw(body: bytes, content_type: str, status: int = 200, *, location: str | None = None) -> Reply:
+def raw_reply(
+    body: bytes, content_type: str, status: int = 200, *, location: str | None = None
+) -> Reply:
     answer = Response(
         status=status,
         content_type=content_type,
@@ -72,41 +74,43 @@ def raw(body: bytes, content_type: str, status: int = 200, *, location: str | No
     return Reply(answer=answer)
 
 
-def says(body: Any, status: int = 200) -> Reply:
+def json_reply(body: Any, status: int = 200) -> Reply:
     """JSON."""
-    return raw(orjson.dumps(body), "application/json", status)
+    return raw_reply(orjson.dumps(body), "application/json", status)
 
 
-def page(status: int = 200) -> Reply:
+def html_reply(status: int = 200) -> Reply:
     """The web app, which current releases answer to any unknown path."""
-    return raw(b"<!doctype html><title>OpenCode</title>", "text/html", status)
+    return raw_reply(b"<!doctype html><title>OpenCode</title>", "text/html", status)
 
 
-def text(status: int) -> Reply:
-    return raw(b"404 Not Found", "text/plain", status)
+def text_reply(status: int) -> Reply:
+    return raw_reply(b"404 Not Found", "text/plain", status)
 
 
-def fails(reason: Reason) -> Reply:
+def failing_reply(reason: Reason) -> Reply:
     return Reply(failure=RequestFailed(reason, f"It failed: {reason}."))
 
 
-def silence() -> Reply:
+def no_reply() -> Reply:
     return Reply()
 
 
-def slowly(seconds: float, reply: Reply) -> Reply:
+def delayed(seconds: float, reply: Reply) -> Reply:
     return replace(reply, after=seconds)
 
 
-HEALTHY = says({"healthy": True, "version": "1.18.33"})
-PATH = says({"home": "/h", "state": "/s", "config": "/c", "worktree": "/w", "directory": "/w"})
+HEALTHY = json_reply({"healthy": True, "version": "1.18.33"})
+PATH = json_reply(
+    {"home": "/h", "state": "/s", "config": "/c", "worktree": "/w", "directory": "/w"}
+)
 
 
 class FakeConnection(Connection):
     """A connection that answers from a script instead of a socket.
 
     Everything above the request itself is the real thing: statuses and bodies are judged by
-    `Connection`. `asked` holds each path with the loop's time.
+    `Connection`. `requests` holds each path with the loop's time.
     """
 
     def __init__(
@@ -125,25 +129,25 @@ class FakeConnection(Connection):
             password=password,
         )
         self.script = dict(script or {})
-        self.asked: list[tuple[str, float]] = []
+        self.requests: list[tuple[str, float]] = []
         self.params: list[Mapping[str, str] | None] = []
         self.bodies: list[bytes | None] = []
         self.resolving = False
         # Shared with its copies, as the two above are.
-        self._flying: list[str] = []
+        self._in_flight: list[str] = []
 
     @property
     def is_resolving(self) -> bool:
         return self.resolving
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """How many requests wait for an answer."""
-        return len(self._flying)
+        return len(self._in_flight)
 
     @property
     def paths(self) -> list[str]:
-        return [path for path, _ in self.asked]
+        return [path for path, _ in self.requests]
 
     async def _request(
         self,
@@ -153,20 +157,20 @@ class FakeConnection(Connection):
         timeout: float,
         limit: int,
     ) -> Response:
-        self.asked.append((path, elapsed()))
+        self.requests.append((path, elapsed()))
         self.params.append(params)
         self.bodies.append(data)
-        self._flying.append(path)
+        self._in_flight.append(path)
         try:
             async with asyncio.timeout(None if timeout == inf else timeout):
                 return await _deliver(self._next(path), limit)
         except TimeoutError as exc:
             raise RequestFailed(Reason.TIMEOUT, f"No answer within {timeout:g} s.") from exc
         finally:
-            self._flying.remove(path)
+            self._in_flight.remove(path)
 
     def _next(self, path: str) -> Reply:
-        reply = self.script.get(path, page())
+        reply = self.script.get(path, html_reply())
         if isinstance(reply, list):
             # The last one stays.
             return reply.pop(0) if len(reply) > 1 else reply[0]
@@ -189,14 +193,14 @@ async def _deliver(reply: Reply, limit: int) -> Response:
 
 
 @dataclass
-class Network:
+class FakeNetwork:
     """The connections to several servers; one without a script of its own is healthy.
 
     `gate` holds back who wants one until it is set.
     """
 
     connections: dict[str, FakeConnection] = field(default_factory=dict)
-    made: list[str] = field(default_factory=list)
+    connected: list[str] = field(default_factory=list)
     gate: asyncio.Event | None = None
 
     def of(self, server: ServerProfile) -> FakeConnection:
@@ -214,13 +218,13 @@ class Network:
         return connection
 
     def down(self, server: ServerProfile, reason: Reason = Reason.REFUSED) -> FakeConnection:
-        return self.script(server, health=fails(reason), path=fails(reason))
+        return self.script(server, health=failing_reply(reason), path=failing_reply(reason))
 
     def up(self, server: ServerProfile) -> FakeConnection:
         return self.script(server, health=HEALTHY, path=PATH)
 
     async def connect(self, server: ServerProfile) -> Connection:
-        self.made.append(server.id)
+        self.connected.append(server.id)
         if self.gate:
             await self.gate.wait()
         return self.of(server)
@@ -256,7 +260,7 @@ class FakeHistoryStore:
     def __init__(self, packed: Mapping[str, bytes] | None = None) -> None:
         self.packed = dict(packed or {})
         self.batches: list[tuple[float, Batch]] = []
-        self.tidied: list[tuple[float, str]] = []
+        self.compactions: list[tuple[float, str]] = []
         self.steps = ["b", "d", ""]
         self.broken = False
         self.gate: asyncio.Event | None = None
@@ -284,7 +288,7 @@ class FakeHistoryStore:
         return dict(self.packed)
 
     async def compact(self, after: str, now: datetime) -> str:
-        self.tidied.append((elapsed(), after))
+        self.compactions.append((elapsed(), after))
         return self.steps[sum(step <= after for step in self.steps if step)]
 
     @property
@@ -298,13 +302,13 @@ class FakeHistoryStore:
         return [change for _, batch in self.batches for change in batch.transitions]
 
 
-class FakeRosterKeeper:
+class FakeRosterStore:
     """A roster in memory that other processes may change too."""
 
     def __init__(self, roster: Roster | None = None) -> None:
         self.stored = roster or Roster()
         self.loads = 0
-        self.undone: list[str] = []
+        self.undone_removals: list[str] = []
         self.after_load: Callable[[], Awaitable[None]] | None = None
         self.before_update: Callable[[], Awaitable[None]] | None = None
 
@@ -324,7 +328,7 @@ class FakeRosterKeeper:
         current = known if known.revision == self.stored.revision else self.stored
         decided = decide(current)
         if undo:
-            self.undone.append(undo.server_id)
+            self.undone_removals.append(undo.server_id)
         if decided != current:
             self.stored = replace(decided, revision=current.revision + 1)
             return self.stored
@@ -347,17 +351,19 @@ class StoredEntry:
 
 
 class FakeStateRepository:
-    """State in memory, by server and key; `gone` are servers that were removed."""
+    """State in memory, by server and key; `removed_servers` are servers that were removed."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, str], StoredEntry] = {}
-        self.gone: set[str] = set()
+        self.entries: dict[tuple[str, str], StoredEntry] = {}
+        self.removed_servers: set[str] = set()
         self.calls: list[tuple[str, dict[str, bytes]]] = []
         self.reads = 0
 
     async def get_all(self, server_id: str, keys: Collection[str]) -> dict[str, StoredEntry]:
         self.reads += 1
-        return {key: self.kept[server_id, key] for key in keys if (server_id, key) in self.kept}
+        return {
+            key: self.entries[server_id, key] for key in keys if (server_id, key) in self.entries
+        }
 
     async def put(
         self,
@@ -368,8 +374,8 @@ class FakeStateRepository:
         durable: bool = True,
     ) -> bool:
         self.calls.append((server_id, dict(values)))
-        if server_id in self.gone:
+        if server_id in self.removed_servers:
             return False
         for key, value in values.items():
-            self.kept[server_id, key] = StoredEntry(value=value, updated_at=now)
+            self.entries[server_id, key] = StoredEntry(value=value, updated_at=now)
         return True

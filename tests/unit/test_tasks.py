@@ -7,7 +7,7 @@ import pytest
 
 from codewalk.errors import StorageError
 from codewalk.tasks import repeat
-from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fake_time import advance_time, elapsed, fake_time
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ async def test_trouble_is_logged_once_until_it_is_over(caplog: pytest.LogCapture
     async with asyncio.TaskGroup() as group:
         again = repeat(work, interval=1.0, warning="It can't be done", log=log)
         task = group.create_task(again, name="work")
-        await pass_time(7.5)
+        await advance_time(7.5)
         task.cancel()
     assert calls == [1, 2, 3, 4, 5, 6, 7]
     assert [r.getMessage() for r in caplog.records] == ["It can't be done: The disk is full."] * 2

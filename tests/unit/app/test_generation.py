@@ -9,7 +9,7 @@ import pytest
 from codewalk.app.generation import Generation
 from codewalk.errors import RequestFailed, Superseded
 from codewalk.reason import Reason
-from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fake_time import advance_time, elapsed, fake_time
 
 
 async def work(generation: Generation, seconds: float, finished: list[float]) -> None:
@@ -33,7 +33,7 @@ async def test_a_switch_ends_older_work_at_once() -> None:
             group.create_task(expect_superseded(work(generation, 60, finished)), name="older")
             for _ in range(3)
         ]
-        await pass_time(1)
+        await advance_time(1)
         generation.advance(1)
         await asyncio.wait(older)
         assert elapsed() == 1
@@ -53,7 +53,7 @@ async def test_work_of_the_new_generation_goes_on() -> None:
     generation.advance(1)
     async with asyncio.TaskGroup() as group:
         group.create_task(work(generation, 5, finished), name="newer")
-        await pass_time(1)
+        await advance_time(1)
         generation.advance(1)
     assert finished == [5]
 
@@ -82,7 +82,7 @@ async def test_work_that_swallows_its_cancellation_is_superseded_at_its_end() ->
     with pytest.raises(Superseded):
         await stubborn()
     assert reached == ["cleaned up"]
-    await pass_time(1)  # nothing of the cancellation is left
+    await advance_time(1)  # nothing of the cancellation is left
 
 
 @fake_time
@@ -100,9 +100,9 @@ async def test_two_switches_while_older_work_cleans_up_are_two_switches() -> Non
 
     async with asyncio.TaskGroup() as group:
         group.create_task(expect_superseded(slow_to_end()), name="slow to end")
-        await pass_time(1)
+        await advance_time(1)
         generation.advance(1)
-        await pass_time(0.5)
+        await advance_time(0.5)
         generation.advance(2)
         generation.advance(3)
     assert elapsed() == pytest.approx(2)
@@ -113,7 +113,7 @@ async def test_two_switches_in_a_row_before_anything_runs() -> None:
     generation, finished = Generation(), list[float]()
     async with asyncio.TaskGroup() as group:
         group.create_task(expect_superseded(work(generation, 60, finished)), name="older")
-        await pass_time(1)
+        await advance_time(1)
         generation.advance(1)
         generation.advance(2)
     assert finished == []
@@ -124,10 +124,10 @@ async def test_a_switch_back_does_not_revive_what_it_ended() -> None:
     generation, finished = Generation(7), list[float]()
     async with asyncio.TaskGroup() as group:
         group.create_task(expect_superseded(work(generation, 60, finished)), name="older")
-        await pass_time(1)
+        await advance_time(1)
         generation.advance(8)
         generation.advance(9)
-        await pass_time(1)
+        await advance_time(1)
     assert finished == []
 
 
@@ -146,7 +146,7 @@ async def test_nested_work_is_superseded_as_a_whole() -> None:
         await nested()
     assert reached == []
     assert elapsed() == 1
-    await pass_time(1)  # nothing of the cancellation is left
+    await advance_time(1)  # nothing of the cancellation is left
 
 
 @fake_time
@@ -224,7 +224,7 @@ async def test_a_cancellation_from_outside_is_no_switch() -> None:
     generation, finished = Generation(), list[float]()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(work(generation, 60, finished), name="cancelled")
-        await pass_time(1)
+        await advance_time(1)
         task.cancel()
         await asyncio.wait([task])
     assert task.cancelled()
@@ -237,7 +237,7 @@ async def test_a_cancellation_together_with_a_switch_is_a_cancellation() -> None
         generation, finished = Generation(), list[float]()
         async with asyncio.TaskGroup() as group:
             task = group.create_task(work(generation, 60, finished), name="cancelled")
-            await pass_time(1)
+            await advance_time(1)
             if switch_first:
                 generation.advance(1)
             task.cancel()

@@ -20,17 +20,17 @@ from codewalk.opencode.activity import BUSY
 from codewalk.opencode.events import ActivityChanged, Connected, SessionChanged
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
-from tests.fake_time import elapsed, fake_time, pass_time
-from tests.fakes import page, profile, says, slowly
+from tests.fake_time import advance_time, elapsed, fake_time
+from tests.fakes import delayed, html_reply, json_reply, profile
 from tests.unit.app.working import Working, working
 
 A, B = profile(1), profile(2)
 
 ANSWERS = {
-    "/session": says([]),
-    "/project": says([]),
-    "/config/providers": says({"providers": [], "default": {}}),
-    "/session/status": says({}),
+    "/session": json_reply([]),
+    "/project": json_reply([]),
+    "/config/providers": json_reply({"providers": [], "default": {}}),
+    "/session/status": json_reply({}),
 }
 ALL = dict.fromkeys((*ANSWERS, "/path"), 1)
 
@@ -61,8 +61,8 @@ class Refreshed:
 
     def asked(self, server: ServerProfile = A) -> Counter[str]:
         """What a server was asked for since the last look."""
-        paths = Counter(path for path, _ in self.here.network.of(server).asked)
-        self.here.network.of(server).asked.clear()
+        paths = Counter(path for path, _ in self.here.network.of(server).requests)
+        self.here.network.of(server).requests.clear()
         return Counter({path: n for path, n in paths.items() if "health" not in path})
 
     def directories(self) -> list[str | None]:
@@ -70,7 +70,7 @@ class Refreshed:
         connection = self.here.network.of(A)
         pairs = zip(connection.paths, connection.params, strict=True)
         found = [(params or {}).get("directory") for path, params in pairs if path == "/session"]
-        connection.asked.clear()
+        connection.requests.clear()
         connection.params.clear()
         return found
 
@@ -97,7 +97,7 @@ async def refreshing(*servers: ServerProfile) -> AsyncIterator[Refreshed]:
                 group.create_task(seen.refresher.run(seen), name="refresher"),
                 group.create_task(listen(), name="listener"),
             ]
-            await pass_time(1)
+            await advance_time(1)
             yield seen
             for job in jobs:
                 job.cancel()
@@ -116,13 +116,13 @@ async def test_everything_is_fetched_of_a_server_that_became_active_or_healthy()
         seen.asked(A)
         await seen.here.switch_to(B)
         seen.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
-        await pass_time(1)
+        await advance_time(1)
         assert (seen.asked(A), seen.asked(B)) == ({}, ALL)
         await seen.make_healthy(A)
-        await pass_time(1)
+        await advance_time(1)
         assert (seen.asked(A), seen.asked(B)) == ({}, {})
         await seen.make_healthy(B)
-        await pass_time(1)
+        await advance_time(1)
         assert seen.asked(B) - Counter("/path") == ALL
 
 
@@ -131,12 +131,12 @@ async def test_one_that_fails_loses_none_of_the_others() -> None:
     for broken in ANSWERS:
         async with refreshing(A) as seen:
             connection = seen.here.network.of(A)
-            connection.script |= {broken: page(), "/session": says([{"id": "ses_1"}])}
+            connection.script |= {broken: html_reply(), "/session": json_reply([{"id": "ses_1"}])}
             if broken == "/session":
-                connection.script["/session"] = page()
+                connection.script["/session"] = html_reply()
             seen.announcer.announce(Event(kind=Kind.OVERFLOW))
-            await pass_time(1)
-            kept = {key.partition("::")[0] for _, key in seen.here.kept.kept}
+            await advance_time(1)
+            kept = {key.partition("::")[0] for _, key in seen.here.kept.entries}
             assert kept == {"cached_sessions", "cached_projects", "cached_models"}
             assert seen.asked()[broken] == 2
 
@@ -145,14 +145,14 @@ async def test_one_that_fails_loses_none_of_the_others() -> None:
 async def test_a_switch_ends_what_is_under_way() -> None:
     async with refreshing(A, B) as seen:
         connection = seen.here.network.of(A)
-        connection.script = {path: slowly(60, reply) for path, reply in ANSWERS.items()}
+        connection.script = {path: delayed(60, reply) for path, reply in ANSWERS.items()}
         seen.announcer.announce(Event(kind=Kind.OVERFLOW))
-        await pass_time(1)
-        assert connection.under_way > 0
+        await advance_time(1)
+        assert connection.in_flight > 0
         await seen.here.switch_to(B)
         seen.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
-        await pass_time(0.1)
-        assert connection.under_way == 0
+        await advance_time(0.1)
+        assert connection.in_flight == 0
         assert seen.asked(B) == ALL
 
 
@@ -163,8 +163,8 @@ async def test_a_burst_of_changes_is_one_fetch() -> None:
         for _ in range(50):
             seen.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
             seen.refresher.handle_event(B.id, SessionChanged(session_id="ses_1", directory="/p"))
-            await pass_time(CHANGE_DEBOUNCE / 100)
-        await pass_time(1)
+            await advance_time(CHANGE_DEBOUNCE / 100)
+        await advance_time(1)
         assert seen.asked() == {"/session": 1}
         assert seen.asked(B) == {}
 
@@ -173,10 +173,10 @@ async def test_a_burst_of_changes_is_one_fetch() -> None:
 async def test_a_list_that_takes_long_is_fetched_with_pauses() -> None:
     async with refreshing(A) as seen:
         seen.asked()
-        seen.here.network.of(A).script["/session"] = slowly(0.5, says([]))
+        seen.here.network.of(A).script["/session"] = delayed(0.5, json_reply([]))
         for _ in range(100):
             seen.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
-            await pass_time(0.1)
+            await advance_time(0.1)
         assert seen.asked()["/session"] <= 5
 
 
@@ -187,15 +187,15 @@ async def test_a_directory_that_somebody_looks_at_is_fetched_when_it_changed() -
         await seen.work.sessions("/q", cached=True)
         seen.directories()
         seen.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
-        await pass_time(1)
+        await advance_time(1)
         assert seen.directories() == [None, "/p"]
         seen.refresher.handle_event(
             A.id, SessionChanged(session_id="ses_1", directory="/elsewhere")
         )
-        await pass_time(1)
+        await advance_time(1)
         assert seen.directories() == [None]
         seen.refresher.handle_event(A.id, Connected())
-        await pass_time(1)
+        await advance_time(1)
         assert seen.directories() == [None, "/q", "/p"]
 
 
@@ -206,7 +206,7 @@ async def test_changes_in_ever_new_directories_are_bounded() -> None:
         for number in range(MAX_CHANGED_DIRECTORIES * 3):
             changed = SessionChanged(session_id="ses_1", directory=f"/{number}")
             seen.refresher.handle_event(A.id, changed)
-        await pass_time(1)
+        await advance_time(1)
         assert seen.asked() == {"/session": 1}
 
 
@@ -226,16 +226,16 @@ async def test_busy_marks_are_announced_soon_together_and_without_a_fetch() -> N
         began = elapsed()
         for number in range(50):
             seen.refresher.handle_event(A.id, busy(number))
-            await pass_time(ACTIVITY_DEBOUNCE / 100)
+            await advance_time(ACTIVITY_DEBOUNCE / 100)
         assert len(seen.work.busy_sessions(A.id)) == 50
-        await pass_time(1)
+        await advance_time(1)
         assert len(seen.told) == 1
         assert seen.told[0] - began < ACTIVITY_DEBOUNCE * 2
         seen.refresher.handle_event(A.id, busy(1))
-        await pass_time(1)
+        await advance_time(1)
         assert len(seen.told) == 1
         seen.refresher.handle_event(A.id, idle(1))
-        await pass_time(1)
+        await advance_time(1)
         assert len(seen.told) == 2
         assert seen.asked() == {}
 
@@ -245,7 +245,7 @@ async def test_marks_of_a_server_that_nobody_looks_at_are_known_and_not_announce
     async with refreshing(A, B) as seen:
         seen.told.clear()
         seen.refresher.handle_event(B.id, busy(1))
-        await pass_time(1)
+        await advance_time(1)
         assert seen.work.busy_sessions(B.id) == {"ses_1": BUSY}
         assert seen.told == []
 
@@ -255,13 +255,13 @@ async def test_after_a_broken_link_marks_are_asked_for_where_some_were_known() -
     async with refreshing(A, B) as seen:
         seen.refresher.handle_event(A.id, busy(1, "/elsewhere"))
         seen.refresher.handle_event(B.id, busy(1))
-        await pass_time(1)
+        await advance_time(1)
         seen.told.clear()
         connection = seen.here.network.of(A)
         connection.params.clear()
         seen.refresher.handle_event(A.id, Connected())
         seen.refresher.handle_event(B.id, Connected())
-        await pass_time(1)
+        await advance_time(1)
         assert {"directory": "/elsewhere"} in connection.params
         assert (seen.work.busy_sessions(A.id), seen.work.busy_sessions(B.id)) == ({}, {})
         assert len(seen.told) == 1
@@ -271,12 +271,12 @@ async def test_after_a_broken_link_marks_are_asked_for_where_some_were_known() -
 async def test_a_server_that_tells_nothing_is_looked_at_now_and_then() -> None:
     async with refreshing(A) as seen:
         await seen.make_healthy(A)
-        await pass_time(1)
+        await advance_time(1)
         seen.asked()
-        await pass_time(POLL_INTERVAL * 2)
+        await advance_time(POLL_INTERVAL * 2)
         assert seen.asked() == {}
         seen.link = LinkState.POLLING
-        await pass_time(POLL_INTERVAL * 2)
+        await advance_time(POLL_INTERVAL * 2)
         assert seen.asked() == {"/session": 2, "/session/status": 2}
 
 
@@ -288,5 +288,5 @@ async def test_without_a_server_there_is_nothing_to_fetch() -> None:
         seen.refresher.handle_event(A.id, Connected())
         seen.refresher.handle_event(A.id, busy(1))
         seen.announcer.announce(Event(kind=Kind.ACTIVE))
-        await pass_time(POLL_INTERVAL * 2)
+        await advance_time(POLL_INTERVAL * 2)
         assert seen.asked() == {}

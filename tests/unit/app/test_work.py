@@ -10,8 +10,8 @@ from codewalk.app.work import Work
 from codewalk.errors import NoActiveServer, Superseded
 from codewalk.servers import roster as rules
 from codewalk.servers.roster import Roster
-from tests.fake_time import fake_time, pass_time
-from tests.fakes import profile, says
+from tests.fake_time import advance_time, fake_time
+from tests.fakes import json_reply, profile
 from tests.unit.app.working import working
 
 A, B = profile(1, label="Dev box"), profile(2, label="Laptop")
@@ -71,10 +71,10 @@ async def test_a_switch_between_the_look_and_the_request_sends_nothing(
 
         async with asyncio.TaskGroup() as group:
             outcome = group.create_task(_outcome(call(here.work, A.id)), name="for A")
-            await pass_time(1)
+            await advance_time(1)
             await here.registry.change(switch)
         assert isinstance(outcome.result(), Superseded)
-        assert here.network.made == [A.id]
+        assert here.network.connected == [A.id]
         assert here.asked(A) == here.asked(B) == []
 
 
@@ -116,10 +116,10 @@ async def test_without_a_server_there_is_nothing_to_do(call: Call) -> None:
 @fake_time
 async def test_its_requests_are_heard_as_signs_of_the_servers_health() -> None:
     async with working(A) as here:
-        here.network.of(A).script["/session"] = says([])
+        here.network.of(A).script["/session"] = json_reply([])
         await here.monitor.check(A)
         here.monitor.report_link_failure(A.id)
         assert here.monitor.status(A.id).suspect
-        await pass_time(0.1)
+        await advance_time(0.1)
         await here.work.sessions()
         assert not here.monitor.status(A.id).suspect

@@ -13,8 +13,8 @@ from codewalk.errors import InvalidValue, ServerUnreachable
 from codewalk.events import Kind
 from codewalk.opencode.activity import BUSY
 from codewalk.workspace.sessions import MAX_TITLE
-from tests.fake_time import fake_time, pass_time
-from tests.fakes import Reply, StoredEntry, profile, says
+from tests.fake_time import advance_time, fake_time
+from tests.fakes import Reply, StoredEntry, json_reply, profile
 from tests.unit.app.working import Working, working
 
 A, B = profile(1), profile(2)
@@ -28,10 +28,10 @@ def session(number: int, **fields: Any) -> dict[str, Any]:
 
 
 ANSWERS: dict[str, Reply | list[Reply]] = {
-    "/session": says([session(1)]),
-    "/project": says([{"id": "g", "worktree": "/srv/p"}]),
-    "/config/providers": says(PROVIDERS),
-    "/session/status": says({}),
+    "/session": json_reply([session(1)]),
+    "/project": json_reply([{"id": "g", "worktree": "/srv/p"}]),
+    "/config/providers": json_reply(PROVIDERS),
+    "/session/status": json_reply({}),
 }
 
 
@@ -41,9 +41,9 @@ def answer(here: Working, **replies: Reply | list[Reply]) -> None:
 
 def make_old(here: Working) -> None:
     """As if everything had been kept an hour ago."""
-    for key, entry in here.kept.kept.items():
+    for key, entry in here.kept.entries.items():
         before = entry.updated_at - timedelta(hours=1)
-        here.kept.kept[key] = StoredEntry(value=entry.value, updated_at=before)
+        here.kept.entries[key] = StoredEntry(value=entry.value, updated_at=before)
 
 
 @contextmanager
@@ -96,11 +96,11 @@ async def test_an_answer_that_was_overtaken_is_not_kept() -> None:
     # The race: two pages ask, and the first request's answer comes last.
     async with working(A) as here:
         gate = asyncio.Event()
-        slow = Reply(answer=says([session(1)]).answer, gate=gate)
-        answer(here, session=[slow, says([session(1), session(2)])])
+        slow = Reply(answer=json_reply([session(1)]).answer, gate=gate)
+        answer(here, session=[slow, json_reply([session(1), session(2)])])
         async with asyncio.TaskGroup() as group:
             group.create_task(here.work.sessions(), name="the first")
-            await pass_time(1)
+            await advance_time(1)
             await here.work.sessions()
             gate.set()
         assert len((await here.work.sessions(cached=True)).sessions) == 2
@@ -111,7 +111,7 @@ async def test_a_new_session_is_made_in_its_directory_and_listed_at_once() -> No
     async with working(A) as here:
         answer(here)
         fetched = await here.work.sessions("/p")
-        answer(here, session=says(session(2, title="New", directory="/p")))
+        answer(here, session=json_reply(session(2, title="New", directory="/p")))
         with heard(here) as told:
             made = await here.work.new_session("/p", title=" New ", server_id=A.id)
         assert (made.id, made.title, made.directory) == ("ses_2", "New", "/p")
@@ -122,7 +122,7 @@ async def test_a_new_session_is_made_in_its_directory_and_listed_at_once() -> No
         cached = await here.work.sessions("/p", cached=True)
         assert cached.sessions[0] == made
         assert cached.fetched_at == fetched.fetched_at
-        assert here.kept.kept[A.id, f"current_session_id::{A.id}::/p"].value == b'"ses_2"'
+        assert here.kept.entries[A.id, f"current_session_id::{A.id}::/p"].value == b'"ses_2"'
 
 
 @fake_time
@@ -131,20 +131,20 @@ async def test_a_session_where_the_server_was_started_is_in_both_lists_that_have
         answer(here)
         await here.work.sessions()
         await here.work.sessions("/own")
-        answer(here, session=says(session(2)))
+        answer(here, session=json_reply(session(2)))
         made = await here.work.new_session(server_id=A.id)
         assert here.network.of(A).params[-1] == {}
         assert here.network.of(A).bodies[-1] == b"{}"
         for directory in (None, "/own"):
             cached = await here.work.sessions(directory, cached=True)
             assert [s.id for s in cached.sessions] == [made.id, "ses_1"]
-        assert here.kept.kept[A.id, f"current_session_id::{A.id}::"].value == b'"ses_2"'
+        assert here.kept.entries[A.id, f"current_session_id::{A.id}::"].value == b'"ses_2"'
 
 
 @fake_time
 async def test_a_list_never_fetched_is_not_taken_for_one_with_a_new_session_alone() -> None:
     async with working(A) as here:
-        answer(here, session=says(session(2)))
+        answer(here, session=json_reply(session(2)))
         await here.work.new_session("/p", server_id=A.id)
         assert (await here.work.sessions("/p", cached=True)).fetched_at is None
 
@@ -156,11 +156,11 @@ async def test_a_list_asked_for_before_the_session_was_there_does_not_take_it_aw
         answer(here)
         await here.work.sessions()
         gate = asyncio.Event()
-        slow = Reply(answer=says([session(1)]).answer, gate=gate)
-        answer(here, session=[slow, says(session(2))])
+        slow = Reply(answer=json_reply([session(1)]).answer, gate=gate)
+        answer(here, session=[slow, json_reply(session(2))])
         async with asyncio.TaskGroup() as group:
             group.create_task(here.work.sessions(), name="the list")
-            await pass_time(1)
+            await advance_time(1)
             await here.work.new_session(server_id=A.id)
             gate.set()
         assert len((await here.work.sessions(cached=True)).sessions) == 2
@@ -201,7 +201,7 @@ async def test_a_session_is_made_in_a_whole_path_alone(directory: str) -> None:
 @fake_time
 async def test_a_server_on_windows_has_whole_paths_too() -> None:
     async with working(A) as here:
-        answer(here, session=says(session(1)))
+        answer(here, session=json_reply(session(1)))
         await here.work.new_session(r"C:\work\p", server_id=A.id)
         assert here.network.of(A).params == [{"directory": r"C:\work\p"}]
 
@@ -210,10 +210,10 @@ async def test_a_server_on_windows_has_whole_paths_too() -> None:
 @fake_time
 async def test_an_answer_that_is_no_session_is_an_error_of_the_server(said: Any) -> None:
     async with working(A) as here:
-        answer(here, session=says(said))
+        answer(here, session=json_reply(said))
         with pytest.raises(ServerUnreachable):
             await here.work.new_session(server_id=A.id)
-        assert here.kept.kept == {}
+        assert here.kept.entries == {}
 
 
 @fake_time
@@ -236,7 +236,7 @@ async def test_an_old_list_of_models_is_not_believed() -> None:
         await here.work.models()
         make_old(here)
         gone = {"providers": [{"id": "p", "models": {"n": {}}}]}
-        here.network.of(A).script["/config/providers"] = says(gone)
+        here.network.of(A).script["/config/providers"] = json_reply(gone)
         with pytest.raises(InvalidValue, match="offers no model 'p/m'"):
             await here.work.use_model("p/m")
 
@@ -247,7 +247,7 @@ async def test_a_model_that_the_kept_list_lacks_is_asked_for() -> None:
         answer(here)
         await here.work.models()
         more = {"providers": [{"id": "p", "models": {"new": {}}}]}
-        here.network.of(A).script["/config/providers"] = says(more)
+        here.network.of(A).script["/config/providers"] = json_reply(more)
         assert (await here.work.use_model("p/new")).selected == "p/new"
 
 
@@ -265,14 +265,14 @@ async def test_busy_sessions_are_known_once_they_were_asked_for() -> None:
     async with working(A, B) as here:
         answer(here)
         connection = here.network.of(A)
-        connection.script["/session/status"] = says({"ses_1": {"type": "busy"}})
+        connection.script["/session/status"] = json_reply({"ses_1": {"type": "busy"}})
         with heard(here) as told:
             assert await here.work.activity("/p") == {"ses_1": BUSY}
             await here.work.activity("/p")
         assert told == [Kind.SESSIONS]
         assert here.work.busy_sessions(A.id) == {"ses_1": BUSY}
         assert here.work.busy_sessions(B.id) == {}
-        connection.script["/session/status"] = says({})
+        connection.script["/session/status"] = json_reply({})
         with heard(here) as told:
             await here.work.activity("/p")
         assert (told, here.work.busy_sessions(A.id)) == ([Kind.SESSIONS], {})
@@ -298,7 +298,7 @@ async def test_what_another_process_kept_is_shown() -> None:
         await here.work.sessions()
         key = (A.id, f"cached_sessions::{A.id}::")
         row = ["ses_9", "elsewhere", "/own", MOMENT, MOMENT]
-        entry = here.kept.kept[key]
-        here.kept.kept[key] = StoredEntry(value=orjson.dumps([row]), updated_at=entry.updated_at)
+        entry = here.kept.entries[key]
+        here.kept.entries[key] = StoredEntry(value=orjson.dumps([row]), updated_at=entry.updated_at)
         cached = await here.work.sessions(cached=True)
         assert [s.title for s in cached.sessions] == ["elsewhere"]

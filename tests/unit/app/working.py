@@ -14,7 +14,7 @@ from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 from codewalk.workspace.activity import Activities
-from tests.fakes import FakeRosterKeeper, FakeStateRepository, Network
+from tests.fakes import FakeNetwork, FakeRosterStore, FakeStateRepository
 from tests.unit.health.watching import watching
 
 
@@ -25,7 +25,7 @@ class Working:
     work: Work
     registry: Registry
     monitor: Monitor
-    network: Network
+    network: FakeNetwork
     kept: FakeStateRepository
     activities: Activities
     announcer: Announcer
@@ -45,13 +45,13 @@ class Working:
 @asynccontextmanager
 async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
     """Work on these servers; the first one is active."""
-    network, kept, activities = Network(), FakeStateRepository(), Activities()
+    network, kept, activities = FakeNetwork(), FakeStateRepository(), Activities()
     announcer, generation = Announcer(), Generation()
 
     def changed(_: Roster, new: Roster) -> None:
         generation.advance(new.generation)
 
-    registry = Registry(FakeRosterKeeper(), changed=changed)
+    registry = Registry(FakeRosterStore(), changed=changed)
     for server in servers:
         await registry.change(partial(rules.add, profile=server))
     async with watching(*servers, network=network, watch=False) as watch:

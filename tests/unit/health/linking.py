@@ -13,8 +13,8 @@ from codewalk.opencode.events import GLOBAL_EVENTS_PATH, ServerEvent
 from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
 from tests.fake_events import StreamingConnection
-from tests.fake_time import elapsed, pass_time
-from tests.fakes import FakeStatusStore, Network, utc_now
+from tests.fake_time import advance_time, elapsed
+from tests.fakes import FakeNetwork, FakeStatusStore, utc_now
 
 
 @dataclass(kw_only=True)
@@ -49,7 +49,7 @@ async def linking(
 ) -> AsyncIterator[Linked]:
     """Links to `servers`, all healthy, half a second after the start."""
     connections = {s.id: StreamingConnection(served=served, url=s.url) for s in servers}
-    network = Network(connections=dict(connections))
+    network = FakeNetwork(connections=dict(connections))
     announcer = Announcer()
     changes: list[tuple[float, str, State]] = []
     heard: list[tuple[float, str, ServerEvent]] = []
@@ -75,7 +75,7 @@ async def linking(
             active_id = active.id if active else None
             monitor.reconcile(servers, active_id)
             links.reconcile(servers, active_id)
-            await pass_time(0.5)
+            await advance_time(0.5)
             yield Linked(
                 links=links,
                 monitor=monitor,

@@ -8,8 +8,8 @@ import pytest
 from codewalk.health.histogram import Histogram
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import HealthCheckSettings
-from tests.fake_time import fake_time, pass_time
-from tests.fakes import Network, profile, silence
+from tests.fake_time import advance_time, fake_time
+from tests.fakes import FakeNetwork, no_reply, profile
 from tests.unit.health.watching import watching
 
 SERVERS = 1000
@@ -27,16 +27,16 @@ async def test_black_holes_make_nobody_elses_check_late(holes: int) -> None:
     chance = random.Random(holes)
     servers = [profile(number) for number in range(SERVERS)]
     dead = set(chance.sample(range(SERVERS), holes))
-    network = Network()
+    network = FakeNetwork()
     for number in dead:
-        network.script(servers[number], health=silence(), path=silence())
+        network.script(servers[number], health=no_reply(), path=no_reply())
     jitter = [chance.random() for _ in range(20 * SERVERS)]
     async with watching(*servers, network=network, jitter=jitter) as watch:
         # The first round, of which nothing is known yet, and what follows from its bunches.
-        await pass_time(20)
+        await advance_time(20)
         lateness = watch.monitor.lateness.passing
         late, count = later_than(LATE, lateness), lateness.count
-        await pass_time(40)
+        await advance_time(40)
         assert lateness.count - count > 3 * (SERVERS - holes)
         assert later_than(LATE, lateness) == late
         for number, server in enumerate(servers):
@@ -50,13 +50,13 @@ async def test_more_black_holes_than_places_make_only_each_other_late() -> None:
     patient = HealthCheckSettings(interval=1, timeout=60)
     servers = [profile(number) for number in range(10)]
     holes = [profile(100 + number, health_check=patient) for number in range(1500)]
-    network = Network()
+    network = FakeNetwork()
     for hole in holes:
-        network.script(hole, health=silence(), path=silence())
+        network.script(hole, health=no_reply(), path=no_reply())
     async with watching(*holes[:900], *servers, network=network) as watch:
-        await pass_time(70)
+        await advance_time(70)
         watch.monitor.reconcile([*holes, *servers], None)
-        await pass_time(130)
+        await advance_time(130)
         for server in servers:
             gaps = [b - a for a, b in pairwise(watch.checks(server))]
             assert len(gaps) == 19

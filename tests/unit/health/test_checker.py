@@ -18,20 +18,29 @@ from codewalk.health.status import CheckResult
 from codewalk.opencode.connection import Connection
 from codewalk.reason import Reason
 from codewalk.servers.profile import ServerProfile
-from tests.fake_time import elapsed, fake_time, pass_time, stand_still
-from tests.fakes import HEALTHY, PATH, Network, fails, profile, silence, slowly, text
+from tests.fake_time import advance_time, elapsed, fake_time, freeze
+from tests.fakes import (
+    HEALTHY,
+    PATH,
+    FakeNetwork,
+    delayed,
+    failing_reply,
+    no_reply,
+    profile,
+    text_reply,
+)
 
 A, B = profile(1), profile(2)
 
 
-def checking(network: Network) -> Checker:
+def checking(network: FakeNetwork) -> Checker:
     return Checker(network.connect, route=lambda _: True, clock=elapsed)
 
 
 @fake_time
 async def test_concurrent_checks_of_one_server_are_one_check() -> None:
-    network = Network()
-    connection = network.script(A, health=slowly(0.2, HEALTHY))
+    network = FakeNetwork()
+    connection = network.script(A, health=delayed(0.2, HEALTHY))
     async with checking(network) as checker:
         results = await asyncio.gather(*(checker.check(A) for _ in range(20)))
     assert connection.paths == ["/global/health"]
@@ -40,9 +49,9 @@ async def test_concurrent_checks_of_one_server_are_one_check() -> None:
 
 @fake_time
 async def test_checks_of_different_servers_run_side_by_side() -> None:
-    network = Network()
-    network.script(A, health=silence(), path=silence())
-    network.script(B, health=slowly(0.2, HEALTHY))
+    network = FakeNetwork()
+    network.script(A, health=no_reply(), path=no_reply())
+    network.script(B, health=delayed(0.2, HEALTHY))
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         black_hole = group.create_task(checker.check(A), name="black hole")
         assert (await checker.check(B)).ok
@@ -52,21 +61,21 @@ async def test_checks_of_different_servers_run_side_by_side() -> None:
 
 @fake_time
 async def test_a_result_is_reused_for_750_ms_from_its_end() -> None:
-    network = Network()
-    connection = network.script(A, health=slowly(0.2, HEALTHY))
+    network = FakeNetwork()
+    connection = network.script(A, health=delayed(0.2, HEALTHY))
     async with checking(network) as checker:
         first = await checker.check(A)
-        await pass_time(RESULT_MAX_AGE - 0.01)
+        await advance_time(RESULT_MAX_AGE - 0.01)
         assert await checker.check(A) is first
-        await pass_time(0.02)
+        await advance_time(0.02)
         assert await checker.check(A) is not first
-    assert len(connection.asked) == 2
+    assert len(connection.requests) == 2
 
 
 @fake_time
 async def test_a_fresh_check_reuses_nothing_but_joins_the_one_under_way() -> None:
-    network = Network()
-    connection = network.script(A, health=slowly(0.2, HEALTHY))
+    network = FakeNetwork()
+    connection = network.script(A, health=delayed(0.2, HEALTHY))
     async with checking(network) as checker:
         first = await checker.check(A)
         second, third = await asyncio.gather(
@@ -74,67 +83,67 @@ async def test_a_fresh_check_reuses_nothing_but_joins_the_one_under_way() -> Non
         )
     assert second is third
     assert second is not first
-    assert len(connection.asked) == 2
+    assert len(connection.requests) == 2
 
 
 @fake_time
 async def test_a_waiter_that_gives_up_takes_the_check_from_nobody() -> None:
-    network = Network()
-    connection = network.script(A, health=slowly(0.2, HEALTHY))
+    network = FakeNetwork()
+    connection = network.script(A, health=delayed(0.2, HEALTHY))
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         patient = group.create_task(checker.check(A), name="patient")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await checker.check(A)
         assert (await patient).ok
-    assert len(connection.asked) == 1
+    assert len(connection.requests) == 1
 
 
 @fake_time
 async def test_a_check_goes_on_though_its_only_waiter_gave_up() -> None:
-    network = Network()
-    network.script(A, health=slowly(0.2, HEALTHY))
+    network = FakeNetwork()
+    network.script(A, health=delayed(0.2, HEALTHY))
     async with checking(network) as checker:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await checker.check(A)
-        await pass_time(0.2)
+        await advance_time(0.2)
         assert (await checker.check(A)).ok
         assert elapsed() == pytest.approx(0.3)
 
 
 @fake_time
 async def test_forgetting_a_server_ends_its_check_and_frees_who_waits() -> None:
-    network = Network()
-    connection = network.script(A, health=silence(), path=silence())
+    network = FakeNetwork()
+    connection = network.script(A, health=no_reply(), path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         waiting = [group.create_task(checker.check(A), name="waiter") for _ in range(2)]
-        await pass_time(0.1)
+        await advance_time(0.1)
         checker.forget(A.id)
         for waiter in waiting:
             assert (await waiter).reason is Reason.UNCHECKED
         assert elapsed() == pytest.approx(0.1)
-        assert connection.under_way == 0
+        assert connection.in_flight == 0
 
 
 @fake_time
 async def test_after_forgetting_a_server_it_is_checked_anew() -> None:
-    network = Network()
+    network = FakeNetwork()
     async with checking(network) as checker:
         await checker.check(A)
         checker.forget(A.id)
         checker.forget("nobody")
         await checker.check(A)
-    assert len(network.of(A).asked) == 2
+    assert len(network.of(A).requests) == 2
 
 
 @fake_time
 async def test_the_race_of_a_check_that_begins_while_the_forgotten_one_ends() -> None:
-    network = Network()
-    network.script(A, health=[silence(), HEALTHY], path=silence())
+    network = FakeNetwork()
+    network.script(A, health=[no_reply(), HEALTHY], path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         old = group.create_task(checker.check(A), name="old")
-        await pass_time(0.1)
+        await advance_time(0.1)
         checker.forget(A.id)
         new = await checker.check(A)
         assert new.ok
@@ -144,8 +153,8 @@ async def test_the_race_of_a_check_that_begins_while_the_forgotten_one_ends() ->
 
 @fake_time
 async def test_a_longer_budget_begins_a_check_of_its_own() -> None:
-    network = Network()
-    network.script(A, health=slowly(2, HEALTHY), path=silence())
+    network = FakeNetwork()
+    network.script(A, health=delayed(2, HEALTHY), path=no_reply())
     async with checking(network) as checker:
         hasty, patient = await asyncio.gather(
             checker.check(A, budget=0.5), checker.check(A, budget=5)
@@ -155,46 +164,46 @@ async def test_a_longer_budget_begins_a_check_of_its_own() -> None:
 
 @fake_time
 async def test_forgetting_ends_checks_of_every_budget() -> None:
-    network = Network()
-    connection = network.script(A, health=silence(), path=silence())
+    network = FakeNetwork()
+    connection = network.script(A, health=no_reply(), path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         for budget in (1.0, 2.0, 3.0):
             group.create_task(checker.check(A, budget=budget), name=f"{budget} s")
-        await pass_time(0.1)
+        await advance_time(0.1)
         checker.forget(A.id)
     assert elapsed() == pytest.approx(0.1)
-    assert connection.under_way == 0
+    assert connection.in_flight == 0
 
 
 @fake_time
 async def test_closing_ends_every_check_at_once_also_of_a_server_that_was_renamed() -> None:
-    network = Network()
+    network = FakeNetwork()
     for server in (A, B):
-        network.script(server, health=silence(), path=silence())
+        network.script(server, health=no_reply(), path=no_reply())
     async with checking(network) as checker:
         begun = [checker.start(server) for server in (A, replace(A, label="Renamed"), B)]
-        await pass_time(0.1)
+        await advance_time(0.1)
     assert elapsed() == pytest.approx(0.1)
     assert all(task.cancelled() for task in begun)
-    assert network.of(A).under_way == network.of(B).under_way == 0
+    assert network.of(A).in_flight == network.of(B).in_flight == 0
 
 
 @fake_time
 async def test_an_edited_server_gets_a_check_of_its_own() -> None:
-    network = Network()
+    network = FakeNetwork()
     async with checking(network) as checker:
         await checker.check(A)
         await checker.check(replace(A))
-        assert len(network.made) == 1
+        assert len(network.connected) == 1
         await checker.check(replace(A, url="http://elsewhere"))
-        assert len(network.made) == 2
+        assert len(network.connected) == 2
 
 
 @fake_time
 async def test_what_nobody_expected_is_logged_and_told_and_spares_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    network = Network()
+    network = FakeNetwork()
 
     async def connect(server: ServerProfile) -> Connection:
         if server == A:
@@ -222,26 +231,26 @@ async def test_an_unreadable_password_asks_for_it_again() -> None:
 
 @fake_time
 async def test_a_server_known_by_its_path_is_asked_for_nothing_else_for_a_while() -> None:
-    network = Network()
-    connection = network.script(A, health=text(404), path=PATH)
+    network = FakeNetwork()
+    connection = network.script(A, health=text_reply(404), path=PATH)
     async with checking(network) as checker:
         await checker.check(A)
         while elapsed() < PATH_ONLY_SECONDS - 20:
-            await pass_time(10)
+            await advance_time(10)
             assert (await checker.check(A)).by_path
         assert connection.paths.count("/global/health") == 1
-        await pass_time(30)
+        await advance_time(30)
         connection.script["/global/health"] = HEALTHY
         assert (await checker.check(A)).version == "1.18.33"
 
 
 @fake_time
 async def test_a_failure_ends_what_was_known_of_the_path() -> None:
-    network = Network()
-    network.script(A, health=text(404), path=PATH)
+    network = FakeNetwork()
+    network.script(A, health=text_reply(404), path=PATH)
     async with checking(network) as checker:
         await checker.check(A)
-        network.script(A, health=HEALTHY, path=fails(Reason.TLS))
+        network.script(A, health=HEALTHY, path=failing_reply(Reason.TLS))
         await checker.check(A, fresh=True)
         network.up(A)
         await checker.check(A, fresh=True)
@@ -251,24 +260,24 @@ async def test_a_failure_ends_what_was_known_of_the_path() -> None:
 async def _late(share: float, budget: float) -> None:
     """This process stands still for so much of a check's time, just before that has passed."""
     await asyncio.sleep(budget * (1 - share) * 0.9)
-    stand_still(budget * (share + 0.1))
+    freeze(budget * (share + 0.1))
 
 
 @fake_time
 async def test_a_check_that_ran_out_of_time_while_this_process_was_late_is_made_again() -> None:
-    network = Network()
-    network.script(A, health=[slowly(0.95, HEALTHY), HEALTHY], path=silence())
+    network = FakeNetwork()
+    network.script(A, health=[delayed(0.95, HEALTHY), HEALTHY], path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         group.create_task(_late(0.4, 1.0), name="a busy machine")
         result = await checker.check(A, budget=1.0)
     assert result.ok
-    assert len(network.of(A).asked) > 1
+    assert len(network.of(A).requests) > 1
 
 
 @fake_time
 async def test_a_check_that_ran_out_of_time_counts_where_this_process_was_hardly_late() -> None:
-    network = Network()
-    network.script(A, health=silence(), path=silence())
+    network = FakeNetwork()
+    network.script(A, health=no_reply(), path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         group.create_task(_late(0.1, 1.0), name="a machine that does something else")
         result = await checker.check(A, budget=1.0)
@@ -277,13 +286,13 @@ async def test_a_check_that_ran_out_of_time_counts_where_this_process_was_hardly
 
 @fake_time
 async def test_a_server_that_never_answers_is_found_out_on_a_machine_that_is_always_late() -> None:
-    network = Network()
-    network.script(A, health=silence(), path=silence())
+    network = FakeNetwork()
+    network.script(A, health=no_reply(), path=no_reply())
 
     async def starve() -> None:
         while True:
             await asyncio.sleep(0.05)
-            stand_still(0.1)
+            freeze(0.1)
 
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         starving = group.create_task(starve(), name="a busy machine")
@@ -295,23 +304,23 @@ async def test_a_server_that_never_answers_is_found_out_on_a_machine_that_is_alw
 
 @fake_time
 async def test_a_definite_answer_counts_however_late_this_process_is() -> None:
-    network = Network()
-    connection = network.script(A, health=slowly(0.05, text(401)))
+    network = FakeNetwork()
+    connection = network.script(A, health=delayed(0.05, text_reply(401)))
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         group.create_task(_late(0.9, 1.0), name="a busy machine")
         result = await checker.check(A, budget=1.0)
     assert result.reason is Reason.AUTH_REQUIRED
-    assert len(connection.asked) == 1
+    assert len(connection.requests) == 1
 
 
 @fake_time
 async def test_a_server_that_just_began_to_listen_and_left_a_request_is_asked_again_soon() -> None:
-    network = Network()
+    network = FakeNetwork()
     network.down(A)
     async with checking(network) as checker:
         await checker.check(A)
-        await pass_time(1)
-        network.script(A, health=silence(), path=silence())
+        await advance_time(1)
+        network.script(A, health=no_reply(), path=no_reply())
 
         async def taken(*, down: bool) -> float:
             begun = elapsed()
@@ -321,7 +330,7 @@ async def test_a_server_that_just_began_to_listen_and_left_a_request_is_asked_ag
         assert await taken(down=True) == pytest.approx(STARTUP_CHECK_TIMEOUT)
         # One that counts as well may only be slow, and so may one that was heard of for long.
         assert await taken(down=False) == pytest.approx(A.health_check.timeout)
-        await pass_time(STARTUP_SECONDS)
+        await advance_time(STARTUP_SECONDS)
         assert await taken(down=True) == pytest.approx(A.health_check.timeout)
 
 
@@ -329,13 +338,13 @@ async def test_a_server_that_just_began_to_listen_and_left_a_request_is_asked_ag
 async def test_of_one_that_is_starting_no_check_is_made_twice_however_late_this_process_is() -> (
     None
 ):
-    network = Network()
+    network = FakeNetwork()
     network.down(A)
     async with checking(network) as checker, asyncio.TaskGroup() as group:
         await checker.check(A)
-        connection = network.script(A, health=silence(), path=silence())
-        asked = len(connection.asked)
+        connection = network.script(A, health=no_reply(), path=no_reply())
+        asked = len(connection.requests)
         group.create_task(_late(0.5, STARTUP_CHECK_TIMEOUT), name="a busy machine")
         await checker.check(A, fresh=True, down=True)
         # Health, and the path beside it.
-        assert len(connection.asked) - asked == 2
+        assert len(connection.requests) - asked == 2

@@ -20,8 +20,8 @@ from codewalk.opencode.events import (
 )
 from codewalk.reason import Reason, State
 from tests.fake_events import StreamingConnection
-from tests.fake_time import elapsed, fake_time, pass_time
-from tests.fakes import HEALTHY, PATH, profile, silence
+from tests.fake_time import advance_time, elapsed, fake_time
+from tests.fakes import HEALTHY, PATH, no_reply, profile
 from tests.unit.health.linking import linking
 
 A, B = profile(1), profile(2)
@@ -29,7 +29,7 @@ A, B = profile(1), profile(2)
 
 async def heartbeats(connection: StreamingConnection, times: int, every: float = 10.0) -> None:
     for _ in range(times):
-        await pass_time(every)
+        await advance_time(every)
         connection.current.send("server.heartbeat")
 
 
@@ -44,19 +44,19 @@ async def test_a_healthy_server_is_linked() -> None:
 async def test_a_killed_server_is_red_within_a_second_and_the_other_never_changes() -> None:
     async with linking(A, B, active=A) as linked:
         for _ in range(20):
-            await pass_time(3.21)
+            await advance_time(3.21)
             linked.of(B).kill()
             killed = elapsed()
-            await pass_time(5)
+            await advance_time(5)
             assert linked.monitor.status(B.id).reason is Reason.REFUSED
             red = linked.became(B, State.UNHEALTHY, killed)
             assert red is not None
             assert red < 1
             assert linked.state(B) is LinkState.POLLING
-            await pass_time(7.7)
+            await advance_time(7.7)
             linked.of(B).restart()
             restarted = elapsed()
-            await pass_time(3)
+            await advance_time(3)
             green = linked.became(B, State.HEALTHY, restarted)
             assert green is not None
             assert green < 2
@@ -69,15 +69,15 @@ async def test_a_server_that_is_back_at_once_is_green_within_two_seconds() -> No
     """It was refused once only, and left the request after that unanswered."""
     async with linking(A) as linked:
         linked.of(A).kill()
-        await pass_time(0.75)
+        await advance_time(0.75)
         assert linked.monitor.state(A.id) is State.UNHEALTHY
         linked.of(A).script |= {
-            "/global/health": [silence(), HEALTHY],
-            "/path": [silence(), PATH],
+            "/global/health": [no_reply(), HEALTHY],
+            "/path": [no_reply(), PATH],
         }
         linked.of(A).refuses = None
         restarted = elapsed()
-        await pass_time(5)
+        await advance_time(5)
         green = linked.became(A, State.HEALTHY, restarted)
         assert green is not None
         assert green <= 2
@@ -90,16 +90,16 @@ async def test_a_first_request_left_unanswered_puts_the_next_one_off_by_no_more_
     """The other reason for being down is news of this server, too, which wakes the link."""
     async with linking(A) as linked:
         linked.of(A).kill()
-        await pass_time(8)
+        await advance_time(8)
         # It begins to listen, and takes one request that it never answers.
         linked.of(A).script |= {
-            "/global/health": [silence(), HEALTHY],
-            "/path": [silence(), PATH],
+            "/global/health": [no_reply(), HEALTHY],
+            "/path": [no_reply(), PATH],
         }
         linked.of(A).refuses = None
         restarted = elapsed()
-        await pass_time(3)
-        asked = next(at for _, at in linked.of(A).asked if at > restarted)
+        await advance_time(3)
+        asked = next(at for _, at in linked.of(A).requests if at > restarted)
         green = linked.became(A, State.HEALTHY, asked)
         assert green is not None
         assert green <= RECOVERY_CHECK_INTERVAL + MIN_WAKE_INTERVAL
@@ -112,10 +112,10 @@ async def test_a_first_request_left_unanswered_puts_the_next_one_off_by_no_more_
 async def test_a_check_under_way_at_the_kill_cant_hide_it() -> None:
     """Raced: the check had its answer before the kill and was told after it."""
     async with linking(A) as linked:
-        await pass_time(9.45)
+        await advance_time(9.45)
         linked.of(A).kill()
         killed = elapsed()
-        await pass_time(2)
+        await advance_time(2)
         red = linked.became(A, State.UNHEALTHY, killed)
         assert red is not None
         assert red < 1
@@ -124,11 +124,11 @@ async def test_a_check_under_way_at_the_kill_cant_hide_it() -> None:
 @fake_time
 async def test_a_stream_that_ends_while_the_server_is_well_is_opened_again() -> None:
     async with linking(A) as linked:
-        await pass_time(15)
+        await advance_time(15)
         linked.of(A).current.end()
-        await pass_time(0.1)
+        await advance_time(0.1)
         assert linked.state(A) is LinkState.CONNECTING
-        await pass_time(0.5)
+        await advance_time(0.5)
         assert linked.state(A) is LinkState.LIVE
         assert [state for _, _, state in linked.changes] == [State.HEALTHY]
         assert len(linked.heard) == 2
@@ -139,9 +139,9 @@ async def test_silence_of_a_stopped_process_is_noticed_before_20_seconds() -> No
     """SIGSTOP: it accepts and never answers; the check by the clock is first here."""
     async with linking(A) as linked:
         await heartbeats(linked.of(A), 3)
-        linked.of(A).script |= {"/global/health": silence(), "/path": silence()}
+        linked.of(A).script |= {"/global/health": no_reply(), "/path": no_reply()}
         stopped = elapsed()
-        await pass_time(30)
+        await advance_time(30)
         red = linked.became(A, State.UNHEALTHY, stopped)
         assert red is not None
         assert red < 20
@@ -152,18 +152,18 @@ async def test_silence_has_the_server_checked_at_once() -> None:
     async with linking(A) as linked:
         await heartbeats(linked.of(A), 3, every=4.0)
         since = elapsed()
-        asked = len(linked.of(A).asked)
-        await pass_time(9.95)
-        before = [at for path, at in linked.of(A).asked[asked:]]
-        await pass_time(0.1)
-        after = [at for path, at in linked.of(A).asked[asked:]]
+        asked = len(linked.of(A).requests)
+        await advance_time(9.95)
+        before = [at for path, at in linked.of(A).requests[asked:]]
+        await advance_time(0.1)
+        after = [at for path, at in linked.of(A).requests[asked:]]
         assert [round(at - since, 1) for at in after[len(before) :]] == [10.0]
 
 
 @fake_time
 async def test_a_server_that_is_well_without_heartbeats_is_left_in_peace() -> None:
     async with linking(A, served=(EVENTS_PATH,)) as linked:
-        await pass_time(300)
+        await advance_time(300)
         opened = [at for path, at in linked.of(A).tried if path == EVENTS_PATH]
         assert len(opened) == 5
         assert [state for _, _, state in linked.changes] == [State.HEALTHY]
@@ -190,7 +190,7 @@ async def test_a_link_that_ends_at_once_is_tried_ever_less_often(
 
         async with asyncio.TaskGroup() as group:
             ender = group.create_task(end_all())
-            await pass_time(60)
+            await advance_time(60)
             ender.cancel()
         times = [at for _, at in linked.of(A).tried]
         gaps = [b - a for a, b in pairwise(times)]
@@ -202,10 +202,10 @@ async def test_a_link_that_ends_at_once_is_tried_ever_less_often(
 async def test_a_server_without_a_stream_is_polled_and_asked_rarely() -> None:
     async with linking(A, served=()) as linked:
         assert linked.state(A) is LinkState.POLLING
-        await pass_time(NO_STREAM_RETRY_DELAY - 1)
+        await advance_time(NO_STREAM_RETRY_DELAY - 1)
         assert len(linked.of(A).tried) == 2
         linked.of(A).served = (GLOBAL_EVENTS_PATH,)
-        await pass_time(2)
+        await advance_time(2)
         assert linked.state(A) is LinkState.LIVE
 
 
@@ -214,7 +214,7 @@ async def test_a_proxy_that_holds_events_back_makes_no_server_red() -> None:
     async with linking(A) as linked:
         linked.of(A).says_nothing = True
         linked.of(A).current.end()
-        await pass_time(120)
+        await advance_time(120)
         assert linked.state(A) is LinkState.POLLING
         assert [state for _, _, state in linked.changes] == [State.HEALTHY]
 
@@ -222,8 +222,8 @@ async def test_a_proxy_that_holds_events_back_makes_no_server_red() -> None:
 @fake_time
 async def test_a_hung_server_that_keeps_its_stream_open_isnt_streamed() -> None:
     async with linking(A) as linked:
-        linked.of(A).script |= {"/global/health": silence(), "/path": silence()}
-        await pass_time(25)
+        linked.of(A).script |= {"/global/health": no_reply(), "/path": no_reply()}
+        await advance_time(25)
         assert linked.monitor.state(A.id) is State.UNHEALTHY
         assert linked.of(A).current.closed
         assert linked.state(A) is LinkState.POLLING
@@ -232,12 +232,12 @@ async def test_a_hung_server_that_keeps_its_stream_open_isnt_streamed() -> None:
 @fake_time
 async def test_a_new_stream_and_what_it_tells_of_sessions_are_passed_on() -> None:
     async with linking(A, B) as linked:
-        await pass_time(1)
+        await advance_time(1)
         stream = linked.of(B).current
         stream.send("session.deleted", {"info": {"id": "ses_1"}})
         stream.send("message.part.delta", {"delta": "x"})
         stream.send("session.status", {"sessionID": "ses_2", "status": {"type": "busy"}})
-        await pass_time(1)
+        await advance_time(1)
         assert [(server_id, event) for _, server_id, event in linked.heard] == [
             (A.id, Connected()),
             (B.id, Connected()),
@@ -255,7 +255,7 @@ async def test_only_so_many_are_linked_and_the_active_one_always() -> None:
             servers[6],
         ]
         linked.links.reconcile(servers, servers[4].id)
-        await pass_time(0.5)
+        await advance_time(0.5)
         assert [s for s in servers if linked.state(s) is LinkState.LIVE] == [
             *servers[:2],
             servers[4],
@@ -270,7 +270,7 @@ async def test_an_edit_of_the_url_links_anew_one_of_the_label_doesnt() -> None:
         for edited, opened in ((replace(A, label="new"), 1), (replace(A, url="http://b"), 2)):
             linked.monitor.reconcile([edited], None)
             linked.links.reconcile([edited], None)
-            await pass_time(1)
+            await advance_time(1)
             assert len(linked.of(A).opened) == opened
         assert linked.of(A).opened[0].closed
 
@@ -284,7 +284,7 @@ def test_a_link_that_fails_has_the_server_checked_and_makes_nothing_red_by_itsel
         async with linking(A) as linked:
             linked.of(A).refuses = reason
             linked.of(A).current.end(RequestFailed(Reason.UNREACHABLE, "Cut."))
-            await pass_time(60)
+            await advance_time(60)
             assert [state for _, _, state in linked.changes] == [State.HEALTHY]
 
     run()
@@ -294,17 +294,17 @@ def test_a_link_that_fails_has_the_server_checked_and_makes_nothing_red_by_itsel
 async def test_after_a_sleep_every_link_is_opened_anew() -> None:
     async with linking(A, B) as linked:
         linked.of(B).kill()
-        await pass_time(5)
-        asked = len(linked.of(A).asked)
+        await advance_time(5)
+        asked = len(linked.of(A).requests)
         linked.links.reconnect()
-        await pass_time(0.1)
+        await advance_time(0.1)
         assert linked.state(A) is LinkState.LIVE
         assert [stream.closed for stream in linked.of(A).opened] == [True, False]
         # What it would have told meanwhile is fetched.
         opened = [i for _, i, event in linked.heard if isinstance(event, Connected)]
         assert opened == [A.id, B.id, A.id]
         # It says nothing of the server.
-        assert len(linked.of(A).asked) == asked
+        assert len(linked.of(A).requests) == asked
         assert linked.monitor.status(A.id).failures == 0
 
 

@@ -11,8 +11,8 @@ from codewalk.health.suspend import RECHECK_SPREAD
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import ServerProfile
-from tests.fake_time import elapsed, fake_time, pass_time, stand_still
-from tests.fakes import Network, fails, page, profile, silence, slowly, utc_now
+from tests.fake_time import advance_time, elapsed, fake_time, freeze
+from tests.fakes import FakeNetwork, delayed, failing_reply, html_reply, no_reply, profile, utc_now
 from tests.unit.health.watching import Watch, watching
 
 A, B, C = profile(1), profile(2), profile(3)
@@ -39,7 +39,7 @@ class Machine:
 
     def stop(self) -> None:
         """As a stopped process, a frozen virtual machine, or Windows: both detector go on."""
-        stand_still(NIGHT)
+        freeze(NIGHT)
 
     def set_back(self) -> None:
         """As somebody who sets the clock."""
@@ -61,11 +61,11 @@ def starts(watch: Watch, server: ServerProfile, since: float) -> list[float]:
 async def test_one_round_of_checks_follows_spread_over_two_seconds(way: Way) -> None:
     machine = Machine()
     async with watching(*MANY, active=MANY[70], now=machine.now, on_resume=machine.wake) as watch:
-        await pass_time(25)
+        await advance_time(25)
         way(machine)
-        await pass_time(1)  # it is noticed within that
+        await advance_time(1)  # it is noticed within that
         (woken,) = machine.woken
-        await pass_time(RECHECK_SPREAD + 0.1)
+        await advance_time(RECHECK_SPREAD + 0.1)
         begun = [starts(watch, server, woken - 0.05) for server in MANY]
         assert [len(each) for each in begun] == [1] * len(MANY)
         first = [each[0] for each in begun]
@@ -73,7 +73,7 @@ async def test_one_round_of_checks_follows_spread_over_two_seconds(way: Way) -> 
             assert sum(tenth / 10 <= at < (tenth + 1) / 10 for at in first) <= 11
         assert begun[70][0] <= 0.1  # the active one
         assert max(first) > RECHECK_SPREAD * 0.9
-        await pass_time(30)
+        await advance_time(30)
         assert len(machine.woken) == 1
         assert len(starts(watch, MANY[0], woken)) == 4
 
@@ -82,35 +82,35 @@ async def test_one_round_of_checks_follows_spread_over_two_seconds(way: Way) -> 
 @fake_time
 async def test_a_check_under_way_during_a_sleep_tells_nothing(way: Way) -> None:
     # The race: its time ran out while nobody could have answered.
-    machine, network = Machine(), Network()
+    machine, network = Machine(), FakeNetwork()
     async with watching(A, B, network=network, now=machine.now) as watch:
-        await pass_time(9)
+        await advance_time(9)
         for server in (A, B):
-            network.script(server, health=silence(), path=silence())
-        await pass_time(1.5)
-        assert network.of(A).under_way > 0
+            network.script(server, health=no_reply(), path=no_reply())
+        await advance_time(1.5)
+        assert network.of(A).in_flight > 0
         way(machine)
         for server in (A, B):
             network.up(server)
-        await pass_time(RECHECK_SPREAD + 1)
+        await advance_time(RECHECK_SPREAD + 1)
         assert watch.state(A) is watch.state(B) is State.HEALTHY
         assert {*watch.states(A), *watch.states(B)} == {State.HEALTHY}
-        assert network.of(A).under_way == 0
+        assert network.of(A).in_flight == 0
 
 
 @SLEEPS
 @fake_time
 async def test_a_network_that_comes_back_late_makes_nobody_unhealthy(way: Way) -> None:
-    machine, network = Machine(), Network()
+    machine, network = Machine(), FakeNetwork()
     async with watching(A, network=network, now=machine.now, on_resume=machine.wake) as watch:
-        await pass_time(25)
+        await advance_time(25)
         network.down(A, Reason.UNREACHABLE)
         way(machine)
-        asked = len(network.of(A).asked)
-        while len(network.of(A).asked) < asked + 3:  # one check, with its retries
-            await pass_time(0.05)
+        asked = len(network.of(A).requests)
+        while len(network.of(A).requests) < asked + 3:  # one check, with its retries
+            await advance_time(0.05)
         network.up(A)
-        await pass_time(15)
+        await advance_time(15)
         assert State.UNHEALTHY not in watch.states(A)
         assert watch.state(A) is State.HEALTHY
 
@@ -118,26 +118,26 @@ async def test_a_network_that_comes_back_late_makes_nobody_unhealthy(way: Way) -
 @SLEEPS
 @fake_time
 async def test_a_server_that_is_down_after_a_sleep_is_red_with_its_second_failure(way: Way) -> None:
-    machine, network = Machine(), Network()
+    machine, network = Machine(), FakeNetwork()
     async with watching(A, network=network, now=machine.now, on_resume=machine.wake) as watch:
-        await pass_time(25)
+        await advance_time(25)
         network.down(A)
         way(machine)
-        await pass_time(1)
+        await advance_time(1)
         # Failed checks of 0.3 s, half a second apart: the first counts as none.
-        await pass_time(2.5)
+        await advance_time(2.5)
         assert watch.monitor.status(A.id).reason is Reason.REFUSED
         assert watch.told(A)[-1] - machine.woken[0] < 2.5
 
 
 @fake_time
 async def test_an_answer_that_is_definite_counts_after_a_sleep_too() -> None:
-    machine, network = Machine(), Network()
+    machine, network = Machine(), FakeNetwork()
     async with watching(A, network=network, now=machine.now) as watch:
-        await pass_time(25)
-        network.script(A, health=page(), path=page())
+        await advance_time(25)
+        network.script(A, health=html_reply(), path=html_reply())
         machine.sleep()
-        await pass_time(1.1)
+        await advance_time(1.1)
         assert watch.monitor.status(A.id).reason is Reason.NOT_OPENCODE
 
 
@@ -145,46 +145,46 @@ async def test_an_answer_that_is_definite_counts_after_a_sleep_too() -> None:
 async def test_a_check_that_ended_with_the_sleep_tells_nothing_either() -> None:
     # The race: it had ended when the sleep was noticed, and wasn't looked at yet. Counted, it would
     # use up the one failure that each server has free, which the next check needs.
-    machine, network = Machine(), Network()
+    machine, network = Machine(), FakeNetwork()
     strict = replace(A, health_check=HealthCheckSettings(fall=1))
     async with watching(strict, network=network, now=machine.now, on_resume=machine.wake) as watch:
-        await pass_time(9.5)
-        network.script(A, health=slowly(0.05, fails(Reason.TLS)))
-        asked = network.of(A).asked
+        await advance_time(9.5)
+        network.script(A, health=delayed(0.05, failing_reply(Reason.TLS)))
+        asked = network.of(A).requests
         while len(asked) < 2:
-            await pass_time(0.01)
+            await advance_time(0.01)
         asyncio.get_running_loop().call_at(asked[-1][1] + 0.05, machine.stop)
         while len(asked) < 3:
-            await pass_time(0.01)
-        await pass_time(0.1)
+            await advance_time(0.01)
+        await advance_time(0.1)
         network.up(A)
-        await pass_time(3)
+        await advance_time(3)
         assert len(machine.woken) == 1
         assert {*watch.states(A)} == {State.HEALTHY}
 
 
 @fake_time
 async def test_a_link_that_a_sleep_broke_is_no_failure_of_its_server() -> None:
-    machine, network = Machine(), Network()
+    machine, network = Machine(), FakeNetwork()
     async with watching(A, network=network, now=machine.now, on_resume=machine.wake) as watch:
-        await pass_time(25)
+        await advance_time(25)
         machine.ahead += 60
         network.down(A)
         while not machine.woken:
-            await pass_time(0.01)
+            await advance_time(0.01)
         watch.monitor.report_link_failure(A.id)
         assert watch.monitor.status(A.id).failures == 0
 
 
 @fake_time
 async def test_somebody_who_asks_after_a_sleep_has_it_settled() -> None:
-    machine, network = Machine(), Network()
+    machine, network = Machine(), FakeNetwork()
     async with watching(A, network=network, now=machine.now, on_resume=machine.wake) as watch:
-        await pass_time(25)
+        await advance_time(25)
         machine.sleep()
         network.down(A)
         while not machine.woken:
-            await pass_time(0.01)
+            await advance_time(0.01)
         status = await watch.monitor.check(A)
         assert (status.state, status.reason) == (State.UNHEALTHY, Reason.REFUSED)
 
@@ -193,24 +193,24 @@ async def test_somebody_who_asks_after_a_sleep_has_it_settled() -> None:
 async def test_a_result_from_before_a_sleep_is_used_for_nobody() -> None:
     machine, last = Machine(), MANY[-1]
     async with watching(*MANY, now=machine.now, on_resume=machine.wake) as watch:
-        await pass_time(25.7)
+        await advance_time(25.7)
         await watch.monitor.check(last)
         machine.sleep()
         while not machine.woken:
-            await pass_time(0.01)
-        asked = len(watch.network.of(last).asked)
+            await advance_time(0.01)
+        asked = len(watch.network.of(last).requests)
         await watch.monitor.check(last)
-        assert len(watch.network.of(last).asked) == asked + 1
+        assert len(watch.network.of(last).requests) == asked + 1
 
 
 @fake_time
 async def test_a_server_on_hold_stays_on_hold() -> None:
     machine = Machine()
     async with watching(A, B, now=machine.now) as watch:
-        await pass_time(5)
+        await advance_time(5)
         watch.monitor.pause(A.id)
         machine.sleep()
-        await pass_time(30)
+        await advance_time(30)
         assert watch.checks(A) == [0]
         assert len(watch.checks(B)) > 2
 
@@ -220,7 +220,7 @@ async def test_a_busy_second_is_no_sleep() -> None:
     machine = Machine()
     async with watching(A, now=machine.now, on_resume=machine.wake) as watch:
         for _ in range(20):
-            await pass_time(1.3)
-            stand_still(1.5)
+            await advance_time(1.3)
+            freeze(1.5)
         assert machine.woken == []
         assert watch.told(A) == [0]

@@ -11,18 +11,18 @@ from codewalk.errors import RequestFailed
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import HealthCheckSettings
-from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import (
     EPOCH,
     HEALTHY,
+    FakeNetwork,
     FakeStatusStore,
-    Network,
     Reply,
-    fails,
-    page,
+    delayed,
+    failing_reply,
+    html_reply,
+    no_reply,
     profile,
-    silence,
-    slowly,
 )
 from tests.unit.health.watching import watching
 
@@ -46,11 +46,11 @@ def seen(status: HealthStatus, *, minutes_ago: float) -> HealthStatus:
 
 @fake_time
 async def test_a_check_that_somebody_asks_for_answers_settled() -> None:
-    network = Network()
+    network = FakeNetwork()
     async with watching(A, network=network, watch=False) as watch:
         assert (await watch.monitor.check(A)).state is State.HEALTHY
         network.down(A)
-        await pass_time(1)
+        await advance_time(1)
         status = await watch.monitor.check(A)
         assert (status.state, status.reason) == (State.UNHEALTHY, Reason.REFUSED)
         # Two checks of 0.3 s each, half a second apart.
@@ -60,20 +60,20 @@ async def test_a_check_that_somebody_asks_for_answers_settled() -> None:
 @fake_time
 async def test_a_check_that_several_asked_for_counts_once() -> None:
     # The race: two waiters apply one result, and one lost packet counts as two failures in a row.
-    network = Network()
+    network = FakeNetwork()
     async with watching(A, network=network, watch=False) as watch:
         await watch.monitor.check(A)
-        await pass_time(1)
-        network.script(A, health=[fails(Reason.UNREACHABLE)] * 3 + [HEALTHY])
+        await advance_time(1)
+        network.script(A, health=[failing_reply(Reason.UNREACHABLE)] * 3 + [HEALTHY])
         statuses = await asyncio.gather(*(watch.monitor.check(A) for _ in range(5)))
         assert {status.state for status in statuses} == {State.HEALTHY}
         assert watch.told(A) == [0]
-        assert len(network.of(A).asked) == 1 + 3 + 1
+        assert len(network.of(A).requests) == 1 + 3 + 1
 
 
 @fake_time
 async def test_a_result_that_is_reused_counts_once() -> None:
-    network = Network()
+    network = FakeNetwork()
     network.down(A)
     async with watching(A, network=network, watch=False) as watch:
         for _ in range(3):
@@ -83,18 +83,18 @@ async def test_a_result_that_is_reused_counts_once() -> None:
 
 @fake_time
 async def test_the_scheduler_and_somebody_who_asks_share_one_check() -> None:
-    network = Network()
-    network.script(A, health=slowly(0.2, HEALTHY))
+    network = FakeNetwork()
+    network.script(A, health=delayed(0.2, HEALTHY))
     async with watching(A, network=network) as watch:
-        await pass_time(10.1)
+        await advance_time(10.1)
         assert (await watch.monitor.check(A)).state is State.HEALTHY
         assert watch.checks(A) == [0, 10.1]
 
 
 @fake_time
 async def test_a_check_has_the_budget_that_it_is_given() -> None:
-    network = Network()
-    network.script(A, health=silence(), path=silence())
+    network = FakeNetwork()
+    network.script(A, health=no_reply(), path=no_reply())
     async with watching(A, network=network, watch=False) as watch:
         status = await watch.monitor.check(A, budget=0.5)
         assert (status.reason, status.detail) == (Reason.TIMEOUT, "No answer within 0.5 s.")
@@ -103,15 +103,15 @@ async def test_a_check_has_the_budget_that_it_is_given() -> None:
 @fake_time
 async def test_a_check_that_is_given_none_has_the_servers_own() -> None:
     patient = replace(A, health_check=HealthCheckSettings(timeout=5))
-    network = Network()
-    network.script(A, health=slowly(4, HEALTHY), path=silence())
+    network = FakeNetwork()
+    network.script(A, health=delayed(4, HEALTHY), path=no_reply())
     async with watching(patient, network=network, watch=False) as watch:
         assert (await watch.monitor.check(patient)).state is State.HEALTHY
         # The one that isn't kept, as the Test button has it.
         draft = replace(patient, id="draft")
         network.connections["draft"] = network.of(A)
         assert (await watch.monitor.check(draft)).state is State.HEALTHY
-        await pass_time(1)
+        await advance_time(1)
         assert (await watch.monitor.check(draft, budget=3)).reason is Reason.TIMEOUT
 
 
@@ -133,8 +133,8 @@ async def test_one_good_check_shows_that_a_server_may_be_kept() -> None:
 
 @fake_time
 async def test_a_server_that_is_not_kept_is_checked_and_forgotten() -> None:
-    network = Network()
-    network.script(A, health=page(), path=page())
+    network = FakeNetwork()
+    network.script(A, health=html_reply(), path=html_reply())
     async with watching(B, network=network, watch=False) as watch:
         assert (await watch.monitor.check(A)).reason is Reason.NOT_OPENCODE
         assert watch.monitor.status(A.id) == HealthStatus()
@@ -145,7 +145,7 @@ async def test_a_server_that_is_not_kept_is_checked_and_forgotten() -> None:
 
 @fake_time
 async def test_a_transport_failure_of_a_server_that_is_not_kept_is_final() -> None:
-    network = Network()
+    network = FakeNetwork()
     network.down(A)
     async with watching(network=network, watch=False) as watch:
         assert (await watch.monitor.check(A)).reason is Reason.REFUSED
@@ -154,11 +154,11 @@ async def test_a_transport_failure_of_a_server_that_is_not_kept_is_final() -> No
 
 @fake_time
 async def test_a_check_that_a_change_of_the_server_ended_says_nothing_of_it() -> None:
-    network = Network()
-    network.script(A, health=silence(), path=silence())
+    network = FakeNetwork()
+    network.script(A, health=no_reply(), path=no_reply())
     async with watching(A, network=network, watch=False) as watch, asyncio.TaskGroup() as group:
         asked = group.create_task(watch.monitor.check(A), name="check")
-        await pass_time(0.1)
+        await advance_time(0.1)
         watch.monitor.forget(A.id)
         assert (await asked).state is State.UNKNOWN
         assert watch.monitor.status(A.id) == HealthStatus()
@@ -171,18 +171,18 @@ async def test_what_was_kept_is_shown_until_it_is_three_minutes_old() -> None:
         assert watch.state(A) is State.HEALTHY
         assert watch.state(B) is State.UNKNOWN
         assert watch.monitor.status(B.id).version == "1.18.33"
-        await pass_time(60)
+        await advance_time(60)
         assert watch.state(A) is State.UNKNOWN
 
 
 @fake_time
 async def test_yesterdays_green_gives_no_second_chance() -> None:
-    network, store = Network(), FakeStatusStore({A.id: seen(WELL, minutes_ago=1440)})
+    network, store = FakeNetwork(), FakeStatusStore({A.id: seen(WELL, minutes_ago=1440)})
     network.down(A)
     async with watching(A, network=network, store=store) as watch:
         while watch.state(A) is not State.UNHEALTHY:
             assert watch.state(A) is State.UNKNOWN
-            await pass_time(0.05)
+            await advance_time(0.05)
         assert elapsed() < 0.5
 
 
@@ -191,7 +191,7 @@ async def test_a_server_that_was_grey_with_age_is_told_to_be_green_again() -> No
     store = FakeStatusStore({A.id: seen(WELL, minutes_ago=1440)})
     async with watching(A, store=store) as watch:
         assert watch.state(A) is State.UNKNOWN
-        await pass_time(0.1)
+        await advance_time(0.1)
         assert watch.state(A) is State.HEALTHY
         assert watch.told(A) == [0]
         assert watch.monitor.status(A.id).since == EPOCH
@@ -200,11 +200,11 @@ async def test_a_server_that_was_grey_with_age_is_told_to_be_green_again() -> No
 @fake_time
 async def test_only_what_a_person_would_see_is_told() -> None:
     async with watching(A) as watch:
-        await pass_time(35)
+        await advance_time(35)
         assert len(watch.checks(A)) == 4
         assert watch.told(A) == [0]
-        watch.network.script(A, health=page(), path=page())
-        await pass_time(10)
+        watch.network.script(A, health=html_reply(), path=html_reply())
+        await advance_time(10)
         assert watch.told(A) == [0, 40]
 
 
@@ -213,11 +213,11 @@ async def test_a_state_is_logged_when_it_changes_and_not_while_it_lasts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    network = Network()
+    network = FakeNetwork()
     async with watching(A, network=network):
-        await pass_time(25)
-        network.script(A, health=page(), path=page())
-        await pass_time(25)
+        await advance_time(25)
+        network.script(A, health=html_reply(), path=html_reply())
+        await advance_time(25)
     assert [record.getMessage() for record in caplog.records] == [
         f"Server {A.id} is healthy: ok",
         f"Server {A.id} is unhealthy: not_opencode",
@@ -235,10 +235,10 @@ async def test_a_status_found_under_another_id_is_taken_over() -> None:
 @fake_time
 async def test_each_check_that_counts_is_recorded_once_with_what_it_changed() -> None:
     async with watching(A) as watch:
-        await pass_time(0.1)
-        watch.network.script(A, health=page(), path=page())
+        await advance_time(0.1)
+        watch.network.script(A, health=html_reply(), path=html_reply())
         await asyncio.gather(*(watch.monitor.check(A) for _ in range(3)))
-        await pass_time(11)
+        await advance_time(11)
         # The checks that somebody asked for reused the result of the first one.
         first, second = watch.records
         for (server, left, before, after, result), states, reason in (
@@ -256,7 +256,7 @@ async def test_each_check_that_counts_is_recorded_once_with_what_it_changed() ->
 async def test_an_old_status_is_recorded_as_it_was_left_and_as_it_counted() -> None:
     old = seen(WELL, minutes_ago=1440)
     async with watching(A, store=FakeStatusStore({A.id: old})) as watch:
-        await pass_time(0.1)
+        await advance_time(0.1)
         ((_, left, before, after, _),) = watch.records
         assert left == old
         assert before == old.as_of(EPOCH)
@@ -280,10 +280,10 @@ async def test_a_status_that_no_check_found_is_recorded_without_one() -> None:
 @fake_time
 async def test_statuses_are_saved_in_batches_once_a_second_and_only_where_checked() -> None:
     async with watching(A, B, C) as watch:
-        await pass_time(5)
+        await advance_time(5)
         [(at, batch)] = watch.store.batches
         assert (at, set(batch)) == (1, {A.id, B.id, C.id})
-        await pass_time(7)
+        await advance_time(7)
         assert [at for at, _ in watch.store.batches] == [1, 11]
 
 
@@ -294,10 +294,10 @@ async def test_what_could_not_be_saved_is_saved_when_the_store_works_again(
     store = FakeStatusStore()
     store.broken = True
     async with watching(A, B, store=store) as watch:
-        await pass_time(4)
+        await advance_time(4)
         assert watch.state(A) is State.HEALTHY
         store.broken = False
-        await pass_time(1)
+        await advance_time(1)
         assert set(store.statuses) == {A.id, B.id}
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
@@ -307,7 +307,7 @@ async def test_what_could_not_be_saved_is_saved_when_the_store_works_again(
 @fake_time
 async def test_at_the_end_everything_is_saved() -> None:
     async with watching(A) as watch:
-        await pass_time(0.1)
+        await advance_time(0.1)
         assert watch.store.batches == []
     assert watch.store.statuses[A.id].state is State.HEALTHY
 
@@ -317,7 +317,7 @@ async def test_a_batch_that_the_end_interrupts_is_saved_all_the_same() -> None:
     store = FakeStatusStore()
     store.gate = asyncio.Event()
     async with watching(A, store=store):
-        await pass_time(1.5)
+        await advance_time(1.5)
         assert store.batches == []
         loop = asyncio.get_running_loop()
         loop.call_later(0.1, store.gate.set)
@@ -326,17 +326,17 @@ async def test_a_batch_that_the_end_interrupts_is_saved_all_the_same() -> None:
 
 @fake_time
 async def test_what_this_process_cannot_do_says_nothing_of_a_server() -> None:
-    network = Network()
+    network = FakeNetwork()
     full = Reply(
         failure=RequestFailed(Reason.UNREACHABLE, "Too many connections.", local_fault=True)
     )
     async with watching(A, network=network) as watch:
-        await pass_time(5)
+        await advance_time(5)
         network.script(A, health=full, path=full)
-        await pass_time(60)
+        await advance_time(60)
         assert watch.states(A) == [State.HEALTHY]
         # Asked again in vain, it is no more than that: nobody has looked for long.
-        await pass_time(200)
+        await advance_time(200)
         assert (watch.state(A), watch.monitor.status(A.id).reason) == (
             State.UNKNOWN,
             Reason.UNCHECKED,
@@ -347,28 +347,28 @@ async def test_what_this_process_cannot_do_says_nothing_of_a_server() -> None:
 async def test_a_store_that_is_broken_at_the_end_breaks_nothing_else() -> None:
     store = FakeStatusStore()
     async with watching(A, store=store):
-        await pass_time(0.1)
+        await advance_time(0.1)
         store.broken = True
 
 
 @fake_time
 async def test_a_removed_servers_status_is_not_saved() -> None:
     async with watching(A, B) as watch:
-        await pass_time(0.5)
+        await advance_time(0.5)
         watch.monitor.reconcile([B], None)
-        await pass_time(1)
+        await advance_time(1)
         assert set(watch.store.statuses) == {B.id}
 
 
 @fake_time
 async def test_a_check_of_what_was_edited_meanwhile_comes_to_an_end() -> None:
     # The race: the old URL fails once, and while the second look is awaited the server moves on.
-    network = Network()
+    network = FakeNetwork()
     async with watching(A, network=network) as watch, asyncio.TaskGroup() as group:
-        await pass_time(1)
+        await advance_time(1)
         network.down(A)
         asked = group.create_task(watch.monitor.check(A), name="check")
-        await pass_time(0.5)
+        await advance_time(0.5)
         moved = replace(A, url="http://elsewhere")
         watch.monitor.reconcile([moved], None)
         watch.monitor.set_status(A.id, WELL)

@@ -6,22 +6,22 @@ import pytest
 
 from codewalk.health.checker import Checker
 from codewalk.reason import TRANSPORT_FAILURES, Reason, State
-from tests.fake_time import elapsed, fake_time, pass_time
-from tests.fakes import Network, page, profile
+from tests.fake_time import advance_time, elapsed, fake_time
+from tests.fakes import FakeNetwork, html_reply, profile
 from tests.unit.health.watching import watching
 
 A, B = profile(1), profile(2)
 HERE = profile(3, url="http://127.0.0.1:4096")
 
 
-def checking(network: Network, *, route: Callable[[str], bool]) -> Checker:
+def checking(network: FakeNetwork, *, route: Callable[[str], bool]) -> Checker:
     return Checker(network.connect, route=route, clock=elapsed)
 
 
 @pytest.mark.parametrize("reason", [Reason.TIMEOUT, Reason.DNS, Reason.UNREACHABLE])
 @fake_time
 async def test_without_a_route_a_server_that_cannot_be_reached_is_offline(reason: Reason) -> None:
-    network = Network()
+    network = FakeNetwork()
     network.down(A, reason)
     asked: list[str] = []
 
@@ -37,7 +37,7 @@ async def test_without_a_route_a_server_that_cannot_be_reached_is_offline(reason
 @pytest.mark.parametrize("reason", sorted(TRANSPORT_FAILURES))
 @fake_time
 async def test_with_a_route_it_is_the_servers_fault(reason: Reason) -> None:
-    network = Network()
+    network = FakeNetwork()
     network.down(A, reason)
     async with checking(network, route=lambda _: True) as checker:
         assert (await checker.check(A)).reason is reason
@@ -46,7 +46,7 @@ async def test_with_a_route_it_is_the_servers_fault(reason: Reason) -> None:
 @pytest.mark.parametrize("reason", sorted(TRANSPORT_FAILURES))
 @fake_time
 async def test_a_server_on_this_machine_is_never_offline(reason: Reason) -> None:
-    network = Network()
+    network = FakeNetwork()
     network.down(HERE, reason)
     async with checking(network, route=lambda _: False) as checker:
         assert (await checker.check(HERE)).reason is reason
@@ -56,7 +56,7 @@ async def test_a_server_on_this_machine_is_never_offline(reason: Reason) -> None
 @fake_time
 async def test_who_was_refused_has_a_network(reason: Reason) -> None:
     # A name that /etc/hosts knows, on a network without a way out: something there answered.
-    network = Network()
+    network = FakeNetwork()
     network.down(A, reason)
     async with checking(network, route=lambda _: False) as checker:
         assert (await checker.check(A)).reason is reason
@@ -64,33 +64,33 @@ async def test_who_was_refused_has_a_network(reason: Reason) -> None:
 
 @fake_time
 async def test_a_definite_answer_is_never_offline() -> None:
-    network = Network()
-    network.script(A, health=page(), path=page())
+    network = FakeNetwork()
+    network.script(A, health=html_reply(), path=html_reply())
     async with checking(network, route=lambda _: False) as checker:
         assert (await checker.check(A)).reason is Reason.NOT_OPENCODE
 
 
 @fake_time
 async def test_servers_are_checked_at_once_when_the_network_is_back() -> None:
-    network, routed = Network(), True
+    network, routed = FakeNetwork(), True
     for server in (A, B):
         network.up(server)
     async with watching(A, B, HERE, network=network, route=lambda _: routed) as watch:
-        await pass_time(25)
+        await advance_time(25)
         routed = False
         for server in (A, B):
             network.down(server, Reason.UNREACHABLE)
-        await pass_time(12)
+        await advance_time(12)
         assert {watch.monitor.status(s.id).reason for s in (A, B)} == {Reason.OFFLINE}
         assert {watch.state(s) for s in (A, B)} == {State.UNKNOWN}
         assert watch.state(HERE) is State.HEALTHY
         here = len(watch.checks(HERE))
-        await pass_time(7.6)
+        await advance_time(7.6)
         routed = True
         for server in (A, B):
             network.up(server)
         back = elapsed()
-        await pass_time(1.1)
+        await advance_time(1.1)
         for server in (A, B):
             assert watch.states(server) == [State.HEALTHY, State.UNKNOWN, State.HEALTHY]
             assert watch.told(server)[-1] - back <= 1
@@ -100,32 +100,32 @@ async def test_servers_are_checked_at_once_when_the_network_is_back() -> None:
 
 @fake_time
 async def test_a_network_whose_first_second_is_half_a_one_makes_nobody_red() -> None:
-    network, routed = Network(), True
+    network, routed = FakeNetwork(), True
     async with watching(A, network=network, route=lambda _: routed) as watch:
-        await pass_time(15)
+        await advance_time(15)
         routed = False
         network.down(A, Reason.UNREACHABLE)
-        await pass_time(20)
+        await advance_time(20)
         # The route is back, and the name server not yet.
         routed = True
         network.down(A, Reason.DNS)
-        asked = len(network.of(A).asked)
-        while len(network.of(A).asked) < asked + 3:
-            await pass_time(0.05)
+        asked = len(network.of(A).requests)
+        while len(network.of(A).requests) < asked + 3:
+            await advance_time(0.05)
         network.up(A)
-        await pass_time(1.2)
+        await advance_time(1.2)
         assert watch.states(A) == [State.HEALTHY, State.UNKNOWN, State.HEALTHY]
 
 
 @fake_time
 async def test_an_outage_is_noticed_with_the_next_checks_and_makes_nobody_red() -> None:
-    network, routed = Network(), True
+    network, routed = FakeNetwork(), True
     async with watching(A, B, network=network, route=lambda _: routed) as watch:
-        await pass_time(15)
+        await advance_time(15)
         routed = False
         for server in (A, B):
             network.down(server, Reason.TIMEOUT)
-        await pass_time(60)
+        await advance_time(60)
         for server in (A, B):
             assert watch.states(server) == [State.HEALTHY, State.UNKNOWN]
             # Checked on, but no more often than others: the look at the routes costs less.

@@ -15,21 +15,21 @@ from tests.fakes import (
     PATH,
     FakeConnection,
     Reply,
-    page,
-    raw,
-    says,
-    silence,
-    slowly,
-    text,
+    delayed,
+    html_reply,
+    json_reply,
+    no_reply,
+    raw_reply,
+    text_reply,
 )
 
 BASE = "/global/health"
-BROKEN = says({"name": "UnknownError", "data": {"message": "fetch failed"}}, 500)
+BROKEN = json_reply({"name": "UnknownError", "data": {"message": "fetch failed"}}, 500)
 
 RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
     # The table of docs/opencode.md, row by row.
     "1.0.0": (
-        {BASE: text(404), "/path": PATH},
+        {BASE: text_reply(404), "/path": PATH},
         CheckResult(reason=Reason.OK, latency_ms=1.5, by_path=True),
     ),
     "1.0.0 offline": (
@@ -41,15 +41,15 @@ RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
         CheckResult(reason=Reason.OK, latency_ms=1.5, by_path=True),
     ),
     "1.0.61 hanging": (
-        {BASE: silence(), "/path": PATH},
+        {BASE: no_reply(), "/path": PATH},
         CheckResult(reason=Reason.OK, latency_ms=1.5),
     ),
     "1.0.61 with the web app": (
-        {BASE: page(), "/path": PATH},
+        {BASE: html_reply(), "/path": PATH},
         CheckResult(reason=Reason.OK, latency_ms=1.5, by_path=True),
     ),
     "1.0.185 slow": (
-        {BASE: slowly(4.5, BROKEN), "/path": PATH},
+        {BASE: delayed(4.5, BROKEN), "/path": PATH},
         CheckResult(reason=Reason.OK, latency_ms=1.5),
     ),
     "1.18.33": (
@@ -57,30 +57,30 @@ RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
         CheckResult(reason=Reason.OK, latency_ms=1.5, version="1.18.33"),
     ),
     "1.18.33 just started": (
-        {BASE: slowly(0.45, HEALTHY), "/path": slowly(0.5, PATH)},
+        {BASE: delayed(0.45, HEALTHY), "/path": delayed(0.5, PATH)},
         CheckResult(reason=Reason.OK, latency_ms=1.5, version="1.18.33"),
     ),
     "2.x with /api/health": (
-        {"/api/health": says({"healthy": True, "version": "2.0.1"})},
+        {"/api/health": json_reply({"healthy": True, "version": "2.0.1"})},
         CheckResult(reason=Reason.INCOMPATIBLE, version="2.0.1"),
     ),
     "2.x with /api/info": (
-        {"/api/health": page(), "/api/info": says({"version": "2.3.0"})},
+        {"/api/health": html_reply(), "/api/info": json_reply({"version": "2.3.0"})},
         CheckResult(reason=Reason.INCOMPATIBLE, version="2.3.0"),
     ),
     "2.x from a checkout": (
         {
-            "/api/health": page(),
-            "/api/info": says({"version": "unknown", "pid": 7, "urls": [], "paths": {}}),
+            "/api/health": html_reply(),
+            "/api/info": json_reply({"version": "unknown", "pid": 7, "urls": [], "paths": {}}),
         },
         CheckResult(reason=Reason.INCOMPATIBLE),
     ),
     "2.x with the old path": (
-        {BASE: says({"healthy": True, "version": "2.0.0-beta.1"})},
+        {BASE: json_reply({"healthy": True, "version": "2.0.0-beta.1"})},
         CheckResult(reason=Reason.INCOMPATIBLE, version="2.0.0-beta.1"),
     ),
     "2.x that doesn't say which": (
-        {"/api/health": says({"healthy": True})},
+        {"/api/health": json_reply({"healthy": True})},
         CheckResult(reason=Reason.INCOMPATIBLE),
     ),
 }  # fmt: skip
@@ -100,22 +100,24 @@ async def test_each_release_is_known_for_what_it_is(
 
 
 NOT_OPENCODE = {
-    "a web page": page(),
-    "a web page that says 404": page(404),
-    "a JSON list": says([]),
-    "a JSON text": says("healthy"),
-    "JSON of another kind": says({"status": "ok"}),
-    "health that is a word": says({"healthy": "true"}),
-    "health that is a number": says({"healthy": 1}),
-    "health that is null": says({"healthy": None}),
-    "JSON that ends early": raw(b'{"healthy": tr', "application/json"),
-    "JSON that isn't UTF-8": raw(b'{"healthy": "\xff"}', "application/json"),
-    "JSON nested too deep": raw(b"[" * 30_000 + b"]" * 30_000, "application/json"),
-    "nothing": raw(b"", "application/json"),
-    "no content": raw(b"", "text/plain", 204),
-    "more than 64 KiB": says({"healthy": True, "x": "x" * 65_536}),
-    "a redirect to a captive portal": raw(b"", "text/html", 302, location="http://portal.example/"),
-    "a file that says it is JSON": raw(b"PK\x03\x04", "application/json"),
+    "a web page": html_reply(),
+    "a web page that says 404": html_reply(404),
+    "a JSON list": json_reply([]),
+    "a JSON text": json_reply("healthy"),
+    "JSON of another kind": json_reply({"status": "ok"}),
+    "health that is a word": json_reply({"healthy": "true"}),
+    "health that is a number": json_reply({"healthy": 1}),
+    "health that is null": json_reply({"healthy": None}),
+    "JSON that ends early": raw_reply(b'{"healthy": tr', "application/json"),
+    "JSON that isn't UTF-8": raw_reply(b'{"healthy": "\xff"}', "application/json"),
+    "JSON nested too deep": raw_reply(b"[" * 30_000 + b"]" * 30_000, "application/json"),
+    "nothing": raw_reply(b"", "application/json"),
+    "no content": raw_reply(b"", "text/plain", 204),
+    "more than 64 KiB": json_reply({"healthy": True, "x": "x" * 65_536}),
+    "a redirect to a captive portal": raw_reply(
+        b"", "text/html", 302, location="http://portal.example/"
+    ),
+    "a file that says it is JSON": raw_reply(b"PK\x03\x04", "application/json"),
 }
 
 
@@ -132,20 +134,22 @@ async def test_what_answers_but_is_no_opencode_server_is_told_apart(reply: Reply
 @pytest.mark.parametrize("reply", NOT_OPENCODE.values(), ids=NOT_OPENCODE)
 @fake_time
 async def test_a_path_that_is_no_opencode_servers_heals_nothing(reply: Reply) -> None:
-    result = await probe(FakeConnection({BASE: text(404), "/path": reply}))
+    result = await probe(FakeConnection({BASE: text_reply(404), "/path": reply}))
     assert result.reason is Reason.NOT_OPENCODE
 
 
 @fake_time
 async def test_a_directory_that_is_no_text_is_no_opencode_servers() -> None:
-    result = await probe(FakeConnection({BASE: text(404), "/path": says({"directory": 1})}))
+    result = await probe(
+        FakeConnection({BASE: text_reply(404), "/path": json_reply({"directory": 1})})
+    )
     assert result.reason is Reason.NOT_OPENCODE
 
 
 @pytest.mark.parametrize("status", [401, 403])
 @fake_time
 async def test_missing_and_wrong_credentials_are_told_apart(status: int) -> None:
-    script = {BASE: raw(b"Unauthorized", "text/plain", status), "/path": PATH}
+    script = {BASE: raw_reply(b"Unauthorized", "text/plain", status), "/path": PATH}
     without = await probe(FakeConnection(script))
     wrong = await probe(FakeConnection(script, password=Secret("wrong")))
     assert without.reason is Reason.AUTH_REQUIRED
@@ -154,38 +158,40 @@ async def test_missing_and_wrong_credentials_are_told_apart(status: int) -> None
 
 @fake_time
 async def test_an_old_release_behind_credentials_says_so_by_its_path() -> None:
-    script = {BASE: text(404), "/path": raw(b"", "text/plain", 401)}
+    script = {BASE: text_reply(404), "/path": raw_reply(b"", "text/plain", 401)}
     assert (await probe(FakeConnection(script))).reason is Reason.AUTH_REQUIRED
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 @fake_time
 async def test_a_failing_server_or_proxy_is_a_server_error(status: int) -> None:
-    everywhere = dict.fromkeys((BASE, "/path"), raw(b"Bad Gateway", "text/html", status))
+    everywhere = dict.fromkeys((BASE, "/path"), raw_reply(b"Bad Gateway", "text/html", status))
     assert (await probe(FakeConnection(everywhere))).reason is Reason.SERVER_ERROR
 
 
 @fake_time
 async def test_a_server_that_says_that_it_is_not_well_is_believed() -> None:
-    ill = says({"healthy": False, "version": "1.18.33"})
-    result = await probe(FakeConnection({BASE: ill, "/path": page()}))
+    ill = json_reply({"healthy": False, "version": "1.18.33"})
+    result = await probe(FakeConnection({BASE: ill, "/path": html_reply()}))
     assert (result.reason, result.version) == (Reason.SERVER_ERROR, "1.18.33")
 
 
 @fake_time
 async def test_a_hostile_version_is_bounded_and_printable() -> None:
-    long = await probe(FakeConnection({BASE: says({"healthy": True, "version": "1." + "9" * 999})}))
+    long = await probe(
+        FakeConnection({BASE: json_reply({"healthy": True, "version": "1." + "9" * 999})})
+    )
     assert long.ok
     assert len(long.version or "") <= 50
     for version in ("1.0\x1b[31m", "1.0\n", 5, None, ["1"]):
-        odd = await probe(FakeConnection({BASE: says({"healthy": True, "version": version})}))
+        odd = await probe(FakeConnection({BASE: json_reply({"healthy": True, "version": version})}))
         assert (odd.ok, odd.version) == (True, None)
 
 
 @pytest.mark.parametrize("version", ["²", "٢.0", "1²", "v2.0", "", ".", "9" * 5000])
 @fake_time
 async def test_a_version_that_is_no_number_breaks_nothing(version: str) -> None:
-    result = await probe(FakeConnection({BASE: says({"healthy": True, "version": version})}))
+    result = await probe(FakeConnection({BASE: json_reply({"healthy": True, "version": version})}))
     assert result.reason in (Reason.OK, Reason.INCOMPATIBLE)
 
 
@@ -198,5 +204,5 @@ async def test_credentials_that_cannot_be_read_count_as_none() -> None:
 
 @fake_time
 async def test_another_program_with_a_health_page_is_not_taken_for_opencode_2() -> None:
-    grafana = says({"database": "ok", "version": "10.0.0", "commit": "bbfd1f4"})
+    grafana = json_reply({"database": "ok", "version": "10.0.0", "commit": "bbfd1f4"})
     assert (await probe(FakeConnection({"/api/health": grafana}))).reason is Reason.NOT_OPENCODE

@@ -11,12 +11,12 @@ from tests.fakes import (
     HEALTHY,
     PATH,
     FakeConnection,
-    fails,
-    page,
-    raw,
-    silence,
-    slowly,
-    text,
+    delayed,
+    failing_reply,
+    html_reply,
+    no_reply,
+    raw_reply,
+    text_reply,
 )
 
 BASE = "/global/health"
@@ -25,10 +25,10 @@ BASE = "/global/health"
 @pytest.mark.parametrize("reason", [Reason.REFUSED, Reason.DNS, Reason.UNREACHABLE])
 @fake_time
 async def test_a_transport_error_is_tried_again_after_100_and_200_ms(reason: Reason) -> None:
-    connection = FakeConnection({BASE: fails(reason), "/path": fails(reason)})
+    connection = FakeConnection({BASE: failing_reply(reason), "/path": failing_reply(reason)})
     result = await probe(connection)
     assert (result.reason, result.detail) == (reason, f"It failed: {reason}.")
-    asked = [at for path, at in connection.asked if path == BASE]
+    asked = [at for path, at in connection.requests if path == BASE]
     assert asked == pytest.approx([0, 0.1, 0.3])
     assert elapsed() <= 0.7
 
@@ -36,7 +36,7 @@ async def test_a_transport_error_is_tried_again_after_100_and_200_ms(reason: Rea
 @pytest.mark.parametrize("failures", [1, 2])
 @fake_time
 async def test_a_hiccup_heals_within_the_check(failures: int) -> None:
-    connection = FakeConnection({BASE: [fails(Reason.UNREACHABLE)] * failures + [HEALTHY]})
+    connection = FakeConnection({BASE: [failing_reply(Reason.UNREACHABLE)] * failures + [HEALTHY]})
     result = await probe(connection)
     assert (result.reason, result.version) == (Reason.OK, "1.18.33")
     assert set(connection.paths) == {BASE}
@@ -44,37 +44,39 @@ async def test_a_hiccup_heals_within_the_check(failures: int) -> None:
 
 @fake_time
 async def test_a_tls_failure_stays_one_and_is_not_tried_again() -> None:
-    connection = FakeConnection({BASE: fails(Reason.TLS), "/path": fails(Reason.TLS)})
+    connection = FakeConnection(
+        {BASE: failing_reply(Reason.TLS), "/path": failing_reply(Reason.TLS)}
+    )
     assert (await probe(connection)).reason is Reason.TLS
     assert elapsed() == 0
 
 
 @fake_time
 async def test_a_black_hole_takes_the_budget_and_no_more() -> None:
-    connection = FakeConnection({BASE: silence(), "/path": silence()})
+    connection = FakeConnection({BASE: no_reply(), "/path": no_reply()})
     result = await probe(connection)
     assert (result.reason, result.detail) == (Reason.TIMEOUT, "No answer within 3 s.")
     assert elapsed() == pytest.approx(DEFAULT_BUDGET)
-    assert connection.under_way == 0
+    assert connection.in_flight == 0
 
 
 @pytest.mark.parametrize("budget", [0.5, 10.0])
 @fake_time
 async def test_the_budget_is_the_callers(budget: float) -> None:
-    connection = FakeConnection({BASE: silence(), "/path": silence()})
+    connection = FakeConnection({BASE: no_reply(), "/path": no_reply()})
     assert (await probe(connection, budget=budget)).reason is Reason.TIMEOUT
     assert elapsed() == pytest.approx(budget)
 
 
 @fake_time
 async def test_a_longer_budget_reaches_a_slower_server() -> None:
-    connection = FakeConnection({BASE: slowly(5, HEALTHY), "/path": silence()})
+    connection = FakeConnection({BASE: delayed(5, HEALTHY), "/path": no_reply()})
     assert (await probe(connection, budget=10)).ok
 
 
 @fake_time
 async def test_retries_end_with_the_budget() -> None:
-    slow_failure = slowly(0.4, fails(Reason.UNREACHABLE))
+    slow_failure = delayed(0.4, failing_reply(Reason.UNREACHABLE))
     connection = FakeConnection({BASE: slow_failure, "/path": slow_failure})
     result = await probe(connection, budget=0.7)
     assert result.reason is Reason.TIMEOUT
@@ -83,30 +85,30 @@ async def test_retries_end_with_the_budget() -> None:
 
 @fake_time
 async def test_after_300_ms_of_silence_the_path_is_asked_beside() -> None:
-    connection = FakeConnection({BASE: slowly(2, HEALTHY), "/path": PATH})
+    connection = FakeConnection({BASE: delayed(2, HEALTHY), "/path": PATH})
     result = await probe(connection)
     assert result.ok
-    assert connection.asked == [(BASE, 0), ("/path", pytest.approx(0.3))]
+    assert connection.requests == [(BASE, 0), ("/path", pytest.approx(0.3))]
     assert elapsed() == pytest.approx(0.3)
-    assert connection.under_way == 0
+    assert connection.in_flight == 0
 
 
 @fake_time
 async def test_a_server_that_is_only_slow_is_not_taken_for_an_old_release() -> None:
-    connection = FakeConnection({BASE: slowly(2, HEALTHY), "/path": PATH})
+    connection = FakeConnection({BASE: delayed(2, HEALTHY), "/path": PATH})
     assert not (await probe(connection)).by_path
 
 
 @fake_time
 async def test_an_answer_within_300_ms_asks_nothing_else() -> None:
-    connection = FakeConnection({BASE: slowly(0.29, HEALTHY)})
+    connection = FakeConnection({BASE: delayed(0.29, HEALTHY)})
     assert (await probe(connection)).ok
     assert connection.paths == [BASE]
 
 
 @fake_time
 async def test_a_slow_health_answer_still_counts_where_the_path_says_nothing() -> None:
-    connection = FakeConnection({BASE: slowly(1, HEALTHY), "/path": page()})
+    connection = FakeConnection({BASE: delayed(1, HEALTHY), "/path": html_reply()})
     result = await probe(connection)
     assert (result.reason, result.version) == (Reason.OK, "1.18.33")
     assert elapsed() == pytest.approx(1)
@@ -114,32 +116,32 @@ async def test_a_slow_health_answer_still_counts_where_the_path_says_nothing() -
 
 @fake_time
 async def test_a_slow_refusal_of_the_credentials_counts_over_a_slower_path() -> None:
-    refusal = slowly(0.4, raw(b"", "text/plain", 401))
-    connection = FakeConnection({BASE: refusal, "/path": slowly(1, PATH)})
+    refusal = delayed(0.4, raw_reply(b"", "text/plain", 401))
+    connection = FakeConnection({BASE: refusal, "/path": delayed(1, PATH)})
     assert (await probe(connection)).reason is Reason.AUTH_REQUIRED
     assert elapsed() == pytest.approx(0.4)
-    assert connection.under_way == 0
+    assert connection.in_flight == 0
 
 
 @fake_time
 async def test_both_at_the_same_moment_are_one_result() -> None:
     # The race: `/path` proves the server well at the very moment that `/global/health` answers.
-    for health in (slowly(0.8, HEALTHY), slowly(0.8, text(404))):
-        connection = FakeConnection({BASE: health, "/path": slowly(0.5, PATH)})
+    for health in (delayed(0.8, HEALTHY), delayed(0.8, text_reply(404))):
+        connection = FakeConnection({BASE: health, "/path": delayed(0.5, PATH)})
         assert (await probe(connection)).ok
-        assert connection.under_way == 0
+        assert connection.in_flight == 0
 
 
 @fake_time
 async def test_a_silent_health_and_a_refused_path_end_in_a_timeout() -> None:
-    connection = FakeConnection({BASE: silence(), "/path": fails(Reason.REFUSED)})
+    connection = FakeConnection({BASE: no_reply(), "/path": failing_reply(Reason.REFUSED)})
     assert (await probe(connection)).reason is Reason.TIMEOUT
     assert elapsed() == pytest.approx(DEFAULT_BUDGET)
 
 
 @fake_time
 async def test_known_by_its_path_a_server_is_asked_nothing_else() -> None:
-    connection = FakeConnection({BASE: silence(), "/path": PATH})
+    connection = FakeConnection({BASE: no_reply(), "/path": PATH})
     result = await probe(connection, path_first=True)
     assert (result.ok, result.by_path) == (True, True)
     assert connection.paths == ["/path"]
@@ -148,16 +150,16 @@ async def test_known_by_its_path_a_server_is_asked_nothing_else() -> None:
 
 @fake_time
 async def test_known_by_its_path_but_changed_it_is_checked_in_full() -> None:
-    connection = FakeConnection({BASE: HEALTHY, "/path": page()})
+    connection = FakeConnection({BASE: HEALTHY, "/path": html_reply()})
     result = await probe(connection, path_first=True)
     assert (result.ok, result.by_path, result.version) == (True, False, "1.18.33")
 
 
 @fake_time
 async def test_a_check_that_is_cancelled_ends_its_requests() -> None:
-    connection = FakeConnection({BASE: silence(), "/path": silence()})
+    connection = FakeConnection({BASE: no_reply(), "/path": no_reply()})
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
             await probe(connection)
-    assert connection.under_way == 0
+    assert connection.in_flight == 0
     assert elapsed() == pytest.approx(1)

@@ -11,7 +11,7 @@ from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
 from tests.fake_time import elapsed
-from tests.fakes import FakeStatusStore, Network, utc_now
+from tests.fakes import FakeNetwork, FakeStatusStore, utc_now
 
 Recorded = tuple[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | None]
 
@@ -22,7 +22,7 @@ class Watch:
     `records` what it gave to be recorded."""
 
     monitor: Monitor
-    network: Network
+    network: FakeNetwork
     store: FakeStatusStore
     changes: list[tuple[float, str]] = field(default_factory=list)
     records: list[Recorded] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Watch:
     def checks(self, server: ServerProfile) -> list[float]:
         """When this server's checks began, to the tenth of a second; retries don't count."""
         starts: list[float] = []
-        for path, at in self.network.of(server).asked:
+        for path, at in self.network.of(server).requests:
             if path == "/global/health" and not (starts and at - starts[-1] < 0.35):
                 starts.append(at)
         return [round(at, 1) for at in starts]
@@ -51,7 +51,7 @@ class Watch:
 @asynccontextmanager
 async def watching(
     *servers: ServerProfile,
-    network: Network | None = None,
+    network: FakeNetwork | None = None,
     store: FakeStatusStore | None = None,
     active: ServerProfile | None = None,
     jitter: Sequence[float] = (0.5,),
@@ -61,7 +61,7 @@ async def watching(
     on_resume: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Watch]:
     """Watches `servers`; the `jitter` of 0.5 leaves the interval as it is."""
-    network, store = network or Network(), store or FakeStatusStore()
+    network, store = network or FakeNetwork(), store or FakeStatusStore()
     drawn = iter(jitter)
     changes: list[tuple[float, str]] = []
     records: list[Recorded] = []

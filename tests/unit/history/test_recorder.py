@@ -23,7 +23,7 @@ from codewalk.history.recorder import (
 )
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULT_SETTINGS, STALE_AFTER
-from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import EPOCH, FakeHistoryStore, utc_now
 
 A, B = "a", "b"
@@ -213,7 +213,7 @@ class Watched(Monitored):
         while elapsed() < end:
             for server in servers:
                 self.check(result, server, at=utc_now())
-            await pass_time(min(10, end - elapsed()))
+            await advance_time(min(10, end - elapsed()))
 
 
 def watched(shelf: FakeHistoryStore) -> Watched:
@@ -230,12 +230,12 @@ async def test_a_minute_is_written_once_it_is_over() -> None:
         assert [(server, p.checks) for server, p in shelf.periods] == [(A, 1), (B, 1)]
         await monitored.run(10, A)
         assert [(server, p.checks) for server, p in shelf.periods[2:]] == []
-        await pass_time(WRITE_INTERVAL)
+        await advance_time(WRITE_INTERVAL)
         monitored.check(OK, at=utc_now())
-        await pass_time(WRITE_INTERVAL)
+        await advance_time(WRITE_INTERVAL)
         assert [(server, p.checks) for server, p in shelf.periods[2:]] == [(A, 7)]
         # B's minute is over too, though nobody looked since.
-        await pass_time(60)
+        await advance_time(60)
         assert [(server, p.checks) for server, p in shelf.periods[3:]] == [(B, 6)]
     assert [(server, p.checks) for server, p in shelf.periods[4:]] == [(A, 1)]
 
@@ -245,9 +245,9 @@ async def test_a_change_of_state_is_written_within_seconds() -> None:
     shelf = FakeHistoryStore()
     monitored = watched(shelf)
     async with monitored.recorder:
-        await pass_time(20)
+        await advance_time(20)
         monitored.check(OK, at=utc_now())
-        await pass_time(WRITE_INTERVAL + 0.1)
+        await advance_time(WRITE_INTERVAL + 0.1)
         assert [(server, t.after) for server, t in shelf.changes] == [(A, State.HEALTHY)]
         assert shelf.periods == []
 
@@ -375,7 +375,7 @@ async def test_of_many_servers_each_has_its_turn_and_none_waits_for_long() -> No
     async with monitored.recorder:
         for _ in range(10):
             await monitored.run(1, *servers)
-            await pass_time(59)
+            await advance_time(59)
         # Three minutes at a time, of a third of the servers.
         batches = [batch.minutes for _, batch in shelf.batches if batch.minutes]
         settled = [minutes for minutes in batches if len(minutes) != len(servers)][-3:]
@@ -395,9 +395,9 @@ async def test_of_many_servers_each_has_its_turn_and_none_waits_for_long() -> No
 async def test_who_finds_nothing_writes_nothing() -> None:
     shelf = FakeHistoryStore()
     async with Recorder(shelf, watch=False, now=utc_now):
-        await pass_time(100)
+        await advance_time(100)
     async with Recorder(shelf, now=utc_now):
-        await pass_time(100)
+        await advance_time(100)
     assert shelf.batches == []
 
 
@@ -405,11 +405,11 @@ async def test_who_finds_nothing_writes_nothing() -> None:
 async def test_the_store_is_tidied_step_by_step_and_again_after_a_pause() -> None:
     shelf = FakeHistoryStore()
     async with Recorder(shelf, now=utc_now):
-        await pass_time(COMPACTION_INTERVAL + 30)
-    steps = [after for _, after in shelf.tidied]
+        await advance_time(COMPACTION_INTERVAL + 30)
+    steps = [after for _, after in shelf.compactions]
     assert steps[:4] == ["", "b", "d", ""]
-    assert shelf.tidied[2][0] - shelf.tidied[0][0] == pytest.approx(2 * WRITE_INTERVAL)
-    assert shelf.tidied[3][0] - shelf.tidied[2][0] >= COMPACTION_INTERVAL
+    assert shelf.compactions[2][0] - shelf.compactions[0][0] == pytest.approx(2 * WRITE_INTERVAL)
+    assert shelf.compactions[3][0] - shelf.compactions[2][0] >= COMPACTION_INTERVAL
 
 
 @fake_time
@@ -418,7 +418,7 @@ async def test_where_only_commands_work_each_tidies_a_bit() -> None:
     monitored = unwatched(shelf)
     async with monitored.recorder:
         monitored.check(OK)
-    assert len(shelf.tidied) == 1
+    assert len(shelf.compactions) == 1
 
 
 @fake_time

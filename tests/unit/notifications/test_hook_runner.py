@@ -17,7 +17,7 @@ from codewalk.notifications.hook_runner import (
     HookRunner,
 )
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
-from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import EPOCH
 
 DOWN, UP = NoticeKind.DOWN, NoticeKind.UP
@@ -81,7 +81,7 @@ async def running(*hooks: Hook) -> AsyncIterator[Running]:
     runner = HookRunner(announcer, kept, deliver=kept.deliver, describe=describe)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(runner.run(), name="hooks")
-        await pass_time(0)
+        await advance_time(0)
         yield Running(announcer, kept)
         task.cancel()
 
@@ -91,7 +91,7 @@ async def test_each_hook_is_given_the_events_that_it_wants() -> None:
     async with running(hook("all"), hook("downs", DOWN)) as here:
         here.tell(DOWN)
         here.tell(UP)
-        await pass_time(1)
+        await advance_time(1)
         assert sorted(here.given) == [("all", b"s down"), ("all", b"s up"), ("downs", b"s down")]
 
 
@@ -102,17 +102,17 @@ async def test_what_failed_is_tried_again_three_times_with_growing_pauses(
     async with running(hook("a"), hook("b")) as here:
         here.hooks.failures = {"a": 3, "b": 99}
         here.tell(DOWN)
-        await pass_time(100)
+        await advance_time(100)
         for name in "ab":
             assert [at for at, given, _ in here.hooks.given if given == name] == [0, 1, 6, 31]
         here.tell(UP)
-        await pass_time(100)
+        await advance_time(100)
         here.hooks.failures = {}
         here.tell(DOWN)
-        await pass_time(100)
+        await advance_time(100)
         here.hooks.failures = {"b": 99}
         here.tell(DOWN)
-        await pass_time(100)
+        await advance_time(100)
     # Once until it works again.
     failing = here.hooks.kept[1].id
     line = f"Hook {failing}: It ended with status 1."
@@ -125,14 +125,14 @@ async def test_one_hook_gets_its_events_in_order_and_holds_up_no_other() -> None
         here.hooks.failures = {"slow": 2}
         for what in (DOWN, UP, DOWN):
             here.tell(what)
-        await pass_time(0.5)
+        await advance_time(0.5)
         assert [payload for name, payload in here.given if name == "quick"] == [
             b"s down",
             b"s up",
             b"s down",
         ]
         assert [payload for name, payload in here.given if name == "slow"] == [b"s down"]
-        await pass_time(20)
+        await advance_time(20)
         slow = [payload for name, payload in here.given if name == "slow"]
         assert slow == [b"s down"] * 3 + [b"s up", b"s down"]
 
@@ -142,7 +142,7 @@ async def test_only_so_many_run_at_once() -> None:
     async with running(*(hook(f"{number}") for number in range(20))) as here:
         here.hooks.takes = 1.0
         here.tell(DOWN)
-        await pass_time(10)
+        await advance_time(10)
         assert len(here.given) == 20
         assert here.hooks.most == MAX_CONCURRENT_DELIVERIES
 
@@ -153,8 +153,8 @@ async def test_a_hook_that_hangs_fills_no_memory(caplog: pytest.LogCaptureFixtur
         here.hooks.takes = 10.0
         for number in range(3 * MAX_PENDING_DELIVERIES):
             here.tell(DOWN, f"{number}")
-            await pass_time(0.01)
-        await pass_time(10.0 * MAX_PENDING_DELIVERIES + 20)
+            await advance_time(0.01)
+        await advance_time(10.0 * MAX_PENDING_DELIVERIES + 20)
         payloads = [payload for _, payload in here.given]
         assert len(payloads) <= MAX_PENDING_DELIVERIES + 2
         assert payloads[-1] == f"{3 * MAX_PENDING_DELIVERIES - 1} down".encode()
@@ -166,7 +166,7 @@ async def test_a_removed_hook_is_given_nothing_more_and_a_new_one_is() -> None:
     async with running(hook("old")) as here:
         here.hooks.kept = [hook("new")]
         here.tell(DOWN)
-        await pass_time(1)
+        await advance_time(1)
         assert here.given == [("new", b"s down")]
 
 
@@ -174,7 +174,7 @@ async def test_a_removed_hook_is_given_nothing_more_and_a_new_one_is() -> None:
 async def test_news_of_a_server_that_is_gone_is_no_news() -> None:
     async with running(hook("a")) as here:
         here.tell(DOWN, "gone")
-        await pass_time(1)
+        await advance_time(1)
         assert here.given == []
 
 
@@ -183,10 +183,10 @@ async def test_a_store_that_is_broken_ends_nothing(caplog: pytest.LogCaptureFixt
     async with running(hook("a")) as here:
         here.hooks.broken = True
         here.tell(DOWN)
-        await pass_time(1)
+        await advance_time(1)
         here.hooks.broken = False
         here.tell(UP)
-        await pass_time(1)
+        await advance_time(1)
         assert here.given == [("a", b"s up")]
     (record,) = caplog.records
     assert "The disk is gone." in record.getMessage()
@@ -197,7 +197,7 @@ async def test_a_fault_of_ours_ends_nothing(caplog: pytest.LogCaptureFixture) ->
     async with running(hook("faulty"), hook("b")) as here:
         here.tell(DOWN)
         here.tell(UP)
-        await pass_time(1)
+        await advance_time(1)
         assert [name for name, _ in here.given].count("b") == 2
         # It would fail again: it isn't tried again, and the next one is.
         assert [name for name, _ in here.given].count("faulty") == 2
@@ -209,5 +209,5 @@ async def test_the_end_waits_for_no_hook() -> None:
     async with running(hook("hangs")) as here:
         here.hooks.takes = 3600.0
         here.tell(DOWN)
-        await pass_time(1)
+        await advance_time(1)
     assert elapsed() == 1

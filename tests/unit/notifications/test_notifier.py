@@ -14,7 +14,7 @@ from codewalk.notifications.notifier import Notifier
 from codewalk.reason import Reason, State
 from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.removal import MAX_REMOVALS
-from tests.fake_time import elapsed, fake_time, pass_time
+from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import EPOCH, profile, utc_now
 
 A, B = profile(1), profile(2)
@@ -106,7 +106,7 @@ async def telling(
             group.create_task(world.listen_for_firsts(), name="listen for firsts"),
             group.create_task(world.teller.run(), name="teller"),
         ]
-        await pass_time(0)
+        await advance_time(0)
         yield world
         for task in tasks:
             task.cancel()
@@ -115,13 +115,13 @@ async def telling(
 @fake_time
 async def test_a_server_that_goes_and_comes_back_is_told_of() -> None:
     async with telling(A, B) as world:
-        await pass_time(10)
+        await advance_time(10)
         world.be(A, DOWN)
-        await pass_time(2)
+        await advance_time(2)
         world.be(B, DOWN)
-        await pass_time(60)
+        await advance_time(60)
         world.be(A, UP)
-        await pass_time(1)
+        await advance_time(1)
         assert world.told == [
             (15, A.id, NoticeKind.DOWN),
             (17, B.id, NoticeKind.DOWN),
@@ -135,24 +135,24 @@ async def test_a_short_absence_is_not() -> None:
     async with telling(A) as world:
         for _ in range(5):
             world.be(A, DOWN)
-            await pass_time(4.9)
+            await advance_time(4.9)
             world.be(A, UP)
-            await pass_time(10)
+            await advance_time(10)
         assert world.told == []
 
 
 @fake_time
 async def test_an_upgrade_is_told_once() -> None:
     async with telling(A) as world:
-        await pass_time(5)
+        await advance_time(5)
         for _ in range(3):
             world.be(A, replace(UP, version="1.19.0"))
-            await pass_time(10)
+            await advance_time(10)
         assert world.told == [(5, A.id, NoticeKind.VERSION)]
         assert world.news[0].previous_version == "1.18.33"
         assert world.teller.previous_version(A.id) == "1.18.33"
         world.change(replace(A, url="http://elsewhere"))
-        await pass_time(1)
+        await advance_time(1)
         assert world.teller.previous_version(A.id) is None
         assert world.teller.previous_version("unknown") is None
 
@@ -161,12 +161,12 @@ async def test_an_upgrade_is_told_once() -> None:
 async def test_a_server_that_was_moved_is_another_one() -> None:
     async with telling(A) as world:
         world.be(A, DOWN)
-        await pass_time(3)
+        await advance_time(3)
         world.statuses[A.id] = HealthStatus()
         world.change(replace(A, url="http://elsewhere"))
-        await pass_time(1)
+        await advance_time(1)
         world.be(A, replace(DOWN, version="1.0.0"))
-        await pass_time(60)
+        await advance_time(60)
         assert world.told == []
 
 
@@ -174,9 +174,9 @@ async def test_a_server_that_was_moved_is_another_one() -> None:
 async def test_an_edit_of_the_label_changes_no_story() -> None:
     async with telling(A) as world:
         world.be(A, DOWN)
-        await pass_time(3)
+        await advance_time(3)
         world.change(replace(A, label="New"))
-        await pass_time(60)
+        await advance_time(60)
         assert world.told == [(5, A.id, NoticeKind.DOWN)]
 
 
@@ -185,9 +185,9 @@ async def test_a_removed_server_is_told_of_no_more() -> None:
     async with telling(A, B) as world:
         world.be(A, DOWN)
         world.be(B, DOWN)
-        await pass_time(3)
+        await advance_time(3)
         world.change(B)
-        await pass_time(60)
+        await advance_time(60)
         assert world.told == [(5, B.id, NoticeKind.DOWN)]
 
 
@@ -196,19 +196,19 @@ async def test_a_story_goes_on_where_a_removal_is_undone() -> None:
     told = Told()
     async with telling(A, B, told=told) as world:
         world.be(A, DOWN)
-        await pass_time(10)
+        await advance_time(10)
         kept = dict(told.since)
         world.change(B)
         world.statuses[A.id] = HealthStatus()
-        await pass_time(3)
+        await advance_time(3)
         world.change(A, B)
-        await pass_time(1)
+        await advance_time(1)
         world.be(A, DOWN)
-        await pass_time(10)
+        await advance_time(10)
         # What lay in the store went with the server, and came back with it.
         assert told.since == kept
         world.be(A, UP)
-        await pass_time(1)
+        await advance_time(1)
         assert (
             [what for _, _, what in world.told] == world.firsts == [NoticeKind.DOWN, NoticeKind.UP]
         )
@@ -222,15 +222,15 @@ async def test_only_so_many_stories_wait_for_an_undo() -> None:
     async with telling(*many) as world:
         for server in many:
             world.be(server, DOWN)
-        await pass_time(10)
+        await advance_time(10)
         for number in range(1, len(many) + 1):
             world.change(*many[number:])
-            await pass_time(0.1)
+            await advance_time(0.1)
         world.change(*many)
-        await pass_time(0.1)
+        await advance_time(0.1)
         for server in many:
             world.be(server, UP)
-        await pass_time(1)
+        await advance_time(1)
         back = [server_id for _, server_id, what in world.told if what is NoticeKind.UP]
         assert back == [server.id for server in many[1:]]
 
@@ -242,9 +242,9 @@ async def test_a_snoozed_server_is_told_of_when_that_ends_if_it_is_still_down() 
         world.change(*(replace(server, snoozed_until=until) for server in (A, B)))
         world.be(A, DOWN)
         world.be(B, DOWN)
-        await pass_time(50)
+        await advance_time(50)
         world.be(B, UP)
-        await pass_time(150)
+        await advance_time(150)
         assert world.told == [(100, A.id, NoticeKind.DOWN)]
 
 
@@ -253,15 +253,15 @@ async def test_nothing_is_told_of_a_server_that_a_person_does_not_want_to_hear_o
     off = replace(A, notify=NotifySetting.OFF)
     async with telling(off) as world:
         world.be(off, DOWN)
-        await pass_time(20)
+        await advance_time(20)
         world.be(off, replace(UP, version="1.19.0"))
-        await pass_time(20)
+        await advance_time(20)
         world.be(off, DOWN)
-        await pass_time(20)
+        await advance_time(20)
         assert world.told == []
         # What is still so is told to one who does want to hear.
         world.change(replace(A, notify=NotifySetting.ON))
-        await pass_time(1)
+        await advance_time(1)
         assert world.told == [(60, A.id, NoticeKind.DOWN)]
 
 
@@ -270,9 +270,9 @@ async def test_a_snooze_that_is_cleared_counts_no_more() -> None:
     async with telling(A) as world:
         world.change(replace(A, snoozed_until=EPOCH + timedelta(hours=1)))
         world.be(A, DOWN)
-        await pass_time(50)
+        await advance_time(50)
         world.change(A)
-        await pass_time(1)
+        await advance_time(1)
         assert world.told == [(50, A.id, NoticeKind.DOWN)]
 
 
@@ -281,7 +281,7 @@ async def test_what_was_missed_in_a_flood_of_events_is_looked_at_anew() -> None:
     async with telling(A) as world:
         world.statuses[A.id] = replace(DOWN, since=EPOCH)
         world.announcer.announce(Event(kind=Kind.OVERFLOW))
-        await pass_time(60)
+        await advance_time(60)
         assert world.told == [(5, A.id, NoticeKind.DOWN)]
 
 
@@ -290,14 +290,14 @@ async def test_what_was_told_down_is_told_up_after_a_restart_and_not_down_again(
     told = Told()
     async with telling(A, told=told) as world:
         world.be(A, DOWN)
-        await pass_time(10)
+        await advance_time(10)
         assert [what for _, _, what in world.told] == [NoticeKind.DOWN]
     assert told.since.keys() == {A.id}
     async with telling(A, told=told, now=DOWN) as world:
-        await pass_time(10)
+        await advance_time(10)
         assert world.told == []
         world.be(A, UP)
-        await pass_time(0.1)
+        await advance_time(0.1)
         assert [what for _, _, what in world.told] == [NoticeKind.UP]
         assert told.since == {}
     (up,) = world.news
@@ -309,7 +309,7 @@ async def test_what_was_told_down_is_told_up_after_a_restart_and_not_down_again(
 async def test_what_came_back_while_nothing_ran_is_told_up_at_the_start() -> None:
     told = Told(**{A.id: EPOCH - timedelta(hours=1)})
     async with telling(A, B, told=told) as world:
-        await pass_time(1)
+        await advance_time(1)
         assert [(server_id, what) for _, server_id, what in world.told] == [(A.id, NoticeKind.UP)]
     assert told.since == {}
 
@@ -319,9 +319,9 @@ async def test_an_edit_forgets_what_was_told_of_the_other_place() -> None:
     told = Told(**{A.id: EPOCH})
     async with telling(A, told=told, now=DOWN) as world:
         world.change(replace(A, url="http://elsewhere"))
-        await pass_time(1)
+        await advance_time(1)
         world.be(A, UP)
-        await pass_time(1)
+        await advance_time(1)
         assert world.told == []
     assert told.since == {}
 
@@ -332,9 +332,9 @@ async def test_a_store_that_fails_keeps_nobody_from_being_told() -> None:
     told.broken = True
     async with telling(A, told=told) as world:
         world.be(A, DOWN)
-        await pass_time(10)
+        await advance_time(10)
         world.be(A, UP)
-        await pass_time(1)
+        await advance_time(1)
         assert (
             [what for _, _, what in world.told] == world.firsts == [NoticeKind.DOWN, NoticeKind.UP]
         )
@@ -348,8 +348,8 @@ async def test_of_two_processes_on_one_store_both_tell_and_one_is_the_first() ->
         for status in (DOWN, UP, replace(UP, version="1.19.0"), DOWN, UP):
             for world in worlds if status is DOWN else reversed(worlds):
                 world.be(A, status)
-                await pass_time(2)
-            await pass_time(8)
+                await advance_time(2)
+            await advance_time(8)
         happened = [
             NoticeKind.DOWN,
             NoticeKind.UP,
@@ -371,5 +371,5 @@ async def test_a_store_that_fails_for_a_while_keeps_nothing_from_being_first() -
             # The return can't be kept, and the next absence finds what is there of the last one.
             told.broken = status is UP
             world.be(A, status)
-            await pass_time(10)
+            await advance_time(10)
         assert world.firsts == [NoticeKind.DOWN, NoticeKind.UP, NoticeKind.DOWN]

@@ -13,8 +13,8 @@ from codewalk.servers import roster as rules
 from codewalk.servers.registry import Decide, Registry
 from codewalk.servers.removal import UNDO_SECONDS
 from codewalk.servers.roster import Roster
-from tests.fake_time import fake_time, pass_time
-from tests.fakes import EPOCH, FakeRosterKeeper, profile
+from tests.fake_time import advance_time, fake_time
+from tests.fakes import EPOCH, FakeRosterStore, profile
 
 A, B, C = profile(1), profile(2), profile(3)
 
@@ -29,7 +29,7 @@ class Seen:
         self.changes.append((old, new))
 
 
-async def opened(keeper: FakeRosterKeeper) -> tuple[Registry, Seen]:
+async def opened(keeper: FakeRosterStore) -> tuple[Registry, Seen]:
     seen = Seen()
     registry = Registry(keeper, changed=seen)
     await registry.load()
@@ -39,14 +39,14 @@ async def opened(keeper: FakeRosterKeeper) -> tuple[Registry, Seen]:
 @fake_time
 async def test_what_was_kept_is_there_after_a_load_and_is_no_change() -> None:
     kept = rules.add(Roster(), A)
-    registry, seen = await opened(FakeRosterKeeper(kept))
+    registry, seen = await opened(FakeRosterStore(kept))
     assert registry.roster == kept
     assert seen.changes == []
 
 
 @fake_time
 async def test_a_change_is_kept_told_and_returned() -> None:
-    keeper = FakeRosterKeeper()
+    keeper = FakeRosterStore()
     registry, seen = await opened(keeper)
     after = await registry.change(lambda roster: rules.add(roster, A))
     assert after == registry.roster == keeper.stored
@@ -55,7 +55,7 @@ async def test_a_change_is_kept_told_and_returned() -> None:
 
 @fake_time
 async def test_a_refused_change_changes_and_tells_nothing() -> None:
-    registry, seen = await opened(FakeRosterKeeper(rules.add(Roster(), A)))
+    registry, seen = await opened(FakeRosterStore(rules.add(Roster(), A)))
     before = registry.roster
     with pytest.raises(DuplicateServer):
         await registry.change(lambda roster: rules.add(roster, profile(9, url=A.url)))
@@ -65,14 +65,14 @@ async def test_a_refused_change_changes_and_tells_nothing() -> None:
 
 @fake_time
 async def test_a_change_that_changes_nothing_is_not_told() -> None:
-    registry, seen = await opened(FakeRosterKeeper(rules.add(Roster(), A)))
+    registry, seen = await opened(FakeRosterStore(rules.add(Roster(), A)))
     await registry.change(lambda roster: rules.switch(roster, A.id))
     assert seen.changes == []
 
 
 @fake_time
 async def test_a_change_is_decided_on_what_is_really_kept() -> None:
-    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    keeper = FakeRosterStore(rules.add(Roster(), A))
     registry, _ = await opened(keeper)
     keeper.change_elsewhere(lambda roster: rules.add(roster, B))
     with pytest.raises(DuplicateServer):
@@ -83,7 +83,7 @@ async def test_a_change_is_decided_on_what_is_really_kept() -> None:
 
 @fake_time
 async def test_changes_at_once_all_land_one_after_the_other() -> None:
-    keeper = FakeRosterKeeper()
+    keeper = FakeRosterStore()
     registry, seen = await opened(keeper)
     keeper.before_update = lambda: asyncio.sleep(0.01)
     async with asyncio.TaskGroup() as group:
@@ -97,7 +97,7 @@ async def test_changes_at_once_all_land_one_after_the_other() -> None:
 
 @fake_time
 async def test_a_failing_store_leaves_what_is_known() -> None:
-    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    keeper = FakeRosterStore(rules.add(Roster(), A))
     registry, seen = await opened(keeper)
 
     async def fails() -> None:
@@ -114,7 +114,7 @@ async def test_a_failing_store_leaves_what_is_known() -> None:
 
 @fake_time
 async def test_another_process_change_is_taken_over_at_the_next_refresh() -> None:
-    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    keeper = FakeRosterStore(rules.add(Roster(), A))
     registry, seen = await opened(keeper)
     keeper.change_elsewhere(lambda roster: rules.add(roster, B, activate=True))
     await registry.refresh()
@@ -124,7 +124,7 @@ async def test_another_process_change_is_taken_over_at_the_next_refresh() -> Non
 
 @fake_time
 async def test_a_refresh_reads_no_servers_where_nothing_changed() -> None:
-    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    keeper = FakeRosterStore(rules.add(Roster(), A))
     registry, seen = await opened(keeper)
     loads = keeper.loads
     await registry.refresh()
@@ -136,7 +136,7 @@ async def test_a_refresh_reads_no_servers_where_nothing_changed() -> None:
 async def test_a_change_waits_for_a_refresh_under_way() -> None:
     # The race: a refresh has read the servers, a change adds one more and is done first; taken
     # over after that, what was read would undo the change in this process.
-    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    keeper = FakeRosterStore(rules.add(Roster(), A))
     registry, seen = await opened(keeper)
     keeper.change_elsewhere(lambda roster: rules.add(roster, B))
     keeper.after_load = lambda: asyncio.sleep(1)
@@ -152,7 +152,7 @@ async def test_a_change_waits_for_a_refresh_under_way() -> None:
 async def test_a_refresh_waits_for_a_change_under_way() -> None:
     # The race: a refresh that reads between a change's commit and its return would take the older
     # roster over the newer one.
-    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    keeper = FakeRosterStore(rules.add(Roster(), A))
     registry, seen = await opened(keeper)
     gate = asyncio.Event()
 
@@ -174,7 +174,7 @@ async def test_a_refresh_waits_for_a_change_under_way() -> None:
 async def test_a_server_that_did_not_change_stays_the_same_object_when_it_is_read_again() -> None:
     # Read again, its password is another object; it would look edited, and be checked anew.
     known = replace(A, basic_auth_password=Secret("one"))
-    keeper = FakeRosterKeeper(rules.add(Roster(), known))
+    keeper = FakeRosterStore(rules.add(Roster(), known))
     registry, _ = await opened(keeper)
     read_again = replace(known, basic_auth_password=Secret("one"))
     keeper.change_elsewhere(
@@ -187,7 +187,7 @@ async def test_a_server_that_did_not_change_stays_the_same_object_when_it_is_rea
 
 @fake_time
 async def test_a_server_that_was_edited_elsewhere_is_the_new_one() -> None:
-    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    keeper = FakeRosterStore(rules.add(Roster(), A))
     registry, seen = await opened(keeper)
     later = EPOCH + timedelta(seconds=1)
     keeper.change_elsewhere(lambda roster: rules.edit(roster, A.id, later, label="New"))
@@ -197,7 +197,7 @@ async def test_a_server_that_was_edited_elsewhere_is_the_new_one() -> None:
 
 
 async def test_a_change_whose_caller_is_cancelled_is_in_force_here_as_on_disk() -> None:
-    keeper, seen = FakeRosterKeeper(), Seen()
+    keeper, seen = FakeRosterStore(), Seen()
     registry = Registry(keeper, changed=seen)
     writing, go_on = asyncio.Event(), asyncio.Event()
 
@@ -221,7 +221,7 @@ def without(server_id: str) -> Decide:
 
 @fake_time
 async def test_a_removal_is_undone_on_what_is_really_kept_then() -> None:
-    keeper = FakeRosterKeeper(rules.add(rules.add(Roster(), A), B))
+    keeper = FakeRosterStore(rules.add(rules.add(Roster(), A), B))
     registry, seen = await opened(keeper)
     assert (await registry.remove(A.id, without(A.id))).active is B
     keeper.change_elsewhere(lambda roster: rules.add(roster, C, activate=True))
@@ -229,12 +229,12 @@ async def test_a_removal_is_undone_on_what_is_really_kept_then() -> None:
     assert after == registry.roster == keeper.stored
     assert (after.profiles, after.active) == ((A, B, C), C)
     assert seen.changes[-1][1] is after
-    assert keeper.undone == [A.id]
+    assert keeper.undone_removals == [A.id]
 
 
 @fake_time
 async def test_a_removal_that_is_undone_already_stays_so() -> None:
-    registry, _ = await opened(FakeRosterKeeper(rules.add(Roster(), A)))
+    registry, _ = await opened(FakeRosterStore(rules.add(Roster(), A)))
     await registry.remove(A.id, without(A.id))
     async with asyncio.TaskGroup() as group:
         for name in ("first", "second"):
@@ -244,18 +244,18 @@ async def test_a_removal_that_is_undone_already_stays_so() -> None:
 
 @fake_time
 async def test_a_removal_can_be_undone_for_a_while_and_once_for_each_time() -> None:
-    registry, _ = await opened(FakeRosterKeeper(rules.add(Roster(), A)))
+    registry, _ = await opened(FakeRosterStore(rules.add(Roster(), A)))
     await registry.remove(A.id, without(A.id))
     await registry.restore(A.id)
     await registry.remove(A.id, without(A.id))
-    await pass_time(UNDO_SECONDS + 0.1)
+    await advance_time(UNDO_SECONDS + 0.1)
     with pytest.raises(ServerNotFound, match="undone"):
         await registry.restore(A.id)
 
 
 @fake_time
 async def test_a_removal_made_elsewhere_cannot_be_undone_here() -> None:
-    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    keeper = FakeRosterStore(rules.add(Roster(), A))
     registry, _ = await opened(keeper)
     keeper.change_elsewhere(without(A.id))
     await registry.refresh()
@@ -265,7 +265,7 @@ async def test_a_removal_made_elsewhere_cannot_be_undone_here() -> None:
 
 @fake_time
 async def test_an_undo_that_failed_can_be_tried_again() -> None:
-    keeper = FakeRosterKeeper(rules.add(Roster(), A))
+    keeper = FakeRosterStore(rules.add(Roster(), A))
     registry, _ = await opened(keeper)
     await registry.remove(A.id, without(A.id))
     keeper.change_elsewhere(lambda roster: rules.add(roster, profile(9, url=A.url)))
@@ -276,7 +276,7 @@ async def test_an_undo_that_failed_can_be_tried_again() -> None:
 
 
 async def test_a_removal_whose_caller_is_cancelled_can_be_undone() -> None:
-    keeper, seen = FakeRosterKeeper(rules.add(Roster(), A)), Seen()
+    keeper, seen = FakeRosterStore(rules.add(Roster(), A)), Seen()
     registry = Registry(keeper, changed=seen)
     await registry.load()
     writing, go_on = asyncio.Event(), asyncio.Event()

@@ -5,7 +5,7 @@ import pytest
 from codewalk.errors import ServerNotFound
 from codewalk.servers.removal import MAX_REMOVALS, UNDO_SECONDS, Removal, Removals
 from codewalk.servers.roster import Roster
-from tests.fake_time import fake_time, pass_time
+from tests.fake_time import advance_time, fake_time
 
 
 def removal(server_id: str = "a") -> Removal:
@@ -18,9 +18,9 @@ def removal(server_id: str = "a") -> Removal:
 async def test_a_removal_is_remembered_for_ten_seconds() -> None:
     removals, made = Removals(), removal()
     removals.add(made)
-    await pass_time(UNDO_SECONDS - 0.1)
+    await advance_time(UNDO_SECONDS - 0.1)
     assert removals.require("a") is made
-    await pass_time(0.2)
+    await advance_time(0.2)
     with pytest.raises(ServerNotFound, match="10 s"):
         removals.require("a")
 
@@ -39,10 +39,10 @@ async def test_what_was_undone_is_forgotten() -> None:
 async def test_a_server_removed_again_has_the_whole_time_again() -> None:
     removals, again = Removals(), removal()
     removals.add(removal())
-    await pass_time(UNDO_SECONDS - 1)
+    await advance_time(UNDO_SECONDS - 1)
     removals.discard("a")
     removals.add(again)
-    await pass_time(UNDO_SECONDS - 1)
+    await advance_time(UNDO_SECONDS - 1)
     assert removals.require("a") is again
 
 

@@ -10,7 +10,7 @@ from codewalk.opencode.events import ActivityChanged
 from codewalk.reason import Reason
 from codewalk.workspace.activity import Activities, fetch_activity
 from tests.fake_time import fake_time
-from tests.fakes import FakeConnection, Reply, fails, page, says, text
+from tests.fakes import FakeConnection, Reply, failing_reply, html_reply, json_reply, text_reply
 
 A, B = "server-a", "server-b"
 RETRY = Activity(kind=ActivityKind.RETRY, attempt=2, message="Overloaded")
@@ -23,7 +23,7 @@ def told(
 
 
 async def fetched(body: Any, directory: str | None = None) -> dict[str, Activity]:
-    return await fetch_activity(FakeConnection({"/session/status": says(body)}), directory)
+    return await fetch_activity(FakeConnection({"/session/status": json_reply(body)}), directory)
 
 
 @fake_time
@@ -69,20 +69,22 @@ async def test_what_is_no_status_is_left_out(status: Any) -> None:
 
 @fake_time
 async def test_the_directory_goes_in_the_query() -> None:
-    connection = FakeConnection({"/session/status": says({})})
+    connection = FakeConnection({"/session/status": json_reply({})})
     await fetch_activity(connection, "/a b")
     await fetch_activity(connection)
     assert connection.params == [{"directory": "/a b"}, {}]
 
 
-@pytest.mark.parametrize("reply", [page(), text(404), says({"error": []}, 400)])
+@pytest.mark.parametrize("reply", [html_reply(), text_reply(404), json_reply({"error": []}, 400)])
 @fake_time
 async def test_a_release_that_doesnt_tell_has_nobody_at_work(reply: Reply) -> None:
     """1.0.0 takes `status` for a session's id and answers 400."""
     assert await fetch_activity(FakeConnection({"/session/status": reply})) == {}
 
 
-@pytest.mark.parametrize("reply", [fails(Reason.REFUSED), text(401), says({}, 500)])
+@pytest.mark.parametrize(
+    "reply", [failing_reply(Reason.REFUSED), text_reply(401), json_reply({}, 500)]
+)
 @fake_time
 async def test_a_server_that_fails_is_no_idle_one(reply: Reply) -> None:
     with pytest.raises(RequestFailed):

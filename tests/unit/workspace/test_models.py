@@ -24,7 +24,7 @@ from codewalk.workspace.models import (
 )
 from codewalk.workspace.scope import Scope, StateName
 from tests.fake_time import fake_time
-from tests.fakes import FakeConnection, FakeStateRepository, page, says
+from tests.fakes import FakeConnection, FakeStateRepository, html_reply, json_reply
 
 A, B = "server-a", "server-b"
 PROVIDERS = {
@@ -37,7 +37,7 @@ PROVIDERS = {
 
 
 def offering(body: Any) -> FakeConnection:
-    return FakeConnection({"/config/providers": says(body)})
+    return FakeConnection({"/config/providers": json_reply(body)})
 
 
 async def listed(body: Any) -> ModelList:
@@ -162,8 +162,8 @@ async def test_a_provider_with_a_slash_in_its_id_is_kept_as_it_is() -> None:
     keeper = FakeStateRepository()
     odd = offering({"providers": [{"id": "a/b", "models": {"c": {}}}]})
     await use(keeper, odd, "a/b/c")
-    assert keeper.kept[A, f"selected_provider::{A}"].value == b'"a/b"'
-    assert keeper.kept[A, f"selected_model::{A}"].value == b'"c"'
+    assert keeper.entries[A, f"selected_provider::{A}"].value == b'"a/b"'
+    assert keeper.entries[A, f"selected_model::{A}"].value == b'"c"'
 
 
 @pytest.mark.parametrize("ref", ["", "claude", "/", "anthropic/", "/claude", "  /  "])
@@ -194,7 +194,9 @@ async def test_a_server_that_fails_changes_neither_list_nor_selection() -> None:
     keeper = FakeStateRepository()
     before = await use(keeper, offering(PROVIDERS), "anthropic/claude")
     with pytest.raises(RequestFailed):
-        await use(keeper, FakeConnection({"/config/providers": page()}), "router/vendor/model")
+        await use(
+            keeper, FakeConnection({"/config/providers": html_reply()}), "router/vendor/model"
+        )
     assert await cached_models(Scope(keeper, A)) == replace(before, source="cache")
 
 

@@ -21,7 +21,14 @@ from codewalk.workspace.projects import (
 )
 from codewalk.workspace.scope import Scope, StateName
 from tests.fake_time import fake_time
-from tests.fakes import FakeConnection, FakeStateRepository, Reply, page, says, text
+from tests.fakes import (
+    FakeConnection,
+    FakeStateRepository,
+    Reply,
+    html_reply,
+    json_reply,
+    text_reply,
+)
 
 A, B = "server-a", "server-b"
 MOMENT = 1_770_670_310_489
@@ -43,7 +50,7 @@ def project(number: int, **fields: Any) -> dict[str, Any]:
 
 def answering(body: Any, directory: Any = "/home/me", worktree: Any = "/") -> FakeConnection:
     path = {"home": "/home/me", "directory": directory, "worktree": worktree}
-    return FakeConnection({"/project": says(body), "/path": says(path)})
+    return FakeConnection({"/project": json_reply(body), "/path": json_reply(path)})
 
 
 async def fetched(*items: Any, **path: Any) -> ProjectList:
@@ -184,7 +191,9 @@ def test_whatever_a_server_sends_is_a_list_that_comes_back_from_the_store(
 
 
 @pytest.mark.parametrize("path", ["/project", "/path"])
-@pytest.mark.parametrize("reply", [says(5), says("x"), says(None), page(), text(404)])
+@pytest.mark.parametrize(
+    "reply", [json_reply(5), json_reply("x"), json_reply(None), html_reply(), text_reply(404)]
+)
 @fake_time
 async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_list(
     path: str, reply: Reply

@@ -107,7 +107,7 @@ async def test_one_servers_scope_never_reaches_anothers_state() -> None:
     kept = await Scope(keeper, A).get(StateName.CACHED_SESSIONS, "/p")
     assert kept
     assert kept.value == ["a"]
-    assert {server_id for server_id, _ in keeper.kept} == {A, B}
+    assert {server_id for server_id, _ in keeper.entries} == {A, B}
 
 
 @given(st.lists(st.tuples(st.sampled_from([A, B]), PARTS), min_size=2, max_size=6, unique=True))
@@ -130,9 +130,9 @@ def test_each_server_and_directory_has_its_own(places: list[tuple[str, str]]) ->
 @fake_time
 async def test_nothing_is_kept_for_a_server_that_is_gone() -> None:
     keeper = FakeStateRepository()
-    keeper.gone.add(A)
+    keeper.removed_servers.add(A)
     assert not await Scope(keeper, A).put({StateName.SELECTED_MODEL: "m"})
-    assert keeper.kept == {}
+    assert keeper.entries == {}
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"NaN"])
@@ -140,5 +140,5 @@ async def test_nothing_is_kept_for_a_server_that_is_gone() -> None:
 async def test_a_value_that_cannot_be_read_counts_as_none(value: bytes) -> None:
     keeper = FakeStateRepository()
     key = state_key(StateName.SELECTED_MODEL, A)
-    keeper.kept[A, key] = StoredEntry(value=value, updated_at=EPOCH)
+    keeper.entries[A, key] = StoredEntry(value=value, updated_at=EPOCH)
     assert await Scope(keeper, A).get(StateName.SELECTED_MODEL) is None

@@ -20,7 +20,14 @@ from codewalk.workspace.sessions import (
     fetch_sessions,
 )
 from tests.fake_time import fake_time
-from tests.fakes import FakeConnection, FakeStateRepository, Reply, page, raw, says
+from tests.fakes import (
+    FakeConnection,
+    FakeStateRepository,
+    Reply,
+    html_reply,
+    json_reply,
+    raw_reply,
+)
 
 A, B = "server-a", "server-b"
 MOMENT = 1_770_670_310_489
@@ -56,7 +63,7 @@ def session(number: int, **fields: Any) -> dict[str, Any]:
 async def fetched(body: Any, keeper: FakeStateRepository | None = None) -> SessionList:
     """What is made of `body`, after a look that the store gives back the same."""
     scope = Scope(keeper or FakeStateRepository(), A)
-    live = await fetch_sessions(scope, FakeConnection({"/session": says(body)}))
+    live = await fetch_sessions(scope, FakeConnection({"/session": json_reply(body)}))
     again = await cached_sessions(scope)
     assert again.sessions == live.sessions
     assert (again.source, live.source) == ("cache", "live")
@@ -187,13 +194,13 @@ def test_whatever_a_server_sends_is_a_list_that_comes_back_from_the_store(body: 
 @pytest.mark.parametrize(
     "reply",
     [
-        says({}),
-        says(None),
-        says("sessions"),
-        says({"data": []}),
-        page(),
-        raw(b'[{"id": "ses_1", "time": {"created": NaN}}]', "application/json"),
-        raw(b"[" * 100_000, "application/json"),
+        json_reply({}),
+        json_reply(None),
+        json_reply("sessions"),
+        json_reply({"data": []}),
+        html_reply(),
+        raw_reply(b'[{"id": "ses_1", "time": {"created": NaN}}]', "application/json"),
+        raw_reply(b"[" * 100_000, "application/json"),
     ],
 )
 @fake_time
@@ -212,7 +219,7 @@ async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_lis
 async def test_the_directory_goes_in_the_query_and_each_has_a_list_of_its_own() -> None:
     scope, connection = Scope(FakeStateRepository(), A), FakeConnection()
     for directory, number in ((None, 1), ("/a b", 2), ("/c::d", 3)):
-        connection.script["/session"] = says([session(number)])
+        connection.script["/session"] = json_reply([session(number)])
         await fetch_sessions(scope, connection, directory)
     assert [dict(params or {}) for params in connection.params] == [
         {"limit": "10000"},
@@ -226,7 +233,9 @@ async def test_the_directory_goes_in_the_query_and_each_has_a_list_of_its_own() 
 
 @fake_time
 async def test_a_release_that_refuses_a_limit_is_asked_without_one() -> None:
-    connection = FakeConnection({"/session": [says({"error": "limit"}, 400), says([session(1)])]})
+    connection = FakeConnection(
+        {"/session": [json_reply({"error": "limit"}, 400), json_reply([session(1)])]}
+    )
     live = await fetch_sessions(Scope(FakeStateRepository(), A), connection, "/p")
     assert len(live.sessions) == 1
     assert connection.params[1] == {"directory": "/p"}
@@ -257,11 +266,11 @@ async def test_one_servers_list_is_never_anothers() -> None:
 @fake_time
 async def test_a_list_for_a_server_removed_meanwhile_is_not_kept() -> None:
     keeper = FakeStateRepository()
-    keeper.gone.add(A)
-    connection = FakeConnection({"/session": says([session(1)])})
+    keeper.removed_servers.add(A)
+    connection = FakeConnection({"/session": json_reply([session(1)])})
     live = await fetch_sessions(Scope(keeper, A), connection)
     assert len(live.sessions) == 1
-    assert keeper.kept == {}
+    assert keeper.entries == {}
 
 
 async def test_sessions_with_long_directories_are_fewer_and_the_newest() -> None:

@@ -80,7 +80,7 @@ async def test_what_another_process_cleared_is_gone() -> None:
     reading, keeper = Reading(), FakeStateRepository()
     scope = Scope(keeper, A, StateCache())
     await scope.put_cached(reading.form, ("x",), scope.begin_fetch())
-    keeper.kept.clear()
+    keeper.entries.clear()
     assert await scope.get_cached(reading.form) is None
 
 
@@ -139,7 +139,7 @@ async def test_only_what_a_person_chose_waits_for_the_disk() -> None:
 @fake_time
 async def test_a_server_that_is_gone_keeps_nothing() -> None:
     reading, keeper = Reading(), FakeStateRepository()
-    keeper.gone.add(A)
+    keeper.removed_servers.add(A)
     scope = Scope(keeper, A, StateCache())
     assert not await scope.put_cached(reading.form, ("x",), scope.begin_fetch())
     assert await scope.get_cached(reading.form) is None
