@@ -12,6 +12,8 @@ from codewalk.servers.roster import Roster
 from codewalk.tasks import run_to_completion
 
 Decide = Callable[[Roster], Roster]
+"""A pure rule: returns the roster that is wanted, from the stored one. May raise to refuse."""
+
 Changed = Callable[[Roster, Roster], None]
 
 

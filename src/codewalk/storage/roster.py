@@ -13,6 +13,7 @@ from codewalk.errors import DuplicateServer, InvalidValue
 from codewalk.secret import Secret
 from codewalk.servers.health_check import DEFAULT_SETTINGS, SETTING_BOUNDS, HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
+from codewalk.servers.registry import Decide
 from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster
 from codewalk.storage import tables
@@ -24,9 +25,6 @@ from codewalk.storage.vault import Vault
 from codewalk.tasks import run_to_completion
 
 T = TypeVar("T")
-
-Decide = Callable[[Roster], Roster]
-"""A pure rule: from the roster as it really is to the one that is wanted. May raise to refuse."""
 
 _REVISION: Final = select(pointers.c.value).where(pointers.c.key == tables.REVISION)
 # SQLite knows no row locks and leaves this out: its write transaction is the lock.
