@@ -31,6 +31,12 @@ class ServerCounters:
         self.transitions += other.transitions
         self.latency.merge(other.latency)
 
+    def copy(self) -> "ServerCounters":
+        """Return counters with the same numbers, which later checks don't change."""
+        copied = ServerCounters()
+        copied.add(self)
+        return copied
+
 
 class CheckCounters:
     """The counts of all servers."""

@@ -28,6 +28,12 @@ class Histogram:
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
+    def copy(self) -> "Histogram":
+        """Return a histogram with the same numbers, which later measurements don't change."""
+        copied = Histogram(self.bounds)
+        copied.merge(self)
+        return copied
+
     @property
     def count(self) -> int:
         """How many measurements there were."""

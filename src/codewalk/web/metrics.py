@@ -1,8 +1,8 @@
-"""`/metrics`, as Prometheus reads it.
+"""The `/metrics` page for Prometheus.
 
-The number of series is bounded: only the first `MAX_NAMED_SERVERS` servers have some of their own,
-the others are counted together. Each series names its server by its id; `codewalk_server_info` has
-the name and version to join with, so that a new label begins no new series but that.
+The number of series is bounded: only the first `MAX_NAMED_SERVERS` servers have series of their
+own, the others are counted together. Series name a server by its id; `codewalk_server_info` has the
+name and version to join with, so that a new label starts only one new series.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ MAX_NAMED_SERVERS: Final = 200
 """Servers with series of their own: the first ones of the list."""
 
 OTHERS: Final = "others"
-"""What the rest are called in the label `server`."""
+"""The value of the label `server` for all servers beyond `MAX_NAMED_SERVERS`."""
 
 MAX_NAME_LENGTH: Final = 64
 """Characters of a server's name in a label."""
@@ -39,16 +39,16 @@ router: Final = APIRouter(include_in_schema=False)
 
 @router.get("/metrics")
 async def metrics(app: AppDep, request: Request) -> Response:
-    """All measurements, in the format that the caller asks for: Prometheus's or OpenMetrics'."""
-    shown = take_snapshot(app)
+    """Return all measurements in the format that the caller accepts: Prometheus or OpenMetrics."""
+    snapshot = take_snapshot(app)
     accepted = request.headers.get("accept", "")
-    # The process's own are read from files.
-    body, content_type = await asyncio.to_thread(partial(_encode, shown, accepted))
+    # In a thread: the measurements of the process are read from files.
+    body, content_type = await asyncio.to_thread(partial(_encode, snapshot, accepted))
     return Response(body, headers={"content-type": content_type})
 
 
 class MetricsSnapshot(NamedTuple):
-    """What is told, as it was at one moment. `named` are the servers with series of their own."""
+    """All measurements as they were at one moment; `named` are servers with series of their own."""
 
     servers: Sequence[Server]
     named: Sequence[tuple[Server, ServerCounters]]
@@ -57,7 +57,7 @@ class MetricsSnapshot(NamedTuple):
 
 
 def take_snapshot(app: App) -> MetricsSnapshot:
-    """The measurements as they are now."""
+    """Return copies of all counters, which are encoded in a thread while checks go on counting."""
     servers = app.servers()
     others = ServerCounters() if len(servers) > MAX_NAMED_SERVERS else None
     if others:
@@ -65,63 +65,67 @@ def take_snapshot(app: App) -> MetricsSnapshot:
             others.add(app.check_counts(server.id))
     return MetricsSnapshot(
         servers=servers,
-        named=[(server, app.check_counts(server.id)) for server in servers[:MAX_NAMED_SERVERS]],
+        named=[
+            (server, app.check_counts(server.id).copy()) for server in servers[:MAX_NAMED_SERVERS]
+        ],
         others=others,
-        lateness=app.lateness(),
+        lateness=Lateness(*(histogram.copy() for histogram in app.lateness())),
     )
 
 
-def _encode(shown: MetricsSnapshot, accepted: str) -> tuple[bytes, str]:
-    # Imported here: nobody but Prometheus has need of it.
+def _encode(snapshot: MetricsSnapshot, accepted: str) -> tuple[bytes, str]:
+    # Imported here: only a scrape needs it.
     from prometheus_client import CollectorRegistry, ProcessCollector
     from prometheus_client.exposition import choose_encoder
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(shown))
+    registry.register(_Collector(snapshot))
     ProcessCollector(registry=registry)
     encode, content_type = choose_encoder(accepted)
     return encode(registry), content_type
 
 
 class _Collector:
-    """Gives measurements to prometheus-client, which writes them down."""
+    """A collector of prometheus-client over one snapshot."""
 
-    def __init__(self, shown: MetricsSnapshot) -> None:
-        self._shown = shown
+    def __init__(self, snapshot: MetricsSnapshot) -> None:
+        self._snapshot = snapshot
 
     def collect(self) -> "Iterator[Metric]":
-        yield from _of_all(self._shown)
-        yield from _of_each(self._shown.named)
-        yield from _of_checks(self._tallies())
+        yield from _app_metrics(self._snapshot)
+        yield from _server_metrics(self._snapshot.named)
+        yield from _check_metrics(self._counters())
 
-    def _tallies(self) -> Iterator[tuple[str, ServerCounters]]:
-        yield from ((server.id, tally) for server, tally in self._shown.named)
-        if self._shown.others:
-            yield OTHERS, self._shown.others
+    def _counters(self) -> Iterator[tuple[str, ServerCounters]]:
+        yield from ((server.id, counters) for server, counters in self._snapshot.named)
+        if self._snapshot.others:
+            yield OTHERS, self._snapshot.others
 
 
-def _of_all(shown: MetricsSnapshot) -> "Iterator[Metric]":
+def _app_metrics(snapshot: MetricsSnapshot) -> "Iterator[Metric]":
     from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 
-    build = GaugeMetricFamily("codewalk_build_info", "This CodeWalk.", labels=["version"])
+    build = GaugeMetricFamily(
+        "codewalk_build_info", "The version of this CodeWalk.", labels=["version"]
+    )
     build.add_metric([codewalk.__version__], 1)
     yield build
     counts = GaugeMetricFamily("codewalk_servers", "Servers in each state.", labels=["state"])
     for state in State:
-        count = sum(server.health.state is state for server in shown.servers)
+        count = sum(server.health.state is state for server in snapshot.servers)
         counts.add_metric([state.value], count)
     yield counts
     late = HistogramMetricFamily(
         "codewalk_check_lateness_seconds",
-        "From a check's deadline to its start, of servers that were well and of failing ones.",
+        "Time from a scheduled check's deadline to its start, for healthy and failing servers.",
         labels=["lane"],
     )
-    _add(late, ["well"], shown.lateness.passing)
-    _add(late, ["failing"], shown.lateness.failing)
+    _add_histogram(late, ["well"], snapshot.lateness.passing)
+    _add_histogram(late, ["failing"], snapshot.lateness.failing)
     yield late
 
 
-def _of_each(named: "Iterable[tuple[Server, ServerCounters]]") -> "Iterator[Metric]":
+def _server_metrics(named: "Iterable[tuple[Server, ServerCounters]]") -> "Iterator[Metric]":
     from prometheus_client.core import GaugeMetricFamily
 
     info = GaugeMetricFamily(
@@ -129,12 +133,12 @@ def _of_each(named: "Iterable[tuple[Server, ServerCounters]]") -> "Iterator[Metr
     )
     up = GaugeMetricFamily(
         "codewalk_server_up",
-        "1 for healthy, 0 for unhealthy; absent while it isn't known.",
+        "1 for healthy, 0 for unhealthy; absent while unknown.",
         labels=["server"],
     )
     link = GaugeMetricFamily(
         "codewalk_link_state",
-        "1 for the state that the live link is in.",
+        "1 for the current state of the live link.",
         labels=["server", "state"],
     )
     for server, _ in named:
@@ -146,28 +150,28 @@ def _of_each(named: "Iterable[tuple[Server, ServerCounters]]") -> "Iterator[Metr
     yield from (info, up, link)
 
 
-def _of_checks(tallies: Iterable[tuple[str, ServerCounters]]) -> "Iterator[Metric]":
+def _check_metrics(named_counters: Iterable[tuple[str, ServerCounters]]) -> "Iterator[Metric]":
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-    checks = CounterMetricFamily(
-        "codewalk_checks", "Checks that were made.", labels=["server", "result"]
-    )
+    checks = CounterMetricFamily("codewalk_checks", "Finished checks.", labels=["server", "result"])
     changes = CounterMetricFamily(
         "codewalk_transitions", "Changes into each state.", labels=["server", "to"]
     )
     latency = HistogramMetricFamily(
-        "codewalk_server_latency_seconds", "How long a good check's answer took.", labels=["server"]
+        "codewalk_server_latency_seconds", "Latency of successful checks.", labels=["server"]
     )
-    for name, tally in tallies:
-        checks.add_metric([name, "good"], tally.good)
-        checks.add_metric([name, "failed"], tally.failed)
+    for name, counters in named_counters:
+        checks.add_metric([name, "good"], counters.good)
+        checks.add_metric([name, "failed"], counters.failed)
         for state in State:
-            changes.add_metric([name, state.value], tally.transitions[state])
-        _add(latency, [name], tally.latency)
+            changes.add_metric([name, state.value], counters.transitions[state])
+        _add_histogram(latency, [name], counters.latency)
     yield from (checks, changes, latency)
 
 
-def _add(family: "HistogramMetricFamily", labels: list[str], histogram: Histogram) -> None:
+def _add_histogram(
+    family: "HistogramMetricFamily", labels: list[str], histogram: Histogram
+) -> None:
     bounds = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
     buckets = list(zip(bounds, histogram.cumulative(), strict=True))
     family.add_metric(labels, buckets, histogram.total)

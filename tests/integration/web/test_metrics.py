@@ -15,7 +15,7 @@ from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.servers import roster as rules
 from codewalk.servers.roster import Roster
-from codewalk.web.metrics import MAX_NAME_LENGTH, MAX_NAMED_SERVERS, OTHERS
+from codewalk.web.metrics import MAX_NAME_LENGTH, MAX_NAMED_SERVERS, OTHERS, take_snapshot
 from tests.fakes import profile
 from tests.integration.web.running import Running, running
 from tests.mock_opencode import MockOpenCode
@@ -112,6 +112,22 @@ async def test_however_many_servers_there_are_only_so_many_series_tell_of_them(
         assert found[sample("codewalk_checks_total", server=OTHERS, result="good")] == 2
         assert found[sample("codewalk_transitions_total", server=OTHERS, to="healthy")] == 2
         assert found[sample("codewalk_server_latency_seconds_count", server=OTHERS)] == 2
+
+
+async def test_checks_that_end_while_a_scrape_is_encoded_leave_its_numbers_alone(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, check=False)
+        web.app.parts.counters.record(server.id, NEW, NEW, UP, GOOD)
+        snapshot = take_snapshot(web.app)
+        web.app.parts.counters.record(server.id, UP, UP, NEW, GOOD)
+        for histogram in web.app.lateness():
+            histogram.add(1.0)
+        ((_, counters),) = snapshot.named
+        assert (counters.good, counters.latency.count) == (1, 1)
+        assert counters.transitions == {State.HEALTHY: 1}
+        assert [histogram.count for histogram in snapshot.lateness] == [0, 0]
 
 
 async def test_who_asks_for_open_metrics_is_given_that(tmp_path: Path) -> None:
