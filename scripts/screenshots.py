@@ -92,7 +92,7 @@ async def one(stage: Stage) -> None:
 async def five(stage: Stage) -> None:
     await stage.five()
     laptop = stage.web.app.server("Laptop")
-    record_month(stage.web.app, laptop.id, span=HOUR, version="1.0.200")
+    record_month(stage.web.parts, laptop.id, span=HOUR, version="1.0.200")
     await stage.go("/servers")
 
 
@@ -228,7 +228,7 @@ async def server(stage: Stage) -> None:
     """A server with a month behind it."""
     await stage.five()
     shown = stage.web.app.server("Dev box")
-    record_month(stage.web.app, shown.id)
+    record_month(stage.web.parts, shown.id)
     await stage.go(f"/servers/{shown.id}")
 
 

@@ -22,9 +22,8 @@ from codewalk.opencode.response import Response
 from codewalk.reason import Reason
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
-from codewalk.servers.registry import Decide
 from codewalk.servers.removal import Removal
-from codewalk.servers.roster import Roster
+from codewalk.servers.roster import Roster, Rule
 from tests.fake_time import elapsed
 
 EPOCH = datetime(2026, 2, 9, 20, 51, 50, 489_000, tzinfo=UTC)
@@ -322,7 +321,7 @@ class FakeRosterStore:
     async def revision(self) -> int:
         return self.stored.revision
 
-    async def update(self, known: Roster, decide: Decide, *, undo: Removal | None = None) -> Roster:
+    async def update(self, known: Roster, decide: Rule, *, undo: Removal | None = None) -> Roster:
         if self.before_update:
             await self.before_update()
         current = known if known.revision == self.stored.revision else self.stored
@@ -334,12 +333,12 @@ class FakeRosterStore:
             return self.stored
         return current
 
-    async def remove(self, known: Roster, server_id: str, decide: Decide) -> tuple[Roster, Removal]:
+    async def remove(self, known: Roster, server_id: str, decide: Rule) -> tuple[Roster, Removal]:
         before = self.stored
         removal = Removal(server_id=server_id, before=before, sealed=None, rows={})
         return await self.update(known, decide), removal
 
-    def change_elsewhere(self, decide: Decide) -> None:
+    def change_elsewhere(self, decide: Rule) -> None:
         """What another process does to the same store."""
         self.stored = replace(decide(self.stored), revision=self.stored.revision + 1)
 

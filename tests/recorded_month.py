@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from codewalk.app.app import App
+from codewalk.app.composition import Parts
 from codewalk.health.status import CheckResult, HealthStatus, advance
 from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION
 from codewalk.reason import Reason
@@ -31,7 +31,7 @@ OUTAGES: Final = (
 
 
 def record_month(
-    app: App, server_id: str, *, span: timedelta = 30 * DAY, version: str = "1.18.33"
+    parts: Parts, server_id: str, *, span: timedelta = 30 * DAY, version: str = "1.18.33"
 ) -> None:
     """Has the recorder told of checks in the last `span`, of which nobody watched one night."""
     now = datetime.now(UTC)
@@ -40,9 +40,9 @@ def record_month(
         before = status.as_of(at)
         result = _found(now - at, version)
         after = advance(before, result, at, DEFAULT_SETTINGS)
-        app.parts.recorder.record(server_id, status, before, after, result)
+        parts.recorder.record(server_id, status, before, after, result)
         status = after
-    app.parts.monitor.set_status(server_id, status)
+    parts.monitor.set_status(server_id, status)
 
 
 def _moments(now: datetime, span: timedelta) -> Iterator[datetime]:
@@ -65,10 +65,10 @@ def _found(ago: timedelta, version: str) -> CheckResult:
     return CheckResult(reason=Reason.OK, version=version, latency_ms=3.1 * busy)
 
 
-async def compact_store(app: App) -> None:
+async def compact_store(parts: Parts) -> None:
     """Has what is older than a day packed in the store, as it will be in time."""
-    await app.parts.recorder.save(flush=True)
-    async with open_database(app.parts.settings) as database:
+    await parts.recorder.save(flush=True)
+    async with open_database(parts.app.settings) as database:
         store = HistoryStore(database)
         for _ in range(RETENTION // HOUR // HOURS_PER_BATCH + 1):
             after = await store.compact("", datetime.now(UTC))

@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 
 from bench.contenders.pace import say
-from codewalk.app.app import App
+from codewalk.app.composition import Parts
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from tests.integration.web.running import running
@@ -32,23 +32,23 @@ async def main() -> None:
     async with running(folder, watch=True) as web:
         for number, url in enumerate(urls):
             server = await web.app.add_server(url, label=f"Box {number:03}", check=False)
-            web.app.parts.monitor.pause(server.id, _status(healthy=True))
+            web.parts.monitor.pause(server.id, _status(healthy=True))
         say("ready", web.address)
         await asyncio.to_thread(sys.stdin.readline)
-        say("changed", await _change(web.app, per_second, seconds))
+        say("changed", await _change(web.parts, per_second, seconds))
         await asyncio.to_thread(sys.stdin.read)
 
 
-async def _change(app: App, per_second: float, seconds: float) -> int:
+async def _change(parts: Parts, per_second: float, seconds: float) -> int:
     """Changes servers in turn, evenly; how many it were."""
     loop = asyncio.get_running_loop()
-    servers = cycle([server.id for server in app.servers()])
+    servers = cycle([server.id for server in parts.app.servers()])
     began, done = loop.time(), 0
     while (passed := loop.time() - began) < seconds:
         while done < passed * per_second:
             server_id = next(servers)
-            state = app.parts.monitor.state(server_id)
-            app.parts.monitor.set_status(server_id, _status(healthy=state is not State.HEALTHY))
+            state = parts.monitor.state(server_id)
+            parts.monitor.set_status(server_id, _status(healthy=state is not State.HEALTHY))
             done += 1
         await asyncio.sleep(TURN)
     return done

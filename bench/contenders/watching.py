@@ -51,7 +51,7 @@ async def _settle(app: codewalk.App) -> None:
 
 def _late(app: codewalk.App) -> list[int]:
     """How many checks began within each bound of lateness, and beyond the last."""
-    passing, failing = app.parts.monitor.lateness
+    passing, failing = app.lateness()
     return [a + b for a, b in zip(passing.counts, failing.counts, strict=True)]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from codewalk.app.managed_server import local_control
 from codewalk.events import Event, Kind
 from tests.browser.parts import button, field, listening, opener, row, rows, stand
 from tests.browser.tabs import open_tab, opened
@@ -79,7 +78,7 @@ async def test_a_local_server_is_started_from_the_page(chromium: Browser, tmp_pa
     fake = str(write_fake(tmp_path))
     async with (
         opened(chromium, tmp_path, watch=True, opencode=fake) as (web, tab),
-        local_control(web.app),
+        web.app.local.control(),
         open_tab(tab.context, web) as other,
     ):
         await tab.reload()

@@ -68,7 +68,7 @@ async def test_health_lists_and_the_active_server_are_followed_in_all_tabs(
         await listed(home, "Made there", "Here", within=SOON)
 
         mock.script("*", web_page())
-        web.app.parts.monitor.check_soon(server.id)
+        web.parts.monitor.check_soon(server.id)
         for tab in lists:
             await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=SOON)
             await expect(row(tab, "Box")).to_contain_text("is it an OpenCode server?")

@@ -31,7 +31,7 @@ OVERLAPPING: Final = """labels => {
 async def list_box(web: Running, tab: Page, *, span: timedelta = 30 * DAY) -> Server:
     """A server with a history, in the manager."""
     server = await web.app.add_server(CLOSED, label="Box", check=False)
-    record_month(web.app, server.id, span=span)
+    record_month(web.parts, server.id, span=span)
     await tab.goto(f"{web.url}/servers")
     return server
 
@@ -153,7 +153,7 @@ async def test_an_outage_of_long_ago_is_seen_by_the_minute(
 ) -> None:
     async with opened(chromium, tmp_path, java_script_enabled=script) as (web, tab):
         server = await list_box(web, tab)
-        await compact_store(web.app)
+        await compact_store(web.parts)
         await tab.goto(f"{web.url}/servers/{server.id}")
         changes = tab.get_by_role("list", name="Changes").get_by_role("listitem")
         # It lasted for 40 minutes.
@@ -194,7 +194,7 @@ async def test_a_late_answer_throws_nobody_back_who_went_on(
         await tab.goto(f"{web.url}/servers/{server.id}?range=1h")
         await tab.route("**/past?*", hold)
         known = web.app.server(server.id).health
-        web.app.parts.monitor.set_status(server.id, replace(known, state=State.UNHEALTHY))
+        web.parts.monitor.set_status(server.id, replace(known, state=State.UNHEALTHY))
         async with asyncio.timeout(10):
             await asked.wait()
         await tab.get_by_role("link", name="Earlier").click()
@@ -220,7 +220,7 @@ async def test_an_open_page_follows_what_happens(chromium: Browser, tmp_path: Pa
         down = replace(
             web.app.server(server.id).health, state=State.UNHEALTHY, reason=Reason.REFUSED
         )
-        web.app.parts.monitor.set_status(server.id, replace(down, since=datetime.now(UTC)))
+        web.parts.monitor.set_status(server.id, replace(down, since=datetime.now(UTC)))
         await expect(log).to_have_count(2, timeout=SOON)
         await expect(tab.locator(".standing")).to_contain_text("Nothing listens", timeout=SOON)
         await expect(tab.get_by_role("cell", name="Ready to use.").first).to_be_visible()

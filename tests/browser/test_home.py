@@ -28,10 +28,10 @@ async def at_home(web: Running, tab: Page, mock: MockOpenCode) -> str:
 async def make_old(web: Running, server_id: str) -> None:
     """What was kept of this server's sessions was kept five minutes ago."""
     key = state_key(StateName.CACHED_SESSIONS, server_id, "")
-    entry = await web.app.parts.state.get(server_id, key)
+    entry = await web.parts.state.get(server_id, key)
     assert entry
     then = datetime.now(UTC) - timedelta(minutes=5)
-    await web.app.parts.state.put(server_id, {key: entry.value}, then)
+    await web.parts.state.put(server_id, {key: entry.value}, then)
 
 
 async def test_a_session_leads_to_the_servers_own_web_app(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
-from codewalk.app.app import App
+from codewalk.app.composition import Parts
 from codewalk.reason import Reason, State
 from codewalk.web.history_context import LOG_LINES_PER_PAGE
 from tests.browser.parts import (
@@ -70,14 +70,14 @@ async def choose_with_keys(tab: Page, name: str, item: str) -> None:
     await tab.keyboard.press("Enter")
 
 
-def change_often(app: App, server_id: str, times: int) -> None:
+def change_often(parts: Parts, server_id: str, times: int) -> None:
     """Has a server go down and come back, a change a minute until now."""
-    status = app.server(server_id).health
+    status = parts.app.server(server_id).health
     for ago in range(times, 0, -1):
         state, reason = ((State.HEALTHY, Reason.OK), (State.UNHEALTHY, Reason.REFUSED))[ago % 2]
         since = datetime.now(UTC) - timedelta(minutes=ago)
         status = replace(status, state=state, reason=reason, since=since)
-        app.parts.monitor.set_status(server_id, status)
+        parts.monitor.set_status(server_id, status)
 
 
 async def test_a_link_skips_to_the_content(chromium: Browser, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ async def test_whoever_pages_through_a_log_with_the_keys_goes_on_from_there(
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         server = await web.app.add_server(CLOSED, label="Box", check=False)
-        change_often(web.app, server.id, 2 * LOG_LINES_PER_PAGE + 1)
+        change_often(web.parts, server.id, 2 * LOG_LINES_PER_PAGE + 1)
         await tab.goto(f"{web.url}/servers/{server.id}")
         newer, older = (tab.get_by_role("link", name=name) for name in ("Newer", "Older"))
         pages = tab.get_by_role("navigation", name="Pages of changes")

@@ -50,7 +50,7 @@ async def test_each_server_says_how_it_is(chromium: Browser, tmp_path: Path) -> 
             await web.app.add_server(url, label=label, check=False)
             await web.app.check(label)
         managed = profile(label="Local", managed=True)
-        await web.app.parts.registry.change(lambda roster: rules.add(roster, managed))
+        await web.parts.registry.change(lambda roster: rules.add(roster, managed))
         await web.app.add_server("https://opencode.example.com/team/", check=False)
         await stand(
             *(tab, "Dev box", "Laptop", "Cloud", "Proxied", "Local", "opencode.example.com/team")

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-import codewalk
 from codewalk.app.app import App
+from codewalk.app.composition import Parts, open_parts
 from codewalk.errors import ServerUnreachable, Superseded
 from codewalk.reason import State
 from codewalk.secret import Secret
@@ -17,18 +17,24 @@ pytestmark = pytest.mark.real
 
 
 @pytest.fixture
-async def app(settings: Settings, real_servers: Sequence[RealServer]) -> AsyncIterator[App]:
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    async with open_parts(settings) as parts:
+        yield parts
+
+
+@pytest.fixture
+async def app(parts: Parts, real_servers: Sequence[RealServer]) -> App:
     """All three kept, each with its own password; the first one is active."""
-    async with codewalk.open(settings) as app:
-        for server in real_servers:
-            await app.add_server(server.url, label=server.release, password=server.password)
-        yield app
+    app = parts.app
+    for server in real_servers:
+        await app.add_server(server.url, label=server.release, password=server.password)
+    return app
 
 
-async def make_session(app: App, title: str) -> None:
+async def make_session(parts: Parts, app: App, title: str) -> None:
     active = app.active()
     assert active
-    connection = await app.parts.connections.connect(active.profile)
+    connection = await parts.connections.connect(active.profile)
     await connection.post_json("/session", {"title": title}, timeout=30)
 
 
@@ -48,10 +54,10 @@ async def test_every_release_is_healthy_and_says_its_version_where_it_can(
     ]
 
 
-async def test_each_server_shows_its_own_sessions(app: App) -> None:
+async def test_each_server_shows_its_own_sessions(parts: Parts, app: App) -> None:
     for server in app.servers():
         await app.switch_to(server.id)
-        await make_session(app, f"made on {server.name}")
+        await make_session(parts, app, f"made on {server.name}")
     for server in app.servers():
         await app.switch_to(server.id)
         shown = await titles(app)
@@ -61,18 +67,20 @@ async def test_each_server_shows_its_own_sessions(app: App) -> None:
         assert await titles(app, cached=True) == shown
 
 
-async def test_more_than_a_hundred_sessions_are_listed(app: App) -> None:
+async def test_more_than_a_hundred_sessions_are_listed(parts: Parts, app: App) -> None:
     """Current releases send a hundred unless they are asked for more."""
     async with asyncio.TaskGroup() as group:
         for number in range(105):
-            group.create_task(make_session(app, f"one of many {number}"))
+            group.create_task(make_session(parts, app, f"one of many {number}"))
     assert len([title for title in await titles(app) if title.startswith("one of many")]) == 105
 
 
-async def test_switching_while_lists_load_never_shows_another_servers_session(app: App) -> None:
+async def test_switching_while_lists_load_never_shows_another_servers_session(
+    parts: Parts, app: App
+) -> None:
     for server in app.servers():
         await app.switch_to(server.id)
-        await make_session(app, f"only on {server.name}")
+        await make_session(parts, app, f"only on {server.name}")
     for server in [*app.servers(), *app.servers()]:
         async with asyncio.TaskGroup() as group:
             shown = group.create_task(_shown(app))

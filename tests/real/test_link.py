@@ -10,8 +10,8 @@ from time import monotonic
 
 import pytest
 
-import codewalk
 from codewalk.app.app import App
+from codewalk.app.composition import Parts, open_parts
 from codewalk.events import Event
 from codewalk.reason import State
 from codewalk.server import Server
@@ -29,11 +29,17 @@ a figure, and no property of a loaded one."""
 
 
 @pytest.fixture
-async def app(settings: Settings, real_servers: list[RealServer]) -> AsyncIterator[App]:
-    async with codewalk.open(settings, watch=True) as app:
-        for server in real_servers:
-            await app.add_server(server.url, label=server.release, password=server.password)
-        yield app
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    async with open_parts(settings, watch=True) as parts:
+        yield parts
+
+
+@pytest.fixture
+async def app(parts: Parts, real_servers: list[RealServer]) -> App:
+    app = parts.app
+    for server in real_servers:
+        await app.add_server(server.url, label=server.release, password=server.password)
+    return app
 
 
 async def told(
@@ -46,9 +52,9 @@ async def told(
     return monotonic()
 
 
-async def answers(app: App, ref: str) -> None:
+async def answers(parts: Parts, app: App, ref: str) -> None:
     """Waits until a server that has said it listens does answer: a fresh one takes its time."""
-    connection = await app.parts.connections.connect(app.server(ref).profile)
+    connection = await parts.connections.connect(app.server(ref).profile)
     await connection.get_json("/global/health", timeout=30)
 
 
@@ -57,9 +63,11 @@ async def test_every_release_has_a_live_link(app: App, real_servers: list[RealSe
         await linked(app, server.release)
 
 
-async def test_a_session_made_by_another_program_is_listed(app: App, real_a: RealServer) -> None:
+async def test_a_session_made_by_another_program_is_listed(
+    parts: Parts, app: App, real_a: RealServer
+) -> None:
     await linked(app, real_a.release)
-    connection = await app.parts.connections.connect(app.server(real_a.release).profile)
+    connection = await parts.connections.connect(app.server(real_a.release).profile)
     with app.announcer.listen() as events:
         await connection.post_json("/session", {"title": "told by the stream"}, timeout=30)
         async with asyncio.timeout(30):
@@ -70,7 +78,7 @@ async def test_a_session_made_by_another_program_is_listed(app: App, real_a: Rea
 
 
 async def test_a_killed_server_is_red_and_green_again_long_before_the_next_check(
-    app: App, real_servers: list[RealServer], tmp_path: Path
+    parts: Parts, app: App, real_servers: list[RealServer], tmp_path: Path
 ) -> None:
     if executable(CURRENT) is None:
         pytest.skip("OpenCode isn't installed")
@@ -83,7 +91,7 @@ async def test_a_killed_server_is_red_and_green_again_long_before_the_next_check
             if not victim:
                 port = int(server.url.rpartition(":")[2])
                 victim = (await app.add_server(server.url, label="victim")).id
-            await answers(app, victim)
+            await answers(parts, app, victim)
             answering = monotonic()
             green = await told(app, victim, events, lambda s: s.health.state is State.HEALTHY)
             assert green - answering < LONG_BEFORE

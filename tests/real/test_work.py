@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import codewalk
 from codewalk.app.app import App
+from codewalk.app.composition import Parts, open_parts
 from codewalk.errors import Superseded
 from codewalk.opencode.activity import BUSY
 from codewalk.settings import Settings
@@ -22,12 +22,18 @@ SOON = 60.0
 
 
 @pytest.fixture
-async def app(settings: Settings, real_servers: list[RealServer]) -> AsyncIterator[App]:
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    async with open_parts(settings, watch=True) as parts:
+        yield parts
+
+
+@pytest.fixture
+async def app(parts: Parts, real_servers: list[RealServer]) -> App:
     """The running app; the first server is active."""
-    async with codewalk.open(settings, watch=True) as app:
-        for server in real_servers:
-            await app.add_server(server.url, label=server.release, password=server.password)
-        yield app
+    app = parts.app
+    for server in real_servers:
+        await app.add_server(server.url, label=server.release, password=server.password)
+    return app
 
 
 def repository(server: RealServer, name: str) -> Path:
@@ -98,7 +104,9 @@ async def test_the_servers_own_model_is_one_that_it_offers(app: App, real_a: Rea
     assert (await app.work.models(cached=True)).models == offered.models
 
 
-async def test_a_session_at_work_is_marked_until_it_is_done(app: App, real_a: RealServer) -> None:
+async def test_a_session_at_work_is_marked_until_it_is_done(
+    parts: Parts, app: App, real_a: RealServer
+) -> None:
     active = await app.switch_to(real_a.release)
     await linked(app, real_a.release)
     folder = real_a.home / "working"
@@ -106,7 +114,7 @@ async def test_a_session_at_work_is_marked_until_it_is_done(app: App, real_a: Re
     async with providing() as provider:
         provider.configure(folder)
         session = await app.work.new_session(str(folder), title="Work", server_id=active.id)
-        connection = await app.parts.connections.connect(active.profile)
+        connection = await parts.connections.connect(active.profile)
         await connection.post_json(
             f"/session/{session.id}/prompt_async",
             {"parts": [{"type": "text", "text": "Do it."}]},

@@ -8,17 +8,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from codewalk.app.drafts import Drafts
-from codewalk.app.parts import Parts
-from codewalk.app.switcher import Switching
+from codewalk.app.generation import Generation
+from codewalk.app.managed_server import ManagedServer
+from codewalk.app.server_connections import ServerConnections
+from codewalk.app.server_views import ServerViews
+from codewalk.app.switcher import Switcher
 from codewalk.app.work import Work
-from codewalk.events import Event, Kind
-from codewalk.health.counters import ServerCounters
+from codewalk.events import Announcer, Event, Kind
+from codewalk.health.counters import CheckCounters, ServerCounters
+from codewalk.health.monitor import Monitor
 from codewalk.health.schedule import Lateness
 from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check, History
+from codewalk.history.recorder import Recorder
 from codewalk.history.window import resolve_window
-from codewalk.local.control import LocalServerControl
-from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hooks import Hooks
 from codewalk.reason import State
 from codewalk.secret import Secret
@@ -26,57 +29,72 @@ from codewalk.server import Removed, Server
 from codewalk.servers import roster as rules
 from codewalk.servers.draft import Change, changed_fields, new_profile
 from codewalk.servers.profile import ServerProfile, connects_differently
-from codewalk.storage.state import StateSize
+from codewalk.servers.registry import Registry
+from codewalk.settings import Settings
+from codewalk.storage.state import StateSize, StateStore
 
 
 class App:
-    """One CodeWalk. Each method is a use case; `codewalk.open` gives an open one. Those on the
-    active server are methods of `work`, those on hooks of `hooks`, those on what isn't saved yet
-    of `drafts`.
+    """One CodeWalk: each method is a use case; `codewalk.open` gives an open one.
 
-    `REF` arguments are a server's id, unique label, URL, unique id prefix, or `-` for the
-    previously active one; they raise `ServerNotFound` and `AmbiguousReference`. Every method that
-    reads or writes the store raises `StorageError`.
+    A `ref` is a server's id, unique label, URL, unique id prefix, or `-` for the previously active
+    one. Every method that takes one raises `ServerNotFound` and `AmbiguousReference`; every method
+    that reads or writes the store raises `StorageError`.
+
+    Attributes:
+        work: The use cases on the active server.
+        hooks: The use cases on hooks.
+        drafts: The use cases on what isn't saved yet.
+        local: The managed local server: whether it runs, and how to start it.
+        import_message: What this start imported from the Flutter app, in a few sentences; None
+            where it was nothing, or the message was dismissed.
+        settings: Where the data lies.
+        announcer: Where to listen to what happens.
+        generation: The number of the switch in force.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts = parts
-        self.local = LocalServerControl(parts.settings)
-        """Starts the managed local server where `codewalk up` runs, and tells how it is."""
-        self.local_news: str | None = None
-        """What a user should know of the managed local server: a sentence, None while it runs."""
-        self.import_message: str | None = None
-        """What this start took over from the Flutter app, in a few sentences; None when told."""
-        self.settings = parts.settings
-        self.announcer = parts.announcer
-        self.generation = parts.generation
-        self._registry = parts.registry
-        self._monitor = parts.monitor
-        self._recorder = parts.recorder
-        self._connections = parts.connections
-        self._state = parts.state
-        self._switching = Switching(registry=parts.registry, monitor=parts.monitor)
-        self.work = Work(
-            registry=parts.registry,
-            monitor=parts.monitor,
-            connect=parts.connections.connect,
-            state=parts.state,
-            activities=parts.activities,
-            announcer=parts.announcer,
-            generation=parts.generation,
-        )
-        self.drafts = Drafts(
-            registry=parts.registry, monitor=parts.monitor, connections=parts.connections
-        )
-        self.hooks = Hooks(
-            parts.hooks, Delivery(parts.connections.connect_url), servers=self.servers
-        )
+    def __init__(  # noqa: PLR0913 - the parts of an app, which the composition root puts in
+        self,
+        *,
+        settings: Settings,
+        registry: Registry,
+        switcher: Switcher,
+        monitor: Monitor,
+        recorder: Recorder,
+        counters: CheckCounters,
+        connections: ServerConnections,
+        state: StateStore,
+        views: ServerViews,
+        announcer: Announcer,
+        generation: Generation,
+        import_message: str | None,
+        work: Work,
+        drafts: Drafts,
+        hooks: Hooks,
+        local: ManagedServer,
+    ) -> None:
+        self.work = work
+        self.hooks = hooks
+        self.drafts = drafts
+        self.local = local
+        self.import_message = import_message
+        self.settings = settings
+        self.announcer = announcer
+        self.generation = generation
+        self._registry = registry
+        self._switcher = switcher
+        self._monitor = monitor
+        self._recorder = recorder
+        self._counters = counters
+        self._connections = connections
+        self._state = state
+        self._views = views
 
     # Which servers there are
 
     def servers(self) -> list[Server]:
         """All servers, in list order."""
-        return [self._server(profile) for profile in self._registry.roster.profiles]
+        return self._views.all()
 
     def server(self, ref: str) -> Server:
         """The server that `ref` names."""
@@ -84,19 +102,15 @@ class App:
 
     def get(self, server_id: str) -> Server | None:
         """The server with just this id, None without one."""
-        profile = self._registry.roster.get(server_id)
-        return self._server(profile) if profile else None
+        return self._views.get(server_id)
 
     def active(self) -> Server | None:
         """The active server, None without one."""
-        profile = self._registry.roster.active
-        return self._server(profile) if profile else None
+        return self._views.get(self._registry.roster.active_id)
 
     def default(self) -> Server | None:
         """The default server, None without one."""
-        roster = self._registry.roster
-        profile = roster.get(roster.default_id)
-        return self._server(profile) if profile else None
+        return self._views.get(self._registry.roster.default_id)
 
     async def add_server(
         self,
@@ -161,7 +175,7 @@ class App:
         roster = await self._registry.remove(
             profile.id, lambda roster: rules.remove(roster, profile.id, self._monitor.state)
         )
-        self._switching.made(roster)
+        self._switcher.ignore(roster)
         return Removed(removed=profile.id, active=roster.active_id)
 
     def removed_profile(self, server_id: str) -> ServerProfile | None:
@@ -261,7 +275,7 @@ class App:
 
     def check_counts(self, server_id: str) -> ServerCounters:
         """What the checks of a server found, counted since this process started."""
-        return self.parts.counters.get(server_id)
+        return self._counters.get(server_id)
 
     def lateness(self) -> Lateness:
         """How long after its deadline each check by the clock began, in seconds."""
@@ -276,7 +290,7 @@ class App:
         unhealthy, unless `force`, and `Superseded` where a later switch was wanted meanwhile.
         """
         profile = self._find(ref)
-        roster = await self._switching.switch(profile, force=force)
+        roster = await self._switcher.switch(profile, force=force)
         return self._server(roster.require(profile.id))
 
     # What is kept for one
@@ -299,17 +313,7 @@ class App:
         return rules.find(self._registry.roster, ref)
 
     def _server(self, profile: ServerProfile) -> Server:
-        roster = self._registry.roster
-        return Server(
-            profile=profile,
-            health=self._monitor.status(profile.id),
-            active=profile.id == roster.active_id,
-            default=profile.id == roster.default_id,
-            previous=profile.id == roster.previous_id,
-            link=self.parts.links.state(profile.id),
-            previous_version=self.parts.teller.previous_version(profile.id),
-            snoozed=profile.snoozed_until is not None and profile.snoozed_until > _now(),
-        )
+        return self._views.of(profile)
 
     def _saved(self, server_id: str, status: HealthStatus | None) -> Server:
         if status:

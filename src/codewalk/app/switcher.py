@@ -1,4 +1,4 @@
-"""Which of several switches counts: the one that was wanted last."""
+"""The switch of the active server; of several at once, the last one wins."""
 
 from codewalk.errors import ServerUnhealthy, Superseded
 from codewalk.health.monitor import Monitor
@@ -10,40 +10,72 @@ from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 
 
-class Switching:
-    """Makes servers active. One that isn't known to be healthy is checked first, which takes up to
-    its timeout: whoever wants another one meanwhile wants it instead."""
+class Switcher:
+    """Makes servers active.
+
+    A server that isn't known to be healthy is checked first, which takes up to its timeout. Where
+    another switch comes meanwhile, here or in another process, that one wins: it is the later wish.
+    """
 
     def __init__(self, *, registry: Registry, monitor: Monitor) -> None:
         self._registry = registry
         self._monitor = monitor
-        self._wanted: str | None = None
-        self._made = 0
+        self._requested: str | None = None
+        self._since = 0  # the generation at the start of the last request
 
     async def switch(self, profile: ServerProfile, *, force: bool) -> Roster:
-        """The roster with this server active. Raises as `App.switch_to` does."""
-        self._wanted = profile.id
-        if not force and self._monitor.state(profile.id) is not State.HEALTHY:
-            await self._look_first(profile)
-        roster = await self._registry.change(lambda roster: rules.switch(roster, profile.id))
-        self.made(roster)
-        return roster
+        """Make a server active.
 
-    def made(self, roster: Roster) -> None:
-        """Takes note of a roster that this app's own user brought about, by a removal say: no
-        switch that waits has to give way to that."""
-        self._made = roster.generation
+        Args:
+            profile: The server.
+            force: Switch to an unhealthy server as well, and without a check.
 
-    async def _look_first(self, profile: ServerProfile) -> None:
-        since = self._registry.roster.generation
+        Returns:
+            The roster with this server active.
+
+        Raises:
+            ServerUnhealthy: The check found it unhealthy.
+            Superseded: Another switch was requested or made after this one.
+            StorageError: The store can't be read or written.
+        """
+        self._requested = profile.id
+        if force or self._monitor.state(profile.id) is State.HEALTHY:
+            return await self._registry.change(lambda roster: rules.switch(roster, profile.id))
+        # As it is in the store: a switch that another process made just before is no later one.
+        await self._registry.refresh()
+        self._since = self._registry.roster.generation
         status = await self._monitor.check(profile)
-        roster = self._registry.roster
-        elsewhere = roster.generation not in (since, self._made)
-        if self._wanted != profile.id or (elsewhere and roster.active_id != profile.id):
-            raise Superseded(f"Another switch came before {profile.name} had answered.")
+        switch = self._unless_superseded(profile, self._since)
+        if self._requested != profile.id:
+            raise _superseded(profile)
+        switch(self._registry.roster)  # nobody needs to know the health of what isn't wanted
         if status.state is State.UNHEALTHY:
             raise ServerUnhealthy(
                 f"{profile.name} is unhealthy: {explain(status)} "
                 "Switch by force (`--force`) to use it all the same.",
                 value=profile.id,
             )
+        return await self._registry.change(switch)
+
+    def ignore(self, roster: Roster) -> None:
+        """Let a pending switch stand although the user's own removal has made this roster.
+
+        The fallback of a removal is a new generation too, but nobody wished for that server.
+        """
+        if roster.generation == self._since + 1:
+            self._since = roster.generation
+
+    @staticmethod
+    def _unless_superseded(profile: ServerProfile, since: int) -> rules.Rule:
+        """Rule inside the store's transaction: another process may have switched meanwhile."""
+
+        def switch(roster: Roster) -> Roster:
+            if roster.generation != since and roster.active_id != profile.id:
+                raise _superseded(profile)
+            return rules.switch(roster, profile.id)
+
+        return switch
+
+
+def _superseded(profile: ServerProfile) -> Superseded:
+    return Superseded(f"Another switch came before {profile.name} had answered.")

@@ -13,7 +13,6 @@ from typing import Final
 
 from codewalk.app.app import App
 from codewalk.app.composition import open_app
-from codewalk.app.managed_server import local_control
 from codewalk.cli.garbage_collection import collect_garbage_less_often
 from codewalk.cli.output import print_message
 from codewalk.cli.runner import show_spinner
@@ -117,7 +116,7 @@ async def _serve(options: ServeOptions, stop: _Stop) -> None:
 async def _local(app: App, *, wanted: bool) -> AsyncIterator[None]:
     """The managed local server: at once where it is wanted and OpenCode is installed, else once it
     is asked for."""
-    async with local_control(app):
+    async with app.local.control():
         if wanted and app.local.available:
             await app.local.start()
             yield
@@ -125,7 +124,7 @@ async def _local(app: App, *, wanted: bool) -> AsyncIterator[None]:
         # One that an earlier run left behind ends, wanted or not.
         await asyncio.to_thread(end_orphans, app.settings.data_dir / RECORD_FILE)
         if wanted:
-            app.local_news = app.local.unavailable_reason
+            app.local.message = app.local.unavailable_reason
             print_message(f"note: {app.local.unavailable_reason}")
         yield
 

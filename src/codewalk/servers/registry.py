@@ -8,11 +8,8 @@ from typing import Protocol
 from codewalk.servers import roster as rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.removal import Removal, Removals
-from codewalk.servers.roster import Roster
+from codewalk.servers.roster import Roster, Rule
 from codewalk.tasks import run_to_completion
-
-Decide = Callable[[Roster], Roster]
-"""A pure rule: returns the roster that is wanted, from the stored one. May raise to refuse."""
 
 Changed = Callable[[Roster, Roster], None]
 
@@ -23,10 +20,10 @@ class RosterKeeper(Protocol):
     async def load(self) -> Roster: ...
     async def revision(self) -> int: ...
     async def update(
-        self, known: Roster, decide: Decide, *, undo: Removal | None = None
+        self, known: Roster, decide: Rule, *, undo: Removal | None = None
     ) -> Roster: ...
     async def remove(
-        self, known: Roster, server_id: str, decide: Decide
+        self, known: Roster, server_id: str, decide: Rule
     ) -> tuple[Roster, Removal]: ...
 
 
@@ -48,7 +45,7 @@ class Registry:
         """Reads the roster. Raises `StorageError`."""
         self.roster = await self._keeper.load()
 
-    async def change(self, decide: Decide) -> Roster:
+    async def change(self, decide: Rule) -> Roster:
         """Applies a rule of `codewalk.servers.roster` to what the store holds at that moment.
 
         Returns the roster once it is on disk. Raises what `decide` raises, and `StorageError`.
@@ -57,7 +54,7 @@ class Registry:
             # What is on disk is in force here too, though the caller be cancelled meanwhile.
             return await run_to_completion(self._change(decide))
 
-    async def remove(self, server_id: str, decide: Decide) -> Roster:
+    async def remove(self, server_id: str, decide: Rule) -> Roster:
         """`change` by a rule that removes this server, which `restore` can undo for a while."""
         async with self._lock:
             return await run_to_completion(self._remove(server_id, decide))
@@ -81,10 +78,10 @@ class Registry:
             if await self._keeper.revision() != self.roster.revision:
                 self._adopt(await self._keeper.load())
 
-    async def _change(self, decide: Decide) -> Roster:
+    async def _change(self, decide: Rule) -> Roster:
         return self._adopt(await self._keeper.update(self.roster, decide))
 
-    async def _remove(self, server_id: str, decide: Decide) -> Roster:
+    async def _remove(self, server_id: str, decide: Rule) -> Roster:
         roster, removal = await self._keeper.remove(self.roster, server_id, decide)
         self._removals.add(removal)
         return self._adopt(roster)

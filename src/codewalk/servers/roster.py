@@ -26,6 +26,9 @@ MAX_SNOOZE: Final = timedelta(days=366)
 StateOf = Callable[[str], State]
 """The health state of the server with this id."""
 
+Rule = Callable[["Roster"], "Roster"]
+"""A pure change of the roster; it raises where it refuses."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Roster:

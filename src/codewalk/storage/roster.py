@@ -13,9 +13,8 @@ from codewalk.errors import DuplicateServer, InvalidValue
 from codewalk.secret import Secret
 from codewalk.servers.health_check import DEFAULT_SETTINGS, SETTING_BOUNDS, HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
-from codewalk.servers.registry import Decide
 from codewalk.servers.removal import Removal
-from codewalk.servers.roster import Roster
+from codewalk.servers.roster import Roster, Rule
 from codewalk.storage import tables
 from codewalk.storage.database import Database
 from codewalk.storage.owned_rows import put_back, take
@@ -53,7 +52,7 @@ class RosterStore:
         """The revision alone: one row, cheap enough to ask for several times a second."""
         return await self._database.read(lambda c: int(c.scalar(_REVISION) or 0))
 
-    async def update(self, known: Roster, decide: Decide, *, undo: Removal | None = None) -> Roster:
+    async def update(self, known: Roster, decide: Rule, *, undo: Removal | None = None) -> Roster:
         """Changes the roster in one transaction, from what is really there; returns the new one.
 
         `known` is the caller's roster as it came from here: it saves the reading when nobody else
@@ -68,7 +67,7 @@ class RosterStore:
         """
         return await self._unlocked(partial(self._attempt, known, decide, undo))
 
-    async def remove(self, known: Roster, server_id: str, decide: Decide) -> tuple[Roster, Removal]:
+    async def remove(self, known: Roster, server_id: str, decide: Rule) -> tuple[Roster, Removal]:
         """`update` by a rule that removes this server, with what it takes to undo that."""
         return await self._unlocked(partial(self._remove, known, server_id, decide))
 
@@ -84,7 +83,7 @@ class RosterStore:
         return updated
 
     def _remove(
-        self, known: Roster, server_id: str, decide: Decide, connection: Connection
+        self, known: Roster, server_id: str, decide: Rule, connection: Connection
     ) -> tuple[Roster, Removal] | None:
         before = self._current(known, connection)
         sealed, rows = take(connection, server_id)
@@ -98,7 +97,7 @@ class RosterStore:
         return known if revision == known.revision else self._read(connection)
 
     def _attempt(
-        self, known: Roster, decide: Decide, undo: Removal | None, connection: Connection
+        self, known: Roster, decide: Rule, undo: Removal | None, connection: Connection
     ) -> Roster | None:
         """One transaction; None, with nothing written, where it needs the vault unlocked first."""
         current = self._current(known, connection)

@@ -128,7 +128,7 @@ def get_page_context(app: App) -> PageContext:
         active=app.active(),
         generation=app.generation.number,
         usual=app.drafts.default_url,
-        news=app.local_news,
+        news=app.local.message,
         import_message=app.import_message,
         local=LocalServerContext(starting=app.local.starting, why_not=app.local.unavailable_reason),
     )

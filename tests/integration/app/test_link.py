@@ -8,6 +8,7 @@ import pytest
 
 import codewalk
 from codewalk.app.app import App
+from codewalk.app.composition import Parts, open_parts
 from codewalk.events import Event, Kind
 from codewalk.health.link import LinkState
 from codewalk.reason import State
@@ -20,9 +21,14 @@ SOON = 10.0
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[App]:
-    async with codewalk.open(settings, watch=True) as app:
-        yield app
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    async with open_parts(settings, watch=True) as parts:
+        yield parts
+
+
+@pytest.fixture
+def app(parts: Parts) -> App:
+    return parts.app
 
 
 async def told(app: App, events: "asyncio.Queue[Event]", true: Callable[[App], bool]) -> float:
@@ -67,12 +73,12 @@ async def test_a_server_that_goes_is_red_at_once_and_the_other_keeps_its_stream(
         assert app.servers()[1].link is LinkState.LIVE
 
 
-async def test_after_a_sleep_no_connection_from_before_is_trusted(app: App) -> None:
+async def test_after_a_sleep_no_connection_from_before_is_trusted(parts: Parts, app: App) -> None:
     async with MockOpenCode() as server:
         await app.add_server(server.url)
         await asyncio.wait_for(server.world.subscribed.wait(), SOON)
         # What the scheduler calls when it notices.
-        app.parts.monitor.time_was_lost()
+        parts.monitor.time_was_lost()
         async with asyncio.timeout(SOON):
             await server.seen(STREAM, 2)
         assert is_green(app)

@@ -9,10 +9,10 @@ import pytest
 
 import codewalk
 from codewalk.app.app import App
-from codewalk.app.managed_server import local_server
+from codewalk.app.composition import Parts, open_parts
+from codewalk.app.managed_server import STOPPED
 from codewalk.errors import ServerManaged, ServerUnreachable
 from codewalk.events import Kind
-from codewalk.local.control import STOPPED_MESSAGE
 from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.servers.draft import Change
@@ -24,12 +24,22 @@ from tests.mock_opencode import MockOpenCode
 @asynccontextmanager
 async def running(settings: Settings, executable: Path) -> AsyncIterator[tuple[App, Server]]:
     """An open app and its local server, once that is healthy."""
-    async with codewalk.open(settings, watch=True) as app, asyncio.timeout(20):
+    async with running_parts(settings, executable) as (parts, server):
+        yield parts.app, server
+
+
+@asynccontextmanager
+async def running_parts(
+    settings: Settings, executable: Path
+) -> AsyncIterator[tuple[Parts, Server]]:
+    """The parts of such an app."""
+    async with open_parts(settings, watch=True) as parts, asyncio.timeout(20):
+        app = parts.app
         with app.announcer.listen() as events:
-            async with local_server(app, executable):
+            async with app.local.run(executable):
                 while not (app.servers() and app.servers()[0].health.state is State.HEALTHY):
                     await events.get()
-                yield app, app.servers()[0]
+                yield parts, app.servers()[0]
 
 
 @pytest.fixture
@@ -41,7 +51,7 @@ async def test_it_shows_as_managed_and_active(settings: Settings, opencode: Path
     async with running(settings, opencode) as (app, server):
         assert (server.profile.managed, server.active, server.name) == (True, True, "Local")
         assert server.profile.basic_auth_password is not None
-        assert app.local_news is None
+        assert app.local.message is None
 
 
 async def test_it_can_be_neither_edited_nor_removed(settings: Settings, opencode: Path) -> None:
@@ -74,7 +84,7 @@ async def test_it_is_not_called_healthy_after_it_stopped(
         pass
     async with codewalk.open(settings) as command:
         (server,) = command.servers()
-    assert (server.health.state, server.health.detail) == (State.UNKNOWN, STOPPED_MESSAGE)
+    assert (server.health.state, server.health.detail) == (State.UNKNOWN, STOPPED)
 
 
 async def test_stranger_on_its_old_port_is_asked_nothing(
@@ -101,7 +111,7 @@ async def test_label_that_the_user_gave_to_another_is_left_to_it(
         await app.add_server("box", label="local", check=False)
     async with codewalk.open(settings, watch=True) as app, asyncio.timeout(20):
         with app.announcer.listen() as events:
-            async with local_server(app, opencode):
+            async with app.local.run(opencode):
                 while len(app.servers()) < 2:
                     await events.get()
                 managed = app.servers()[1]
@@ -109,8 +119,9 @@ async def test_label_that_the_user_gave_to_another_is_left_to_it(
 
 
 async def test_crash_shows_red_until_it_is_up_again(settings: Settings, opencode: Path) -> None:
-    async with running(settings, opencode) as (app, server):
-        connection = await app.parts.connections.connect(app.server(server.id).profile)
+    async with running_parts(settings, opencode) as (parts, server):
+        app = parts.app
+        connection = await parts.connections.connect(app.server(server.id).profile)
         with app.announcer.listen() as events:
             with pytest.raises(codewalk.CodeWalkError):
                 await connection.get("/crash")

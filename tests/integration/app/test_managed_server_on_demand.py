@@ -11,9 +11,8 @@ import pytest
 
 import codewalk
 from codewalk.app.app import App
-from codewalk.app.managed_server import IDLE, STARTING, local_control
+from codewalk.app.managed_server import NOT_STARTED, STARTING, STOPPED
 from codewalk.errors import OpenCodeMissing
-from codewalk.local.control import STOPPED_MESSAGE
 from codewalk.reason import State
 from codewalk.settings import Settings
 from tests.fake_opencode import write_fake
@@ -22,7 +21,7 @@ from tests.fake_opencode import write_fake
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[App]:
     """An app that can start a local server, as `codewalk up` is."""
-    async with codewalk.open(settings, watch=True) as app, asyncio.timeout(20), local_control(app):
+    async with codewalk.open(settings, watch=True) as app, asyncio.timeout(20), app.local.control():
         yield app
 
 
@@ -74,9 +73,9 @@ async def test_it_ends_though_it_was_still_starting(with_opencode: Settings) -> 
     async with opened(with_opencode) as app:
         with app.announcer.listen() as events:
             await app.local.start()
-            while app.local_news != STARTING:
+            while app.local.message != STARTING:
                 await events.get()
-    assert app.local_news == STOPPED_MESSAGE
+    assert app.local.message == STOPPED
 
 
 async def test_without_opencode_it_says_how_to_get_it(settings: Settings, tmp_path: Path) -> None:
@@ -102,7 +101,7 @@ async def test_one_from_an_earlier_run_says_that_it_is_not_started(
         await healthy(app)
     async with opened(with_opencode) as app:
         (server,) = app.servers()
-        assert (server.health.state, server.health.detail) == (State.UNKNOWN, IDLE)
+        assert (server.health.state, server.health.detail) == (State.UNKNOWN, NOT_STARTED)
         await app.local.start()
         await healthy(app)
         assert [s.id for s in app.servers()] == [server.id]
@@ -110,6 +109,6 @@ async def test_one_from_an_earlier_run_says_that_it_is_not_started(
 
 async def test_app_that_is_not_the_running_one_starts_none(with_opencode: Settings) -> None:
     async with codewalk.open(with_opencode) as app:
-        assert (app.local.available, app.local.unavailable_reason) == (False, STOPPED_MESSAGE)
+        assert (app.local.available, app.local.unavailable_reason) == (False, STOPPED)
         with pytest.raises(OpenCodeMissing, match="codewalk up"):
             await app.local.start()

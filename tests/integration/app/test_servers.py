@@ -8,6 +8,7 @@ import pytest
 
 import codewalk
 from codewalk.app.app import App
+from codewalk.app.composition import Parts, open_parts
 from codewalk.errors import (
     DuplicateServer,
     InvalidURL,
@@ -28,9 +29,14 @@ NOBODY = "http://127.0.0.1:1"
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[App]:
-    async with codewalk.open(settings) as app:
-        yield app
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    async with open_parts(settings) as parts:
+        yield parts
+
+
+@pytest.fixture
+def app(parts: Parts) -> App:
+    return parts.app
 
 
 async def test_first_server_added_is_active(app: App) -> None:
@@ -186,14 +192,14 @@ async def test_unhealthy_server_is_made_active_by_force_alone(app: App) -> None:
         assert (await app.switch_to("bad", force=True)).active
 
 
-async def test_server_that_came_back_is_not_refused_on_old_news(app: App) -> None:
+async def test_server_that_came_back_is_not_refused_on_old_news(parts: Parts, app: App) -> None:
     async with MockOpenCode() as server:
         await app.add_server("box", check=False)
         await server.stop()
         await app.add_server(server.url, label="back", check=False)
         assert (await app.check("back")).health.state is State.UNHEALTHY
         await server.start()
-        app.parts.monitor.forget(app.server("back").id)
+        parts.monitor.forget(app.server("back").id)
         assert (await app.switch_to("back")).active
 
 

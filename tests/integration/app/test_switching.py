@@ -7,6 +7,7 @@ import pytest
 
 import codewalk
 from codewalk.app.app import App
+from codewalk.app.composition import Parts, open_parts
 from codewalk.errors import NoActiveServer, ServerUnreachable, Superseded
 from codewalk.events import Event, Kind
 from codewalk.secret import Secret
@@ -15,9 +16,14 @@ from tests.mock_opencode import Gate, MockOpenCode
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[App]:
-    async with codewalk.open(settings) as app:
-        yield app
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    async with open_parts(settings) as parts:
+        yield parts
+
+
+@pytest.fixture
+def app(parts: Parts) -> App:
+    return parts.app
 
 
 @pytest.fixture
@@ -116,12 +122,12 @@ async def test_rapid_switching_shows_only_the_server_that_is_active(both: App) -
 
 
 async def test_a_switch_that_waits_for_its_check_gives_way_to_a_later_one(
-    both: App, beta: MockOpenCode
+    parts: Parts, both: App, beta: MockOpenCode
 ) -> None:
     """Raced: beta, of which nothing was known, answered after the user had gone elsewhere."""
     async with MockOpenCode() as third:
         await both.add_server(third.url, label="gamma")
-        both.parts.monitor.forget(both.server("beta").id)
+        parts.monitor.forget(both.server("beta").id)
         gate, _ = _hold_checks(beta)
         async with asyncio.TaskGroup() as group:
             earlier = group.create_task(_switched(both, "beta"))
@@ -136,12 +142,12 @@ async def test_a_switch_that_waits_for_its_check_gives_way_to_a_later_one(
 
 
 async def test_of_two_switches_that_wait_the_later_one_counts_whichever_answers_first(
-    both: App, alpha: MockOpenCode, beta: MockOpenCode
+    parts: Parts, both: App, alpha: MockOpenCode, beta: MockOpenCode
 ) -> None:
     async with MockOpenCode() as third:
         await both.add_server(third.url, label="gamma", use=True)
         for name in ("alpha", "beta"):
-            both.parts.monitor.forget(both.server(name).id)
+            parts.monitor.forget(both.server(name).id)
         (first, _), (second, _) = _hold_checks(alpha), _hold_checks(beta)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_switched(both, "alpha"))]
@@ -162,12 +168,13 @@ async def test_a_switch_that_waits_gives_way_to_one_by_another_process(
 ) -> None:
     async with (
         MockOpenCode() as third,
-        codewalk.open(settings, watch=True) as running,
+        open_parts(settings, watch=True) as parts,
         asyncio.timeout(10),
     ):
+        running = parts.app
         gate, _ = _hold_checks(beta)
         with running.announcer.listen() as events:
-            running.parts.monitor.forget(running.server("beta").id)
+            parts.monitor.forget(running.server("beta").id)
             async with asyncio.TaskGroup() as group:
                 earlier = group.create_task(_switched(running, "beta"))
                 await gate.arrived.wait()
@@ -180,8 +187,64 @@ async def test_a_switch_that_waits_gives_way_to_one_by_another_process(
         assert active.id == added.id
 
 
-async def test_the_same_switch_wanted_twice_is_made_once(both: App, beta: MockOpenCode) -> None:
-    both.parts.monitor.forget(both.server("beta").id)
+async def test_a_commands_switch_that_waits_gives_way_to_a_newer_one_in_the_app(
+    settings: Settings, parts: Parts, both: App, beta: MockOpenCode
+) -> None:
+    """Raced: `server use beta` checked beta for seconds; meanwhile the user picked gamma.
+
+    A command doesn't follow what others change, so only the store knows of the newer switch.
+    """
+    command = both
+    async with (
+        MockOpenCode() as third,
+        codewalk.open(settings, watch=True) as running,
+        asyncio.timeout(10),
+    ):
+        parts.monitor.forget(command.server("beta").id)
+        gate, _ = _hold_checks(beta)
+        async with asyncio.TaskGroup() as group:
+            older = group.create_task(_switched(command, "beta"))
+            await gate.arrived.wait()
+            picked = await running.add_server(third.url, label="gamma", use=True)
+            gate.release()
+        assert isinstance(older.result(), Superseded)
+        async with codewalk.open(settings) as later:
+            for app in (running, later):
+                active = app.active()
+                assert active
+                assert active.id == picked.id
+
+
+async def test_a_switch_that_another_process_made_before_stops_no_newer_one(
+    settings: Settings, parts: Parts, both: App, beta: MockOpenCode
+) -> None:
+    """A command's own view of the store is as old as the command; its switch is the newer wish."""
+    async with MockOpenCode() as third, codewalk.open(settings) as other:
+        await other.add_server(third.url, label="gamma", use=True)
+        parts.monitor.forget(both.server("beta").id)
+        assert await _switched(both, "beta") == "beta"
+
+
+async def test_the_users_own_removal_stops_no_pending_switch(
+    parts: Parts, both: App, beta: MockOpenCode
+) -> None:
+    """The fallback of the removal is a new generation too, but nobody wished for that server."""
+    async with MockOpenCode() as third, asyncio.timeout(10):
+        await both.add_server(third.url, label="gamma", use=True)
+        parts.monitor.forget(both.server("beta").id)
+        gate, _ = _hold_checks(beta)
+        async with asyncio.TaskGroup() as group:
+            pending = group.create_task(_switched(both, "beta"))
+            await gate.arrived.wait()
+            await both.remove_server("gamma")
+            gate.release()
+        assert pending.result() == "beta"
+
+
+async def test_the_same_switch_wanted_twice_is_made_once(
+    parts: Parts, both: App, beta: MockOpenCode
+) -> None:
+    parts.monitor.forget(both.server("beta").id)
     gate, _ = _hold_checks(beta)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_switched(both, "beta")) for _ in range(2)]

@@ -12,7 +12,7 @@ import aiohttp
 from fastapi import FastAPI
 
 from codewalk.app.app import App
-from codewalk.app.composition import open_app
+from codewalk.app.composition import Parts, open_parts
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.web.server import make_web, serve
@@ -25,12 +25,16 @@ API: Final = "/api/v1"
 class Running:
     """`client` bears the token; `stop` ends the server, and `stopped` tells that it has."""
 
-    app: App
+    parts: Parts
     web: FastAPI
     url: str
     client: aiohttp.ClientSession
     stop: asyncio.Event
     stopped: asyncio.Event
+
+    @property
+    def app(self) -> App:
+        return self.parts.app
 
     @property
     def port(self) -> int:
@@ -69,8 +73,8 @@ async def running(
     stop, stopped, ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
     with socket.create_server(("127.0.0.1", port)) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        async with open_app(settings_in(folder, opencode=opencode), watch=watch) as app:
-            web = make_web(app, Secret(TOKEN), hosts=hosts)
+        async with open_parts(settings_in(folder, opencode=opencode), watch=watch) as parts:
+            web = make_web(parts.app, Secret(TOKEN), hosts=hosts)
 
             async def run() -> None:
                 await serve(web, sock, ready=ready.set, stop=stop)
@@ -85,7 +89,7 @@ async def running(
                 try:
                     await ready.wait()
                     yield Running(
-                        app=app, web=web, url=url, client=client, stop=stop, stopped=stopped
+                        parts=parts, web=web, url=url, client=client, stop=stop, stopped=stopped
                     )
                 finally:
                     stop.set()

@@ -101,9 +101,9 @@ async def test_a_server_that_goes_down_is_told_without_a_check_of_ours(tmp_path:
         while (await stream.until("health"))["health"]["state"] != "healthy":
             pass
         mock.script("*", page())
-        web.app.parts.monitor.check_soon(server.id)
+        web.parts.monitor.check_soon(server.id)
         while (told := await stream.until("health"))["health"]["state"] == "healthy":
-            web.app.parts.monitor.check_soon(server.id)
+            web.parts.monitor.check_soon(server.id)
         assert told["id"] == server.id
         assert told["health"]["reason"] == "not_opencode"
 

@@ -70,8 +70,8 @@ async def test_an_hour_of_long_ago_is_drawn_by_the_minute_and_a_week_by_the_hour
 ) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
-        record_month(web.app, server.id)
-        await compact_store(web.app)
+        record_month(web.parts, server.id)
+        await compact_store(web.parts)
         now = datetime.now(UTC)
 
         async def points(range_: Range, ago: timedelta) -> int:
@@ -151,12 +151,10 @@ async def test_a_page_is_told_of_its_own_server_alone(tmp_path: Path) -> None:
             await web.app.check(other.id)  # the active one: its name is in the bar
             await _until(parts, "active")
             known = web.app.server(server.id).health
-            web.app.parts.monitor.set_status(
-                server.id, replace(known, checked_at=datetime.now(UTC))
-            )
+            web.parts.monitor.set_status(server.id, replace(known, checked_at=datetime.now(UTC)))
             assert (await parts.next()) == {"checked": "{}"}
             down = replace(known, state=State.UNHEALTHY, checked_at=datetime.now(UTC))
-            web.app.parts.monitor.set_status(server.id, down)
+            web.parts.monitor.set_status(server.id, down)
             assert (await parts.next()) == {"server": "{}"}
 
 

@@ -155,7 +155,7 @@ async def test_a_burst_of_changes_is_one_message(tmp_path: Path) -> None:
         async with open_page(web, stamp="old") as parts:
             await parts.next()
             for server in servers[1:]:
-                web.app.parts.monitor.set_status(
+                web.parts.monitor.set_status(
                     server.id, (await web.app.drafts.test_connection(CLOSED))
                 )
             rows: set[str] = set()
@@ -173,7 +173,7 @@ async def test_many_changes_at_once_come_a_few_rows_a_message(tmp_path: Path) ->
             await parts.next()
             down = await web.app.drafts.test_connection(CLOSED)
             for server in servers:
-                web.app.parts.monitor.set_status(server.id, down)
+                web.parts.monitor.set_status(server.id, down)
             told: list[set[str]] = []
             while sum(map(len, told)) < len(servers):
                 told.append({key for key in await parts.next() if key.startswith("status-")})
@@ -257,7 +257,7 @@ async def test_a_server_that_goes_down_turns_red_within_a_second_of_the_check(
         async with open_page(web, stamp="old") as parts:
             await parts.until("active", "Box")
             mock.script("*", web_page())
-            web.app.parts.monitor.check_soon(server.id)
+            web.parts.monitor.check_soon(server.id)
             sent = await parts.until(f"status-{server.id}", "unhealthy")
             assert "OpenCode" in sent[f"status-{server.id}"]
             assert "unhealthy" in sent["active"]

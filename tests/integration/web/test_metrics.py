@@ -99,9 +99,9 @@ async def test_however_many_servers_there_are_only_so_many_series_tell_of_them(
         return roster
 
     async with running(tmp_path) as web:
-        await web.app.parts.registry.change(many)
+        await web.parts.registry.change(many)
         for number in (0, MAX_NAMED_SERVERS, MAX_NAMED_SERVERS + 49):
-            web.app.parts.counters.record(profile(number).id, NEW, NEW, UP, GOOD)
+            web.parts.counters.record(profile(number).id, NEW, NEW, UP, GOOD)
         found = await scrape(web)
         labels = [dict(pairs) for _, pairs in found]
         named = {each["server"] for each in labels if "server" in each}

@@ -10,9 +10,9 @@ from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
 from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
-from codewalk.servers.registry import Decide, Registry
+from codewalk.servers.registry import Registry
 from codewalk.servers.removal import UNDO_SECONDS
-from codewalk.servers.roster import Roster
+from codewalk.servers.roster import Roster, Rule
 from tests.fake_time import advance_time, fake_time
 from tests.fakes import EPOCH, FakeRosterStore, profile
 
@@ -215,7 +215,7 @@ async def test_a_change_whose_caller_is_cancelled_is_in_force_here_as_on_disk() 
     assert keeper.stored.profiles == registry.roster.profiles == (A,)
 
 
-def without(server_id: str) -> Decide:
+def without(server_id: str) -> Rule:
     return lambda roster: rules.remove(roster, server_id, lambda _: State.UNKNOWN)
 
 

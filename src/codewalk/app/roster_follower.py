@@ -1,0 +1,61 @@
+"""What follows from a changed roster, wherever it was changed."""
+
+from codewalk.app.generation import Generation
+from codewalk.app.server_connections import ServerConnections
+from codewalk.events import Announcer, Event, Kind
+from codewalk.health.counters import CheckCounters
+from codewalk.health.links import Links
+from codewalk.health.monitor import Monitor
+from codewalk.history.recorder import Recorder
+from codewalk.servers.profile import connects_differently
+from codewalk.servers.roster import Roster
+from codewalk.workspace.activity import Activities
+
+
+class RosterFollower:
+    """Brings every part of the app in line with a new roster, then announces what changed."""
+
+    def __init__(
+        self,
+        *,
+        announcer: Announcer,
+        connections: ServerConnections,
+        generation: Generation,
+        monitor: Monitor,
+        links: Links,
+        recorder: Recorder,
+        counters: CheckCounters,
+        activities: Activities,
+    ) -> None:
+        self._announcer = announcer
+        self._connections = connections
+        self._generation = generation
+        self._monitor = monitor
+        self._links = links
+        self._recorder = recorder
+        self._counters = counters
+        self._activities = activities
+
+    def follow(self, old: Roster, new: Roster) -> None:
+        """Apply the difference between two rosters.
+
+        The work of older generations ends first, so that nothing of it can still be shown.
+        """
+        self._generation.advance(new.generation)
+        profiles = {profile.id: profile for profile in new.profiles}
+        for before in old.profiles:
+            after = profiles.get(before.id)
+            if after is not before:
+                self._connections.forget(before.id)
+            if after is None or connects_differently(before, after):
+                self._activities.clear(before.id)
+        self._monitor.reconcile(new.profiles, new.active_id)
+        self._links.reconcile(new.profiles, new.active_id)
+        self._recorder.retain(profiles)
+        self._counters.retain(profiles)
+        if (old.profiles, old.default_id) != (new.profiles, new.default_id):
+            self._announcer.announce(Event(kind=Kind.SERVERS))
+        if (old.active_id, old.generation) != (new.active_id, new.generation):
+            self._announcer.announce(
+                Event(kind=Kind.ACTIVE, server_id=new.active_id, generation=new.generation)
+            )
