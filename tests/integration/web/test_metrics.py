@@ -119,9 +119,9 @@ async def test_checks_that_end_while_a_scrape_is_encoded_leave_its_numbers_alone
 ) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
-        web.app.parts.counters.record(server.id, NEW, NEW, UP, GOOD)
+        web.parts.counters.record(server.id, NEW, NEW, UP, GOOD)
         snapshot = take_snapshot(web.app)
-        web.app.parts.counters.record(server.id, UP, UP, NEW, GOOD)
+        web.parts.counters.record(server.id, UP, UP, NEW, GOOD)
         for histogram in web.app.lateness():
             histogram.add(1.0)
         ((_, counters),) = snapshot.named
