@@ -55,7 +55,8 @@ class StreamingConnection(FakeConnection):
     """A connection to a server that has event streams at `served`.
 
     `opened` holds the streams it gave, `tried` the times of all attempts; with `refuses` an
-    attempt fails, with `says_nothing` the stream begins without a byte.
+    attempt fails, with `says_nothing` the stream begins without a byte, with `ends_at_once` it ends
+    without one.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class StreamingConnection(FakeConnection):
         self.tried: list[tuple[str, float]] = []
         self.refuses: Reason | None = None
         self.says_nothing = False
+        self.ends_at_once = False
         self.absent = FakeStream(status=404, content_type="text/plain")
 
     @asynccontextmanager
@@ -78,7 +80,9 @@ class StreamingConnection(FakeConnection):
             yield self.absent
             return
         stream = FakeStream()
-        if not self.says_nothing:
+        if self.ends_at_once:
+            stream.end()
+        elif not self.says_nothing:
             stream.send("server.connected")
         self.opened.append(stream)
         try:

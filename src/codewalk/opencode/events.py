@@ -134,6 +134,10 @@ async def open_events(
             failure = _failure(connection, candidate, stream)
             if failure is None:
                 first = await stream.read(OPEN_TIMEOUT)
+                if not first:
+                    raise RequestFailed(
+                        Reason.SERVER_ERROR, "It ended its event stream before the first event."
+                    )
                 yield EventStream(stream, candidate, first, silence_timeout)
                 return
             if not _lacks_it(failure) or candidate == EVENTS_PATH:

@@ -107,3 +107,12 @@ async def test_a_web_page_or_silence_is_no_stream(
         async with connection.stream(GLOBAL_EVENTS_PATH, timeout=0.05):
             raise AssertionError("it opened")
     assert caught.value.reason is Reason.TIMEOUT
+
+
+async def test_an_empty_stream_never_opened(client: OpenCodeClient, server: MockOpenCode) -> None:
+    server.script("/global/event", reply(b"", content_type="text/event-stream"))
+    connection = client.connect(server.url, None, Secret("secret"))
+    with pytest.raises(RequestFailed) as caught:
+        async with open_events(connection, silence_timeout=silence_timeout):
+            raise AssertionError("it opened")
+    assert caught.value.reason is Reason.SERVER_ERROR

@@ -220,6 +220,23 @@ async def test_a_proxy_that_holds_events_back_makes_no_server_red() -> None:
 
 
 @fake_time
+async def test_a_server_whose_streams_end_without_a_byte_is_polled_and_not_suspected() -> None:
+    async with linking(A) as linked:
+        linked.of(A).ends_at_once = True
+        linked.of(A).current.end()
+        failures = []
+        for _ in range(600):
+            await advance_time(0.1)
+            failures.append(linked.monitor.status(A.id).failures)
+        assert linked.state(A) is LinkState.POLLING
+        assert [state for _, _, state in linked.changes] == [State.HEALTHY]
+        # Only the stream that was open is fetched again, and counts as a failure until a check.
+        assert [event for _, _, event in linked.heard] == [Connected()]
+        assert sum(failures) <= 1
+        assert len(linked.of(A).tried) < 15
+
+
+@fake_time
 async def test_a_hung_server_that_keeps_its_stream_open_isnt_streamed() -> None:
     async with linking(A) as linked:
         linked.of(A).script |= {"/global/health": no_reply(), "/path": no_reply()}

@@ -182,3 +182,16 @@ async def test_a_proxy_that_holds_events_back_makes_no_stream() -> None:
         async with open_events(connection, silence_timeout=silence_timeout):
             raise AssertionError("it opened")
     assert caught.value.reason is Reason.TIMEOUT
+
+
+@fake_time
+async def test_a_stream_that_ends_without_a_byte_never_opened() -> None:
+    connection = StreamingConnection()
+    connection.ends_at_once = True
+    with pytest.raises(RequestFailed, match="ended its event stream") as caught:
+        async with open_events(connection, silence_timeout=silence_timeout):
+            raise AssertionError("it opened")
+    # No old release, and no failure of the network: neither another path nor a doubt follows.
+    assert caught.value.reason is Reason.SERVER_ERROR
+    assert [path for path, _ in connection.tried] == [GLOBAL_EVENTS_PATH]
+    assert connection.current.closed
