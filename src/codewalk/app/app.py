@@ -93,23 +93,23 @@ class App:
     # Which servers there are
 
     def servers(self) -> list[Server]:
-        """All servers, in list order."""
+        """Return all servers, in list order."""
         return self._views.all()
 
     def server(self, ref: str) -> Server:
-        """The server that `ref` names."""
+        """Return the server that `ref` names."""
         return self._server(self._find(ref))
 
     def get(self, server_id: str) -> Server | None:
-        """The server with just this id, None without one."""
+        """Return the server with exactly this id, None without one."""
         return self._views.get(server_id)
 
     def active(self) -> Server | None:
-        """The active server, None without one."""
+        """Return the active server, None without one."""
         return self._views.get(self._registry.roster.active_id)
 
     def default(self) -> Server | None:
-        """The default server, None without one."""
+        """Return the default server, None without one."""
         return self._views.get(self._registry.roster.default_id)
 
     async def add_server(
@@ -123,10 +123,22 @@ class App:
         use: bool = False,
         check: bool = True,
     ) -> Server:
-        """Checks a server, then saves it; the first one becomes active.
+        """Check a server, then save it; the first one becomes active.
 
-        Raises `InvalidInput`, `DuplicateServer`, and `ServerUnreachable` where `check` is true and
-        the server isn't healthy: then nothing is saved, and its `suggestion` may be what was meant.
+        Args:
+            url: Where it is, as a person typed it; see `servers.profile.parse_url`.
+            label: A name for it, unique among the servers.
+            username: The user name for Basic authentication; `opencode` with a password alone.
+            password: The password.
+            default: Make it the default server.
+            use: Make it the active server.
+            check: Save it only where it is healthy.
+
+        Raises:
+            InvalidInput: A value can't be used.
+            DuplicateServer: Another server has the URL or label.
+            ServerUnreachable: It isn't healthy, and `check` is true. Nothing is saved; the error's
+                `suggestion` may be the URL that was meant.
         """
         profile = new_profile(url, label=label, username=username, password=password, now=_now())
 
@@ -142,7 +154,7 @@ class App:
         return self._saved(profile.id, status)
 
     async def edit_server(self, ref: str, change: Change, *, check: bool = True) -> Server:
-        """Changes what `change` names, leaves the rest.
+        """Change what `change` names, leave the rest.
 
         The server is checked first where its URL or credentials change. Raises `InvalidInput`,
         `DuplicateServer`, `ServerManaged`, and `ServerUnreachable` as `add_server` does.
@@ -159,16 +171,20 @@ class App:
         return self._saved(old.id, status)
 
     async def move_server(self, ref: str, *, before: str | None) -> Server:
-        """Puts a server right before another in the list, named as `ref` is; None is the end."""
+        """Move a server right before another one, named as `ref` is; None is the list's end."""
         profile = self._find(ref)
         follower = None if before is None else self._find(before).id
         await self._registry.change(lambda roster: rules.move(roster, profile.id, follower))
         return self._server(self._registry.roster.require(profile.id))
 
     async def remove_server(self, ref: str) -> Removed:
-        """Removes a server, its password and all state kept for it. Raises `ServerManaged`.
+        """Remove a server, its password and all values stored for it.
 
-        It is gone from the disk at once; this process can undo it for `UNDO_SECONDS` seconds.
+        It is gone from the disk at once; this process can undo that for some seconds
+        (`servers.removal.UNDO_SECONDS`).
+
+        Raises:
+            ServerManaged: It is the managed local server.
         """
         profile = self._find(ref)
         rules.require_unmanaged(profile, "removed")
@@ -179,36 +195,42 @@ class App:
         return Removed(removed=profile.id, active=roster.active_id)
 
     def removed_profile(self, server_id: str) -> ServerProfile | None:
-        """The profile of a server whose removal can still be undone, None for any other."""
+        """Return the profile of a server whose removal can still be undone, or None."""
         return self._registry.removed(server_id)
 
     async def restore_server(self, server_id: str) -> Server:
-        """Undoes a removal: everything of the server is as it was, but what others took meanwhile.
+        """Undo a removal: the server comes back with everything stored for it.
 
-        It is active again only if no switch came since. Raises `ServerNotFound` where that can't be
-        done any more, and `DuplicateServer` where another has its URL or label now.
+        It is active again only if no switch came since.
+
+        Raises:
+            ServerNotFound: It can't be undone any more.
+            DuplicateServer: Another server has its URL or label now.
         """
         roster = await self._registry.restore(server_id)
         return self._server(roster.require(server_id))
 
     async def set_default(self, ref: str) -> Server:
-        """Makes a server the default: the one that is active after a start."""
+        """Make a server the default: the one that is active after a start."""
         profile = self._find(ref)
         await self._registry.change(lambda roster: rules.set_default(roster, profile.id))
         return self._server(profile)
 
     async def clear_default(self) -> None:
-        """Leaves no server as the default."""
+        """Leave no server as the default."""
         await self._registry.change(lambda roster: rules.set_default(roster, None))
 
     def dismiss_import_message(self) -> None:
-        """Has `takeover` shown no longer."""
+        """Clear `import_message`, once a user has read it."""
         self.import_message = None
         self.announcer.announce(Event(kind=Kind.SERVERS))
 
     async def snooze(self, ref: str, until: datetime | None) -> Server:
-        """Has nothing told of a server until then, or all again with None. Raises `InvalidValue`
-        for a moment that isn't within a year from now."""
+        """Mute the notifications about a server until `until`; None unmutes them.
+
+        Raises:
+            InvalidValue: `until` isn't within a year from now.
+        """
         profile = self._find(ref)
         now = _now()
         rules.validate_snooze(until, now)
@@ -220,7 +242,7 @@ class App:
     # How they are
 
     async def check(self, ref: str, *, budget: float | None = None) -> Server:
-        """Checks one server now, within `budget` seconds, or its own timeout."""
+        """Check one server now, within `budget` seconds, or its own timeout."""
         profile = self._find(ref)
         status = await self._monitor.check(profile, budget=budget)
         return replace(self._server(profile), health=status)
@@ -228,10 +250,15 @@ class App:
     async def check_all(
         self, refs: Iterable[str] | None = None, *, budget: float | None = None
     ) -> list[Server]:
-        """Checks the servers that `refs` name, or all, side by side; in that order, each once.
+        """Check several servers concurrently, each once.
 
-        Returns them as they are once the last has answered; one that was removed meanwhile is left
-        out. `budget` is for each check, instead of the server's own timeout.
+        Args:
+            refs: The servers; all of them unless given.
+            budget: Seconds for each check, instead of the server's own timeout.
+
+        Returns:
+            The servers as they are after the last check, in the order of `refs`, without those that
+            were removed meanwhile.
         """
         chosen = self._registry.roster.profiles if refs is None else [self._find(r) for r in refs]
         ids = dict.fromkeys(profile.id for profile in chosen)
@@ -247,12 +274,18 @@ class App:
         until: datetime | None = None,
         by_minute: bool = True,
     ) -> History:
-        """A server's uptime, transitions, counts and last checks, of a day unless `since` is given,
-        and up to now unless `until` is.
+        """Return a server's uptime, transitions, counts and last checks.
 
-        30 days are kept, by the minute; without `by_minute` what is older than a day is told by the
-        hour, in a twentieth of the time. Raises `InvalidValue` for a `since` that lies ahead, an
-        `until` that isn't after it and either without a time zone, and `StorageError`.
+        Args:
+            ref: The server.
+            since: Where the history begins, 30 days ago at most; a day before its end unless given.
+            until: Where it ends; now unless given.
+            by_minute: Give counts by the minute throughout. Without it, what is older than a day
+                comes by the hour, in a twentieth of the time.
+
+        Raises:
+            InvalidValue: A time has no time zone, `since` is in the future, or `until` isn't after
+                it.
         """
         profile, now = self._find(ref), _now()
         first, last = resolve_window(since, until, now)
@@ -266,45 +299,48 @@ class App:
         )
 
     def recent_checks(self, server_id: str) -> list[Check]:
-        """The last checks of a server that a running app knows of, oldest first."""
+        """Return the last checks of a server, oldest first; empty in a command."""
         return self._recorder.recent_checks(server_id)
 
     def recent_states(self, server_id: str) -> list[State]:
-        """What each of its last checks alone said of the server, oldest first."""
+        """Return the state that each of the last checks alone gives, oldest first."""
         return self._recorder.recent_states(server_id)
 
     def check_counts(self, server_id: str) -> ServerCounters:
-        """What the checks of a server found, counted since this process started."""
+        """Return the counts of a server's check results since this process started."""
         return self._counters.get(server_id)
 
     def lateness(self) -> Lateness:
-        """How long after its deadline each check by the clock began, in seconds."""
+        """Return how long after its deadline each scheduled check began, in seconds."""
         return self._monitor.lateness
 
     # Switching
 
     async def switch_to(self, ref: str, *, force: bool = False) -> Server:
-        """Makes a server active, under a new generation; what is under way for another ends.
+        """Make a server active under a new generation; work for another one is cancelled.
 
-        One that isn't known to be healthy is checked first. Raises `ServerUnhealthy` where it is
-        unhealthy, unless `force`, and `Superseded` where a later switch was wanted meanwhile.
+        A server that isn't known to be healthy is checked first.
+
+        Raises:
+            ServerUnhealthy: It is unhealthy, and `force` is false.
+            Superseded: Another switch came while it was checked.
         """
         profile = self._find(ref)
         roster = await self._switcher.switch(profile, force=force)
         return self._server(roster.require(profile.id))
 
-    # What is kept for one
+    # What is stored for one
 
     async def stored_state(self, ref: str | None = None) -> Sequence[StateSize]:
-        """The keys kept for one server, or for each."""
+        """Return the keys stored for one server, or for all, with their sizes."""
         return await self._state.list(self._find(ref).id if ref else None)
 
     async def clear_state(self, ref: str) -> int:
-        """Forgets all state kept for a server, not the server; how many keys it was."""
+        """Delete all values stored for a server, not the server; return their number."""
         return await self._state.clear(self._find(ref).id)
 
     async def unlock(self) -> None:
-        """Makes stored passwords readable: their `reveal()` gives them from now on."""
+        """Load the key of the stored passwords, so that `Secret.reveal()` works from now on."""
         await self._connections.unlock()
 
     # Inside

@@ -1,4 +1,4 @@
-"""The connection to each server, made when it is first needed."""
+"""The HTTP connection to each server, made when it is first needed."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
 
-class Unlocking(Protocol):
-    """What must happen before stored passwords can be read."""
+class Unlockable(Protocol):
+    """What has to be unlocked before stored passwords can be read: the vault."""
 
     async def unlock(self) -> None: ...
 
 
 class ServerConnections:
-    """Hands out one connection a server, over one HTTP session that is opened on first use.
+    """One connection for each server, over one HTTP client that is opened on first use.
 
-    A command that asks no server never loads the HTTP client, nor the key of the passwords.
+    So a command that asks no server loads neither the client nor the key of the passwords.
     """
 
-    def __init__(self, vault: Unlocking) -> None:
+    def __init__(self, vault: Unlockable) -> None:
         self._vault = vault
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
         self._client: OpenCodeClient | None = None
-        self._known: dict[str, tuple[ServerProfile, Connection]] = {}
+        self._connections: dict[str, tuple[ServerProfile, Connection]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -38,13 +38,14 @@ class ServerConnections:
         await self._stack.aclose()
 
     async def connect(self, profile: ServerProfile) -> "Connection":
-        """The connection to this server, with its credentials and nobody else's.
+        """Return the connection to this server, with its credentials and no others.
 
-        Raises `StorageError` where the key of its password can't be had.
+        Raises:
+            StorageError: The key of the stored passwords isn't available.
         """
-        known = self._known.get(profile.id)
-        if known and known[0] is profile:
-            return known[1]
+        existing = self._connections.get(profile.id)
+        if existing and existing[0] is profile:
+            return existing[1]
         client = self._client or await self._open()
         if profile.basic_auth_password is not None:
             await self.unlock()
@@ -54,27 +55,26 @@ class ServerConnections:
             profile.basic_auth_username if enabled else None,
             profile.basic_auth_password if enabled else None,
         )
-        self._known[profile.id] = profile, connection
+        self._connections[profile.id] = profile, connection
         return connection
 
     async def connect_url(
         self, url: str, username: str | None = None, password: Secret | None = None
     ) -> "Connection":
-        """A connection to somebody else than a server that is kept, with these credentials."""
+        """Return a connection to a URL that is no profile's, with these credentials."""
         client = self._client or await self._open()
         return client.connect(url, username, password)
 
     async def unlock(self) -> None:
-        """Loads the key of the stored passwords. Raises `StorageError`."""
+        """Load the key of the stored passwords. Raises `StorageError`."""
         await self._vault.unlock()
 
     def forget(self, server_id: str) -> None:
-        """Drops a server's connection; the next one is made anew."""
-        self._known.pop(server_id, None)
+        """Drop a server's connection; the next one is made anew."""
+        self._connections.pop(server_id, None)
 
     def drop_idle(self) -> None:
-        """Has each server's next request make a connection of its own: those from before a sleep
-        may be dead."""
+        """Close idle connections: those from before a sleep may be dead without knowing it."""
         if self._client:
             self._client.drop_idle()
 

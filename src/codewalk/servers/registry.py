@@ -1,4 +1,4 @@
-"""The servers in force, shared with every other process on the same store."""
+"""The roster in force in this process, shared with every other process on the same store."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from codewalk.tasks import run_to_completion
 Changed = Callable[[Roster, Roster], None]
 
 
-class RosterKeeper(Protocol):
-    """Where the roster is kept."""
+class RosterStorage(Protocol):
+    """Where the roster is stored. All methods raise `StorageError`."""
 
     async def load(self) -> Roster: ...
     async def revision(self) -> int: ...
@@ -28,66 +28,78 @@ class RosterKeeper(Protocol):
 
 
 class Registry:
-    """The roster as last seen, and the one way to change it.
+    """The roster as last read, and the one way to change it.
 
-    `changed(old, new)` is called on the event loop for each change, made here or elsewhere; it must
-    not raise.
+    Args:
+        storage: Where the roster is stored.
+        changed: Called on the event loop with the old and the new roster at each change, made here
+            or by another process. It must not raise.
     """
 
-    def __init__(self, keeper: RosterKeeper, *, changed: Changed) -> None:
-        self._keeper = keeper
+    def __init__(self, storage: RosterStorage, *, changed: Changed) -> None:
+        self._storage = storage
         self._changed = changed
         self._lock = asyncio.Lock()
         self._removals = Removals()
         self.roster = Roster()
 
     async def load(self) -> None:
-        """Reads the roster. Raises `StorageError`."""
-        self.roster = await self._keeper.load()
+        """Read the roster. Raises `StorageError`."""
+        self.roster = await self._storage.load()
 
     async def change(self, decide: Rule) -> Roster:
-        """Applies a rule of `codewalk.servers.roster` to what the store holds at that moment.
+        """Apply a rule to what the store holds at that moment.
 
-        Returns the roster once it is on disk. Raises what `decide` raises, and `StorageError`.
+        Returns:
+            The new roster, once it is on disk.
+
+        Raises:
+            StorageError: The store can't be read or written.
+            CodeWalkError: What `decide` raises; then nothing is changed.
         """
         async with self._lock:
-            # What is on disk is in force here too, though the caller be cancelled meanwhile.
+            # A write that has begun is finished and adopted, though the caller be cancelled.
             return await run_to_completion(self._change(decide))
 
     async def remove(self, server_id: str, decide: Rule) -> Roster:
-        """`change` by a rule that removes this server, which `restore` can undo for a while."""
+        """Apply a rule that removes this server, which `restore` can undo for a while."""
         async with self._lock:
             return await run_to_completion(self._remove(server_id, decide))
 
     def removed(self, server_id: str) -> ServerProfile | None:
-        """The profile that `restore` would bring back; None where there is nothing to undo."""
+        """Return the profile that `restore` would bring back, None without one."""
         removal = self._removals.get(server_id)
         return removal.before.get(server_id) if removal else None
 
     async def restore(self, server_id: str) -> Roster:
-        """Undoes a removal; one that is undone already stays so. Raises `ServerNotFound` where that
-        can't be done any more, `DuplicateServer`, and `StorageError`."""
+        """Undo a removal; one that was undone already changes nothing.
+
+        Raises:
+            ServerNotFound: It can't be undone any more.
+            DuplicateServer: Another server has its URL or label now.
+            StorageError: The store can't be read or written.
+        """
         async with self._lock:
             if self.roster.get(server_id):
                 return self.roster
             return await run_to_completion(self._restore(self._removals.require(server_id)))
 
     async def refresh(self) -> None:
-        """Takes over what other processes changed. Raises `StorageError`."""
+        """Adopt what other processes changed. Raises `StorageError`."""
         async with self._lock:
-            if await self._keeper.revision() != self.roster.revision:
-                self._adopt(await self._keeper.load())
+            if await self._storage.revision() != self.roster.revision:
+                self._adopt(await self._storage.load())
 
     async def _change(self, decide: Rule) -> Roster:
-        return self._adopt(await self._keeper.update(self.roster, decide))
+        return self._adopt(await self._storage.update(self.roster, decide))
 
     async def _remove(self, server_id: str, decide: Rule) -> Roster:
-        roster, removal = await self._keeper.remove(self.roster, server_id, decide)
+        roster, removal = await self._storage.remove(self.roster, server_id, decide)
         self._removals.add(removal)
         return self._adopt(roster)
 
     async def _restore(self, removal: Removal) -> Roster:
-        roster = await self._keeper.update(
+        roster = await self._storage.update(
             self.roster,
             lambda roster: rules.restore(roster, removal.server_id, removal.before),
             undo=removal,
@@ -97,18 +109,18 @@ class Registry:
 
     def _adopt(self, roster: Roster) -> Roster:
         old = self.roster
-        self.roster = _with_known_profiles(old, roster)
+        self.roster = _with_same_profiles(old, roster)
         if self.roster != old:
             self._changed(old, self.roster)
         return self.roster
 
 
-def _with_known_profiles(old: Roster, new: Roster) -> Roster:
-    """`new` with the old objects for unchanged profiles.
+def _with_same_profiles(old: Roster, new: Roster) -> Roster:
+    """Return `new` with the objects of `old` for profiles that haven't changed.
 
-    Two sealed passwords can't be compared without opening them, so a profile read again would look
-    edited; `updated_at` tells what really was.
+    Two sealed passwords can't be compared without unsealing them, so a profile that was read again
+    would look edited; `updated_at` tells whether it was.
     """
-    known = {(p.id, p.url, p.updated_at): p for p in old.profiles}
-    profiles = tuple(known.get((p.id, p.url, p.updated_at), p) for p in new.profiles)
+    same = {(p.id, p.url, p.updated_at): p for p in old.profiles}
+    profiles = tuple(same.get((p.id, p.url, p.updated_at), p) for p in new.profiles)
     return replace(new, profiles=profiles)
