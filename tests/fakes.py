@@ -22,6 +22,7 @@ from codewalk.opencode.response import Response
 from codewalk.reason import Reason
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
+from codewalk.servers.registry import KeyNeeded
 from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster, Rule
 from tests.fake_time import elapsed
@@ -302,10 +303,16 @@ class FakeHistoryStore:
 
 
 class FakeRosterStore:
-    """A roster in memory that other processes may change too."""
+    """A roster in memory that other processes may change too.
 
-    def __init__(self, roster: Roster | None = None) -> None:
+    While it is `locked`, a change that brings a password needs `unlock`, as with a real vault;
+    `before_unlock` runs first.
+    """
+
+    def __init__(self, roster: Roster | None = None, *, locked: bool = False) -> None:
         self.stored = roster or Roster()
+        self.locked = locked
+        self.before_unlock: Callable[[], Awaitable[None]] | None = None
         self.loads = 0
         self.undone_removals: list[str] = []
         self.after_load: Callable[[], Awaitable[None]] | None = None
@@ -326,6 +333,14 @@ class FakeRosterStore:
             await self.before_update()
         current = known if known.revision == self.stored.revision else self.stored
         decided = decide(current)
+        before = {p.id: p.basic_auth_password for p in current.profiles}
+        to_seal = [
+            p.id
+            for p in decided.profiles
+            if p.basic_auth_password and p.basic_auth_password is not before.get(p.id)
+        ]
+        if to_seal and self.locked:
+            raise KeyNeeded(to_seal)
         if undo:
             self.undone_removals.append(undo.server_id)
         if decided != current:
@@ -337,6 +352,11 @@ class FakeRosterStore:
         before = self.stored
         removal = Removal(server_id=server_id, before=before, sealed=None, rows={})
         return await self.update(known, decide), removal
+
+    async def unlock(self, needed: KeyNeeded) -> None:
+        if self.before_unlock:
+            await self.before_unlock()
+        self.locked = False
 
     def change_elsewhere(self, decide: Rule) -> None:
         """What another process does to the same store."""

@@ -1,14 +1,14 @@
-"""A text that never shows itself."""
+"""A text that no rendering shows."""
 
 from collections.abc import Callable
 from typing import NoReturn
 
 
 class Secret:
-    """Holds a password or token; every rendering of it is `***`.
+    """A password or token; every rendering of it is `***`, and only `reveal` returns the text.
 
     A type rather than a logging filter: a filter has to recognise the text in each place where it
-    could leak, a type leaks in none. Only `reveal()` gives the text.
+    could leak, a type leaks in none.
 
     >>> str(Secret("hunter2")), repr([Secret("hunter2")]), f"{Secret('x'):>5}"
     ('***', '[***]', '***')
@@ -22,20 +22,31 @@ class Secret:
 
     @classmethod
     def sealed(cls, sealed: str, unseal: Callable[[], str]) -> "Secret":
-        """A secret that stays encrypted, as `sealed`, until `unseal` is needed, which may raise."""
+        """Return a secret that stays encrypted until it is revealed.
+
+        Args:
+            sealed: The encrypted form.
+            unseal: Returns the text, or raises; called for each `reveal`.
+        """
         return cls(unseal, sealed=sealed)
 
-    def reveal(self) -> str:
-        """The text itself.
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the vault's key is needed to reveal it."""
+        return self._sealed is not None
 
-        Raises `StorageError` for one that was stored under another key.
+    def reveal(self) -> str:
+        """Return the text itself.
+
+        Raises:
+            StorageError: It is sealed and can't be unsealed.
         """
         return self._reveal()
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is certainly the same text: what was read twice from one place is.
+        """Compare without unsealing: what was read twice from one place is equal.
 
-        Nothing is unsealed for it, so that two may hold one text and not be equal.
+        So two may hold the same text and not be equal.
         """
         if self is other or not isinstance(other, Secret):
             return self is other

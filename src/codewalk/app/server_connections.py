@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, Self
 
+from codewalk.errors import StorageError
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 
@@ -38,22 +39,24 @@ class ServerConnections:
         await self._stack.aclose()
 
     async def connect(self, profile: ServerProfile) -> "Connection":
-        """Return the connection to this server, with its credentials and no others.
+        """Return the connection to this server, with its credentials and nobody else's.
+
+        Where its password is sealed, the vault is unlocked first. That takes no longer than a check
+        of the server may, whatever a keyring does.
 
         Raises:
-            StorageError: The key of the stored passwords isn't available.
+            StorageError: The key of its password can't be read, or not in time.
         """
         existing = self._connections.get(profile.id)
         if existing and existing[0] is profile:
             return existing[1]
         client = self._client or await self._open()
-        if profile.basic_auth_password is not None:
-            await self.unlock()
         enabled = profile.basic_auth_enabled
+        password = profile.basic_auth_password if enabled else None
+        if password is not None and password.is_sealed:
+            await self._unlock_within(profile.health_check.timeout)
         connection = client.connect(
-            profile.url,
-            profile.basic_auth_username if enabled else None,
-            profile.basic_auth_password if enabled else None,
+            profile.url, profile.basic_auth_username if enabled else None, password
         )
         self._connections[profile.id] = profile, connection
         return connection
@@ -68,6 +71,16 @@ class ServerConnections:
     async def unlock(self) -> None:
         """Load the key of the stored passwords. Raises `StorageError`."""
         await self._vault.unlock()
+
+    async def _unlock_within(self, timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await self.unlock()
+        except TimeoutError as exc:
+            raise StorageError(
+                "The key for stored passwords can't be read: the system keyring hasn't answered "
+                f"within {timeout:g} s. Unlock it and try again, or set CODEWALK_SECRET_KEY."
+            ) from exc
 
     def forget(self, server_id: str) -> None:
         """Drop a server's connection; the next one is made anew."""

@@ -19,11 +19,11 @@ from codewalk.cli.instance import find_running
 from codewalk.cli.log_file import configure_logging
 from codewalk.cli.output import is_terminal
 from codewalk.cli.runner import show_spinner
-from codewalk.errors import CodeWalkError
+from codewalk.errors import CodeWalkError, StorageError
 from codewalk.local.server import find_executable, missing_message
 from codewalk.settings import DIRECTORY_MODE, FILE_MODE, Settings, environment_without_secrets
-from codewalk.storage.keyring import SystemKeyring
 from codewalk.storage.tables import SCHEMA_VERSION
+from codewalk.storage.vault_key import KeySource, KeyStore
 from codewalk.web.token import token_file
 
 _VERSION_SECONDS: Final = 15.0
@@ -129,14 +129,20 @@ async def _store(settings: Settings) -> DoctorCheck:
 
 def _key(settings: Settings) -> DoctorCheck:
     name = "secret key"
-    if settings.secret_key is not None:
-        return DoctorCheck(name=name, ok=True, detail="from CODEWALK_SECRET_KEY")
-    path = settings.data_dir / "secret.key"
-    if path.exists():
-        return DoctorCheck(name=name, ok=True, detail=f"in {path}")
-    if SystemKeyring().get(str(settings.data_dir.resolve())) is not None:
-        return DoctorCheck(name=name, ok=True, detail="in this system's keyring")
-    return DoctorCheck(name=name, ok=True, detail="not made yet; the first stored password does")
+    store = KeyStore(settings)
+    try:
+        key = store.find()
+    except StorageError as exc:
+        return DoctorCheck(name=name, ok=False, detail=exc.message)
+    if key is None:
+        detail = "not made yet; the first stored password does"
+        return DoctorCheck(name=name, ok=True, detail=detail)
+    details = {
+        KeySource.ENVIRONMENT: "from CODEWALK_SECRET_KEY",
+        KeySource.FILE: f"in {store.path}",
+        KeySource.KEYRING: "in this system's keyring",
+    }
+    return DoctorCheck(name=name, ok=True, detail=details[key.source])
 
 
 def _opencode(settings: Settings) -> DoctorCheck:

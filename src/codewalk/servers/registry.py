@@ -1,7 +1,7 @@
 """The roster in force in this process, shared with every other process on the same store."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,6 +12,17 @@ from codewalk.servers.roster import Roster, Rule
 from codewalk.tasks import run_to_completion
 
 Changed = Callable[[Roster, Roster], None]
+
+
+class KeyNeeded(Exception):
+    """A change has passwords to seal, those of `server_ids`, and the vault is locked.
+
+    Nothing was written. `RosterStorage.unlock` loads the key; then the change can be made.
+    """
+
+    def __init__(self, server_ids: Collection[str]) -> None:
+        super().__init__("the vault is locked")
+        self.server_ids = frozenset(server_ids)
 
 
 class RosterStorage(Protocol):
@@ -25,6 +36,7 @@ class RosterStorage(Protocol):
     async def remove(
         self, known: Roster, server_id: str, decide: Rule
     ) -> tuple[Roster, Removal]: ...
+    async def unlock(self, needed: KeyNeeded) -> None: ...
 
 
 class Registry:
@@ -57,9 +69,12 @@ class Registry:
             StorageError: The store can't be read or written.
             CodeWalkError: What `decide` raises; then nothing is changed.
         """
-        async with self._lock:
-            # A write that has begun is finished and adopted, though the caller be cancelled.
-            return await run_to_completion(self._change(decide))
+        try:
+            return await self._change_locked(decide)
+        except KeyNeeded as needed:
+            # Not under the lock: a keyring may take seconds, and each switch would wait for it.
+            await self._storage.unlock(needed)
+        return await self._change_locked(decide)
 
     async def remove(self, server_id: str, decide: Rule) -> Roster:
         """Apply a rule that removes this server, which `restore` can undo for a while."""
@@ -89,6 +104,11 @@ class Registry:
         async with self._lock:
             if await self._storage.revision() != self.roster.revision:
                 self._adopt(await self._storage.load())
+
+    async def _change_locked(self, decide: Rule) -> Roster:
+        async with self._lock:
+            # A write that has begun is finished and adopted, though the caller be cancelled.
+            return await run_to_completion(self._change(decide))
 
     async def _change(self, decide: Rule) -> Roster:
         return self._adopt(await self._storage.update(self.roster, decide))

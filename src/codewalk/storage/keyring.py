@@ -1,9 +1,11 @@
-"""The OS keyring, where there is one that works; never a reason to fail or to hang."""
+"""The keyring of the desktop or the operating system, which may be locked, hang or be missing."""
 
 import logging
 import threading
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from concurrent.futures import Future
+from time import monotonic
+from typing import Final, Generic, Protocol, TypeVar
 
 from codewalk.secret import Secret
 
@@ -11,74 +13,164 @@ T = TypeVar("T")
 
 SERVICE: Final = "codewalk"
 
-_SECONDS: Final = 5.0
-"""A locked keyring may wait for a person who isn't there."""
+KEYRING_TIMEOUT: Final = 5.0
+"""Seconds to wait for the keyring: a locked one may ask a person who isn't there."""
+
+MAX_PENDING_SECONDS: Final = 60.0
+"""Seconds until a question that the keyring left unanswered is asked anew.
+
+Until then, who asks again waits for the same answer: otherwise each attempt would open one more
+prompt on the user's desktop, and hold one more thread.
+"""
+
+_MIN_PRIORITY: Final = 1
+"""Backends below this priority store nothing, or plain text: a 0600 file is better."""
 
 _log = logging.getLogger(__name__)
 
 
+class KeyringUnavailable(Exception):
+    """The keyring can't say what it holds: it is locked, fails, or doesn't answer.
+
+    The text completes "The system keyring …".
+    """
+
+
 class Keyring(Protocol):
-    """Keeps one text for each owner. Neither method raises, both end within seconds."""
+    """Stores one text for each account. Both methods block, for seconds at most."""
 
-    def get(self, owner: str) -> Secret | None:
-        """The text, or None where there is none or no keyring works."""
+    def get(self, account: str) -> Secret | None:
+        """Return the text; None where the keyring has none, or where there is no keyring.
 
-    def set(self, owner: str, text: Secret) -> None:
-        """Keeps the text if that is possible; `get` tells."""
+        Raises:
+            KeyringUnavailable: There may be one, but it can't be read now.
+        """
+
+    def set(self, account: str, text: Secret) -> None:
+        """Store the text; nothing where there is no keyring.
+
+        Raises:
+            KeyringUnavailable: It can't be written now.
+        """
+
+
+class Backend(Protocol):
+    """What a backend of the `keyring` package offers. Each call may hang or raise anything."""
+
+    @property
+    def priority(self) -> float: ...
+    def get_password(self, service: str, username: str) -> str | None: ...
+    def set_password(self, service: str, username: str, password: str) -> None: ...
 
 
 class SystemKeyring:
-    """The keyring of the desktop or the operating system. Blocks."""
+    """The keyring that the `keyring` package finds on this machine.
 
-    def get(self, owner: str) -> Secret | None:
-        text = _bounded(lambda: _get(owner))
+    Args:
+        find_backend: Returns the backend to use; by default the package's own choice.
+        timeout: Seconds to wait for each answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        find_backend: Callable[[], Backend] | None = None,
+        timeout: float = KEYRING_TIMEOUT,
+    ) -> None:
+        self._find_backend = find_backend or _find_backend
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._unanswered: dict[str, _Call[str | None]] = {}
+
+    def get(self, account: str) -> Secret | None:
+        with self._lock:
+            call = self._unanswered.pop(account, None)
+        if call is None or call.age > MAX_PENDING_SECONDS:
+            call = _Call(lambda: self._read(account))
+        try:
+            text = call.result(self._timeout)
+        except TimeoutError as exc:
+            with self._lock:
+                self._unanswered[account] = call
+            raise self._no_answer() from exc
         return Secret(text) if text else None
 
-    def set(self, owner: str, text: Secret) -> None:
-        _bounded(lambda: _set(owner, text))
+    def set(self, account: str, text: Secret) -> None:
+        try:
+            _Call(lambda: self._write(account, text)).result(self._timeout)
+        except TimeoutError as exc:
+            raise self._no_answer() from exc
+
+    def _read(self, account: str) -> str | None:
+        backend = self._find_backend()
+        return backend.get_password(SERVICE, account) if _is_usable(backend) else None
+
+    def _write(self, account: str, text: Secret) -> None:
+        backend = self._find_backend()
+        if _is_usable(backend):
+            backend.set_password(SERVICE, account, text.reveal())
+
+    def _no_answer(self) -> KeyringUnavailable:
+        return KeyringUnavailable(f"didn't answer within {self._timeout:g} s")
 
 
 class NoKeyring:
-    """For machines and tests without one: keeps nothing."""
+    """Stands for a machine without a keyring; stores nothing."""
 
-    def get(self, owner: str) -> Secret | None:  # noqa: ARG002 - the protocol's shape
+    def get(self, account: str) -> Secret | None:  # noqa: ARG002 - the protocol's shape
         return None
 
-    def set(self, owner: str, text: Secret) -> None:  # noqa: ARG002 - the protocol's shape
+    def set(self, account: str, text: Secret) -> None:  # noqa: ARG002 - the protocol's shape
         return None
 
 
-def _get(owner: str) -> str | None:
-    import keyring
+class _Call(Generic[T]):
+    """A call of the keyring, in a daemon thread of its own.
 
-    backend = keyring.get_keyring()
-    return backend.get_password(SERVICE, owner) if backend.priority >= 1 else None
-
-
-def _set(owner: str, text: Secret) -> None:
-    import keyring
-
-    # Below 1 are the backends that keep nothing or keep plain text; a 0600 file is better.
-    backend = keyring.get_keyring()
-    if backend.priority >= 1:
-        backend.set_password(SERVICE, owner, text.reveal())
-
-
-def _bounded(call: Callable[[], T]) -> T | None:
-    """What `call` returns; None where it fails or takes too long.
-
-    In a daemon thread: a call that hangs in the keyring can't be ended, and must not keep the
-    program from ending either.
+    One that hangs can't be ended, and must not keep the program from ending either.
     """
-    found: list[T] = []
 
-    def run() -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._started = monotonic()
+        self._outcome: Future[T] = Future()
+        threading.Thread(
+            target=self._run, args=(work,), name="codewalk keyring", daemon=True
+        ).start()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the call began."""
+        return monotonic() - self._started
+
+    def result(self, timeout: float) -> T:
+        """Wait for what the call returns.
+
+        Raises:
+            TimeoutError: It has not ended within `timeout` seconds.
+            KeyringUnavailable: It failed.
+        """
+        return self._outcome.result(timeout)
+
+    def _run(self, work: Callable[[], T]) -> None:
         try:
-            found.append(call())
+            self._outcome.set_result(work())
         except Exception as exc:  # noqa: BLE001 - backends raise whatever their system raises
-            _log.debug("the keyring failed: %s", type(exc).__name__)
+            _log.debug("The keyring failed: %s", type(exc).__name__)
+            # Without its text, which may quote what was to be stored.
+            self._outcome.set_exception(KeyringUnavailable(_explain(exc)))
 
-    thread = threading.Thread(target=run, name="codewalk keyring", daemon=True)
-    thread.start()
-    thread.join(_SECONDS)
-    return found[0] if found else None
+
+def _explain(exc: Exception) -> str:
+    from keyring.errors import KeyringLocked
+
+    return "is locked" if isinstance(exc, KeyringLocked) else f"failed ({type(exc).__name__})"
+
+
+def _is_usable(backend: Backend) -> bool:
+    return backend.priority >= _MIN_PRIORITY
+
+
+def _find_backend() -> Backend:
+    import keyring
+
+    return keyring.get_keyring()

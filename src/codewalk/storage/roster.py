@@ -1,11 +1,11 @@
 """The roster in the store: read whole, changed by writing the difference."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -13,108 +13,119 @@ from codewalk.errors import DuplicateServer, InvalidValue
 from codewalk.secret import Secret
 from codewalk.servers.health_check import DEFAULT_SETTINGS, SETTING_BOUNDS, HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
+from codewalk.servers.registry import KeyNeeded
 from codewalk.servers.removal import Removal
 from codewalk.servers.roster import Roster, Rule
 from codewalk.storage import tables
 from codewalk.storage.database import Database
-from codewalk.storage.owned_rows import put_back, take
-from codewalk.storage.roster_diff import Changes, changes, profile_row
+from codewalk.storage.roster_diff import diff_rosters
+from codewalk.storage.roster_rows import insert_owned, read_removed, write_diff
+from codewalk.storage.sealed import read_sealed
 from codewalk.storage.tables import from_micros, pointers, servers
 from codewalk.storage.vault import Vault
-from codewalk.tasks import run_to_completion
-
-T = TypeVar("T")
 
 _REVISION: Final = select(pointers.c.value).where(pointers.c.key == tables.REVISION)
 # SQLite knows no row locks and leaves this out: its write transaction is the lock.
 _LOCK: Final = _REVISION.with_for_update()
 _POINTERS: Final = select(pointers.c.key, pointers.c.value)
 _SERVERS: Final = select(servers).order_by(servers.c.position, servers.c.id)
-_NEXT_POSITION: Final = select(func.coalesce(func.max(servers.c.position) + 1, 0))
-_DELETE: Final = delete(servers).where(servers.c.id == bindparam("row_id"))
-_UPDATE: Final = update(servers).where(servers.c.id == bindparam("row_id"))
-_POINT: Final = update(pointers).where(pointers.c.key == bindparam("row_key"))
 
 
 class RosterStore:
-    """Keeps the roster. Several processes may change one store at once."""
+    """Stores the roster. Several processes may change one store at once.
+
+    A change that is cancelled may have been committed all the same: who has to know runs it to
+    completion, as `Registry` does.
+    """
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
 
     async def load(self) -> Roster:
-        """The roster as it is now. Passwords stay encrypted until they are revealed, which needs
-        the vault unlocked. Raises `StorageError`."""
+        """Return the roster as it is now.
+
+        Passwords stay encrypted until they are revealed, which needs the vault unlocked.
+
+        Raises:
+            StorageError: The store can't be read.
+        """
         return await self._database.read(self._read)
 
     async def revision(self) -> int:
-        """The revision alone: one row, cheap enough to ask for several times a second."""
+        """Return the revision alone: one row, cheap enough for several times a second.
+
+        Raises:
+            StorageError: The store can't be read.
+        """
         return await self._database.read(lambda c: int(c.scalar(_REVISION) or 0))
 
-    async def update(self, known: Roster, decide: Rule, *, undo: Removal | None = None) -> Roster:
-        """Changes the roster in one transaction, from what is really there; returns the new one.
+    async def update(self, cached: Roster, decide: Rule, *, undo: Removal | None = None) -> Roster:
+        """Change the roster in one transaction, from what is really there; return the new one.
 
-        `known` is the caller's roster as it came from here: it saves the reading when nobody else
-        changed anything. `decide` gets the current roster, may be called twice, and in another
-        thread. What it raises passes through, with nothing changed; a roster equal to the current
-        one isn't written. Once begun, a write lands: cancellation waits for it.
+        Args:
+            cached: The caller's roster as it came from here. It saves the reading when nobody else
+                changed anything.
+            decide: Gets the current roster and returns the wanted one; one that equals the current
+                isn't written. Called in another thread, and again where the key was needed first.
+                What it raises passes through, with nothing changed.
+            undo: The removal of a server that `decide` brings back: its password and all that was
+                stored for it come back as they were.
 
-        `undo` is the removal of a server that `decide` brings back: its password and all that was
-        kept for it come back as they were.
-
-        Raises `StorageError`, and `DuplicateServer` where `decide` let two servers be the same.
+        Raises:
+            KeyNeeded: There are passwords to seal, and the vault is locked.
+            DuplicateServer: `decide` let two servers have the same URL or label.
+            StorageError: The store can't be written.
         """
-        return await self._unlocked(partial(self._attempt, known, decide, undo))
+        return await self._database.write(partial(self._update, cached, decide, undo))
 
-    async def remove(self, known: Roster, server_id: str, decide: Rule) -> tuple[Roster, Removal]:
-        """`update` by a rule that removes this server, with what it takes to undo that."""
-        return await self._unlocked(partial(self._remove, known, server_id, decide))
+    async def remove(self, cached: Roster, server_id: str, decide: Rule) -> tuple[Roster, Removal]:
+        """Call `update` with a rule that removes this server; also return what an undo needs."""
+        return await self._database.write(partial(self._remove, cached, server_id, decide))
 
-    async def _unlocked(self, attempt: Callable[[Connection], T | None]) -> T:
-        """What a transaction returns; tried again, with the vault unlocked, where that is None."""
-        updated = await run_to_completion(self._database.write(attempt))
-        if updated is None:
-            # Not inside the transaction: a keyring may take seconds, and others would wait.
-            await self._vault.unlock()
-            updated = await run_to_completion(self._database.write(attempt))
-        if updated is None:
-            raise RuntimeError("an unlocked vault has locked itself")
-        return updated
+    async def unlock(self, needed: KeyNeeded) -> None:
+        """Load the vault's key, so that a change which raised `needed` can be made.
+
+        Takes up to some seconds, where a keyring has to be asked.
+
+        Raises:
+            StorageError: The key can't be read or created.
+        """
+        stored = await self._database.read(partial(read_sealed, replaced=needed.server_ids))
+        await self._vault.unlock_to_seal(stored)
 
     def _remove(
-        self, known: Roster, server_id: str, decide: Rule, connection: Connection
-    ) -> tuple[Roster, Removal] | None:
-        before = self._current(known, connection)
-        sealed, rows = take(connection, server_id)
-        after = self._attempt(before, decide, None, connection)
-        removal = Removal(server_id=server_id, before=before, sealed=sealed, rows=rows)
-        return None if after is None else (after, removal)
+        self, cached: Roster, server_id: str, decide: Rule, connection: Connection
+    ) -> tuple[Roster, Removal]:
+        before = self._current(cached, connection)
+        sealed, rows = read_removed(connection, server_id)
+        after = self._update(before, decide, None, connection)
+        return after, Removal(server_id=server_id, before=before, sealed=sealed, rows=rows)
 
-    def _current(self, known: Roster, connection: Connection) -> Roster:
-        """The roster as it is, which nobody else can change until this transaction ends."""
+    def _current(self, cached: Roster, connection: Connection) -> Roster:
+        """Return the roster as it is; nobody else can change it until this transaction ends."""
         revision = int(connection.scalar(_LOCK) or 0)
-        return known if revision == known.revision else self._read(connection)
+        return cached if revision == cached.revision else self._read(connection)
 
-    def _attempt(
-        self, known: Roster, decide: Rule, undo: Removal | None, connection: Connection
-    ) -> Roster | None:
-        """One transaction; None, with nothing written, where it needs the vault unlocked first."""
-        current = self._current(known, connection)
+    def _update(
+        self, cached: Roster, decide: Rule, undo: Removal | None, connection: Connection
+    ) -> Roster:
+        current = self._current(cached, connection)
         wanted = decide(current)
         if wanted is current or wanted == current:
             return current
         wanted = replace(wanted, revision=current.revision + 1)
-        difference = changes(current, wanted)
-        kept = {undo.server_id: undo.sealed} if undo and undo.sealed else {}
-        to_seal = {i: text for i, text in difference.to_seal.items() if i not in kept}
+        diff = diff_rosters(current, wanted)
+        restored = {undo.server_id: undo.sealed} if undo and undo.sealed else {}
+        to_seal = {i: text for i, text in diff.to_seal.items() if i not in restored}
         if to_seal and not self._vault.unlocked:
-            return None
-        sealed = kept | {i: self._vault.seal(text, i) for i, text in to_seal.items()}
+            # Raised, not done here: a keyring may take seconds, and others wait for this lock.
+            raise KeyNeeded(to_seal)
+        sealed = restored | {i: self._vault.seal(text, i) for i, text in to_seal.items()}
         try:
-            _write(connection, difference, sealed, wanted)
+            write_diff(connection, diff, sealed, wanted)
             if undo:
-                put_back(connection, undo.rows)
+                insert_owned(connection, undo.rows)
         except IntegrityError as exc:
             raise DuplicateServer("Another server has this URL or label.") from exc
         return self._with_sealed(wanted, sealed)
@@ -155,7 +166,7 @@ class RosterStore:
         return Secret.sealed(sealed, lambda: self._vault.unseal(sealed, server_id))
 
     def _with_sealed(self, roster: Roster, sealed: Mapping[str, str]) -> Roster:
-        """The plain text that came in isn't held any longer than the write took."""
+        """Return the roster without the plain texts: they are held no longer than the write."""
         if not sealed:
             return roster
         return replace(
@@ -170,57 +181,18 @@ class RosterStore:
 
 
 def _health_check(row: Any) -> HealthCheckSettings:
-    kept = {name: getattr(row, f"check_{name}") for name in SETTING_BOUNDS}
+    stored = {name: getattr(row, f"check_{name}") for name in SETTING_BOUNDS}
     try:
         return DEFAULT_SETTINGS.with_changes(
-            {name: value for name, value in kept.items() if value is not None}
+            {name: value for name, value in stored.items() if value is not None}
         )
     except InvalidValue:
         # Written by something else. How it is checked is no reason to have no servers at all.
         return DEFAULT_SETTINGS
 
 
-def _notify(kept: str | None) -> NotifySetting:
+def _notify(stored: str | None) -> NotifySetting:
     try:
-        return NotifySetting.DEFAULT if kept is None else NotifySetting(kept)
+        return NotifySetting.DEFAULT if stored is None else NotifySetting(stored)
     except ValueError:
-        return NotifySetting.DEFAULT  # another release's word
-
-
-def _write(
-    connection: Connection, difference: Changes, sealed: Mapping[str, str], wanted: Roster
-) -> None:
-    # Removed first: what comes after may have a removed one's URL or label.
-    if difference.removed:
-        connection.execute(_DELETE, [{"row_id": i} for i in difference.removed])
-    _write_changed(connection, difference, sealed)
-    if difference.inserted:
-        position = connection.scalar(_NEXT_POSITION) or 0
-        connection.execute(
-            insert(servers),
-            [
-                profile_row(p) | {"position": n, "basic_auth_password": sealed.get(p.id)}
-                for n, p in enumerate(difference.inserted, position)
-            ],
-        )
-    if difference.reordered:
-        connection.execute(
-            _UPDATE, [{"row_id": p.id, "position": n} for n, p in enumerate(wanted.profiles)]
-        )
-    connection.execute(
-        _POINT, [{"row_key": key, "value": value} for key, value in difference.pointers.items()]
-    )
-
-
-def _write_changed(connection: Connection, difference: Changes, sealed: Mapping[str, str]) -> None:
-    kept, renewed = [], []
-    for profile in difference.changed:
-        row = profile_row(profile)
-        row["row_id"] = row.pop("id")
-        if profile.id in difference.resealed:
-            renewed.append(row | {"basic_auth_password": sealed.get(profile.id)})
-        else:
-            kept.append(row)
-    for rows in (kept, renewed):
-        if rows:
-            connection.execute(_UPDATE, rows)
+        return NotifySetting.DEFAULT  # a value of another release

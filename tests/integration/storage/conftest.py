@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -45,6 +46,11 @@ class Stores:
             history=HistoryStore(database),
             state=StateStore(database),
         )
+
+    async def unlocked(self) -> Self:
+        """These stores, ready to take passwords."""
+        await self.vault.unlock_to_seal(())
+        return self
 
 
 @pytest.fixture

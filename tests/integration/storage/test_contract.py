@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,12 @@ from sqlalchemy import select, update
 
 from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
 from codewalk.health.status import HealthStatus
+from codewalk.notifications.hook import new_command
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.health_check import DEFAULT_SETTINGS, HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
+from codewalk.servers.registry import KeyNeeded, Registry
 from codewalk.servers.roster import (
     Roster,
     add,
@@ -28,7 +31,11 @@ from codewalk.servers.roster import (
 )
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
+from codewalk.storage.hooks import HookStore
+from codewalk.storage.roster import RosterStore
 from codewalk.storage.tables import servers
+from codewalk.storage.vault import Vault
+from tests.fake_keyring import FakeKeyring
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import profile, unknown
 
@@ -44,6 +51,10 @@ def shown(roster: Roster) -> tuple[Roster, list[str | None]]:
     return replace(roster, profiles=bare), passwords
 
 
+def ignore(_old: Roster, _new: Roster) -> None:
+    """For a registry whose changes nobody follows."""
+
+
 async def test_a_new_store_is_empty(stores: Stores) -> None:
     assert await stores.roster.load() == Roster()
     assert await stores.roster.revision() == 0
@@ -52,6 +63,7 @@ async def test_a_new_store_is_empty(stores: Stores) -> None:
 
 
 async def test_a_roster_comes_back_as_it_was(stores: Stores) -> None:
+    await stores.unlocked()
     first = profile(
         "http://[::1]:4096/a%20b",
         label="Straße ☃",
@@ -187,6 +199,7 @@ async def test_many_changes_at_once_all_land(stores: Stores, other: Stores) -> N
 
 
 async def test_an_edit_keeps_the_sealed_password_and_replaces_it_when_told(stores: Stores) -> None:
+    await stores.unlocked()
     server = profile("http://a", basic_auth_password=Secret("first"))
     roster = await stores.roster.update(Roster(), lambda r: add(r, server))
 
@@ -240,6 +253,7 @@ async def test_moves_at_once_all_count_whichever_comes_first(stores: Stores, oth
 
 
 async def test_any_sequence_of_changes_reads_back_as_it_was_written(stores: Stores) -> None:
+    await stores.unlocked()
     chance = random.Random(11)
     roster = await stores.roster.load()
     for number in range(60):
@@ -384,20 +398,22 @@ async def test_a_removed_server_takes_everything_of_it_along(stores: Stores) -> 
     assert set(await stores.health.load()) == {b}
 
 
-async def test_a_cancelled_change_lands_and_the_cancellation_goes_on(stores: Stores) -> None:
-    begun = asyncio.Event()
+async def test_a_cancelled_change_is_committed_and_in_force_all_the_same(stores: Stores) -> None:
+    registry = Registry(stores.roster, changed=ignore)
+    loop, begun = asyncio.get_running_loop(), asyncio.Event()
 
-    def decide(roster: Roster) -> Roster:
-        begun.set()
+    def rule(roster: Roster) -> Roster:
+        loop.call_soon_threadsafe(begun.set)
         return add(roster, profile("http://a"))
 
     async with asyncio.TaskGroup() as group:
-        change = group.create_task(stores.roster.update(Roster(), decide))
+        change = group.create_task(registry.change(rule))
         await begun.wait()
         change.cancel()
 
     assert change.cancelled()
     assert [p.url for p in (await stores.roster.load()).profiles] == ["http://a"]
+    assert [p.url for p in registry.roster.profiles] == ["http://a"]
 
 
 async def test_a_cancelled_read_leaves_the_store_usable(stores: Stores) -> None:
@@ -414,6 +430,7 @@ async def test_a_cancelled_read_leaves_the_store_usable(stores: Stores) -> None:
 async def test_a_wrong_key_is_told_and_the_rest_of_the_roster_still_works(
     stores: Stores, settings: Settings
 ) -> None:
+    await stores.unlocked()
     server = profile("http://a", basic_auth_password=Secret("pw"))
     await stores.roster.update(Roster(), lambda r: add(r, server))
 
@@ -431,15 +448,77 @@ async def test_a_wrong_key_is_told_and_the_rest_of_the_roster_still_works(
     assert shown(await stores.roster.load())[1] == ["pw"]
 
 
-async def test_a_vault_that_is_locked_is_unlocked_for_a_new_password(stores: Stores) -> None:
+async def test_a_change_with_a_new_password_says_that_it_needs_the_vault_unlocked(
+    stores: Stores,
+) -> None:
     plain = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
-    with pytest.raises(RuntimeError, match="locked"):
-        stores.vault.seal(Secret("pw"), "server")
+    secured = profile("http://b", basic_auth_password=Secret("pw"))
 
-    await stores.roster.update(
-        plain, lambda r: add(r, profile("http://b", basic_auth_password=Secret("pw")))
-    )
+    with pytest.raises(KeyNeeded) as needed:
+        await stores.roster.update(plain, lambda r: add(r, secured))
+
+    assert needed.value.server_ids == {secured.id}
+    assert await stores.roster.load() == plain
+    await stores.roster.unlock(needed.value)
+    await stores.roster.update(plain, lambda r: add(r, secured))
     assert shown(await stores.roster.load())[1] == [None, "pw"]
+
+
+async def test_a_switch_does_not_wait_for_a_keyring_that_a_new_password_waits_for(
+    stores: Stores, settings: Settings
+) -> None:
+    keyring = FakeKeyring()
+    keyring.gate = threading.Event()
+    vault = Vault(replace(settings, secret_key=None), keyring=keyring)
+    registry = Registry(RosterStore(stores.database, vault), changed=ignore)
+    a, b = profile("http://a"), profile("http://b")
+    await registry.change(lambda r: add(add(r, a), b))
+
+    async with asyncio.TaskGroup() as group:
+        secured = profile("http://c", basic_auth_password=Secret("pw"))
+        adding = group.create_task(registry.change(lambda r: add(r, secured)))
+        await asyncio.to_thread(keyring.entered.wait)
+        try:
+            async with asyncio.timeout(30):
+                await registry.change(lambda r: switch(r, b.id))
+            assert not adding.done()
+        finally:
+            keyring.gate.set()
+
+    assert (await stores.roster.load()).active_id == b.id
+    assert [p.url for p in registry.roster.profiles] == ["http://a", "http://b", "http://c"]
+    password = registry.roster.require(secured.id).basic_auth_password
+    assert password is not None
+    assert password.reveal() == "pw"
+
+
+async def test_no_second_key_is_created_beside_passwords_whose_key_is_missing(
+    stores: Stores, settings: Settings
+) -> None:
+    await stores.unlocked()
+    first = profile("http://a", basic_auth_password=Secret("pw"))
+    await stores.roster.update(Roster(), lambda r: add(r, first))
+    without_key = replace(settings, secret_key=None)
+    keyring = FakeKeyring()
+    vault = Vault(without_key, keyring=keyring)
+    registry = Registry(RosterStore(stores.database, vault), changed=ignore)
+    await registry.load()
+    new = profile("http://b", basic_auth_password=Secret("other"))
+    hook = new_command(["true"], [], NOW)
+
+    with pytest.raises(StorageError, match=r"missing.*CODEWALK_SECRET_KEY"):
+        await registry.change(lambda r: add(r, new))
+    with pytest.raises(StorageError, match=r"missing.*CODEWALK_SECRET_KEY"):
+        await HookStore(stores.database, vault).add(hook)
+
+    assert keyring.entries == {}
+    assert shown(await stores.roster.load())[1] == ["pw"]
+    # In place of the only password that the missing key had sealed, a new one needs no old key.
+    await registry.change(
+        lambda r: edit(r, first.id, NOW, basic_auth_password=Secret("entered again"))
+    )
+    assert shown(registry.roster)[1] == ["entered again"]
+    assert len(keyring.entries) == 1
 
 
 async def test_a_thousand_servers_are_kept_in_order(stores: Stores) -> None:

@@ -30,9 +30,9 @@ unprivileged = pytest.mark.skipif(
 async def made(sqlite_settings: Settings) -> Settings:
     """A store with one server, closed."""
     async with open_database(sqlite_settings) as database:
-        await Stores.on(database, sqlite_settings).roster.update(
-            Roster(), lambda r: add(r, profile("http://a", basic_auth_password=Secret(PASSWORD)))
-        )
+        stores = await Stores.on(database, sqlite_settings).unlocked()
+        server = profile("http://a", basic_auth_password=Secret(PASSWORD))
+        await stores.roster.update(Roster(), lambda r: add(r, server))
     return sqlite_settings
 
 
@@ -59,7 +59,8 @@ async def test_only_the_owner_may_read_anything(sqlite_settings: Settings) -> No
         settings = replace(sqlite_settings, secret_key=None)
         async with open_database(settings) as database:
             server = profile("http://a", basic_auth_password=Secret("pw"))
-            await Stores.on(database, settings).roster.update(Roster(), lambda r: add(r, server))
+            stores = await Stores.on(database, settings).unlocked()
+            await stores.roster.update(Roster(), lambda r: add(r, server))
             found = modes(settings.data_dir)
     finally:
         os.umask(umask)
@@ -81,7 +82,8 @@ async def test_a_password_is_plain_in_no_file(sqlite_settings: Settings) -> None
     settings = replace(sqlite_settings, secret_key=None)
     async with open_database(settings) as database:
         server = profile("http://a", basic_auth_password=Secret(PASSWORD))
-        await Stores.on(database, settings).roster.update(Roster(), lambda r: add(r, server))
+        stores = await Stores.on(database, settings).unlocked()
+        await stores.roster.update(Roster(), lambda r: add(r, server))
         opened = everything(settings.data_dir)
     for data, _ in (*opened.values(), *everything(settings.data_dir).values()):
         assert PASSWORD.encode() not in data

@@ -45,6 +45,7 @@ async def kept(stores: Stores) -> Kept:
             roster = add(roster, each)
         return set_default(switch(roster, server.id), server.id)
 
+    await stores.unlocked()
     roster = await stores.roster.update(Roster(), decide)
     await stores.state.put(server.id, {f"k::{server.id}": b"\0\xff", f"l::{server.id}": b""}, NOW)
     await stores.health.save({p.id: HealthStatus(reason=Reason.DNS) for p in several})

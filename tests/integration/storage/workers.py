@@ -116,9 +116,16 @@ def _text(secret: Secret | None) -> str:
     return secret.reveal() if secret else ""
 
 
+async def _vault(settings: Settings) -> Vault:
+    """A vault that can seal."""
+    vault = Vault(settings, keyring=NoKeyring())
+    await vault.unlock_to_seal(())
+    return vault
+
+
 async def _add_and_count(database: Database, settings: Settings, name: str, count: str) -> None:
     """Adds servers one by one, always from the same stale roster."""
-    store = RosterStore(database, Vault(settings, keyring=NoKeyring()))
+    store = RosterStore(database, await _vault(settings))
     stale = Roster()
     for number in range(int(count)):
         new = profile(f"http://{name}-{number}", basic_auth_password=Secret(f"pw-{name}-{number}"))
@@ -128,7 +135,7 @@ async def _add_and_count(database: Database, settings: Settings, name: str, coun
 
 async def _keep_until_killed(database: Database, settings: Settings, server_id: str) -> None:
     """Adds servers and keeps state for one, and says so each time it is on disk."""
-    store = RosterStore(database, Vault(settings, keyring=NoKeyring()))
+    store = RosterStore(database, await _vault(settings))
     state = StateStore(database)
     roster = await store.load()
     number = 0
@@ -147,8 +154,7 @@ async def _remove(database: Database, settings: Settings, server_id: str) -> Non
 
 
 async def _unlock(_database: Database, settings: Settings) -> None:
-    vault = Vault(settings, keyring=NoKeyring())
-    await vault.unlock()
+    vault = await _vault(settings)
     _say(vault.seal(Secret("found again"), "server"))
 
 

@@ -215,6 +215,47 @@ async def test_a_change_whose_caller_is_cancelled_is_in_force_here_as_on_disk() 
     assert keeper.stored.profiles == registry.roster.profiles == (A,)
 
 
+@fake_time
+async def test_a_switch_does_not_wait_until_the_vault_is_unlocked_for_a_new_password() -> None:
+    keeper = FakeRosterStore(rules.add(rules.add(Roster(), A), B), locked=True)
+    registry, _ = await opened(keeper)
+    unlocking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def ask_keyring() -> None:
+        unlocking.set()
+        await go_on.wait()
+
+    keeper.before_unlock = ask_keyring
+    secured = replace(C, basic_auth_password=Secret("pw"))
+    async with asyncio.TaskGroup() as group:
+        adding = group.create_task(registry.change(lambda roster: rules.add(roster, secured)))
+        await unlocking.wait()
+        async with asyncio.timeout(0.1):
+            await registry.change(lambda roster: rules.switch(roster, B.id))
+            await registry.refresh()
+        assert registry.roster.active_id == B.id
+        assert not adding.done()
+        go_on.set()
+    assert registry.roster.profiles == (A, B, secured)
+    assert registry.roster.active_id == B.id
+
+
+@fake_time
+async def test_a_vault_that_cannot_be_unlocked_leaves_everything_as_it_was() -> None:
+    keeper = FakeRosterStore(rules.add(Roster(), A), locked=True)
+    registry, seen = await opened(keeper)
+
+    async def fail() -> None:
+        raise StorageError("The keyring is locked.")
+
+    keeper.before_unlock = fail
+    secured = replace(B, basic_auth_password=Secret("pw"))
+    with pytest.raises(StorageError, match="locked"):
+        await registry.change(lambda roster: rules.add(roster, secured))
+    assert registry.roster.profiles == keeper.stored.profiles == (A,)
+    assert seen.changes == []
+
+
 def without(server_id: str) -> Rule:
     return lambda roster: rules.remove(roster, server_id, lambda _: State.UNKNOWN)
 

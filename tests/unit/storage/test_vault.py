@@ -1,7 +1,9 @@
-"""The vault: what it seals only it can open, and its key is found again wherever it lies."""
+"""The vault: only it can unseal what it sealed, and it never loses or replaces a key."""
 
 import asyncio
+import re
 import stat
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,25 +14,20 @@ from hypothesis import strategies as st
 from codewalk.errors import StorageError
 from codewalk.secret import Secret
 from codewalk.settings import Settings
-from codewalk.storage.keyring import NoKeyring, SystemKeyring
-from codewalk.storage.vault import Vault
+from codewalk.storage.keyring import Keyring, NoKeyring, SystemKeyring
+from codewalk.storage.vault import FAILURE_REUSE_SECONDS, Vault
+from codewalk.storage.vault_key import KeySource, KeyStore
+from tests.fake_keyring import FakeBackend, FakeKeyring, wait_for_keyring_threads
 
 
-class FakeKeyring:
-    """A keyring of the test's own; `broken` keeps nothing that it is given."""
+class Clock:
+    """Seconds that pass when a test says so."""
 
-    def __init__(self, *, broken: bool = False) -> None:
-        self.kept: dict[str, Secret] = {}
-        self.asked = 0
-        self._broken = broken
+    def __init__(self) -> None:
+        self.now = 1000.0
 
-    def get(self, owner: str) -> Secret | None:
-        self.asked += 1
-        return self.kept.get(owner)
-
-    def set(self, owner: str, text: Secret) -> None:
-        if not self._broken:
-            self.kept[owner] = text
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -38,7 +35,15 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data")
 
 
-async def unlocked(settings: Settings, keyring: FakeKeyring | None = None) -> Vault:
+async def unlocked(settings: Settings, keyring: Keyring | None = None) -> Vault:
+    """A vault that can seal: its key is created where there is none."""
+    vault = Vault(settings, keyring=keyring or NoKeyring())
+    await vault.unlock_to_seal(())
+    return vault
+
+
+async def reading(settings: Settings, keyring: Keyring | None = None) -> Vault:
+    """A vault that was unlocked to read what is sealed already."""
     vault = Vault(settings, keyring=keyring or NoKeyring())
     await vault.unlock()
     return vault
@@ -46,6 +51,10 @@ async def unlocked(settings: Settings, keyring: FakeKeyring | None = None) -> Va
 
 def opened(vault: Vault, sealed: str) -> str:
     return vault.unseal(sealed, "server")
+
+
+def files_in(settings: Settings) -> list[str]:
+    return [path.name for path in settings.data_dir.iterdir()] if settings.data_dir.exists() else []
 
 
 async def test_what_is_sealed_opens_again_and_shows_nothing(settings: Settings) -> None:
@@ -106,20 +115,21 @@ async def test_another_key_is_told_from_damage(settings: Settings) -> None:
         opened(second, first.seal(Secret("pw"), "server"))
 
 
-async def test_the_key_from_the_environment_is_kept_nowhere(settings: Settings) -> None:
+async def test_the_key_from_the_environment_is_stored_nowhere(settings: Settings) -> None:
     keyring = FakeKeyring()
     await unlocked(replace(settings, secret_key=Secret("mine")), keyring)
     assert not settings.data_dir.exists()
-    assert keyring.asked == 0
+    assert keyring.reads == 0
 
 
-async def test_a_key_is_made_once_and_private(settings: Settings) -> None:
+async def test_a_key_is_created_once_and_private(settings: Settings) -> None:
     sealed = (await unlocked(settings)).seal(Secret("pw"), "server")
     key_file = settings.data_dir / "secret.key"
 
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
     before = key_file.read_bytes()
     assert opened(await unlocked(settings), sealed) == "pw"
+    assert opened(await reading(settings), sealed) == "pw"
     assert key_file.read_bytes() == before
 
 
@@ -128,40 +138,229 @@ async def test_the_key_files_text_works_in_the_environment_too(settings: Setting
     text = (settings.data_dir / "secret.key").read_text()
 
     moved = Settings(data_dir=settings.data_dir / "elsewhere", secret_key=Secret(text))
-    assert opened(await unlocked(moved), sealed) == "pw"
+    assert opened(await reading(moved), sealed) == "pw"
 
 
-async def test_a_keyring_that_works_has_the_key_and_no_file_is_made(settings: Settings) -> None:
+async def test_a_keyring_that_works_has_the_key_and_no_file_is_created(settings: Settings) -> None:
     keyring = FakeKeyring()
     sealed = (await unlocked(settings, keyring)).seal(Secret("pw"), "server")
 
-    assert list(keyring.kept) == [str(settings.data_dir.resolve())]
+    assert list(keyring.entries) == [str(settings.data_dir.resolve())]
     assert not (settings.data_dir / "secret.key").exists()
-    assert opened(await unlocked(settings, keyring), sealed) == "pw"
+    assert opened(await reading(settings, keyring), sealed) == "pw"
 
 
-async def test_a_keyring_that_forgets_is_not_trusted(settings: Settings) -> None:
-    keyring = FakeKeyring(broken=True)
+@pytest.mark.parametrize("fault", ["forgetful", "read_only"])
+async def test_a_keyring_that_stores_nothing_is_replaced_by_a_file(
+    settings: Settings, fault: str
+) -> None:
+    keyring = FakeKeyring(forgetful=fault == "forgetful")
+    keyring.read_only = fault == "read_only"
     sealed = (await unlocked(settings, keyring)).seal(Secret("pw"), "server")
-    assert opened(await unlocked(settings), sealed) == "pw"
+    assert opened(await reading(settings), sealed) == "pw"
 
 
 async def test_an_existing_file_wins_over_the_keyring(settings: Settings) -> None:
     sealed = (await unlocked(settings)).seal(Secret("pw"), "server")
     keyring = FakeKeyring()
     keyring.set(str(settings.data_dir.resolve()), Secret("another"))
-    assert opened(await unlocked(settings, keyring), sealed) == "pw"
-    assert keyring.asked == 0
+    assert opened(await reading(settings, keyring), sealed) == "pw"
+    assert keyring.reads == 0
 
 
-async def test_unlocking_many_times_at_once_looks_once(settings: Settings) -> None:
+async def test_passwords_are_readable_again_after_a_keyring_has_hung(settings: Settings) -> None:
+    backend, clock = FakeBackend(), Clock()
+    sealing = await unlocked(settings, SystemKeyring(find_backend=lambda: backend))
+    sealed = sealing.seal(Secret("pw"), "server")
+    entries = dict(backend.entries)
+    assert opened(await reading(settings, SystemKeyring(find_backend=lambda: backend)), sealed)
+
+    backend.gate.clear()
+    hanging = SystemKeyring(find_backend=lambda: backend, timeout=0.01)
+    vault = Vault(settings, keyring=hanging, clock=clock)
+    for attempt in (vault.unlock(), vault.unlock_to_seal(()), vault.unlock_to_seal([sealed])):
+        with pytest.raises(StorageError) as failure:
+            await attempt
+        assert failure.value.message == (
+            "The key for stored passwords can't be read: the system keyring didn't answer within "
+            "0.01 s. Unlock it and try again, or set CODEWALK_SECRET_KEY."
+        )
+        assert not vault.unlocked
+    assert files_in(settings) == ["secret.key.lock"]
+    assert backend.entries == entries
+
+    backend.gate.set()
+    wait_for_keyring_threads()
+    clock.now += FAILURE_REUSE_SECONDS
+    await vault.unlock()
+    assert opened(vault, sealed) == "pw"
+    assert backend.entries == entries
+
+
+@pytest.mark.parametrize("unavailable", ["is locked", "failed (InitError)"])
+async def test_no_key_is_created_while_the_keyring_is_unavailable(
+    settings: Settings, unavailable: str
+) -> None:
+    keyring = FakeKeyring()
+    keyring.unavailable = unavailable
+    vault = Vault(settings, keyring=keyring)
+    with pytest.raises(StorageError, match=rf"{re.escape(unavailable)}.*CODEWALK_SECRET_KEY"):
+        await vault.unlock_to_seal(())
+    assert files_in(settings) == []
+
+    keyring.unavailable = None
+    await vault.unlock_to_seal(())
+    assert list(keyring.entries) == [str(settings.data_dir.resolve())]
+
+
+def test_a_keyring_that_locks_just_before_the_key_is_created_stops_that(
+    settings: Settings,
+) -> None:
+    # Between the first read and the one behind the lock that all processes share.
+    keyring = FakeKeyring()
+    keyring.unavailable = "is locked"
+    with pytest.raises(StorageError, match="is locked"):
+        KeyStore(settings, keyring=keyring).create()
+    assert not (settings.data_dir / "secret.key").exists()
+
+
+async def test_unlocking_to_read_creates_nothing(settings: Settings) -> None:
     keyring = FakeKeyring()
     vault = Vault(settings, keyring=keyring)
-    await asyncio.gather(*(vault.unlock() for _ in range(10)))
-    looked = keyring.asked
+    with pytest.raises(StorageError, match=r"missing.*secret\.key.*CODEWALK_SECRET_KEY"):
+        await vault.unlock()
+    assert not settings.data_dir.exists()
+    assert keyring.entries == {}
+
+
+async def test_no_second_key_is_created_beside_what_is_sealed_with_a_missing_one(
+    settings: Settings,
+) -> None:
+    first = await unlocked(settings)
+    sealed = first.seal(Secret("pw"), "server")
+    (settings.data_dir / "secret.key").rename(settings.data_dir / "moved.key")
+    keyring = FakeKeyring()
+    vault = Vault(settings, keyring=keyring)
+
+    with pytest.raises(StorageError) as refused:
+        await vault.unlock_to_seal([sealed])
+
+    assert f"under a key ({sealed.split('.')[1]}) that is missing" in refused.value.message
+    assert "CODEWALK_SECRET_KEY" in refused.value.message
+    assert keyring.entries == {}
+    assert not (settings.data_dir / "secret.key").exists()
+    (settings.data_dir / "moved.key").rename(settings.data_dir / "secret.key")
+    await vault.unlock_to_seal([sealed])
+    assert opened(vault, sealed) == "pw"
+
+
+async def test_a_key_that_could_not_be_loaded_is_named_when_a_secret_is_revealed(
+    settings: Settings,
+) -> None:
+    keyring = FakeKeyring()
+    keyring.unavailable = "is locked"
+    vault = Vault(settings, keyring=keyring)
+    with pytest.raises(StorageError):
+        await vault.unlock()
+    with pytest.raises(StorageError, match="system keyring is locked"):
+        vault.unseal("v1.x.y", "server")
+
+
+async def test_unlocking_many_times_at_once_asks_the_keyring_once(settings: Settings) -> None:
+    keyring = FakeKeyring()
+    sealed = (await unlocked(settings, keyring)).seal(Secret("pw"), "server")
+    keyring.reads, keyring.gate = 0, threading.Event()
+    keyring.entered.clear()
+    vault = Vault(settings, keyring=keyring)
+
+    async with asyncio.TaskGroup() as group:
+        unlocking = [group.create_task(vault.unlock(), name=f"unlock {n}") for n in range(10)]
+        await asyncio.to_thread(keyring.entered.wait)
+        # Who gives up takes nothing from the others.
+        unlocking[0].cancel()
+        unlocking[5].cancel()
+        await asyncio.sleep(0)
+        keyring.gate.set()
     await vault.unlock()
-    # Before the lock on making it, behind the lock, and to see that it stayed.
-    assert keyring.asked == looked == 3
+
+    assert [task.cancelled() for task in unlocking] == [n in (0, 5) for n in range(10)]
+    assert keyring.reads == 1
+    assert opened(vault, sealed) == "pw"
+
+
+async def test_an_attempt_that_everybody_gave_up_still_unlocks(settings: Settings) -> None:
+    keyring = FakeKeyring()
+    await unlocked(settings, keyring)
+    keyring.gate = threading.Event()
+    keyring.entered.clear()
+    vault = Vault(settings, keyring=keyring)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await vault.unlock()
+    await asyncio.to_thread(keyring.entered.wait)
+    reads = keyring.reads
+    keyring.gate.set()
+    await vault.unlock()
+    assert vault.unlocked
+    assert keyring.reads == reads
+
+
+async def test_a_failure_answers_further_attempts_for_a_while(settings: Settings) -> None:
+    keyring, clock = FakeKeyring(), Clock()
+    await unlocked(settings, keyring)
+    keyring.unavailable, keyring.reads = "is locked", 0
+    vault = Vault(settings, keyring=keyring, clock=clock)
+    for _ in range(5):
+        with pytest.raises(StorageError, match="is locked"):
+            await vault.unlock()
+    assert keyring.reads == 1
+    # A person who has unlocked it and saves a password doesn't wait for that.
+    keyring.unavailable = None
+    with pytest.raises(StorageError, match="is locked"):
+        await vault.unlock()
+    clock.now += FAILURE_REUSE_SECONDS - 0.01
+    with pytest.raises(StorageError, match="is locked"):
+        await vault.unlock()
+    assert keyring.reads == 1
+    await vault.unlock_to_seal(())
+    assert keyring.reads == 2
+
+
+async def test_a_failure_is_forgotten_after_a_while(settings: Settings) -> None:
+    keyring, clock = FakeKeyring(), Clock()
+    await unlocked(settings, keyring)
+    keyring.unavailable = "is locked"
+    vault = Vault(settings, keyring=keyring, clock=clock)
+    with pytest.raises(StorageError, match="is locked"):
+        await vault.unlock()
+    keyring.unavailable = None
+    clock.now += FAILURE_REUSE_SECONDS
+    await vault.unlock()
+    assert vault.unlocked
+
+
+def test_the_place_of_the_key_is_found_and_nothing_changed(settings: Settings) -> None:
+    keyring = FakeKeyring()
+    store = KeyStore(settings, keyring=keyring)
+    assert store.find() is None
+    assert not settings.data_dir.exists()
+    assert store.create().source is KeySource.KEYRING
+    found = store.find()
+    assert found
+    assert found.source is KeySource.KEYRING
+    store.path.write_text("mine")
+    store.path.chmod(0o644)
+    found = store.find()
+    assert found
+    assert (found.source, found.text.reveal()) == (KeySource.FILE, "mine")
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o644
+    environment = KeyStore(replace(settings, secret_key=Secret("k")), keyring=keyring).find()
+    assert environment
+    assert environment.source is KeySource.ENVIRONMENT
+    keyring.unavailable = "is locked"
+    store.path.unlink()
+    with pytest.raises(StorageError, match="is locked"):
+        store.find()
 
 
 @pytest.mark.parametrize("content", [b"", b"  \n", b"\xff\xfe\x00"])
@@ -180,9 +379,3 @@ async def test_others_are_kept_from_reading_an_existing_key(settings: Settings) 
     key_file.chmod(0o644)
     await unlocked(settings)
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
-
-
-def test_without_a_real_keyring_there_is_nothing_and_no_error() -> None:
-    keyring = SystemKeyring()
-    keyring.set("codewalk tests", Secret("x"))
-    assert keyring.get("codewalk tests") is None
