@@ -1,4 +1,4 @@
-"""Background tasks: who owns them, which repeat, which must finish, which may be ended early."""
+"""Background tasks: their owner, repetition, restarts, writes that must finish, early ends."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from codewalk.errors import StorageError
 T = TypeVar("T")
 
 RESTART_DELAY: Final = 1.0
-"""Seconds until a background job that failed is started again."""
+"""Seconds until a background job that ended or failed is started again."""
 
 log = logging.getLogger(__name__)
 
@@ -37,37 +37,42 @@ class BackgroundTasks:
         await self._group.__aexit__(None, None, None)
 
     def create_task(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-        """Run `work` beside the block, and return its task."""
+        """Run `work` beside the block and return its task."""
         task = self._group.create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
     def start(self, work: Coroutine[Any, Any, Any], *, name: str) -> None:
-        """Run `work` beside the block, until it ends or the block does."""
+        """Run `work` beside the block until it ends or the block does."""
         _ = self.create_task(work, name=name)
 
     async def join(self) -> None:
-        """Wait until the tasks under way have ended by themselves."""
+        """Wait until the running tasks have ended by themselves."""
         if self._running:
             await asyncio.wait(tuple(self._running))
 
 
 class InterruptibleBlock:
-    """An `async with` block that somebody else can end, with `TimeoutError`.
+    """An `async with` block that others can end early, with `TimeoutError`.
 
-    It is `asyncio.timeout`, whose deadline `interrupt` moves: the standard library's way to cancel
-    a block from outside without taking it for the cancellation of the whole task.
+    It is `asyncio.timeout`, whose deadline `interrupt` brings forward: the standard library's way
+    to cancel a block from outside without taking it for the cancellation of the whole task.
+
+    Args:
+        timeout: Seconds until the block ends by itself with `TimeoutError`; None for no limit.
     """
 
+    __slots__ = ("_seconds", "_timeout")
+
     def __init__(self, timeout: float | None = None) -> None:
-        self._timeout = timeout
-        self._entered: asyncio.Timeout | None = None
+        self._seconds = timeout
+        self._timeout: asyncio.Timeout | None = None
 
     async def __aenter__(self) -> Self:
-        timeout = asyncio.timeout(self._timeout)
+        timeout = asyncio.timeout(self._seconds)
         await timeout.__aenter__()
-        self._entered = timeout
+        self._timeout = timeout
         return self
 
     async def __aexit__(
@@ -76,22 +81,34 @@ class InterruptibleBlock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        entered, self._entered = self._entered, None
-        if entered:
-            await entered.__aexit__(kind, error, traceback)
+        timeout, self._timeout = self._timeout, None
+        if timeout:
+            await timeout.__aexit__(kind, error, traceback)
 
     def interrupt(self, *, after: float = 0.0) -> None:
-        """End the block in `after` seconds; nothing where it has ended or is about to."""
+        """End the block in `after` seconds, if it would last longer.
+
+        Does nothing before the block begins, after it has ended, and while it is expiring.
+        """
+        timeout = self._timeout
         # A timeout that is expiring can't be moved any more: reschedule() raises RuntimeError.
-        if self._entered and not self._entered.expired():
-            self._entered.reschedule(asyncio.get_running_loop().time() + after if after else 0.0)
+        if timeout is None or timeout.expired():
+            return
+        deadline = asyncio.get_running_loop().time() + after
+        current = timeout.when()
+        if current is None or deadline < current:
+            timeout.reschedule(deadline)
 
 
 async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
-    """Finish `work`, a write, even if the caller is cancelled meanwhile; then raise that.
+    """Finish `work`, a write, even if the caller is cancelled meanwhile.
 
     Otherwise a write could be cut off between its commit and its answer, and the caller would not
-    know what is on disk. The task is owned by this call, which never ends before it.
+    know what is on disk. This call owns the task of `work` and never ends before it.
+
+    Raises:
+        CancelledError: The caller was cancelled; `work` has ended, its result or error is dropped.
+        Exception: Whatever `work` raised, where the caller was not cancelled.
     """
     task = asyncio.get_running_loop().create_task(work, name="codewalk store write")
     cancelled: asyncio.CancelledError | None = None
@@ -114,10 +131,16 @@ async def repeat(
     warning: str,
     log: logging.Logger,
 ) -> NoReturn:
-    """Do `work` every `interval` seconds.
+    """Do `work` every `interval` seconds, also after it failed with `StorageError`.
 
-    A `StorageError` is logged as `warning`, once until the work succeeds again. Any other error is
-    raised.
+    Args:
+        work: Called again `interval` seconds after it has ended.
+        interval: Seconds, before the first call too.
+        warning: Logged with the error's message, once until the work succeeds again.
+        log: Where the warning goes.
+
+    Raises:
+        Exception: Any other error of `work`, which ends the repetition.
     """
     failing = False
     while True:
@@ -135,9 +158,12 @@ async def repeat(
 async def keep_running(
     job: Callable[[], Awaitable[object]], *, name: str, delay: float = RESTART_DELAY
 ) -> NoReturn:
-    """Run a job that is to last as long as the app, and start it again when it fails.
+    """Run a job that is to last as long as the app, and start it again when it ends or fails.
 
-    Each failure is logged with its traceback under `name`; `delay` is in seconds.
+    Args:
+        job: Started again `delay` seconds after it has ended.
+        name: Names the job in the log, where each failure appears with its traceback.
+        delay: Seconds.
     """
     while True:
         try:
