@@ -1,4 +1,4 @@
-"""What happened, told to whoever listens."""
+"""Events announced by one part of this process to the others."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,30 +8,35 @@ from enum import StrEnum
 from typing import Final
 
 MAX_QUEUED_EVENTS: Final = 1000
-"""Events that a slow listener may lag behind before it is told to read everything anew."""
+"""Events queued for one listener; with more, they are replaced by one `Kind.OVERFLOW`."""
 
 
 class Kind(StrEnum):
-    """The events of `GET /api/v1/events`, and those that only this process hears of."""
+    """The events of `GET /api/v1/events`, and those that stay inside this process."""
 
     SERVERS = "servers"
     HEALTH = "health"
     ACTIVE = "active"
     SESSIONS = "sessions"
-    """A server's session list changed, or which of its sessions are at work."""
+    """A server's session list changed, or which of its sessions are busy."""
     WORK = "work"
-    """Something else that belongs to a server changed: its projects, models or model selection."""
+    """Something else of a server changed: its projects, models or model selection."""
     NOTICE = "notice"
-    """Something that a person would want to be told of."""
+    """Something about a server that users are notified of."""
     OVERFLOW = "overflow"
-    """This listener lost some."""
+    """This listener was too slow: events were dropped, and everything has to be read again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """`server_id` is whose it is, None for the list as a whole and for no active server.
+    """One event.
 
     A `Kind.NOTICE` comes as `codewalk.notifications.notice.NoticeEvent`, which has the notice.
+
+    Attributes:
+        kind: What happened.
+        server_id: The server it happened to; None for the list as a whole, or no active server.
+        generation: The number of the switch, for `Kind.ACTIVE`.
     """
 
     kind: Kind
@@ -40,7 +45,7 @@ class Event:
 
 
 class Announcer:
-    """Hands each event to each listener; no listener can delay another or the announcer."""
+    """Gives each event to each listener; no listener delays another or the announcer."""
 
     def __init__(self) -> None:
         self._queues: set[asyncio.Queue[Event]] = set()
@@ -55,7 +60,7 @@ class Announcer:
 
     @contextmanager
     def listen(self) -> Iterator[asyncio.Queue[Event]]:
-        """A queue of everything announced from now on."""
+        """Return a queue of everything that is announced while the block runs."""
         queue: asyncio.Queue[Event] = asyncio.Queue(MAX_QUEUED_EVENTS)
         self._queues.add(queue)
         try:

@@ -1,11 +1,11 @@
-"""What a check says of a server: its state, and the reason for it."""
+"""The vocabulary of a check's result: a server's state and the reason for it."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class State(StrEnum):
-    """Green means usable, red says why, grey means not known."""
+    """Whether a server can be used."""
 
     HEALTHY = "healthy"
     UNKNOWN = "unknown"
@@ -33,8 +33,7 @@ class Reason(StrEnum):
 TRANSPORT_FAILURES: Final = frozenset(
     {Reason.REFUSED, Reason.TIMEOUT, Reason.DNS, Reason.TLS, Reason.UNREACHABLE}
 )
-"""Failures below HTTP. One alone may be a hiccup; a definite answer never is."""
-
+"""Failures below HTTP. A single one may be a hiccup of the network; an HTTP response never is."""
 
 NO_ANSWER: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE})
-"""The host may be right and the port wrong."""
+"""Failures in which nothing answers at the port: the host may be right and the port wrong."""

@@ -1,26 +1,42 @@
-"""A server as the outside sees it: its profile, its health, and whether it is active or default."""
+"""A server as users and programs see it: its profile, its health, and its part in the list."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from types import MappingProxyType
 from typing import Any, Final
 
-from codewalk.health.advice import advice
 from codewalk.health.link import LinkState
 from codewalk.health.status import HealthStatus
 from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
 from codewalk.times import rfc3339
 
+FIRST_SAFE_VERSION: Final = (1, 0, 216)
+"""The first release of OpenCode without CVE-2026-22812."""
+
+UNSAFE_VERSION: Final = (
+    "OpenCode {version} lets any web site run commands on its machine (CVE-2026-22812); "
+    "update it to 1.0.216 or later."
+)
+
+_VERSION: Final = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-?)", re.ASCII)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server:
     """The answer of the use cases that are about servers.
 
-    None of these is part of the JSON: `previous` marks the server that was active before this
-    one, `link` says how its events arrive, `previous_version` is the release it ran before a recent
-    upgrade, `snoozed` whether its notifications are muted now.
+    Attributes:
+        profile: The server as the user set it up.
+        health: Its status, as of the time of the answer.
+        active: Whether it is the active server.
+        default: Whether it becomes active at the start of the app.
+        previous: Whether it was active before the present one. Not part of the JSON, as below.
+        link: How its events arrive.
+        previous_version: The release that it ran before a recent upgrade.
+        snoozed: Whether its notifications are muted now.
     """
 
     profile: ServerProfile
@@ -42,12 +58,11 @@ class Server:
 
     @property
     def warning(self) -> str | None:
-        """What its release deserves, one sentence; it isn't part of the JSON."""
-        return advice(self.health.version)
+        """A sentence about a vulnerability of its release, None without one; not in the JSON."""
+        return security_warning(self.health.version)
 
     def to_json(self) -> dict[str, Any]:
-        """The server JSON of `INTERFACE.md`, and three keys more: `health_check`, `snoozed_until`
-        and `notify`. A password is only ever told of, never told."""
+        """Return the server JSON of the API and the command line, without its password."""
         profile = self.profile
         return {
             "id": profile.id,
@@ -71,34 +86,53 @@ class Server:
         }
 
 
-_RANKS: Final[Mapping[State, int]] = MappingProxyType(
+def security_warning(version: str | None) -> str | None:
+    """Return a sentence about a vulnerability of an OpenCode release, None without one.
+
+    A pre-release comes before its release: `1.0.216-beta` is older than 1.0.216. A version that
+    is unknown, or has no three numbers, has no warning.
+    """
+    match = _VERSION.match(version or "")
+    if match is None:
+        return None
+    numbers = tuple(int(part) for part in match.groups()[:3])
+    if (numbers, not match[4]) >= (FIRST_SAFE_VERSION, True):
+        return None
+    return UNSAFE_VERSION.format(version=version)
+
+
+_SWITCHER_RANKS: Final[Mapping[State, int]] = MappingProxyType(
     {State.HEALTHY: 1, State.UNKNOWN: 2, State.UNHEALTHY: 3}
 )
 
 
 def sort_for_switcher(servers: Iterable[Server]) -> list[Server]:
-    """Active, healthy, unknown, unhealthy; servers of one kind stay in list order."""
-    return sorted(servers, key=lambda server: 0 if server.active else _RANKS[server.health.state])
+    """Return the active server, then the healthy, unknown and unhealthy ones, in list order."""
+
+    def rank(server: Server) -> int:
+        return 0 if server.active else _SWITCHER_RANKS[server.health.state]
+
+    return sorted(servers, key=rank)
 
 
 def find_fallback(servers: Iterable[Server]) -> Server | None:
-    """The healthy server to switch to when the active one is down, None without any.
+    """Return the healthy server to switch to when the active one is down, None without any.
 
-    The default, else the one that was active before, else the one that answers soonest, of equal
-    ones the first in list order.
+    It is the default server, else the previously active one, else the one with the lowest latency;
+    of equal ones the first in list order.
     """
 
-    def nearness(server: Server) -> tuple[bool, bool, float]:
+    def preference(server: Server) -> tuple[bool, bool, float]:
         latency = server.health.latency_ms
         return not server.default, not server.previous, inf if latency is None else latency
 
     others = (s for s in servers if s.health.state is State.HEALTHY and not s.active)
-    return min(others, key=nearness, default=None)
+    return min(others, key=preference, default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Removed:
-    """What a removal left: the id that is gone, and the id that is active now."""
+    """The result of a removal: the id that was removed, and the id that is active now."""
 
     removed: str
     active: str | None

@@ -1,4 +1,4 @@
-"""What happened, told to whoever listens."""
+"""Events that one part of this process announces to the others."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ def drained(queue: asyncio.Queue[Event]) -> list[Event]:
     return [queue.get_nowait() for _ in range(queue.qsize())]
 
 
-def test_every_listener_hears_everything_from_then_on_in_order() -> None:
+def test_every_listener_gets_all_events_from_then_on_in_order() -> None:
     announcer = Announcer()
     announcer.announce(event(0))
     with announcer.listen() as first, announcer.listen() as second:
@@ -23,7 +23,7 @@ def test_every_listener_hears_everything_from_then_on_in_order() -> None:
         assert drained(first) == drained(second) == [event(1), event(2)]
 
 
-def test_who_stopped_listening_hears_nothing_and_costs_nothing() -> None:
+def test_a_listener_that_stopped_gets_nothing() -> None:
     announcer = Announcer()
     with announcer.listen() as queue:
         pass
@@ -31,7 +31,7 @@ def test_who_stopped_listening_hears_nothing_and_costs_nothing() -> None:
     assert queue.empty()
 
 
-def test_a_listener_that_breaks_stops_listening() -> None:
+def test_a_listener_whose_block_fails_stops_listening() -> None:
     announcer = Announcer()
     queues: list[asyncio.Queue[Event]] = []
     try:
@@ -43,41 +43,41 @@ def test_a_listener_that_breaks_stops_listening() -> None:
     assert queues[0].empty()
 
 
-def test_a_slow_listener_is_told_that_it_lost_some_and_the_others_lose_none() -> None:
+def test_a_slow_listener_gets_an_overflow_and_the_others_get_all_events() -> None:
     announcer = Announcer()
-    heard: list[Event] = []
+    received: list[Event] = []
     with announcer.listen() as slow, announcer.listen() as quick:
         for number in range(MAX_QUEUED_EVENTS + 5):
             announcer.announce(event(number))
-            heard += drained(quick)
-        assert heard == [event(number) for number in range(MAX_QUEUED_EVENTS + 5)]
-        told = drained(slow)
-        assert told[0] == Event(kind=Kind.OVERFLOW)
-        assert told[1:] == [
+            received += drained(quick)
+        assert received == [event(number) for number in range(MAX_QUEUED_EVENTS + 5)]
+        events = drained(slow)
+        assert events[0] == Event(kind=Kind.OVERFLOW)
+        assert events[1:] == [
             event(number) for number in range(MAX_QUEUED_EVENTS, MAX_QUEUED_EVENTS + 5)
         ]
 
 
-def test_a_listener_that_is_never_served_costs_a_bounded_amount() -> None:
+def test_the_queue_of_a_listener_that_reads_nothing_is_bounded() -> None:
     announcer = Announcer()
     with announcer.listen() as stuck:
         for number in range(5 * MAX_QUEUED_EVENTS):
             announcer.announce(event(number))
         assert stuck.qsize() <= MAX_QUEUED_EVENTS
-        told = drained(stuck)
-        assert [e.kind for e in told].count(Kind.OVERFLOW) == 1
-        assert told[-1] == event(5 * MAX_QUEUED_EVENTS - 1)
+        events = drained(stuck)
+        assert [e.kind for e in events].count(Kind.OVERFLOW) == 1
+        assert events[-1] == event(5 * MAX_QUEUED_EVENTS - 1)
 
 
 @fake_time
-async def test_an_event_wakes_who_waits_for_it() -> None:
+async def test_an_event_wakes_a_waiting_listener() -> None:
     announcer = Announcer()
     with announcer.listen() as queue:
         asyncio.get_running_loop().call_later(1, announcer.announce, event(1))
         assert await queue.get() == event(1)
 
 
-def test_a_listener_may_begin_and_stop_while_events_come() -> None:
+def test_listeners_begin_and_stop_between_events() -> None:
     announcer = Announcer()
     with announcer.listen() as first:
         announcer.announce(event(1))
@@ -88,7 +88,7 @@ def test_a_listener_may_begin_and_stop_while_events_come() -> None:
     assert drained(second) == [event(2)]
 
 
-def test_the_interface_knows_these_events() -> None:
+def test_the_events_of_the_api() -> None:
     assert {*Kind} - {Kind.WORK, Kind.NOTICE, Kind.OVERFLOW} == {
         "servers",
         "health",

@@ -1,4 +1,4 @@
-"""In which order servers are offered to switch to, and which one first."""
+"""The order of servers in the switcher, the fallback for a server that is down, and warnings."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
-from codewalk.server import Server, find_fallback, sort_for_switcher
+from codewalk.server import Server, find_fallback, security_warning, sort_for_switcher
 from codewalk.servers.profile import ServerProfile
 
 NOW = datetime(2026, 2, 9, tzinfo=UTC)
@@ -37,7 +37,7 @@ def test_the_active_one_is_first_then_healthy_unknown_and_unhealthy_ones() -> No
         server("mine", State.UNHEALTHY, mark="active"),
         server("also-new", State.UNKNOWN),
     ]
-    order = [shown.id for shown in sort_for_switcher(servers)]
+    order = [each.id for each in sort_for_switcher(servers)]
     assert order == ["mine", "up", "also-up", "new", "also-new", "down"]
 
 
@@ -46,8 +46,8 @@ def test_servers_of_one_kind_stay_in_list_order(states: list[State]) -> None:
     servers = [server(str(number), state) for number, state in enumerate(states)]
     order = sort_for_switcher(servers)
     for state in State:
-        alike = [shown for shown in servers if shown.health.state is state]
-        assert [shown for shown in order if shown.health.state is state] == alike
+        in_list_order = [each for each in servers if each.health.state is state]
+        assert [each for each in order if each.health.state is state] == in_list_order
 
 
 DOWN = server("down", State.UNHEALTHY, mark="active")
@@ -58,7 +58,7 @@ UNTIMED = server("untimed")
 
 
 @pytest.mark.parametrize(
-    ("servers", "chosen"),
+    ("servers", "expected"),
     [
         ([], None),
         ([DOWN], None),
@@ -77,8 +77,28 @@ UNTIMED = server("untimed")
         ([server("mine", mark="active", latency=1.0), SLOW], "slow"),
     ],
 )
-def test_nearest_is_the_default_then_the_previous_one_then_the_quickest(
-    servers: list[Server], chosen: str | None
+def test_the_fallback_is_the_default_then_the_previous_one_then_the_quickest(
+    servers: list[Server], expected: str | None
 ) -> None:
-    found = find_fallback(servers)
-    assert (found and found.id) == chosen
+    fallback = find_fallback(servers)
+    assert (fallback and fallback.id) == expected
+
+
+@pytest.mark.parametrize("version", ["0.9.9", "1.0.0", "1.0.215", "1.0.99", "1.0.216-beta.1"])
+def test_a_vulnerable_release_has_a_warning_with_its_reason(version: str) -> None:
+    warning = security_warning(version)
+    assert warning is not None
+    assert f"OpenCode {version} " in warning
+    assert "CVE-2026-22812" in warning
+
+
+@pytest.mark.parametrize(
+    "version", ["1.0.216", "1.0.1000", "1.1.0", "1.18.33", "2.0.0", "1.1.0-beta"]
+)
+def test_later_releases_have_no_warning(version: str) -> None:
+    assert security_warning(version) is None
+
+
+@pytest.mark.parametrize("version", [None, "", "local", "1.0", "٣.0.0", "1" * 50])
+def test_a_version_without_three_numbers_has_no_warning(version: str | None) -> None:
+    assert security_warning(version) is None

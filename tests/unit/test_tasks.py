@@ -14,7 +14,7 @@ from codewalk.tasks import (
     repeat,
     run_to_completion,
 )
-from tests.fake_time import elapsed, fake_time, advance_time
+from tests.fake_time import advance_time, elapsed, fake_time
 
 log = logging.getLogger(__name__)
 

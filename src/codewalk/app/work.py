@@ -3,7 +3,7 @@
 A method belongs to the server that was active when it was called, and ends with a switch.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from codewalk.app.generation import Generation
 from codewalk.errors import NoActiveServer, RequestFailed, ServerUnreachable, Superseded
 from codewalk.events import Announcer, Event, Kind
+from codewalk.health.checker import Connect
 from codewalk.health.monitor import Monitor
 from codewalk.health.request_hints import RequestObserver
 from codewalk.opencode.activity import Activity
@@ -49,8 +50,6 @@ MODELS_FRESH_SECONDS: Final = 60.0
 
 REANNOUNCE_AFTER_SECONDS: Final = 10.0
 """Seconds after which it is news that a list is still the same."""
-
-Connect = Callable[[ServerProfile], Awaitable["Connection"]]
 
 
 class Work:

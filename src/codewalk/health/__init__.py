@@ -1,1 +1,1 @@
-"""How the servers are."""
+"""The health of the servers: checks, statuses, their schedule, and the live links."""

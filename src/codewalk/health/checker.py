@@ -1,4 +1,4 @@
-"""The check that the list, the Test button and the command line share."""
+"""The one check that the monitor, the Test button and the command line share."""
 
 import asyncio
 import logging
@@ -23,69 +23,77 @@ RESULT_MAX_AGE: Final = 0.75
 """Seconds for which a result answers further requests for a check."""
 
 PATH_ONLY_SECONDS: Final = 300.0
-"""Seconds until a server known by `/path` alone is asked for `/global/health` again."""
+"""Seconds for which a server that has no `/global/health` is asked for `/path` first."""
 
 MAX_ATTEMPTS: Final = 3
-"""How often a check is made at most that ran out of time while this process was late."""
+"""Attempts of a check that times out while this process is late."""
 
 MAX_OWN_DELAY: Final = 0.25
-"""The part of a check's budget by which this process may be late. Where it was later than that, a
-check that ran out of time is no evidence against the server."""
+"""Event-loop delay, as a share of the budget, above which a timeout isn't held against the server.
+"""
 
-_OUT_OF_TIME: Final = frozenset({Reason.TIMEOUT, Reason.DNS})
 STARTUP_SECONDS: Final = 5.0
-"""Seconds after a refusal in which a server that takes a request has only just begun to listen."""
+"""Seconds after a refused connection in which a server that accepts one has only just started."""
 
 STARTUP_CHECK_TIMEOUT: Final = 0.6
-"""Seconds for a check then, of a server that is known to be down: current releases leave a request
-of that moment unanswered for ever, and answer the next one. One that counts as well has all its
-time to show that it is."""
+"""Seconds for a check of an unhealthy server that has only just started.
 
-_LOST: Final = frozenset({Reason.TIMEOUT, Reason.DNS, Reason.UNREACHABLE})
-"""What may be this machine's fault; who is refused was heard."""
+Current releases leave a request of that moment unanswered for ever, and answer the next one. A
+server that is still healthy has its whole timeout to show that it is.
+"""
+
+_TIMEOUTS: Final = frozenset({Reason.TIMEOUT, Reason.DNS})
+
+_MAYBE_OFFLINE: Final = frozenset({Reason.TIMEOUT, Reason.DNS, Reason.UNREACHABLE})
+"""Failures that may be this machine's fault: what refused a connection was reached."""
 
 Connect = Callable[[ServerProfile], Awaitable["Connection"]]
+"""Returns the connection to a server. Raises `StorageError` where its password can't be read."""
 
 log = logging.getLogger(__name__)
 
 
-class _Known:
-    """What is remembered of one server between checks."""
+class _ServerChecks:
+    """The checks of one server: those in flight, and what the last ones left."""
 
     __slots__ = (
-        "at", "budget", "by_path_until", "profile", "refusals", "refused_at", "result", "running",
+        "budget", "ended_at", "in_flight", "path_only_until", "profile", "refused_at", "result",
         "task",
     )  # fmt: skip
 
-    def __init__(self, profile: ServerProfile, running: set[asyncio.Task[CheckResult]]) -> None:
+    def __init__(self, profile: ServerProfile, in_flight: set[asyncio.Task[CheckResult]]) -> None:
         self.profile = profile
-        self.running = running  # also checks of another budget, or begun before an edit
+        # Those of another budget, and those that began before an edit, included.
+        self.in_flight = in_flight
         self.task: asyncio.Task[CheckResult] | None = None
         self.budget = profile.health_check.timeout
         self.result: CheckResult | None = None
-        self.at = 0.0
-        self.by_path_until = 0.0
+        self.ended_at = 0.0
+        self.path_only_until = 0.0
         self.refused_at = -inf
 
-    def take(self, result: CheckResult, now: float) -> None:
-        self.result, self.at = result, now
-        if not result.by_path:
-            self.by_path_until = 0.0
-        elif now >= self.by_path_until:
-            self.by_path_until = now + PATH_ONLY_SECONDS
+    def keep(self, result: CheckResult, now: float) -> None:
+        self.result, self.ended_at = result, now
+        if not result.path_only:
+            self.path_only_until = 0.0
+        elif now >= self.path_only_until:
+            self.path_only_until = now + PATH_ONLY_SECONDS
         if result.reason is Reason.REFUSED:
             self.refused_at = now
 
     def was_refused(self, now: float) -> bool:
-        """Whether nothing listened there just now."""
         return now - self.refused_at < STARTUP_SECONDS
 
 
 class Checker:
     """Checks servers; concurrent checks of one server are one check.
 
-    An async context manager that owns the running checks. `connect` gives the connection to a
-    server; `route` tells whether this machine has a way to a URL; `clock` counts seconds.
+    An async context manager that owns the checks in flight.
+
+    Args:
+        connect: Returns the connection to a server.
+        route: Returns whether this machine has a route to a URL.
+        clock: Counts seconds.
     """
 
     def __init__(
@@ -98,7 +106,7 @@ class Checker:
         self._connect = connect
         self._route = route
         self._clock = clock
-        self._known: dict[str, _Known] = {}
+        self._servers: dict[str, _ServerChecks] = {}
         self._lag = LoopLag()
         self._tasks = BackgroundTasks()
 
@@ -117,17 +125,21 @@ class Checker:
         fresh: bool = False,
         down: bool = False,
     ) -> CheckResult:
-        """The result of a check made now, under way, or, unless `fresh`, just finished.
+        """Return the result of a check made now, in flight, or just ended.
 
-        `budget` goes in place of the server's own timeout, in seconds; `down` tells that the server
-        is known to be.
+        Args:
+            profile: The server.
+            budget: Seconds for the check, in place of the server's own timeout.
+            fresh: Don't reuse the result of a check that has ended.
+            down: Whether the server is known to be unhealthy.
         """
-        known = self._of(profile)
+        checks = self._checks_of(profile)
         budget = profile.health_check.timeout if budget is None else budget
-        recent = known.result if self._clock() - known.at < RESULT_MAX_AGE and not fresh else None
-        # What failed in less time than is given now may do better.
-        if recent and (recent.ok or known.budget >= budget):
-            return recent
+        recent = self._clock() - checks.ended_at < RESULT_MAX_AGE and not fresh
+        result = checks.result if recent else None
+        # What failed in less time than is given now may succeed.
+        if result and (result.ok or checks.budget >= budget):
+            return result
         task = self.start(profile, budget=budget, down=down)
         # Not awaited itself: others may be waiting for the same check, and a waiter that is
         # cancelled must not take it from them, nor the check's own end cancel a waiter.
@@ -139,77 +151,78 @@ class Checker:
     def start(
         self, profile: ServerProfile, *, budget: float | None = None, down: bool = False
     ) -> asyncio.Task[CheckResult]:
-        """The check under way for this server, or a new one. Its task never fails."""
-        known = self._of(profile)
+        """Return the task of the check in flight, or of a new one; it never fails.
+
+        Takes the arguments of `check`.
+        """
+        checks = self._checks_of(profile)
         budget = profile.health_check.timeout if budget is None else budget
-        if known.task and known.budget >= budget:
-            return known.task
-        hasty = down and known.was_refused(self._clock())
-        run = (
-            self._run(known, min(budget, STARTUP_CHECK_TIMEOUT), tries=1)
-            if hasty
-            else self._run(known, budget)
-        )
+        if checks.task and checks.budget >= budget:
+            return checks.task
+        if down and checks.was_refused(self._clock()):
+            run = self._run(checks, min(budget, STARTUP_CHECK_TIMEOUT), attempts=1)
+        else:
+            run = self._run(checks, budget, attempts=MAX_ATTEMPTS)
         task = self._tasks.create_task(run, name=f"check {profile.id}")
-        known.task, known.budget = task, budget
-        known.running.add(task)
-        task.add_done_callback(known.running.discard)
+        checks.task, checks.budget = task, budget
+        checks.in_flight.add(task)
+        task.add_done_callback(checks.in_flight.discard)
         return task
 
     def forget(self, server_id: str) -> None:
-        """Drops what is remembered of a server, and its checks under way."""
-        if known := self._known.pop(server_id, None):
-            for task in known.running:
+        """Drop everything about a server, and cancel its checks in flight."""
+        if checks := self._servers.pop(server_id, None):
+            for task in checks.in_flight:
                 task.cancel()
 
     def cancel_all(self) -> None:
-        """Ends all checks under way, and reuses no result from before: time was lost meanwhile."""
-        for known in self._known.values():
-            for task in known.running:
+        """Cancel all checks in flight, and reuse no result from before."""
+        for checks in self._servers.values():
+            for task in checks.in_flight:
                 task.cancel()
-            known.task = known.result = None
+            checks.task = checks.result = None
 
     def has_route(self, profile: ServerProfile) -> bool:
-        """Whether this machine has a way to this server."""
+        """Return whether this machine has a route to a server."""
         return is_loopback(profile.url) or self._route(profile.url)
 
-    def _of(self, profile: ServerProfile) -> _Known:
-        known = self._known.get(profile.id)
-        if known is None or (known.profile is not profile and known.profile != profile):
-            known = _Known(profile, known.running if known else set())
-            self._known[profile.id] = known
-        return known
+    def _checks_of(self, profile: ServerProfile) -> _ServerChecks:
+        checks = self._servers.get(profile.id)
+        if checks is None or (checks.profile is not profile and checks.profile != profile):
+            checks = _ServerChecks(profile, checks.in_flight if checks else set())
+            self._servers[profile.id] = checks
+        return checks
 
-    async def _run(self, known: _Known, budget: float, *, tries: int = MAX_ATTEMPTS) -> CheckResult:
+    async def _run(self, checks: _ServerChecks, budget: float, *, attempts: int) -> CheckResult:
         try:
-            result = await self._in_time(known, budget, tries)
+            result = await self._try(checks, budget, attempts)
         finally:
-            if known.task is asyncio.current_task():
-                known.task = None
-        known.take(result, self._clock())
+            if checks.task is asyncio.current_task():
+                checks.task = None
+        checks.keep(result, self._clock())
         return result
 
-    async def _in_time(self, known: _Known, budget: float, tries: int) -> CheckResult:
-        """The result of a check for which this process had the time, if it has any."""
-        for _ in range(tries - 1):
-            with self._lag.measured() as late:
-                result = await self._result(known, budget)
-                if result.reason not in _OUT_OF_TIME or late() < MAX_OWN_DELAY * budget:
+    async def _try(self, checks: _ServerChecks, budget: float, attempts: int) -> CheckResult:
+        """Probe again while the probe times out and this process was late meanwhile."""
+        for _ in range(attempts - 1):
+            with self._lag.measure() as lag:
+                result = await self._probe(checks, budget)
+                if result.reason not in _TIMEOUTS or lag() < MAX_OWN_DELAY * budget:
                     return result
         # A server that never answers must turn red on a machine that is always busy, too.
-        return await self._result(known, budget)
+        return await self._probe(checks, budget)
 
-    async def _result(self, known: _Known, budget: float) -> CheckResult:
-        profile = known.profile
+    async def _probe(self, checks: _ServerChecks, budget: float) -> CheckResult:
+        profile = checks.profile
         try:
             connection = await self._connect(profile)
-            path_first = self._clock() < known.by_path_until
+            path_first = self._clock() < checks.path_only_until
             result = await probe(connection, budget=budget, path_first=path_first)
         except StorageError as exc:
             return CheckResult(reason=Reason.AUTH_REQUIRED, detail=exc.message)
         except Exception:  # whatever a server provokes, the others are still checked
             log.exception("The check of server %s broke", profile.id)
             return CheckResult(reason=Reason.NOT_OPENCODE, detail="Its answer can't be understood.")
-        if result.reason in _LOST and not self.has_route(profile):
+        if result.reason in _MAYBE_OFFLINE and not self.has_route(profile):
             return CheckResult(reason=Reason.OFFLINE, detail="This machine has no network.")
         return result

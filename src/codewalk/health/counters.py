@@ -1,4 +1,4 @@
-"""What the checks of each server found, counted since the start."""
+"""Counters of each server's checks since the start of the process, for `/metrics`."""
 
 from collections import Counter
 from collections.abc import Container
@@ -9,12 +9,18 @@ from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.reason import State
 
 LATENCY_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""The bounds, in seconds, by which answers are counted."""
+"""The buckets of the latency histogram, in seconds."""
 
 
 class ServerCounters:
-    """The counts of one server: good and failed checks, changes into each state, and the good
-    checks' latencies in seconds."""
+    """The counters of one server.
+
+    Attributes:
+        good: Checks that succeeded.
+        failed: Checks that failed.
+        transitions: Changes into each state.
+        latency: The latencies of the good checks, in seconds.
+    """
 
     __slots__ = ("failed", "good", "latency", "transitions")
 
@@ -25,7 +31,7 @@ class ServerCounters:
         self.latency = Histogram(LATENCY_BOUNDS)
 
     def add(self, other: "ServerCounters") -> None:
-        """Counts in all of `other`."""
+        """Add the counts of another server."""
         self.good += other.good
         self.failed += other.failed
         self.transitions += other.transitions
@@ -39,13 +45,13 @@ class ServerCounters:
 
 
 class CheckCounters:
-    """The counts of all servers."""
+    """The counters of all servers."""
 
     def __init__(self) -> None:
         self._servers: dict[str, ServerCounters] = {}
 
     def get(self, server_id: str) -> ServerCounters:
-        """One server's counts, as they are then; nothing but zeros before it was checked."""
+        """Return a server's counters; zeros before its first check."""
         return self._servers.get(server_id) or ServerCounters()
 
     def record(
@@ -56,7 +62,7 @@ class CheckCounters:
         after: HealthStatus,
         result: CheckResult | None,
     ) -> None:
-        """Counts that a status took the place of `before`, and the check behind it, if any."""
+        """Count a new status, and the check behind it, if any; see `RecordStatus`."""
         counters = self._servers.get(server_id)
         if counters is None:
             counters = self._servers[server_id] = ServerCounters()
@@ -72,5 +78,5 @@ class CheckCounters:
             counters.latency.add(result.latency_ms / 1000)
 
     def retain(self, server_ids: Container[str]) -> None:
-        """Drops the counts of all other servers."""
+        """Drop the counters of all other servers."""
         self._servers = {i: counters for i, counters in self._servers.items() if i in server_ids}

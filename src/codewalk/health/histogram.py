@@ -1,4 +1,4 @@
-"""Measurements kept in few numbers."""
+"""A histogram with fixed bounds."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -6,9 +6,12 @@ from itertools import accumulate
 
 
 class Histogram:
-    """How many measurements were up to each of `bounds`, and their sum.
+    """Counts of measurements by size, and their sum.
 
-    `bounds` ascend; `counts` has one number for each, and one for what is beyond the last.
+    Attributes:
+        bounds: The upper bound of each bucket but the last, ascending.
+        counts: The measurements in each bucket; the last one has those above all bounds.
+        total: The sum of the measurements.
     """
 
     __slots__ = ("bounds", "counts", "total")
@@ -19,12 +22,12 @@ class Histogram:
         self.total = 0.0
 
     def add(self, value: float) -> None:
-        """Counts one measurement."""
+        """Add one measurement."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
     def merge(self, other: "Histogram") -> None:
-        """Counts in all measurements of one with the same bounds."""
+        """Add all measurements of a histogram with the same bounds."""
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
@@ -36,9 +39,9 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many measurements there were."""
+        """The number of measurements."""
         return sum(self.counts)
 
     def cumulative(self) -> list[int]:
-        """How many were up to each bound, and last how many there were at all."""
+        """Return the number of measurements up to each bound, and last the number of all."""
         return list(accumulate(self.counts))

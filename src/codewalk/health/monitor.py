@@ -1,51 +1,44 @@
-"""When each server is checked, and what is known of all of them."""
+"""Watches the health of all servers: when each is checked, and what is known of it."""
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Self
 
 from codewalk.errors import StorageError
 from codewalk.health.checker import Checker
-from codewalk.health.rhythm import pause
 from codewalk.health.schedule import Lateness
 from codewalk.health.scheduler import Scheduler
-from codewalk.health.status import RECHECK_DELAY, CheckResult, HealthStatus, advance
-from codewalk.health.status_writer import StatusStore, StatusWriter
-from codewalk.health.suspend import GracePeriod
+from codewalk.health.status import RECHECK_DELAY, HealthStatus
+from codewalk.health.status_writer import StatusStore
+from codewalk.health.statuses import UNCHECKED, RecordStatus, Statuses
 from codewalk.health.throttle import loop_idle_time
-from codewalk.reason import Reason, State
-from codewalk.servers.health_check import DEFAULT_SETTINGS, HealthCheckSettings
+from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile, connects_differently
 
 MAX_CONCURRENT_CHECKS: Final = 500
-"""Checks that one `check_all` has under way at most: each may hold an open file."""
-
-MAX_ROUTE_LOOKUPS: Final = 100
-"""Servers at most that are looked at to see whether this machine has its network back."""
-
-UNCHECKED: Final = HealthStatus()
-
-log = logging.getLogger(__name__)
-
-
-RecordStatus = Callable[[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | None], None]
-"""Told of each kept status: whose it is, the one before as it was left and as it counted until now,
-this one, and the check behind it."""
+"""Checks in flight of one `check_all`: each may hold an open file."""
 
 
 class Monitor:
-    """The status of every server, kept true by checking.
+    """The health of every server, kept up to date by checks.
 
-    An async context manager: its scheduler and its writer run between enter and exit when `watch`
-    is true; without it only what is asked for is checked. `on_change` is called, on the event loop,
-    with the id of a server whose state, reason, detail or version changed. `interval` goes for
-    all servers in place of their own, as for a measurement. `on_resume` is called after a time
-    that was lost, as by a laptop's sleep.
+    An async context manager: the scheduler and the writer of statuses run between enter and exit.
+
+    Args:
+        checker: Makes the checks.
+        store: Where the statuses are stored.
+        on_change: Called, on the event loop, with the id of a server whose state, reason, detail
+            or version changed.
+        record: Called for each new status.
+        on_resume: Called after this process or its machine was suspended.
+        watch: Without it nothing is scheduled, and only what is asked for is checked.
+        interval: Seconds, in place of each server's own interval; for measurements.
+        jitter: Returns a random number from 0 to 1.
+        now: The wall clock.
+        idle_clock: Counts the seconds in which this process was idle.
     """
 
     def __init__(  # noqa: PLR0913 - each is a seam
@@ -63,29 +56,24 @@ class Monitor:
         idle_clock: Callable[[], float] = loop_idle_time,
     ) -> None:
         self._checker = checker
-        self._store = store
-        self._on_change = on_change
-        self._record = record
-        self._on_resume = on_resume
         self._watch = watch
-        self._interval = interval
-        self._jitter = jitter
-        self._now = now
-        self._statuses: dict[str, HealthStatus] = {}
-        self._applied: dict[str, CheckResult] = {}
-        self._failed_at: dict[str, float] = {}
-        self._writer = StatusWriter(store, self._statuses)
-        self._profiles: dict[str, ServerProfile] = {}
-        self._paused: set[str] = set()
-        self._grace = GracePeriod()
-        self._scheduler = Scheduler(checker, self, now=now, idle_clock=idle_clock)
+        self._statuses = Statuses(store, on_change=on_change, record=record, now=now)
+        self._scheduler = Scheduler(
+            checker,
+            self._statuses,
+            interval=interval,
+            jitter=jitter,
+            now=now,
+            idle_clock=idle_clock,
+            on_resume=on_resume,
+        )
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._statuses.update(await self._store.load())
+        await self._statuses.load()
         if self._watch:
             await self._stack.enter_async_context(self._scheduler)
-            await self._stack.enter_async_context(self._writer)
+            await self._stack.enter_async_context(self._statuses.writer)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -95,226 +83,141 @@ class Monitor:
 
     @property
     def lateness(self) -> Lateness:
-        """How long after its deadline each check by the clock began, in seconds."""
+        """The seconds from each scheduled check's deadline to its start."""
         return self._scheduler.lateness
 
     def status(self, server_id: str) -> HealthStatus:
-        """What is known now; `unknown` where nobody has looked lately."""
-        stale_after = self._settings(server_id).stale_after
-        return self._statuses.get(server_id, UNCHECKED).as_of(self._now(), stale_after)
+        """Return a server's status as of now: `unknown` where its last check is too old."""
+        return self._statuses.get(server_id)
 
     def state(self, server_id: str) -> State:
+        """Return the state of a server's status."""
         return self.status(server_id).state
 
+    def set_status(self, server_id: str, status: HealthStatus) -> None:
+        """Replace a server's status, for example by that of the same server under another id."""
+        self._statuses.set(server_id, status)
+
     def reconcile(self, profiles: Iterable[ServerProfile], active_id: str | None) -> None:
-        """Watches just these servers from now on; a changed one is unknown until it is checked."""
-        before, wanted = self._profiles, {profile.id: profile for profile in profiles}
+        """Watch just these servers from now on.
+
+        A new server is checked at once, and so is one that is reached differently, which is
+        unknown until then, and one that became active.
+        """
+        before, wanted = self._statuses.profiles, {profile.id: profile for profile in profiles}
         for server_id in before.keys() - wanted.keys():
             self.forget(server_id)
-        self._profiles = wanted
-        self._scheduler.watch(wanted)
+        self._statuses.profiles = wanted
         for server_id, profile in wanted.items():
-            self._follow(before.get(server_id), profile)
-        if active_id != self._scheduler.first:
-            self._scheduler.first = active_id
+            self._reconcile_one(before.get(server_id), profile)
+        if active_id != self._scheduler.priority:
+            self._scheduler.priority = active_id
             if active_id:
                 self._scheduler.plan(active_id)
 
-    def _follow(self, before: ServerProfile | None, profile: ServerProfile) -> None:
+    def _reconcile_one(self, before: ServerProfile | None, profile: ServerProfile) -> None:
         if before is None:
             self._scheduler.plan(profile.id)
         elif connects_differently(before, profile):
             self._checker.forget(profile.id)
-            self._put(profile.id, UNCHECKED)
+            self._statuses.set(profile.id, UNCHECKED)
             self._scheduler.plan(profile.id)
-        elif before.health_check != profile.health_check and self._scheduler.plans(profile.id):
-            self._scheduler.plan(profile.id, self._delay(profile.id))
+        elif before.health_check != profile.health_check and self._scheduler.is_planned(profile.id):
+            self._scheduler.plan_next(profile.id)
 
     def forget(self, server_id: str) -> None:
-        """Drops everything known of a server, its check under way included."""
+        """Drop everything about a server, and cancel its checks in flight."""
         self._checker.forget(server_id)
-        self._scheduler.drop(server_id)
-        self._grace.forget(server_id)
-        self._writer.discard(server_id)
-        self._statuses.pop(server_id, None)
-        self._applied.pop(server_id, None)
-        self._failed_at.pop(server_id, None)
-        self._paused.discard(server_id)
-
-    def set_status(self, server_id: str, status: HealthStatus) -> None:
-        """Takes over a status found by a check of the same server under another id."""
-        self._put(server_id, status)
+        self._scheduler.remove(server_id)
+        self._statuses.forget(server_id)
 
     def pause(self, server_id: str, status: HealthStatus | None = None) -> None:
-        """Leaves a server unchecked, as while it is starting, until `resume`; at this status."""
-        self._paused.add(server_id)
+        """Don't check a server until `resume`, for example while it is starting.
+
+        Args:
+            server_id: The server.
+            status: Its status until then; None leaves it as it is.
+        """
+        self._statuses.pause(server_id)
         if status:
-            self._put(server_id, status)
+            self._statuses.set(server_id, status)
 
     def is_paused(self, server_id: str) -> bool:
-        """Whether this server isn't to be asked anything now."""
-        return server_id in self._paused
+        """Return whether nothing may be requested of a server now."""
+        return self._statuses.is_paused(server_id)
 
     def resume(self, server_id: str) -> None:
-        """Ends `pause`, and checks the server at once."""
-        self._paused.discard(server_id)
+        """End `pause`, and check the server at once."""
+        self._statuses.resume(server_id)
         self.check_soon(server_id)
 
     def check_soon(self, server_id: str) -> None:
-        """Has the scheduler check this server next; nothing where it is gone meanwhile."""
-        if server_id in self._profiles:
+        """Let the scheduler check a server next; does nothing where it is gone meanwhile."""
+        if server_id in self._statuses.profiles:
             self._scheduler.plan(server_id)
 
     def report_link_failure(self, server_id: str) -> None:
-        """Counts a broken link as a first failure: the check that follows at once decides."""
-        status = self._statuses.get(server_id)
-        sound = status and status.state is State.HEALTHY and not status.failures
-        # After a sleep every link from before is broken, which says nothing of a server.
-        if status and sound and not self._grace.covers(server_id):
-            self._statuses[server_id] = replace(status, failures=1)
-            self._failed_at[server_id] = asyncio.get_running_loop().time()
+        """Count a broken link as a server's first failure, and check it at once, which decides."""
+        self._statuses.suspect(server_id)
         self.check_soon(server_id)
 
     def report_success(self, server_id: str, *, sent_at: float) -> bool:
-        """Counts a good answer to a request as a good check, where it proves as much.
+        """Count a good response to a request as a good check, as far as it proves as much.
 
-        That is so for a healthy server: what it was suspected of is forgiven, if the request was
-        sent after it (`sent_at`, on the loop's clock). Any other has to be checked: then this is
-        false. What a check alone finds, the latency say, stays as it was found.
+        It ends the suspicion of a healthy server, if the request was sent after the failure. It
+        leaves alone what only a check finds, the latency for example.
+
+        Args:
+            server_id: The server that answered.
+            sent_at: The time when the request was sent, on the event loop's clock.
+
+        Returns:
+            Whether the server counts as healthy; otherwise it has to be checked.
         """
-        status = self._statuses.get(server_id)
-        if status is None or status.state is not State.HEALTHY:
+        if self._statuses.latest(server_id).state is not State.HEALTHY:
             return False
-        if status.failures and sent_at > self._failed_at.get(server_id, sent_at):
-            self._statuses[server_id] = replace(status, failures=0)
+        self._statuses.clear_suspicion(server_id, sent_at=sent_at)
         return True
 
     async def check(self, profile: ServerProfile, *, budget: float | None = None) -> HealthStatus:
-        """Checks a server now and returns its status, settled: where the next check decides, that
-        is made too. `budget` goes in place of the server's own timeout."""
+        """Check a server now and return its status, settled.
+
+        Where the next check decides on the state, it is made too.
+
+        Args:
+            profile: The server; one that isn't watched is checked as well, and nothing is stored.
+            budget: Seconds for each check, in place of the server's own timeout.
+        """
         if self.is_paused(profile.id):
             return self.status(profile.id)
-        down = self.is_down(profile.id)
+        down = self._statuses.latest(profile.id).state is State.UNHEALTHY
         result = await self._checker.check(profile, budget=budget, down=down)
-        status = self._apply(profile, result)
-        while self._is_open(profile.id, status) and self._keeps(profile):
+        status = self._statuses.apply(profile, result)
+        while self._statuses.is_unsettled(profile.id, status) and self._statuses.is_watched(
+            profile
+        ):
             await asyncio.sleep(RECHECK_DELAY)
             result = await self._checker.check(profile, budget=budget, fresh=True)
-            status = self._apply(profile, result)
+            status = self._statuses.apply(profile, result)
         return status
 
     async def check_all(self, server_ids: Iterable[str], *, budget: float | None = None) -> None:
-        """Checks servers now, side by side; passes over one that is gone when its turn comes."""
+        """Check servers now, side by side; a server that is gone by then is left out."""
         slots = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
         async def check(server_id: str) -> None:
             async with slots:
-                if profile := self._profiles.get(server_id):
+                if profile := self._statuses.profiles.get(server_id):
                     await self.check(profile, budget=budget)
 
         async with asyncio.TaskGroup() as group:
             for server_id in server_ids:
                 group.create_task(check(server_id), name=f"asked check of {server_id}")
 
+    def handle_suspend(self) -> None:
+        """Check all servers once, as after a suspend of this process or its machine."""
+        self._scheduler.handle_suspend()
+
     async def save(self) -> None:
-        """Writes what changed since the last batch. Raises `StorageError`."""
-        await self._writer.save()
-
-    def _apply(self, profile: ServerProfile, result: CheckResult) -> HealthStatus:
-        """The status after `result`, which is kept where it still is this server's."""
-        server_id = profile.id
-        before = self.status(server_id)
-        # Several may have waited for one check: it counts once. One that was ended, or couldn't be
-        # made, tells nothing.
-        if self._applied.get(server_id) is result or result.reason is Reason.UNCHECKED:
-            return before
-        keeps = self._keeps(profile)
-        if keeps and self._grace.excuses(server_id, result):
-            self._applied[server_id] = result
-            return before
-        settings = self._settings(server_id) if keeps else _at_once(profile.health_check)
-        status = advance(before, result, self._now(), settings)
-        if keeps:
-            self._applied[server_id] = result
-            if status.failures:
-                self._failed_at[server_id] = asyncio.get_running_loop().time()
-            self._put(server_id, status, result)
-        return status
-
-    def _is_open(self, server_id: str, status: HealthStatus) -> bool:
-        """Whether the next check decides."""
-        return status.unsettled or self._grace.excused(server_id)
-
-    def _keeps(self, profile: ServerProfile) -> bool:
-        """Whether what a check of `profile` finds is this server's status."""
-        current = self._profiles.get(profile.id)
-        changed = current is None or connects_differently(profile, current)
-        return not changed and profile.id not in self._paused
-
-    def _put(self, server_id: str, status: HealthStatus, result: CheckResult | None = None) -> None:
-        before = self.status(server_id)
-        left = self._statuses.get(server_id, UNCHECKED)
-        self._record(server_id, left, before, status, result)
-        self._statuses[server_id] = status
-        self._writer.add(server_id)
-        if _visibly(before) != _visibly(status):
-            self._on_change(server_id)
-        if before.state is not status.state:
-            log.info("Server %s is %s: %s", server_id, status.state, status.reason)
-
-    def _settings(self, server_id: str) -> HealthCheckSettings:
-        profile = self._profiles.get(server_id)
-        return profile.health_check if profile else DEFAULT_SETTINGS
-
-    # For the scheduler
-
-    def to_ask(self, server_id: str) -> ServerProfile | None:
-        return None if self.is_paused(server_id) else self._profiles.get(server_id)
-
-    def is_failing(self, server_id: str) -> bool:
-        return self._statuses.get(server_id, UNCHECKED).failures > 0
-
-    def is_down(self, server_id: str) -> bool:
-        return self._statuses.get(server_id, UNCHECKED).state is State.UNHEALTHY
-
-    def found(self, profile: ServerProfile, result: CheckResult) -> float | None:
-        current = self._profiles.get(profile.id)
-        if current is None or connects_differently(profile, current):
-            return None
-        self._apply(profile, result)
-        return self._delay(profile.id)
-
-    def look_around(self) -> None:
-        """Has the servers checked that this machine had no way to, once it has one again."""
-        lost = [p for i, p in self._profiles.items() if self._reason(i) is Reason.OFFLINE]
-        if any(self._checker.has_route(profile) for profile in lost[:MAX_ROUTE_LOOKUPS]):
-            for profile in lost:
-                self._scheduler.plan(profile.id)
-
-    def time_was_lost(self) -> None:
-        self._grace.begin(self._profiles)
-        self._on_resume()
-
-    def _reason(self, server_id: str) -> Reason:
-        return self._statuses.get(server_id, UNCHECKED).reason
-
-    def _delay(self, server_id: str) -> float:
-        if self._grace.excused(server_id):
-            return RECHECK_DELAY
-        own = self._settings(server_id).interval
-        return pause(
-            self._statuses.get(server_id, UNCHECKED),
-            own if self._interval is None else self._interval,
-            now=self._now(),
-            active=server_id == self._scheduler.first,
-            jitter=self._jitter(),
-        )
-
-
-def _at_once(settings: HealthCheckSettings) -> HealthCheckSettings:
-    """For a server that isn't watched: one good check shows that it can be used."""
-    return replace(settings, rise=1)
-
-
-def _visibly(status: HealthStatus) -> tuple[object, ...]:
-    return status.state, status.reason, status.detail, status.version
+        """Write the statuses that changed since the last batch. Raises `StorageError`."""
+        await self._statuses.writer.save()

@@ -2,82 +2,78 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from codewalk.health.checker import Checker
-from codewalk.health.schedule import Lateness, Schedule
-from codewalk.health.status import CheckResult
+from codewalk.health.schedule import Lateness, Schedule, next_interval
+from codewalk.health.status import RECHECK_DELAY, CheckResult
+from codewalk.health.statuses import Statuses
 from codewalk.health.suspend import CLOCK_CHECK_INTERVAL, RECHECK_SPREAD, SuspendDetector
 from codewalk.health.throttle import Throttle
+from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
 from codewalk.tasks import BackgroundTasks
 
-SOON: Final = 0.0
-"""The delay of a check that is due at once."""
-
 MIN_WAKE_INTERVAL: Final = 0.02
-"""Seconds between two looks for what is due by the clock: of ten thousand servers, twenty then are,
-and the event loop wakes once for all of them."""
+"""Seconds between two timers for due checks.
+
+Of ten thousand servers, twenty are due by then, and the event loop wakes once for all of them.
+"""
+
+MAX_ROUTE_LOOKUPS: Final = 100
+"""Offline servers whose routes are looked up, each second, to see whether the network is back."""
 
 log = logging.getLogger(__name__)
 
 
-class Watched(Protocol):
-    """Whose checks these are: who knows the servers, and what a result means."""
-
-    def to_ask(self, server_id: str) -> ServerProfile | None:
-        """The server to check; None where it isn't to be asked anything now."""
-
-    def is_failing(self, server_id: str) -> bool:
-        """Whether its last check failed, so that the next one may take long."""
-
-    def is_down(self, server_id: str) -> bool:
-        """Whether it is known to be down."""
-
-    def found(self, profile: ServerProfile, result: CheckResult) -> float | None:
-        """Takes a result; the seconds until the next check, None where there is to be none."""
-
-    def look_around(self) -> None:
-        """Is called every `CLOCK_CHECK_INTERVAL` seconds."""
-
-    def time_was_lost(self) -> None:
-        """Is called when this process or its machine stood still, or the clock was set."""
-
-
 class Scheduler:
-    """Runs the checks of `watched`; nothing runs outside of the context manager.
+    """Checks every server again and again; nothing runs outside of the context manager.
 
-    `now` is the wall clock, `idle_clock` counts the seconds in which this process had nothing to
-    do. After a time that was lost, the checks under way are void, and all servers are checked once
-    within `RECHECK_SPREAD` seconds.
+    A result goes one way: from the checker into `statuses`, which record and announce it. After a
+    suspend the checks in flight are cancelled, and all servers are checked once within
+    `RECHECK_SPREAD` seconds.
+
+    Args:
+        checker: Makes the checks.
+        statuses: Take the results.
+        interval: Seconds, in place of each server's own interval; for measurements.
+        jitter: Returns a random number from 0 to 1.
+        now: The wall clock.
+        idle_clock: Counts the seconds in which this process was idle.
+        on_resume: Called after a suspend.
     """
 
     def __init__(
         self,
         checker: Checker,
-        watched: Watched,
+        statuses: Statuses,
         *,
+        interval: float | None,
+        jitter: Callable[[], float],
         now: Callable[[], datetime],
         idle_clock: Callable[[], float],
+        on_resume: Callable[[], None],
     ) -> None:
-        self.first: str | None = None
-        """The server that goes before all others."""
+        self.priority: str | None = None
+        """The active server, which comes before all others."""
         self._checker = checker
-        self._watched = watched
+        self._statuses = statuses
+        self._interval = interval
+        self._jitter = jitter
         self._now = now
+        self._on_resume = on_resume
         self._schedule = Schedule(clock=idle_clock)
         self._detector = SuspendDetector()
-        self._times_lost = 0
-        self._servers: tuple[str, ...] = ()
+        self._suspends = 0
         self._wake = asyncio.Event()
         self._tasks = BackgroundTasks()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         self._tasks.start(self._run(), name="health scheduler")
-        self._tasks.start(self._look_around(), name="health lookout")
+        self._tasks.start(self._watch_machine(), name="suspend and network watch")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -85,82 +81,109 @@ class Scheduler:
 
     @property
     def lateness(self) -> Lateness:
-        """How long after its deadline each check began, in seconds."""
+        """The seconds from each check's deadline to its start."""
         return self._schedule.lateness
 
-    def watch(self, server_ids: Iterable[str]) -> None:
-        """Names all servers, in the order in which they are checked after a time that was lost."""
-        self._servers = tuple(server_ids)
-
-    def plan(self, server_id: str, delay: float = SOON) -> None:
-        """Has a server checked in `delay` seconds, and not when it was due before."""
+    def plan(self, server_id: str, delay: float = 0.0) -> None:
+        """Check a server in `delay` seconds, and not when it was due before."""
         due = asyncio.get_running_loop().time() + delay
-        if self._schedule.plan(server_id, due, failing=self._watched.is_failing(server_id)):
+        failing = self._statuses.latest(server_id).failures > 0
+        if self._schedule.plan(server_id, due, failing=failing):
             self._wake.set()
 
-    def plans(self, server_id: str) -> bool:
-        """Whether a server has a deadline; it has none while its check is under way."""
+    def plan_next(self, server_id: str) -> None:
+        """Check a server when its status and its settings say so."""
+        self.plan(server_id, self._delay(server_id))
+
+    def is_planned(self, server_id: str) -> bool:
+        """Return whether a server has a deadline; it has none while its check is in flight."""
         return server_id in self._schedule
 
-    def drop(self, server_id: str) -> None:
-        """Has a server checked no more."""
+    def remove(self, server_id: str) -> None:
+        """Don't check a server any more."""
         self._schedule.remove(server_id)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            self._look()
-            while turn := self._schedule.pop_due(loop.time(), priority=self.first):
-                if profile := self._watched.to_ask(turn.server_id):
-                    self._start(profile, turn.throttle)
-            wait = self._schedule.delay(loop.time())
-            timer = (
-                None
-                if wait is None
-                else loop.call_later(max(wait, MIN_WAKE_INTERVAL), self._wake.set)
-            )
+            self._detect_suspend()
+            while due := self._schedule.pop_due(loop.time(), priority=self.priority):
+                profile = self._statuses.profiles.get(due.server_id)
+                if profile and not self._statuses.is_paused(profile.id):
+                    self._start(profile, due.throttle)
+            delay = self._schedule.delay(loop.time())
+            timer = None
+            if delay is not None:
+                timer = loop.call_later(max(delay, MIN_WAKE_INTERVAL), self._wake.set)
             await self._wake.wait()
             if timer:
                 timer.cancel()
 
     def _start(self, profile: ServerProfile, throttle: Throttle) -> None:
-        task = self._checker.start(profile, down=self._watched.is_down(profile.id))
+        down = self._statuses.latest(profile.id).state is State.UNHEALTHY
+        task = self._checker.start(profile, down=down)
         throttle.started(task)
-        begun = self._times_lost
-        task.add_done_callback(lambda done: self._finished(profile, throttle, begun, done))
+        suspends = self._suspends
+        task.add_done_callback(lambda done: self._finish(profile, throttle, suspends, done))
 
-    def _finished(
+    def _finish(
         self,
         profile: ServerProfile,
         throttle: Throttle,
-        begun: int,
+        suspends: int,
         task: asyncio.Task[CheckResult],
     ) -> None:
         throttle.ended(task)
         if self._schedule.has_waiting(asyncio.get_running_loop().time()):
             self._wake.set()
-        self._look()
-        # One that ran out of its time because time was lost tells nothing.
-        if task.cancelled() or begun != self._times_lost:
+        self._detect_suspend()
+        # A check that was in flight during a suspend says nothing about its server.
+        if task.cancelled() or suspends != self._suspends:
             return
-        delay = self._watched.found(profile, task.result())
-        if delay is not None and not self.plans(profile.id):
-            self.plan(profile.id, delay)
-
-    def _look(self) -> None:
-        if not self._detector.detect(asyncio.get_running_loop().time(), self._now()):
+        if not self._statuses.is_current(profile):
             return
-        log.info("Time was lost, as by sleep: checking %d servers anew", len(self._servers))
-        self._times_lost += 1
-        self._checker.cancel_all()
-        self._watched.time_was_lost()
-        step = RECHECK_SPREAD / max(len(self._servers), 1)
-        for number, server_id in enumerate(self._servers):
-            self.plan(server_id, SOON if server_id == self.first else number * step)
+        self._statuses.apply(profile, task.result())
+        if not self.is_planned(profile.id):
+            self.plan_next(profile.id)
 
-    async def _look_around(self) -> None:
+    def _delay(self, server_id: str) -> float:
+        if self._statuses.is_excused(server_id):
+            return RECHECK_DELAY
+        interval = self._interval
+        return next_interval(
+            self._statuses.latest(server_id),
+            self._statuses.settings(server_id).interval if interval is None else interval,
+            now=self._now(),
+            active=server_id == self.priority,
+            jitter=self._jitter(),
+        )
+
+    async def _watch_machine(self) -> None:
         while True:
             await asyncio.sleep(CLOCK_CHECK_INTERVAL)
-            self._look()
-            self._watched.look_around()
+            self._detect_suspend()
+            self._detect_network()
+
+    def _detect_suspend(self) -> None:
+        if self._detector.detect(asyncio.get_running_loop().time(), self._now()):
+            self.handle_suspend()
+
+    def handle_suspend(self) -> None:
+        """Check all servers once, and trust nothing from before the suspend."""
+        server_ids = tuple(self._statuses.profiles)
+        log.info("This process or its machine was suspended: checking %d servers", len(server_ids))
+        self._suspends += 1
+        self._checker.cancel_all()
+        self._statuses.begin_grace_period()
+        self._on_resume()
+        step = RECHECK_SPREAD / max(len(server_ids), 1)
+        for number, server_id in enumerate(server_ids):
+            self.plan(server_id, 0.0 if server_id == self.priority else number * step)
+
+    def _detect_network(self) -> None:
+        """Check the servers that were offline, once there is a route to one of them."""
+        offline = self._statuses.offline()
+        if any(self._checker.has_route(profile) for profile in offline[:MAX_ROUTE_LOOKUPS]):
+            for profile in offline:
+                self.plan(profile.id)

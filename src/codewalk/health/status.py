@@ -1,4 +1,4 @@
-"""The health of one server as a value, and how one check changes it.
+"""The health of one server as a value, and how one check result changes it.
 
 Pure: a status and a result go in, a new status comes out, so every rule here is tested without a
 network or a clock.
@@ -13,19 +13,26 @@ from codewalk.servers.health_check import STALE_AFTER, HealthCheckSettings
 from codewalk.times import rfc3339
 
 RECHECK_DELAY: Final = 0.5
-"""Seconds until a server whose next check decides is checked again."""
+"""Seconds until the next check of a server whose status is unsettled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckResult:
-    """What one check found. `latency_ms` is the answering request's alone; `by_path` tells that
-    `/global/health` isn't this release's way to say it is well, and `/path` is."""
+    """The result of one check.
+
+    Attributes:
+        reason: `Reason.OK`, or why the check failed.
+        detail: One sentence for a person, without the server's name.
+        version: The release, where the server named it.
+        latency_ms: The time of the request that was answered, without retries.
+        path_only: Whether `/path` answered and `/global/health` doesn't exist in this release.
+    """
 
     reason: Reason
     detail: str | None = None
     version: str | None = None
     latency_ms: float | None = None
-    by_path: bool = False
+    path_only: bool = False
 
     @property
     def ok(self) -> bool:
@@ -34,11 +41,18 @@ class CheckResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthStatus:
-    """What is known of one server.
+    """What is known of one server's health.
 
-    `since` is when the state began and changes only with the state; `version` is the last one seen.
-    `failures` counts the failed checks in a row, `successes` the good ones of a server that isn't
-    healthy yet.
+    Attributes:
+        state: Whether the server can be used.
+        reason: Why it is in that state.
+        detail: One sentence for a person, or None.
+        version: The last release that was seen.
+        latency_ms: The latency of the last check, None where it failed.
+        checked_at: The end of the last check.
+        since: The beginning of the state; it changes with the state alone.
+        failures: Failed checks in a row.
+        successes: Good checks in a row of a server that isn't healthy yet.
     """
 
     state: State = State.UNKNOWN
@@ -53,30 +67,30 @@ class HealthStatus:
 
     @property
     def suspect(self) -> bool:
-        """Still healthy, though the last check failed."""
+        """Whether the server is still healthy, though the last check failed."""
         return self.state is State.HEALTHY and self.failures > 0
 
     @property
     def unsettled(self) -> bool:
-        """Whether the next checks decide: it failed, or answered again, but not often enough."""
+        """Whether the next checks decide on the state: too few in a row agree so far."""
         return self.successes > 0 or (self.failures > 0 and self.state is not State.UNHEALTHY)
 
     def as_of(self, now: datetime, stale_after: timedelta = STALE_AFTER) -> "HealthStatus":
-        """This status, or `unknown` where nobody has looked for `stale_after`."""
+        """Return this status, or `unknown` where its last check is older than `stale_after`."""
         if self.checked_at is None or now - self.checked_at <= stale_after:
             return self
-        old = replace(self, reason=Reason.UNCHECKED, latency_ms=None, failures=0, successes=0)
+        stale = replace(self, reason=Reason.UNCHECKED, latency_ms=None, failures=0, successes=0)
         if self.state is State.UNKNOWN:
-            return old
+            return stale
         return replace(
-            old,
+            stale,
             state=State.UNKNOWN,
             detail=f"Not checked lately; was {self.state} when last seen.",
             since=self.checked_at + stale_after,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The `health` object of `INTERFACE.md`."""
+        """Return the `health` object of the server JSON."""
         return {
             "state": self.state.value,
             "reason": self.reason.value,
@@ -91,17 +105,28 @@ class HealthStatus:
 def advance(
     status: HealthStatus, result: CheckResult, now: datetime, settings: HealthCheckSettings
 ) -> HealthStatus:
-    """The status after `result`.
+    """Return the status after a check.
 
-    `settings.rise` good checks in a row make healthy. A transport failure makes a healthy server
-    suspect, the `settings.fall`-th in a row unhealthy; so it is for one that comes back, from
-    `offline` say, where the network may not be all there yet. Another one that fails is unhealthy
-    at once, and so is any after a definite answer. Without a network nothing is known.
+    `settings.rise` good checks in a row make a server healthy. A transport failure makes a healthy
+    server suspect, the `settings.fall`-th in a row makes it unhealthy. The same goes for a server
+    that is coming back, from `offline` for example: the network may not be complete yet. Any other
+    server that fails is unhealthy at once, and so is every server after a failure above the
+    transport. Without a network the state is unknown.
+
+    Args:
+        status: The status before, already `unknown` where it was stale.
+        result: The result of the check.
+        now: The end of the check.
+        settings: The server's settings.
     """
-    failures = status.failures + 1 if _failed(result) else 0
+    failures = status.failures + 1 if _is_failure(result) else 0
     successes = status.successes + 1 if result.ok and status.state is not State.HEALTHY else 0
-    verdict = _judge(status, result, failures < settings.fall, successes < settings.rise)
-    state, reason, detail = verdict
+    state, reason, detail = _decide(
+        status,
+        result,
+        below_fall=failures < settings.fall,
+        below_rise=successes < settings.rise,
+    )
     return HealthStatus(
         state=state,
         reason=reason,
@@ -115,34 +140,41 @@ def advance(
     )
 
 
-def _failed(result: CheckResult) -> bool:
+def _is_failure(result: CheckResult) -> bool:
     return result.reason not in (Reason.OK, Reason.OFFLINE, Reason.UNCHECKED)
 
 
-def _judge(
-    status: HealthStatus, result: CheckResult, spared: bool, rising: bool
+def _decide(
+    status: HealthStatus, result: CheckResult, *, below_fall: bool, below_rise: bool
 ) -> tuple[State, Reason, str | None]:
-    """State, reason and detail; `spared` and `rising` tell that it takes more checks to change."""
+    """Return the new state, reason and detail.
+
+    Args:
+        status: The status before.
+        result: The result of the check.
+        below_fall: Whether more failures in a row are needed to make the server unhealthy.
+        below_rise: Whether more good checks in a row are needed to make it healthy.
+    """
     unchanged = status.state, status.reason, status.detail
     offline = status.reason is Reason.OFFLINE
     if result.ok:
-        if status.state is State.HEALTHY or not rising:
+        if status.state is State.HEALTHY or not below_rise:
             return State.HEALTHY, Reason.OK, result.detail
-        # That this machine has no network isn't so any longer.
+        # The server answered, so this machine has a network again.
         return (State.UNKNOWN, Reason.UNCHECKED, None) if offline else unchanged
-    if not _failed(result):
+    if not _is_failure(result):
         return State.UNKNOWN, result.reason, result.detail
-    hopeful = status.state is State.HEALTHY or offline or _comes_back(status)
-    if result.reason in TRANSPORT_FAILURES and spared and hopeful:
+    tolerated = status.state is State.HEALTHY or offline or _is_coming_back(status)
+    if result.reason in TRANSPORT_FAILURES and below_fall and tolerated:
         return unchanged
     return State.UNHEALTHY, result.reason, result.detail
 
 
-def _comes_back(status: HealthStatus) -> bool:
-    """Whether it answered lately, though not often enough to be healthy."""
+def _is_coming_back(status: HealthStatus) -> bool:
+    """Return whether the server answered lately, but not often enough to be healthy."""
     return status.state is State.UNKNOWN and status.unsettled
 
 
 def explain(status: HealthStatus) -> str:
-    """The end of a sentence that says why a server is as it is."""
+    """Return why a server is in its state, as the end of a sentence."""
     return status.detail or f"{status.reason}."

@@ -1,4 +1,4 @@
-"""Brings statuses to the store in batches."""
+"""Writes statuses to the store in batches."""
 
 import asyncio
 import logging
@@ -10,22 +10,24 @@ from codewalk.health.status import HealthStatus
 from codewalk.tasks import BackgroundTasks, repeat
 
 SAVE_INTERVAL: Final = 1.0
-"""Seconds between two batches of statuses to the store."""
+"""Seconds between two batches."""
 
 log = logging.getLogger(__name__)
 
 
 class StatusStore(Protocol):
-    """Where statuses outlive the process."""
+    """Where statuses are stored. Both methods raise `StorageError`."""
 
     async def load(self) -> dict[str, HealthStatus]: ...
     async def save(self, statuses: Mapping[str, HealthStatus]) -> None: ...
 
 
 class StatusWriter:
-    """Writes the statuses that changed; between enter and exit by itself, every `SAVE_INTERVAL`.
+    """Writes the statuses that changed; between enter and exit every `SAVE_INTERVAL` seconds.
 
-    `statuses` is what is known of each server, as it is when a batch is written.
+    Args:
+        store: Where they are written.
+        statuses: The status of each server, read when a batch is written.
     """
 
     def __init__(self, store: StatusStore, statuses: Mapping[str, HealthStatus]) -> None:
@@ -36,24 +38,27 @@ class StatusWriter:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        again = repeat(self.save, interval=SAVE_INTERVAL, warning="Health can't be saved", log=log)
-        self._tasks.start(again, name="health writer")
+        saving = repeat(self.save, interval=SAVE_INTERVAL, warning="Health can't be saved", log=log)
+        self._tasks.start(saving, name="health writer")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._tasks.__aexit__(*_)
 
     def add(self, server_id: str) -> None:
-        """Has a server's status written with the next batch."""
+        """Write a server's status with the next batch."""
         self._changed.add(server_id)
 
     def discard(self, server_id: str) -> None:
-        """Leaves a server out."""
+        """Don't write a server's status."""
         self._changed.discard(server_id)
 
     async def save(self) -> None:
-        """Writes what changed since the last batch. Raises `StorageError`; then it is kept for the
-        next one."""
+        """Write a batch now.
+
+        Raises:
+            StorageError: The batch is written with the next one.
+        """
         changed, self._changed = self._changed, set()
         batch = {i: self._statuses[i] for i in changed if i in self._statuses}
         if not batch:

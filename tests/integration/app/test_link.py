@@ -77,8 +77,7 @@ async def test_after_a_sleep_no_connection_from_before_is_trusted(parts: Parts, 
     async with MockOpenCode() as server:
         await app.add_server(server.url)
         await asyncio.wait_for(server.world.subscribed.wait(), SOON)
-        # What the scheduler calls when it notices.
-        parts.monitor.time_was_lost()
+        parts.monitor.handle_suspend()
         async with asyncio.timeout(SOON):
             await server.seen(STREAM, 2)
         assert is_green(app)

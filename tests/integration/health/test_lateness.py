@@ -11,7 +11,8 @@ from math import inf
 from codewalk.app.server_connections import ServerConnections
 from codewalk.health.checker import Checker
 from codewalk.health.histogram import Histogram
-from codewalk.health.monitor import Monitor, RecordStatus
+from codewalk.health.monitor import Monitor
+from codewalk.health.statuses import RecordStatus
 from codewalk.reason import Reason
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import ServerProfile

@@ -237,7 +237,7 @@ async def test_a_server_known_by_its_path_is_asked_for_nothing_else_for_a_while(
         await checker.check(A)
         while elapsed() < PATH_ONLY_SECONDS - 20:
             await advance_time(10)
-            assert (await checker.check(A)).by_path
+            assert (await checker.check(A)).path_only
         assert connection.paths.count("/global/health") == 1
         await advance_time(30)
         connection.script["/global/health"] = HEALTHY

@@ -30,7 +30,7 @@ RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
     # The table of docs/opencode.md, row by row.
     "1.0.0": (
         {BASE: text_reply(404), "/path": PATH},
-        CheckResult(reason=Reason.OK, latency_ms=1.5, by_path=True),
+        CheckResult(reason=Reason.OK, latency_ms=1.5, path_only=True),
     ),
     "1.0.0 offline": (
         {BASE: BROKEN, "/path": BROKEN},
@@ -38,7 +38,7 @@ RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
     ),
     "1.0.61 with an error": (
         {BASE: BROKEN, "/path": PATH},
-        CheckResult(reason=Reason.OK, latency_ms=1.5, by_path=True),
+        CheckResult(reason=Reason.OK, latency_ms=1.5, path_only=True),
     ),
     "1.0.61 hanging": (
         {BASE: no_reply(), "/path": PATH},
@@ -46,7 +46,7 @@ RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
     ),
     "1.0.61 with the web app": (
         {BASE: html_reply(), "/path": PATH},
-        CheckResult(reason=Reason.OK, latency_ms=1.5, by_path=True),
+        CheckResult(reason=Reason.OK, latency_ms=1.5, path_only=True),
     ),
     "1.0.185 slow": (
         {BASE: delayed(4.5, BROKEN), "/path": PATH},
@@ -93,7 +93,7 @@ async def test_each_release_is_known_for_what_it_is(
 ) -> None:
     result = await probe(FakeConnection(script))
     assert result.reason is expected.reason
-    assert (result.version, result.by_path) == (expected.version, expected.by_path)
+    assert (result.version, result.path_only) == (expected.version, expected.path_only)
     assert result.latency_ms == expected.latency_ms
     assert (result.detail is None) == result.ok
     assert elapsed() < 1

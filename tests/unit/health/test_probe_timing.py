@@ -96,7 +96,7 @@ async def test_after_300_ms_of_silence_the_path_is_asked_beside() -> None:
 @fake_time
 async def test_a_server_that_is_only_slow_is_not_taken_for_an_old_release() -> None:
     connection = FakeConnection({BASE: delayed(2, HEALTHY), "/path": PATH})
-    assert not (await probe(connection)).by_path
+    assert not (await probe(connection)).path_only
 
 
 @fake_time
@@ -143,7 +143,7 @@ async def test_a_silent_health_and_a_refused_path_end_in_a_timeout() -> None:
 async def test_known_by_its_path_a_server_is_asked_nothing_else() -> None:
     connection = FakeConnection({BASE: no_reply(), "/path": PATH})
     result = await probe(connection, path_first=True)
-    assert (result.ok, result.by_path) == (True, True)
+    assert (result.ok, result.path_only) == (True, True)
     assert connection.paths == ["/path"]
     assert elapsed() == 0
 
@@ -152,7 +152,7 @@ async def test_known_by_its_path_a_server_is_asked_nothing_else() -> None:
 async def test_known_by_its_path_but_changed_it_is_checked_in_full() -> None:
     connection = FakeConnection({BASE: HEALTHY, "/path": html_reply()})
     result = await probe(connection, path_first=True)
-    assert (result.ok, result.by_path, result.version) == (True, False, "1.18.33")
+    assert (result.ok, result.path_only, result.version) == (True, False, "1.18.33")
 
 
 @fake_time

@@ -4,7 +4,7 @@ import asyncio
 
 from codewalk.events import Event, Kind
 from codewalk.web.event_streams import Streams
-from tests.fake_time import elapsed, fake_time, advance_time
+from tests.fake_time import advance_time, elapsed, fake_time
 
 EVENT = Event(kind=Kind.SERVERS)
 
