@@ -16,6 +16,9 @@ from codewalk.web.problems import problem_of
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(
+    path.relative_to(ROOT) for pattern in ("*.md", "docs/**/*.md") for path in ROOT.glob(pattern)
+)
 COMMANDS = [
     "up",
     "server list",
@@ -95,9 +98,11 @@ def test_every_variable_is_in_the_readme() -> None:
     assert read <= set(re.findall(r"^\| `(CODEWALK_[A-Z_]+)`", README, re.MULTILINE))
 
 
-def test_every_link_in_the_readme_leads_somewhere() -> None:
-    targets = set(re.findall(r"\]\(((?!https?:)[^)#]+)", README))
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_relative_link_names_a_file_that_exists(page: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = set(re.findall(r"\]\(((?!https?:)[^)#\s]+)", text))
+    assert [link for link in targets if not (ROOT / page.parent / link).exists()] == []
 
 
 def test_every_import_that_costs_time_is_left_to_those_who_need_it() -> None:
