@@ -161,7 +161,7 @@ async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
         await field(tab, "URL").fill(f"{host}:4096")
         await field(tab, "URL").press("Enter")
         await expect(field(tab, "URL")).to_have_attribute("aria-invalid", "true")
-        await expect(tab.locator("#url-told")).to_contain_text("already kept as 'Box'")
+        await expect(tab.locator("#url-told")).to_contain_text("already saved as 'Box'")
 
         # A port that was typed is meant.
         await field(tab, "URL").fill(CLOSED)

@@ -1,7 +1,7 @@
-"""The set of servers as one value, and the rules that change it.
+"""All servers as one value, and the rules that change it.
 
-Pure: every rule takes a roster and returns another, so that a change is decided in one place,
-inside the store's transaction, from what is really there.
+The rules are pure functions from a roster to another one: a change is decided in one place, inside
+the store's transaction, from what is stored at that moment.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +22,11 @@ from codewalk.secret import Secret
 from codewalk.servers.profile import PREVIOUS_REFERENCE, ServerProfile, parse_url, redact_url
 
 MAX_SNOOZE: Final = timedelta(days=366)
+"""How far ahead a snooze may end."""
+
+MIN_ID_PREFIX: Final = 4
+"""Characters from which the start of an id is as good a reference as a label or a URL. Fewer, such
+as the label `A`, are the start of some id by chance: one in sixteen ids starts with any digit."""
 
 StateOf = Callable[[str], State]
 """The health state of the server with this id."""
@@ -35,7 +40,7 @@ class Roster:
     """All servers in list order, and which one is what.
 
     `generation` counts the switches, `revision` the changes of any kind; both only grow.
-    `legacy_imported` tells that the Flutter app's servers were taken over once.
+    `legacy_imported` says whether the Flutter app's servers were imported.
     """
 
     profiles: tuple[ServerProfile, ...] = ()
@@ -50,7 +55,7 @@ class Roster:
         return next((p for p in self.profiles if p.id == server_id), None)
 
     def require(self, server_id: str) -> ServerProfile:
-        """The profile with this id. Raises `ServerNotFound`."""
+        """Return the profile with this id. Raises `ServerNotFound`."""
         profile = self.get(server_id)
         if profile is None:
             raise ServerNotFound(f"No server has the id {server_id!r}.", value=server_id)
@@ -66,48 +71,63 @@ class Roster:
 
 
 def find(roster: Roster, reference: str) -> ServerProfile:
-    """The server that `reference` names: an id, a label (any case), a URL, a unique id prefix, or
-    `-` for the previously active one.
+    """Return the server that a reference names.
 
-    Raises `ServerNotFound` or `AmbiguousReference`.
+    Args:
+        roster: All servers.
+        reference: An id, a label (in any case), a URL, a unique prefix of an id, or `-` for the
+            previously active server.
+
+    Raises:
+        ServerNotFound: It fits no server.
+        AmbiguousReference: It fits several. Which one is meant isn't guessed: it may be about to
+            be removed.
     """
     text = reference.strip()
     if text == PREVIOUS_REFERENCE:
         if previous := roster.get(roster.previous_id):
             return previous
         raise ServerNotFound("There is no previously active server.", value=text)
-    shown = redact_url(text)
-    folded = text.casefold()
-    for matches in (
-        [p for p in roster.profiles if p.id == text.lower()],
-        _named(roster, text),
-        [p for p in roster.profiles if folded and p.id.startswith(folded)],
-    ):
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            names = ", ".join(f"{p.name} ({p.id[:8]})" for p in matches[:5])
-            raise AmbiguousReference(
-                f"{shown!r} fits {len(matches)} servers: {names}. Use more of the id.",
-                value=shown,
-            )
-    raise ServerNotFound(
-        f"No server is called {shown!r}; `codewalk server list` shows all.", value=shown
-    )
+    if by_id := roster.get(text.lower()):
+        return by_id
+    printable = redact_url(text)
+    matches = _matches(roster, text)
+    if len(matches) > 1:
+        names = ", ".join(f"{p.name} ({p.id[:8]})" for p in matches[:5])
+        raise AmbiguousReference(
+            f"{printable!r} fits {len(matches)} servers: {names}. Use more of the id.",
+            value=printable,
+        )
+    if not matches:
+        raise ServerNotFound(
+            f"No server is called {printable!r}; `codewalk server list` shows all.",
+            value=printable,
+        )
+    return matches[0]
+
+
+def _matches(roster: Roster, text: str) -> list[ServerProfile]:
+    named = _with_label_or_url(roster, text)
+    prefix = text.casefold()
+    if not prefix or (named and len(prefix) < MIN_ID_PREFIX):
+        return named
+    ids = {p.id for p in named}
+    return [p for p in roster.profiles if p.id in ids or p.id.startswith(prefix)]
 
 
 def add(
     roster: Roster, profile: ServerProfile, *, activate: bool = False, default: bool = False
 ) -> Roster:
-    """With `profile` at the end of the list; the first one added becomes active.
+    """Add a profile at the end of the list; the first one becomes active.
 
-    Raises `DuplicateServer`.
+    Raises:
+        DuplicateServer: Another server has its URL or label.
     """
-    _refuse_duplicate(roster, profile)
-    grown = replace(roster, profiles=(*roster.profiles, profile))
-    if activate or grown.active is None:
-        grown = switch(grown, profile.id)
-    return set_default(grown, profile.id) if default else grown
+    _require_unique(roster, profile)
+    roster = replace(roster, profiles=(*roster.profiles, profile))
+    if activate or roster.active is None:
+        roster = switch(roster, profile.id)
+    return set_default(roster, profile.id) if default else roster
 
 
 def edit(
@@ -118,25 +138,29 @@ def edit(
     health_check: Mapping[str, float | None] | None = None,
     **changes: Any,
 ) -> Roster:
-    """With the named fields of one profile changed, and the named settings of its health check.
+    """Change the named fields of a profile, and the named settings of its health check.
 
-    Raises `DuplicateServer`, `ServerNotFound`, and `InvalidValue` for a setting out of bounds.
+    Raises:
+        ServerNotFound: No server has this id.
+        DuplicateServer: Another server has the URL or label.
+        InvalidValue: A setting is unknown or out of bounds.
     """
     old = roster.require(server_id)
     new = replace(old, health_check=old.health_check.with_changes(health_check or {}), **changes)
     if new == old:
         return roster
     new = replace(new, updated_at=now)
-    _refuse_duplicate(roster, new)
+    _require_unique(roster, new)
     if new.label != old.label:
         require_unambiguous_label(roster, new)
     return replace(roster, profiles=tuple(new if p.id == server_id else p for p in roster.profiles))
 
 
 def move(roster: Roster, server_id: str, before: str | None) -> Roster:
-    """With this server right before another in the list, or at its end.
+    """Move a server right before another in the list, or to its end.
 
-    Raises `ServerNotFound` for either.
+    Raises:
+        ServerNotFound: One of the ids is no server's.
     """
     moved = roster.require(server_id)
     if before == server_id:
@@ -147,16 +171,16 @@ def move(roster: Roster, server_id: str, before: str | None) -> Roster:
 
 
 def validate_snooze(until: datetime | None, now: datetime) -> None:
-    """Raises `InvalidValue` for a moment that has passed or is far off: then it is a mistake."""
+    """Raise `InvalidValue` for a time that has passed or is more than a year ahead."""
     if until is not None and not now < until <= now + MAX_SNOOZE:
         raise InvalidValue(
-            "A server is snoozed until a moment from now on, within a year.",
+            "A snooze ends in the future, within a year.",
             value=until.isoformat(),
         )
 
 
 def remove(roster: Roster, server_id: str, state_of: StateOf) -> Roster:
-    """Without this server. When it was active, the fallback rule picks the next one."""
+    """Remove a server. Where it was active, the fallback rule chooses the next one."""
     roster.require(server_id)
     left = replace(
         roster,
@@ -176,47 +200,60 @@ def remove(roster: Roster, server_id: str, state_of: StateOf) -> Roster:
 
 
 def restore(roster: Roster, server_id: str, before: Roster) -> Roster:
-    """With a server back that was removed from `before`: in its place among those that are left,
-    and with the marks that nobody else has taken since.
+    """Undo a removal; nothing changes where the server is back already.
 
-    It is active again only if no switch came after its removal. One that is back already changes
-    nothing. Raises `DuplicateServer` where its URL or label was taken meanwhile.
+    It gets its old place among the servers that are left, and is the default or the previous one
+    again where no other is. It is active again only if no switch came after the removal.
+
+    Args:
+        roster: The roster without the server.
+        server_id: The server that was removed.
+        before: The roster from which it was removed.
+
+    Raises:
+        DuplicateServer: Another server has its URL or label by now.
     """
     if roster.get(server_id):
         return roster
     profile = before.require(server_id)
-    _refuse_duplicate(roster, profile)
-    place = _old_place(roster, server_id, before)
-    back = replace(roster, profiles=(*roster.profiles[:place], profile, *roster.profiles[place:]))
-    if before.default_id == server_id and back.default_id is None:
-        back = replace(back, default_id=server_id)
-    if before.previous_id == server_id and back.previous_id is None:
-        back = replace(back, previous_id=server_id)
-    undisturbed = before.active_id == server_id and back.generation == before.generation + 1
-    if not undisturbed and back.active:
-        return back
-    former = back.get(before.previous_id)
+    _require_unique(roster, profile)
+    index = _old_index(roster, server_id, before)
+    profiles = (*roster.profiles[:index], profile, *roster.profiles[index:])
+    restored = replace(roster, profiles=profiles)
+    if before.default_id == server_id and restored.default_id is None:
+        restored = replace(restored, default_id=server_id)
+    if before.previous_id == server_id and restored.previous_id is None:
+        restored = replace(restored, previous_id=server_id)
+    no_switch_since = restored.generation == before.generation + 1
+    if restored.active and not (before.active_id == server_id and no_switch_since):
+        return restored
+    previous = restored.get(before.previous_id)
     return replace(
-        back,
+        restored,
         active_id=server_id,
-        previous_id=former.id if former and former.id != server_id else roster.previous_id,
-        generation=back.generation + 1,
+        previous_id=previous.id if previous and previous.id != server_id else roster.previous_id,
+        generation=restored.generation + 1,
     )
 
 
-def _old_place(roster: Roster, server_id: str, before: Roster) -> int:
-    """Before the first of those that followed it, without any after the last that it followed."""
+def _old_index(roster: Roster, server_id: str, before: Roster) -> int:
+    """Return the index before the first of its old followers, else after its last predecessor."""
     ids = [p.id for p in before.profiles]
-    at = ids.index(server_id)
-    now = {p.id: place for place, p in enumerate(roster.profiles)}
-    followers = [now[i] for i in ids[at + 1 :] if i in now]
-    leaders = [now[i] + 1 for i in ids[:at] if i in now]
-    return followers[0] if followers else leaders[-1] if leaders else len(now)
+    old = ids.index(server_id)
+    indexes = {p.id: index for index, p in enumerate(roster.profiles)}
+    followers = [indexes[i] for i in ids[old + 1 :] if i in indexes]
+    predecessors = [indexes[i] for i in ids[:old] if i in indexes]
+    if followers:
+        return followers[0]
+    return predecessors[-1] + 1 if predecessors else len(indexes)
 
 
 def fallback(roster: Roster, state_of: StateOf) -> str | None:
-    """Which server follows when the active one goes: the default if it isn't unhealthy, else the
-    first healthy one in list order, else the first unknown, else the first, else none."""
+    """Return the id of the server that is active after the active one was removed.
+
+    It is the default unless that is unhealthy, else the first healthy server in list order, else
+    the first unknown one, else the first, else none.
+    """
     if roster.default_id and state_of(roster.default_id) is not State.UNHEALTHY:
         return roster.default_id
     order = (State.HEALTHY, State.UNKNOWN, State.UNHEALTHY)
@@ -225,7 +262,7 @@ def fallback(roster: Roster, state_of: StateOf) -> str | None:
 
 
 def switch(roster: Roster, server_id: str) -> Roster:
-    """With this server active, under a new generation. The same one again changes nothing."""
+    """Make a server active, under a new generation; nothing changes where it is already."""
     roster.require(server_id)
     if roster.active_id == server_id:
         return roster
@@ -238,40 +275,49 @@ def switch(roster: Roster, server_id: str) -> Roster:
 
 
 def start(roster: Roster) -> Roster:
-    """As the app starts: the default is active; without one the last active, else the first."""
-    chosen = roster.get(roster.default_id) or roster.active
-    if chosen is None and roster.profiles:
-        chosen = roster.profiles[0]
-    return switch(roster, chosen.id) if chosen else replace(roster, active_id=None)
+    """Make the server active that is so after a start: the default, the last active, the first."""
+    profile = roster.get(roster.default_id) or roster.active
+    if profile is None and roster.profiles:
+        profile = roster.profiles[0]
+    return switch(roster, profile.id) if profile else replace(roster, active_id=None)
 
 
 def set_default(roster: Roster, server_id: str | None) -> Roster:
-    """With this server as the default, or with none."""
+    """Make a server the default, or none with None. Raises `ServerNotFound`."""
     if server_id is not None:
         roster.require(server_id)
     return replace(roster, default_id=server_id)
 
 
 def mark_legacy_imported(roster: Roster) -> Roster:
-    """With the Flutter app's servers taken over, so that it never happens again."""
+    """Record that the Flutter app's servers were imported, so that it never happens again."""
     return replace(roster, legacy_imported=True)
 
 
 def upsert_managed(
     roster: Roster, url: str, password: Secret, new: ServerProfile, now: datetime
 ) -> Roster:
-    """With the managed local server at this URL: the one that is kept, else `new`.
+    """Set URL and password of the managed server, or add it.
 
-    Keeping its profile, and so its id, keeps what belongs to it over restarts. Raises
-    `DuplicateServer`.
+    Its profile, and so its id, stays the same over restarts, and with it whatever is stored for it.
+
+    Args:
+        roster: All servers.
+        url: The URL of the running server.
+        password: Its password.
+        new: The profile to add where there is no managed server.
+        now: When it is edited.
+
+    Raises:
+        DuplicateServer: Another server has the URL, or the label of `new`.
     """
-    if kept := roster.managed:
-        return edit(roster, kept.id, now, url=url, basic_auth_password=password)
+    if managed := roster.managed:
+        return edit(roster, managed.id, now, url=url, basic_auth_password=password)
     return add(roster, new)
 
 
 def require_unmanaged(profile: ServerProfile, action: str) -> None:
-    """Raises `ServerManaged` where CodeWalk itself keeps the profile."""
+    """Raise `ServerManaged` for the managed server. `action` is a participle: "edited"."""
     if profile.managed:
         raise ServerManaged(
             f"{profile.name!r} is the local server that CodeWalk manages; it can't be {action}. "
@@ -280,9 +326,8 @@ def require_unmanaged(profile: ServerProfile, action: str) -> None:
         )
 
 
-def _named(roster: Roster, text: str) -> list[ServerProfile]:
-    """Those with this label or URL: two, where a label reads like another server's URL. Which one
-    was meant isn't guessed: it may be about to be removed."""
+def _with_label_or_url(roster: Roster, text: str) -> list[ServerProfile]:
+    """Return the servers with this label or URL: two, where a label reads like another's URL."""
     folded = text.casefold()
     try:
         url = parse_url(text).url
@@ -296,13 +341,13 @@ def _named(roster: Roster, text: str) -> list[ServerProfile]:
 
 
 def require_unused_url(roster: Roster, url: str, *, except_id: str | None = None) -> None:
-    """Raises `DuplicateServer` where a server has this URL, `besides` the one with that id."""
+    """Raise `DuplicateServer` where a server has this URL, except the one with that id."""
     for other in roster.profiles:
         if other.url == url and other.id != except_id:
-            raise DuplicateServer(f"{url} is already kept as {other.name!r}.", value=url)
+            raise DuplicateServer(f"{url} is already saved as {other.name!r}.", value=url)
 
 
-def _refuse_duplicate(roster: Roster, profile: ServerProfile) -> None:
+def _require_unique(roster: Roster, profile: ServerProfile) -> None:
     require_unused_url(roster, profile.url, except_id=profile.id)
     for other in roster.profiles:
         if other.id == profile.id:
@@ -312,14 +357,17 @@ def _refuse_duplicate(roster: Roster, profile: ServerProfile) -> None:
 
 
 def require_unambiguous_label(roster: Roster, profile: ServerProfile) -> None:
-    """Raises `DuplicateServer` where the label that a user gives reads like another server's URL.
+    """Raise `DuplicateServer` where a new label reads like another server's URL or id.
 
-    For labels that are given now: one that came from elsewhere, or is kept for long, is no reason
-    to refuse its server, whose other fields are changed too.
+    Only for a label that a user gives now. One that is imported or stored already is no reason to
+    refuse its server, whose other fields can be edited too.
     """
-    for other in _named(roster, profile.label) if profile.label else ():
+    if profile.label is None:
+        return
+    by_id = roster.get(profile.label.lower())
+    for other in [*_with_label_or_url(roster, profile.label), *([by_id] if by_id else [])]:
         if other.id != profile.id:
-            raise _label_taken(profile.label or "", other)
+            raise _label_taken(profile.label, other)
 
 
 def _label_taken(label: str, other: ServerProfile) -> DuplicateServer:

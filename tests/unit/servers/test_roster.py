@@ -278,9 +278,48 @@ def test_a_server_is_found_by_the_start_of_its_id_where_only_one_has_it() -> Non
     assert refused.value.code == "ambiguous_reference"
 
 
-def test_a_label_wins_over_the_start_of_an_id() -> None:
-    named = profile(4, label="0000")
-    assert find(add(roster(), named), "0000") == named
+OTHER = replace(profile(4, label="Other"), id="cafe6f0e-0000-4000-8000-000000000000")
+
+
+@pytest.mark.parametrize("reference", ["cafe", "CAFE", " Cafe6F0E "])
+def test_a_label_that_is_the_start_of_anothers_id_names_neither(reference: str) -> None:
+    label = reference.strip().lower()
+    both = edit(add(roster(), OTHER), A.id, LATER, label=label)
+    with pytest.raises(AmbiguousReference) as refused:
+        find(both, reference)
+    assert refused.value.message == (
+        f"{reference.strip()!r} fits 2 servers: {label} (00000000), Other (cafe6f0e). "
+        "Use more of the id."
+    )
+    assert find(both, "cafe6f0e-") is both.require(OTHER.id)
+    assert find(both, A.url) is both.require(A.id)
+
+
+def test_a_host_name_that_is_the_start_of_anothers_id_names_neither() -> None:
+    both = edit(add(roster(), OTHER), A.id, LATER, url="http://cafe")
+    with pytest.raises(AmbiguousReference):
+        find(both, "cafe")
+    assert find(both, "http://cafe") is both.require(A.id)
+
+
+def test_a_label_that_is_the_start_of_its_own_id_names_its_server() -> None:
+    both = edit(add(roster(), OTHER), OTHER.id, LATER, label="cafe")
+    assert find(both, "cafe") is both.require(OTHER.id)
+
+
+@pytest.mark.parametrize("label", ["c", "CA", "caf"])
+def test_a_short_label_is_not_hidden_by_ids_that_start_with_it_by_chance(label: str) -> None:
+    """One in sixteen ids starts with `c`: the label would be of no use."""
+    assert find(add(roster(), OTHER), label) == OTHER
+    both = edit(add(roster(), OTHER), A.id, LATER, label=label)
+    assert find(both, label) is both.require(A.id)
+
+
+def test_an_id_names_its_server_whatever_the_labels_are() -> None:
+    with pytest.raises(DuplicateServer):
+        edit(add(roster(), OTHER), A.id, LATER, label=OTHER.id.upper())
+    imported = add(add(roster(), OTHER), profile(5, label=OTHER.id))
+    assert find(imported, OTHER.id) == OTHER
 
 
 @pytest.mark.parametrize("label", ["server2:4096", "HTTP://SERVER2:4096/"])
