@@ -51,11 +51,13 @@ def profile(number: int = 1, **fields: Any) -> ServerProfile:
 class Reply:
     """What a `FakeConnection` answers, `after` seconds; with neither answer nor failure, nothing.
 
-    `gate` holds it back until it is set.
+    `gate` holds it back until it is set. `bug` is raised as it is, as a fault of
+    CodeWalk's own would be.
     """
 
     answer: Response | None = None
     failure: RequestFailed | None = None
+    bug: Exception | None = None
     after: float = 0.0
     gate: asyncio.Event | None = None
 
@@ -181,6 +183,8 @@ async def _deliver(reply: Reply, limit: int) -> Response:
     if reply.gate:
         await reply.gate.wait()
     await asyncio.sleep(reply.after)
+    if reply.bug:
+        raise reply.bug
     if reply.failure:
         failure = reply.failure
         raise RequestFailed(failure.reason, failure.detail, local_fault=failure.local_fault)

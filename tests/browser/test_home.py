@@ -27,7 +27,7 @@ async def at_home(web: Running, tab: Page, mock: MockOpenCode) -> str:
 
 async def make_old(web: Running, server_id: str) -> None:
     """What was kept of this server's sessions was kept five minutes ago."""
-    key = state_key(StateName.CACHED_SESSIONS, server_id, "")
+    key = state_key(StateName.CACHED_SESSIONS, server_id, "/srv/project")
     entry = await web.parts.state.get(server_id, key)
     assert entry
     then = datetime.now(UTC) - timedelta(minutes=5)

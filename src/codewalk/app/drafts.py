@@ -1,4 +1,4 @@
-"""Servers as they would be: tried out, and not kept."""
+"""Checks of servers that aren't saved yet, and of edits before they are."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,70 +23,83 @@ from codewalk.servers.registry import Registry
 
 
 class Drafts:
-    """The use cases on what a person has typed and not saved yet."""
+    """The use cases on what a user has typed and not saved yet."""
 
     def __init__(
         self, *, registry: Registry, monitor: Monitor, connections: ServerConnections
     ) -> None:
         self.default_url = DEFAULT_URL
-        """Where a server that somebody started by hand on this machine is looked for."""
+        """The URL of a server that was started by hand on this machine."""
         self._registry = registry
         self._monitor = monitor
         self._connections = connections
 
     def preview_url(self, url: str, *, except_id: str | None = None) -> str:
-        """What `url` would be kept as; asks no server, and repeats no credentials.
+        """Return the URL as it would be saved, without credentials. Asks no server.
 
-        Raises `InvalidURL`, and `DuplicateServer` where a server has it, `besides` the one with
-        that id.
+        Args:
+            url: What the user typed.
+            except_id: The server that may have this URL already.
+
+        Raises:
+            InvalidURL: It is no URL of a server.
+            DuplicateServer: Another server has it.
         """
-        shown = parse_url(url).url
-        rules.require_unused_url(self._registry.roster, shown, except_id=except_id)
-        return shown
+        normalized = parse_url(url).url
+        rules.require_unused_url(self._registry.roster, normalized, except_id=except_id)
+        return normalized
 
     def suggest_url(self, typed: str, status: HealthStatus) -> str | None:
-        """Another URL to try after a test of what was `typed` had this result, None without any.
+        """Return another URL to try after a failed test, None where there is none.
 
-        Where no port was typed and nothing answers, it is the same place on OpenCode's own port.
+        It is the same URL on OpenCode's default port, where no port was typed and nothing answers.
         """
         return with_default_port(typed) if status.reason in NO_ANSWER else None
 
     async def test_connection(
         self, url: str, *, username: str | None = None, password: Secret | None = None
     ) -> HealthStatus:
-        """The check of a server that isn't kept. Raises `InvalidInput`."""
+        """Check a server that isn't saved. Raises `InvalidInput`."""
         now = datetime.now(UTC)
-        return await self._try_out(new_profile(url, username=username, password=password, now=now))
+        return await self._check(new_profile(url, username=username, password=password, now=now))
 
     async def test_change(self, ref: str, change: Change) -> HealthStatus:
-        """The check of a kept server, named as `App` names it, as it would be after `change`.
+        """Check a saved server as it would be after `change`.
 
-        Raises `InvalidInput`, `ServerNotFound` and `AmbiguousReference`.
+        Raises:
+            InvalidInput: `change` can't be applied.
+            ServerNotFound: `ref` is no reference to a server, as `App` takes them.
+            AmbiguousReference: It fits several.
         """
         old = rules.find(self._registry.roster, ref)
         roster = rules.edit(
             self._registry.roster, old.id, datetime.now(UTC), **changed_fields(change)
         )
-        return await self._try_out(roster.require(old.id))
+        return await self._check(roster.require(old.id))
 
     async def require_healthy(self, profile: ServerProfile, *, typed: str) -> HealthStatus:
-        """The same check before it is saved, whose URL was `typed` so.
+        """Check a profile before it is saved.
 
-        Raises `ServerUnreachable` where it isn't healthy; its `suggestion` may be what was meant.
+        Args:
+            profile: The new or edited profile.
+            typed: Its URL as the user typed it.
+
+        Raises:
+            ServerUnreachable: It isn't healthy; `suggestion` is a URL that may be meant instead.
         """
-        status = await self._try_out(profile)
+        status = await self._check(profile)
         if status.state is State.HEALTHY:
             return status
         suggestion = self.suggest_url(typed, status)
-        offer = f" Is it {suggestion}?" if suggestion else ""
+        question = f" Is it {suggestion}?" if suggestion else ""
         raise ServerUnreachable(
-            f"{profile.url} isn't saved: {explain(status)}{offer}",
+            f"{profile.url} isn't saved: {explain(status)}{question}",
             value=profile.url,
             suggestion=suggestion,
         )
 
-    async def _try_out(self, profile: ServerProfile) -> HealthStatus:
-        """The check of a profile that isn't in force: it tells nothing of the one that is."""
+    async def _check(self, profile: ServerProfile) -> HealthStatus:
+        # Under an id of its own, so that the result isn't taken for the saved server's.
         draft = replace(profile, id=f"draft-{uuid4()}")
         try:
             return await self._monitor.check(draft)

@@ -1,4 +1,4 @@
-"""Work that a switch of the active server ends."""
+"""The generation number, and the work that a switch ends."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from codewalk.tasks import InterruptibleBlock
 
 
 class Generation:
-    """The number of the switch in force, and the work begun under it.
+    """The number of the last switch, and the work that began since.
 
     Invariant: nothing that began under an older number ends normally under a newer one.
     """
@@ -19,10 +19,10 @@ class Generation:
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[None]:
-        """Runs the block under the current generation.
+        """Run the block under the current generation; a switch cancels it at once.
 
-        Raises `Superseded` where a switch came first; the block is cancelled at the switch, not
-        when it ends.
+        Raises:
+            Superseded: A switch came before the block ended.
         """
         number = self.number
         try:
@@ -33,14 +33,14 @@ class Generation:
                 finally:
                     self._work.discard(block)
         except (TimeoutError, CodeWalkError):
-            # After a switch, an error of the work is news of a server that nobody looks at.
+            # After a switch the error is about a server that nobody looks at any more.
             if number == self.number:
                 raise
         if number != self.number:
             raise Superseded("The active server changed while this was under way; ask again.")
 
     def advance(self, number: int) -> None:
-        """Makes `number` the generation in force and cancels the work of the older ones."""
+        """Make `number` the current generation, and cancel the work of older ones."""
         if number == self.number:
             return
         self.number = number

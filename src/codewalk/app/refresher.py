@@ -1,4 +1,4 @@
-"""What belongs to the active server, fetched when there is a reason to."""
+"""Background fetches that keep the cached work of the active server up to date."""
 
 import asyncio
 import logging
@@ -13,34 +13,37 @@ from codewalk.health.link import LinkState
 from codewalk.opencode.events import ActivityChanged, Connected, ServerEvent, SessionChanged
 from codewalk.reason import State
 from codewalk.server import Server
+from codewalk.tasks import keep_running
 from codewalk.workspace.activity import Activities
 
 SWITCH_DELAY: Final = 0.05
-"""Seconds after a switch until the server is asked: what is kept of it is shown first."""
+"""Seconds from a switch until the server is asked: pages show what is cached first."""
 
 CHANGE_DEBOUNCE: Final = 0.3
-"""Seconds after the first of several changes until a list is fetched once for all of them."""
+"""Seconds from the first of several changes until the list is fetched once for all of them."""
 
 PAUSE_FACTOR: Final = 3.0
+"""Pause between two fetches after changes, as a multiple of the time that the first one took."""
+
 MAX_PAUSE: Final = 5.0
-"""How many times as long as a fetch took is waited until the next changes are looked at, and how
-many seconds at most: a list of ten thousand sessions isn't fetched without a pause."""
+"""The longest such pause, in seconds. Without one a list of ten thousand sessions would be fetched
+all the time."""
 
 ACTIVITY_DEBOUNCE: Final = 0.1
-"""Seconds after the first of several busy marks until they are announced together."""
+"""Seconds from the first of several changes of activity until they are announced together."""
 
 POLL_INTERVAL: Final = 15.0
-"""Seconds between two looks at a server that tells nothing by itself."""
+"""Seconds between two fetches from a server without a live link."""
 
 MAX_CHANGED_DIRECTORIES: Final = 100
 """Directories of one server that are remembered as changed."""
 
 MAX_ACTIVITY_FETCHES: Final = 16
-"""Directories that are asked for busy marks at a time."""
+"""Directories whose activity is fetched at once."""
 
 
 class RefreshedApp(Protocol):
-    """What is kept fresh: an `App`, as far as that needs it."""
+    """An `App`, as far as a refresher needs it."""
 
     @property
     def work(self) -> Work: ...
@@ -49,155 +52,173 @@ class RefreshedApp(Protocol):
     def active(self) -> Server | None: ...
 
 
-Job = Callable[..., Coroutine[Any, Any, object]]
+Fetch = Callable[..., Coroutine[Any, Any, object]]
 
 log = logging.getLogger(__name__)
 
 
 class Refresher:
-    """Keeps what is known of the active server fresh: its sessions, projects, models and busy
-    marks when it becomes active or healthy, and what its live link tells of.
+    """Fetches the active server's sessions, projects, models and activity when there is a reason.
 
-    A switch ends what is under way; one that fails leaves the others alone.
+    Everything is fetched when the server becomes active or healthy, and then whatever its events
+    say has changed. A switch ends the fetches under way. One that fails affects no other.
     """
 
     def __init__(self, activities: Activities) -> None:
         self._activities = activities
-        self._linked: set[str] = set()
+        self._connected: set[str] = set()
         self._changed: dict[str, set[str | None]] = {}
-        self._marked: set[str] = set()
-        self._news = asyncio.Event()
-        self._marks = asyncio.Event()
+        self._changes_pending = asyncio.Event()
+        self._activity_changed: set[str] = set()
+        self._activity_pending = asyncio.Event()
 
     def handle_event(self, server_id: str, event: ServerEvent) -> None:
-        """Takes what a server tells; `Connected` each time that it begins to."""
+        """Take note of a server's event; `Connected` is the first one of each event stream."""
         match event:
             case Connected():
-                self._linked.add(server_id)
-                self._news.set()
+                self._connected.add(server_id)
+                self._changes_pending.set()
             case SessionChanged():
                 directories = self._changed.setdefault(server_id, set())
                 if len(directories) < MAX_CHANGED_DIRECTORIES:
                     directories.add(event.directory)
-                self._news.set()
+                self._changes_pending.set()
             case ActivityChanged() if self._activities.apply_event(server_id, event):
-                self._marked.add(server_id)
-                self._marks.set()
+                self._activity_changed.add(server_id)
+                self._activity_pending.set()
 
     async def run(self, app: RefreshedApp) -> None:
-        """Refreshes until it is cancelled."""
+        """Refresh until cancelled. A part that fails is logged and started again."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow_app(app), name="the active server's work")
-            group.create_task(self._follow_links(app), name="sessions that changed")
-            group.create_task(self._announce_marks(app), name="busy marks")
-            group.create_task(self._poll(app), name="a server that tells nothing")
+            for name, job in (
+                ("refresh after a switch", self._follow_active_server),
+                ("refresh after server events", self._follow_events),
+                ("announce session activity", self._announce_activity),
+                ("refresh without a live link", self._poll),
+            ):
+                _ = group.create_task(keep_running(partial(job, app), name=name), name=name)
 
-    async def _follow_app(self, app: RefreshedApp) -> None:
+    async def _follow_active_server(self, app: RefreshedApp) -> None:
         with app.announcer.listen() as events:
             while True:
-                begun = app.active()
-                if begun and await self._begin(app.work, begun):
-                    # What was told meanwhile, that it became healthy say, is answered by that.
+                server = app.active()
+                if server and await self._fetch_all(app.work, server):
+                    # Whatever was announced meanwhile, recovery included, is covered by that.
                     while not events.empty():
                         events.get_nowait()
-                if _same(begun, app.active()):
-                    await _next_start(app, events)
+                if _is_same(server, app.active()):
+                    await _wait_for_reason(app, events)
                     await asyncio.sleep(SWITCH_DELAY)
 
-    async def _begin(self, work: Work, active: Server) -> bool:
-        others: list[Job] = [work.projects, work.models]
-        jobs = [*self._lists(work, active), *self._asking(work, active), *others]
-        return await _side_by_side(active, jobs)
+    async def _fetch_all(self, work: Work, server: Server) -> bool:
+        others: list[Fetch] = [work.projects, work.models]
+        fetches = [*self._lists(work, server), *self._activity(work, server), *others]
+        return await _run_fetches(server, fetches)
 
-    async def _follow_links(self, app: RefreshedApp) -> None:
+    async def _follow_events(self, app: RefreshedApp) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._news.wait()
+            await self._changes_pending.wait()
             await asyncio.sleep(CHANGE_DEBOUNCE)
-            self._news.clear()
+            self._changes_pending.clear()
             began = loop.time()
-            await self._catch_up(app)
+            await self._fetch_changes(app)
             await asyncio.sleep(min(PAUSE_FACTOR * (loop.time() - began), MAX_PAUSE))
 
-    async def _catch_up(self, app: RefreshedApp) -> None:
-        linked, self._linked = self._linked, set()
+    async def _fetch_changes(self, app: RefreshedApp) -> None:
+        connected, self._connected = self._connected, set()
         changed, self._changed = self._changed, {}
         active = app.active()
-        for server_id in linked:
+        for server_id in connected:
             if active is None or server_id != active.id:
-                self._activities.clear(server_id)  # what it told before its link broke
-        if active and active.id in linked:
-            jobs = [*self._lists(app.work, active), *self._asking(app.work, active)]
-            await _side_by_side(active, jobs)
+                self._activities.clear(server_id)  # from before its link broke
+        if active and active.id in connected:
+            fetches = [*self._lists(app.work, active), *self._activity(app.work, active)]
+            await _run_fetches(active, fetches)
         elif active and active.id in changed:
-            await _side_by_side(active, self._lists(app.work, active, changed[active.id]))
+            await _run_fetches(active, self._lists(app.work, active, changed[active.id]))
 
-    async def _announce_marks(self, app: RefreshedApp) -> None:
+    async def _announce_activity(self, app: RefreshedApp) -> None:
         while True:
-            await self._marks.wait()
+            await self._activity_pending.wait()
             await asyncio.sleep(ACTIVITY_DEBOUNCE)
-            self._marks.clear()
-            marked, self._marked = self._marked, set()
+            self._activity_pending.clear()
+            changed, self._activity_changed = self._activity_changed, set()
             active = app.active()
-            if active and active.id in marked:
+            if active and active.id in changed:
                 app.announcer.announce(Event(kind=Kind.SESSIONS, server_id=active.id))
 
     async def _poll(self, app: RefreshedApp) -> None:
         while True:
             await asyncio.sleep(POLL_INTERVAL)
             active = app.active()
-            tells = active and active.link is not LinkState.POLLING
-            if active and not tells and active.health.state is State.HEALTHY:
-                jobs = [*self._lists(app.work, active), *self._asking(app.work, active)]
-                await _side_by_side(active, jobs)
+            if active is None or active.link is not LinkState.POLLING:
+                continue
+            if active.health.state is State.HEALTHY:
+                fetches = [*self._lists(app.work, active), *self._activity(app.work, active)]
+                await _run_fetches(active, fetches)
 
     def _lists(
-        self, work: Work, active: Server, changed: Container[str | None] | None = None
-    ) -> list[Job]:
-        """The session lists that are looked at, or those of them that changed. A change anywhere
-        may be one of the server's own project, which has many directories."""
-        places = work.viewed_directories(active.id)
+        self, work: Work, server: Server, changed: Container[str | None] | None = None
+    ) -> list[Fetch]:
+        """Return the fetches of the lists that are viewed, or of those of them that changed.
+
+        A change anywhere may concern the server's own project, which has many directories.
+        """
+        directories = work.viewed_directories(server.id)
         if changed is not None:
-            places = tuple(place for place in places if place is None or place in changed)
-        return [partial(work.sessions, place) for place in places]
+            directories = tuple(d for d in directories if d is None or d in changed)
+        return [partial(work.sessions, directory) for directory in directories]
 
-    def _asking(self, work: Work, active: Server) -> list[Job]:
-        """The busy marks where somebody looks, and where some are known, which may be old ones."""
-        known = self._activities.directories(active.id)
-        places = [*dict.fromkeys((*work.viewed_directories(active.id), *known))]
-        return [partial(work.activity, place) for place in places[:MAX_ACTIVITY_FETCHES]]
+    def _activity(self, work: Work, server: Server) -> list[Fetch]:
+        """Return the fetches of activity for viewed directories, and for those with busy sessions.
+
+        The latter may be idle by now.
+        """
+        busy = self._activities.directories(server.id)
+        directories = [*dict.fromkeys((*work.viewed_directories(server.id), *busy))]
+        return [partial(work.activity, d) for d in directories[:MAX_ACTIVITY_FETCHES]]
 
 
-def _same(one: Server | None, other: Server | None) -> bool:
+def _is_same(one: Server | None, other: Server | None) -> bool:
     return (one and one.profile) is (other and other.profile)
 
 
-async def _next_start(app: RefreshedApp, events: "asyncio.Queue[Event]") -> None:
-    """Waits until a server becomes active, or the active one healthy."""
+async def _wait_for_reason(app: RefreshedApp, events: "asyncio.Queue[Event]") -> None:
+    """Wait until a server becomes active, or the active one healthy."""
     while True:
         event = await events.get()
-        active = app.active()
-        news = event.kind is Kind.HEALTH and active and event.server_id == active.id
         if event.kind in (Kind.ACTIVE, Kind.OVERFLOW):
             return
-        if news and active and active.health.state is State.HEALTHY:
+        active = app.active()
+        concerns_active = event.kind is Kind.HEALTH and active and event.server_id == active.id
+        if concerns_active and active and active.health.state is State.HEALTHY:
             return
 
 
-async def _side_by_side(active: Server, jobs: Iterable[Job]) -> bool:
-    """Whether all went well."""
+async def _run_fetches(server: Server, fetches: Iterable[Fetch]) -> bool:
+    """Run fetches from one server side by side; return whether all succeeded."""
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(_quietly(job(server_id=active.id)), name=f"fetch of {active.id}")
-            for job in jobs
+            group.create_task(_run_fetch(fetch, server.id), name=f"fetch from {server.id}")
+            for fetch in fetches
         ]
     return all(task.result() for task in tasks)
 
 
-async def _quietly(fetch: Coroutine[Any, Any, object]) -> bool:
+async def _run_fetch(fetch: Fetch, server_id: str) -> bool:
     try:
-        await fetch
+        await fetch(server_id=server_id)
     except CodeWalkError as exc:
-        log.debug("Not fetched: %s", exc.message)
+        log.debug("A fetch failed: %s", exc.message)
+        return False
+    except Exception:
+        # A fault of CodeWalk's own. It must not end the other fetches, let alone the app.
+        log.exception("The fetch of %s from the server %s failed.", _name(fetch), server_id)
         return False
     return True
+
+
+def _name(fetch: Fetch) -> str:
+    method = fetch.func if isinstance(fetch, partial) else fetch
+    return getattr(method, "__name__", "unknown")

@@ -1,7 +1,4 @@
-"""What is done on the active server: its sessions, projects and models.
-
-A method belongs to the server that was active when it was called, and ends with a switch.
-"""
+"""The use cases on the active server: its sessions, projects and models."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +16,11 @@ from codewalk.reason import Reason
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
 from codewalk.workspace.activity import Activities, fetch_activity
+from codewalk.workspace.directories import (
+    ViewedDirectories,
+    clean_directory,
+    require_absolute_directory,
+)
 from codewalk.workspace.models import (
     ModelList,
     cached_models,
@@ -33,33 +35,33 @@ from codewalk.workspace.sessions import (
     Session,
     SessionList,
     cached_sessions,
-    clean_directory,
     clean_title,
     create_session,
     fetch_sessions,
-    require_absolute_directory,
 )
 from codewalk.workspace.state_cache import StateCache
-from codewalk.workspace.viewed_directories import ViewedDirectories
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
 MODELS_FRESH_SECONDS: Final = 60.0
-"""Seconds for which a list of models tells what the server offers."""
+"""Age up to which a cached list of models decides whether a model can be selected."""
 
-REANNOUNCE_AFTER_SECONDS: Final = 10.0
-"""Seconds after which it is news that a list is still the same."""
+UNCHANGED_ANNOUNCE_SECONDS: Final = 10.0
+"""Age of a cached list from which a fetch is announced even where nothing changed: pages show when
+a list was fetched."""
 
 
 class Work:
     """The use cases on the active server.
 
-    `server_id` says which one the caller takes for that: what was meant for one server is never
-    asked of another. With `cached` no server is asked. Each method raises `NoActiveServer`,
-    `ServerUnreachable`, `StorageError`, and `Superseded` where another server is active, or became
-    so meanwhile: what is on its way is never shown under another server. A directory or title that
-    can't be used raises `InvalidValue`.
+    A call belongs to the server that is active when it begins, and ends with a switch. With
+    `server_id` the caller says which server it takes for the active one: what is meant for one
+    server is never sent to another. With `cached` no server is asked. A directory is an absolute
+    path on the server; None is the project in which it was started.
+
+    Every method raises `NoActiveServer`, `ServerUnreachable`, `StorageError`, `InvalidValue` for a
+    bad directory or title, and `Superseded` where another server is active or became so meanwhile.
     """
 
     def __init__(
@@ -76,12 +78,12 @@ class Work:
         self._observer = RequestObserver(monitor)
         self._registry = registry
         self._monitor = monitor
-        self._connect_to = connect
+        self._open_connection = connect
         self._state = state
         self._activities = activities
         self._announcer = announcer
         self._generation = generation
-        self._memory = StateCache()
+        self._cache = StateCache()
         self._viewed = ViewedDirectories()
 
     async def sessions(
@@ -91,7 +93,7 @@ class Work:
         cached: bool = False,
         server_id: str | None = None,
     ) -> SessionList:
-        """Its sessions in a directory, or those of its own project; newest first."""
+        """Return the sessions of a directory, newest first."""
         directory = clean_directory(directory)
         async with self._active_server(server_id) as profile:
             scope = self._scope(profile)
@@ -100,27 +102,24 @@ class Work:
                 self._viewed.add(profile.id, directory)
                 return before
             fresh = await fetch_sessions(scope, await self._connect(profile), directory)
-            if (
-                fresh.sessions != before.sessions
-                or _age(before.fetched_at) > REANNOUNCE_AFTER_SECONDS
-            ):
+            if fresh.sessions != before.sessions or _is_old(before.fetched_at):
                 self._announce(Kind.SESSIONS, profile)
             return fresh
 
     async def overview(
         self, directory: str | None = None, *, server_id: str | None = None
     ) -> Overview:
-        """What was last fetched of all that a page of it shows; asks no server."""
+        """Return everything cached that the server's home page shows. Asks no server."""
         directory = clean_directory(directory)
         async with self._active_server(server_id) as profile:
-            found = await cached_overview(self._scope(profile), directory)
+            overview = await cached_overview(self._scope(profile), directory)
             self._viewed.add(profile.id, directory)
-            return found
+            return overview
 
     async def new_session(
         self, directory: str | None = None, *, title: str | None = None, server_id: str
     ) -> Session:
-        """Makes a session in a directory, or where the server was started; it is the open one."""
+        """Create a session in a directory, and make it the current one there."""
         directory, title = require_absolute_directory(directory), clean_title(title)
         async with self._active_server(server_id) as profile:
             connection = await self._connect(profile)
@@ -129,71 +128,74 @@ class Work:
             return session
 
     async def projects(self, *, cached: bool = False, server_id: str | None = None) -> ProjectList:
-        """Its projects, the last one worked in first."""
+        """Return the projects, the one last worked in first."""
         async with self._active_server(server_id) as profile:
             scope = self._scope(profile)
             before = await cached_projects(scope)
             if cached:
                 return before
             fresh = await fetch_projects(scope, await self._connect(profile))
-            if (
-                fresh.projects != before.projects
-                or _age(before.fetched_at) > REANNOUNCE_AFTER_SECONDS
-            ):
+            if fresh.projects != before.projects or _is_old(before.fetched_at):
                 self._announce(Kind.WORK, profile)
             return fresh
 
     async def models(self, *, cached: bool = False, server_id: str | None = None) -> ModelList:
-        """The models that its connected providers offer."""
+        """Return the models of the connected providers."""
         async with self._active_server(server_id) as profile:
             scope = self._scope(profile)
             before = await cached_models(scope)
             if cached:
                 return before
             fresh = await fetch_models(scope, await self._connect(profile))
-            if fresh.models != before.models or _age(before.fetched_at) > REANNOUNCE_AFTER_SECONDS:
+            if fresh.models != before.models or _is_old(before.fetched_at):
                 self._announce(Kind.WORK, profile)
             return fresh
 
     async def use_model(self, ref: str, *, server_id: str | None = None) -> ModelList:
-        """Selects a `PROVIDER/MODEL`; raises `InvalidValue` for one that it doesn't offer."""
+        """Select a model for the server.
+
+        Args:
+            ref: `PROVIDER/MODEL`.
+            server_id: The server that the caller takes for the active one.
+
+        Raises:
+            InvalidValue: The server doesn't have this model.
+        """
         async with self._active_server(server_id) as profile:
             scope = self._scope(profile)
-            offered = await cached_models(scope)
-            if find_model(offered, ref) is None or _age(offered.fetched_at) > MODELS_FRESH_SECONDS:
-                offered = await fetch_models(scope, await self._connect(profile))
-            chosen = await select_model(scope, offered, ref)
+            models = await cached_models(scope)
+            if find_model(models, ref) is None or _age(models.fetched_at) > MODELS_FRESH_SECONDS:
+                models = await fetch_models(scope, await self._connect(profile))
+            models = await select_model(scope, models, ref)
             self._announce(Kind.WORK, profile)
-            return chosen
+            return models
 
     async def activity(
         self, directory: str | None = None, *, server_id: str | None = None
     ) -> Mapping[str, Activity]:
-        """What its sessions in a directory are doing, by their ids; idle ones aren't named."""
+        """Fetch what the busy sessions of a directory are doing, by their ids."""
         directory = clean_directory(directory)
         async with self._active_server(server_id) as profile:
             connection = await self._connect(profile)
-            with self._activities.fetching(profile.id, directory) as question:
-                found = await fetch_activity(connection, directory)
-            if self._activities.apply_fetched(question, found):
+            with self._activities.fetching(profile.id, directory) as fetch:
+                activities = await fetch_activity(connection, directory)
+            if self._activities.apply_fetched(fetch, activities):
                 self._announce(Kind.SESSIONS, profile)
-            return found
+            return activities
 
     def busy_sessions(self, server_id: str) -> Mapping[str, Activity]:
-        """What a server's sessions are doing as far as is known, in all directories, by their ids.
+        """Return what the busy sessions of any server are doing, as far as is known, by their ids.
 
-        Asks no server, and not only the active one has some.
+        Asks no server.
         """
         return self._activities.get(server_id)
 
     def viewed_directories(self, server_id: str) -> tuple[str | None, ...]:
-        """The directories whose kept lists are shown; None stands for the server's own project."""
+        """Return the directories whose lists are kept fresh; None is the server's own."""
         return self._viewed.get(server_id)
 
-    # Inside
-
     def _scope(self, profile: ServerProfile) -> Scope:
-        return Scope(self._state, profile.id, self._memory)
+        return Scope(self._state, profile.id, self._cache)
 
     def _announce(self, kind: Kind, profile: ServerProfile) -> None:
         self._announcer.announce(Event(kind=kind, server_id=profile.id))
@@ -202,9 +204,9 @@ class Work:
         roster = self._registry.roster
         active = roster.active
         if server_id is not None and (active is None or active.id != server_id):
-            asked = roster.get(server_id)
+            wanted = roster.get(server_id)
             raise Superseded(
-                f"{asked.name if asked else 'The server'} isn't the active server any more; "
+                f"{wanted.name if wanted else 'The server'} isn't the active server any more; "
                 f"{active.name if active else 'none'} is. Nothing was sent.",
                 value=server_id,
             )
@@ -218,18 +220,16 @@ class Work:
         if self._monitor.is_paused(profile.id):
             detail = self._monitor.status(profile.id).detail
             raise RequestFailed(Reason.REFUSED, detail or "It isn't running.")
-        connection = await self._connect_to(profile)
-        # Once more: what a switch ends is cancelled a turn of the loop after it.
+        connection = await self._open_connection(profile)
+        # Checked again: a switch cancels older work only in the next iteration of the event loop.
         self._active(profile.id)
         return connection.with_call_context(lambda: self._observer.observe(profile.id))
 
     @asynccontextmanager
     async def _active_server(self, server_id: str | None) -> AsyncIterator[ServerProfile]:
-        """Work for the active server, ended by a switch.
-
-        Which one is active is asked inside: nothing can come between that and the work.
-        """
+        """Run the block for the active server, until a switch ends it."""
         async with self._generation.work():
+            # Looked up inside: no switch can come between this and the work.
             profile = self._active(server_id)
             try:
                 yield profile
@@ -237,8 +237,12 @@ class Work:
                 raise ServerUnreachable(f"{profile.name}: {exc.detail}", value=profile.url) from exc
 
 
+def _is_old(fetched_at: datetime | None) -> bool:
+    return _age(fetched_at) > UNCHANGED_ANNOUNCE_SECONDS
+
+
 def _age(fetched_at: datetime | None) -> float:
-    """Seconds; without end where it never was, or is to come, by a clock that was set back."""
+    """Return seconds; infinity for None, and for a future time after the clock was set back."""
     if fetched_at is None:
         return float("inf")
     age = (datetime.now(UTC) - fetched_at).total_seconds()

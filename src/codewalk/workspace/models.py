@@ -1,4 +1,4 @@
-"""The models that one server offers, and the one selected there."""
+"""The models of one server, and the one that is selected for it."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,15 +18,20 @@ if TYPE_CHECKING:
 
 
 MAX_NAME: Final = 500
+"""Characters of a model's name."""
+
 MAX_MODELS: Final = 6_000
-"""All that models.dev knows, of all providers, are five thousand. So many hold the event loop for
-40 ms when they are fetched, twenty thousand for a quarter of a second."""
+"""Models of a list. models.dev knows five thousand, of all providers; parsing so many holds the
+event loop for 40 ms, and twenty thousand for a quarter of a second."""
 
 MAX_TEXT: Final = 2**20
-"""Characters of a list's ids and names; those of five thousand real models are less than half."""
+"""Characters of a list's ids and names; five thousand real models have less than half as many."""
 
-MAX_NEAR: Final = 2_000
-MAX_NEAR_LENGTH: Final = 100
+MAX_COMPARED: Final = 2_000
+"""Models that are searched for ones with a similar name."""
+
+MAX_COMPARED_LENGTH: Final = 100
+"""Characters of a name that are compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +44,7 @@ class Model:
 
     @property
     def ref(self) -> str:
-        """As a person names it: `provider/model`; a model's id may itself have slashes."""
+        """`provider/model`; a model's id may have slashes too."""
         return f"{self.provider_id}/{self.model_id}"
 
     def to_json(self) -> dict[str, Any]:
@@ -50,8 +55,8 @@ Models = tuple[Model, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Offer:
-    """What a server offers: its models, and which one it takes by itself, as `provider/model`."""
+class _Catalog:
+    """A server's models, and its own default as `provider/model`."""
 
     models: Models = ()
     default: str | None = None
@@ -59,10 +64,10 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelList:
-    """The models of one server's connected providers; `selected` is a `provider/model` or None.
+    """The models of one server's connected providers, and the selection for that server.
 
-    `default` is the one that the server would take for a session without a choice, as far as it
-    tells. `fetched_at` is when the server was asked, None where it never was: then the list is
+    `selected` and `default`, which the server uses where none is selected, are `provider/model` or
+    None. `fetched_at` is when the server was asked, None where it never was: then the list is
     empty.
     """
 
@@ -82,84 +87,94 @@ class ModelList:
 
 
 async def fetch_models(scope: Scope, connection: "Connection") -> ModelList:
-    """Asks the server, and keeps the answer in its scope. Raises `RequestFailed`."""
-    asked = scope.begin_fetch()
+    """Fetch the list of models, and cache it.
+
+    Raises:
+        RequestFailed: The server can't be reached, or its answer isn't a list.
+    """
+    start = scope.begin_fetch()
     body = await connection.get_json("/config/providers")
     providers = body.get("providers") if isinstance(body, dict) else None
     if not isinstance(providers, list):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its list of providers isn't a list.")
-    found = (model for provider in providers for model in _models(provider))
-    models = tuple(take_within(islice(found, MAX_MODELS), MAX_TEXT, _length))
-    offer = Offer(models=models, default=_default(models, body.get("default")))
-    await scope.put_cached(_SERIALIZER, offer, asked)
-    return await _listed(scope, offer, "live", asked.at)
+    parsed = (model for provider in providers for model in _parse_provider(provider))
+    models = tuple(take_within(islice(parsed, MAX_MODELS), MAX_TEXT, _length))
+    catalog = _Catalog(models=models, default=_default(models, body.get("default")))
+    await scope.put_cached(_SERIALIZER, catalog, start)
+    return await _model_list(scope, catalog, "live", start.at)
 
 
 async def cached_models(scope: Scope) -> ModelList:
-    """The list as last fetched; empty where it never was. Asks no server."""
-    kept = await scope.get_cached(_SERIALIZER)
-    if kept is None:
-        return await _listed(scope, Offer(), "cache", None)
-    return await _listed(scope, kept.value, "cache", kept.updated_at)
+    """Return the list as last fetched, an empty one where it never was. Asks no server."""
+    stored = await scope.get_cached(_SERIALIZER)
+    if stored is None:
+        return await _model_list(scope, _Catalog(), "cache", None)
+    return await _model_list(scope, stored.value, "cache", stored.updated_at)
 
 
-async def select_model(scope: Scope, offered: ModelList, ref: str) -> ModelList:
-    """Keeps the selection for this server. Raises `InvalidValue` for a model not offered there."""
-    chosen = find_model(offered, ref)
+async def select_model(scope: Scope, available: ModelList, ref: str) -> ModelList:
+    """Store which of the available models is selected for this server.
+
+    Raises:
+        InvalidValue: `ref` is no `PROVIDER/MODEL`, or of no available model.
+    """
+    chosen = find_model(available, ref)
     if chosen is None:
-        near = await asyncio.to_thread(_near, ref.strip(), offered.models)
-        hint = f"; near it: {', '.join(near)}" if near else ""
+        similar = await asyncio.to_thread(_similar, ref.strip(), available.models)
+        hint = f" Similar ones: {', '.join(similar)}." if similar else ""
         raise InvalidValue(
-            f"The server offers no model {ref.strip()!r}{hint}. `codewalk model list` shows all.",
+            f"The server has no model {ref.strip()!r}.{hint} `codewalk model list` shows all.",
             value=ref,
         )
     await scope.put(
         {StateName.SELECTED_PROVIDER: chosen.provider_id, StateName.SELECTED_MODEL: chosen.model_id}
     )
-    return replace(offered, selected=chosen.ref)
+    return replace(available, selected=chosen.ref)
 
 
-def find_model(offered: ModelList, ref: str) -> Model | None:
-    """The model that `PROVIDER/MODEL` names, None where it isn't offered.
+def find_model(available: ModelList, ref: str) -> Model | None:
+    """Return the model that a `PROVIDER/MODEL` names, None where it isn't available.
 
-    Raises `InvalidValue` for what names none.
+    Raises:
+        InvalidValue: `ref` has another form.
     """
-    chosen = ref.strip()
-    provider_id, _, model_id = chosen.partition("/")
+    wanted = ref.strip()
+    provider_id, _, model_id = wanted.partition("/")
     if not (provider_id and model_id):
         raise InvalidValue(f"{ref!r} isn't a model; write PROVIDER/MODEL.", value=ref)
-    # By the whole: a provider's id may have a slash too.
-    return next((model for model in offered.models if model.ref == chosen), None)
+    # The whole is compared: a provider's id may have a slash too.
+    return next((model for model in available.models if model.ref == wanted), None)
 
 
-def _near(ref: str, models: Iterable[Model]) -> list[str]:
+def _similar(ref: str, models: Iterable[Model]) -> list[str]:
     # Bounded: comparing takes long for long texts, and how long they are is the server's choice.
-    refs = (model.ref for model in models if len(model.ref) <= MAX_NEAR_LENGTH)
-    return get_close_matches(ref[:MAX_NEAR_LENGTH], islice(refs, MAX_NEAR), n=3, cutoff=0.4)
+    refs = (model.ref for model in models if len(model.ref) <= MAX_COMPARED_LENGTH)
+    compared = islice(refs, MAX_COMPARED)
+    return get_close_matches(ref[:MAX_COMPARED_LENGTH], compared, n=3, cutoff=0.4)
 
 
 async def selected_model(scope: Scope) -> str | None:
-    """The selection kept for this server, as `provider/model`."""
+    """Return the selection for this server as `provider/model`."""
     provider = await scope.get(StateName.SELECTED_PROVIDER)
     model = await scope.get(StateName.SELECTED_MODEL)
     return f"{provider.value}/{model.value}" if provider and model else None
 
 
-async def _listed(
-    scope: Scope, offer: Offer, source: Literal["live", "cache"], fetched_at: datetime | None
+async def _model_list(
+    scope: Scope, catalog: _Catalog, source: Literal["live", "cache"], fetched_at: datetime | None
 ) -> ModelList:
     return ModelList(
         server_id=scope.server_id,
         selected=await selected_model(scope),
-        models=offer.models,
-        default=offer.default,
+        models=catalog.models,
+        default=catalog.default,
         source=source,
         fetched_at=fetched_at,
     )
 
 
 def _default(models: Models, defaults: Any) -> str | None:
-    """A server names one for each provider, and takes that of its first one."""
+    # A server names one for each provider, and uses that of its first one.
     if not (models and isinstance(defaults, dict)):
         return None
     first = models[0].provider_id
@@ -168,13 +183,13 @@ def _default(models: Models, defaults: Any) -> str | None:
     return ref if ref in refs else None
 
 
-def _models(provider: Any) -> list[Model]:
+def _parse_provider(provider: Any) -> list[Model]:
     provider_id = parse_id(provider.get("id")) if isinstance(provider, dict) else None
     models = provider.get("models") if provider_id else None
     if provider_id is None or not isinstance(models, dict):
         return []
     return [
-        Model(provider_id=provider_id, model_id=model_id, name=_name(model) or model_id)
+        Model(provider_id=provider_id, model_id=model_id, name=_parse_name(model) or model_id)
         for model_id, model in models.items()
         if parse_id(model_id)
     ]
@@ -184,21 +199,21 @@ def _length(model: Model) -> int:
     return len(model.ref) + len(model.name)
 
 
-def _name(model: Any) -> str:
+def _parse_name(model: Any) -> str:
     return parse_text(model.get("name"), MAX_NAME) if isinstance(model, dict) else ""
 
 
-def _dump(offer: Offer) -> dict[str, Any]:
-    rows = [[model.provider_id, model.model_id, model.name] for model in offer.models]
-    return {"default": offer.default, "models": rows}
+def _dump(catalog: _Catalog) -> dict[str, Any]:
+    rows = [[model.provider_id, model.model_id, model.name] for model in catalog.models]
+    return {"default": catalog.default, "models": rows}
 
 
-def _load(value: Any) -> Offer:
+def _load(value: Any) -> _Catalog:
     models = (
         Model(provider_id=provider_id, model_id=model_id, name=name)
         for provider_id, model_id, name in value["models"]
     )
-    return Offer(default=value["default"], models=tuple(models))
+    return _Catalog(default=value["default"], models=tuple(models))
 
 
 _SERIALIZER: Final = Serializer(name=StateName.CACHED_MODELS, dump=_dump, load=_load)

@@ -1,14 +1,16 @@
-"""All that is kept of the work on one server, as a page shows it."""
+"""Everything cached of one server's work, as its home page shows it."""
 
 from dataclasses import dataclass
 from typing import Final
 
+from codewalk.workspace.directories import peek_own_directory
 from codewalk.workspace.models import ModelList, cached_models
 from codewalk.workspace.projects import ProjectList, cached_projects
 from codewalk.workspace.scope import Scope, StateName
 from codewalk.workspace.sessions import SessionList, cached_sessions
 
-_OF_ALL_PLACES: Final = (
+_OF_ALL_DIRECTORIES: Final = (
+    StateName.OWN_DIRECTORY,
     StateName.CACHED_PROJECTS,
     StateName.CACHED_MODELS,
     StateName.SELECTED_PROVIDER,
@@ -18,7 +20,7 @@ _OF_ALL_PLACES: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """What was last fetched: the sessions of one directory, and what stands around them."""
+    """The sessions of one directory, and the projects and models around them."""
 
     sessions: SessionList
     projects: ProjectList
@@ -26,12 +28,16 @@ class Overview:
 
 
 async def cached_overview(scope: Scope, directory: str | None = None) -> Overview:
-    """As last fetched, read in one go; empty lists where they never were. Asks no server."""
-    ahead = await scope.prefetch(
-        (StateName.CACHED_SESSIONS, directory or ""), *((name, None) for name in _OF_ALL_PLACES)
-    )
+    """Return the lists as last fetched, empty ones where they never were. Asks no server."""
+    parts: list[tuple[StateName, str | None]] = [(name, None) for name in _OF_ALL_DIRECTORIES]
+    # Which directory is the server's own is stored too. The one last seen is all but always still
+    # right; if it isn't, `cached_sessions` reads the right list in a second round trip.
+    likely = peek_own_directory(scope) if directory is None else directory
+    if likely is not None:
+        parts.append((StateName.CACHED_SESSIONS, likely))
+    scope = await scope.prefetch(*parts)
     return Overview(
-        sessions=await cached_sessions(ahead, directory),
-        projects=await cached_projects(ahead),
-        models=await cached_models(ahead),
+        sessions=await cached_sessions(scope, directory),
+        projects=await cached_projects(scope),
+        models=await cached_models(scope),
     )

@@ -1,4 +1,4 @@
-"""The projects of one server: the folders in which people work with it."""
+"""The projects of one server: the directories in which people work with it."""
 
 import re
 from collections.abc import Iterable
@@ -7,38 +7,35 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.fields import (
-    MAX_DIRECTORY,
-    Timestamps,
-    parse_id,
-    parse_text,
-    parse_times,
-    take_within,
-)
+from codewalk.opencode.fields import Timestamps, parse_id, parse_text, parse_times, take_within
 from codewalk.reason import Reason
 from codewalk.times import rfc3339
+from codewalk.workspace.directories import parse_directory, parse_own_directory, put_own_directory
 from codewalk.workspace.scope import Scope, Serializer, StateName
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
 MAX_PROJECTS: Final = 1000
+"""Projects of a list."""
+
 MAX_NAME: Final = 500
+"""Characters of a project's name."""
+
 MAX_TEXT: Final = 256 * 2**10
-"""Characters of a list's names and directories; those of a thousand real projects are half."""
+"""Characters of a list's names and directories; a thousand real projects have half as many."""
 
 FILESYSTEM_ROOT: Final = "/"
-"""The folder that a server names for all that isn't under version control. Nobody works there."""
+"""The worktree that a server names for everything outside of version control."""
 
 _SLASHES: Final = re.compile(r"[/\\]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Project(Timestamps):
-    """One project. Its name is the one it was given, else its folder's.
+    """One project. Its name is the one it was given, else its directory's.
 
-    `own` tells that the server was started in it: its sessions are those that are listed without a
-    directory.
+    With `own` the server was started in it: its sessions are listed without a directory.
     """
 
     id: str
@@ -62,7 +59,7 @@ Projects = tuple[Project, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProjectList:
-    """The projects of a server, the last one worked in first; its own one is always among them.
+    """The projects of a server, the one last worked in first; its own is always among them.
 
     `fetched_at` is when the server was asked, None where it never was: then the list is empty.
     """
@@ -82,73 +79,77 @@ class ProjectList:
 
 
 async def fetch_projects(scope: Scope, connection: "Connection") -> ProjectList:
-    """Asks the server, and keeps the answer in its scope. Raises `RequestFailed`.
+    """Fetch the list of projects, and cache it.
 
-    A server names one more project, whose folder is `/`: all that isn't under version control.
-    Nothing is listed for that folder, so that project is left out, unless the server was started
-    there: then it is its own one, with the folder it was started in.
+    A server lists one more project with the worktree `/`: everything outside of version control.
+    No sessions are listed for that directory, so that project is left out, unless the server was
+    started there: then it is its own, with the directory in which it was started.
+
+    Raises:
+        RequestFailed: The server can't be reached, or its answers aren't a list and a path.
     """
-    asked = scope.begin_fetch()
+    start = scope.begin_fetch()
     path = await connection.get_json("/path")
+    if own_directory := parse_own_directory(path):
+        await put_own_directory(scope, own_directory, start)
     body = await connection.get_json("/project")
     if not (isinstance(path, dict) and isinstance(body, list)):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its list of projects isn't a list.")
-    found = [project for item in body[:MAX_PROJECTS] if (project := _project(item))]
-    projects = _arranged(found, path)
-    await scope.put_cached(_SERIALIZER, projects, asked)
+    parsed = [project for item in body[:MAX_PROJECTS] if (project := _parse(item))]
+    projects = _arrange(parsed, path)
+    await scope.put_cached(_SERIALIZER, projects, start)
     return ProjectList(
-        server_id=scope.server_id, source="live", fetched_at=asked.at, projects=projects
+        server_id=scope.server_id, source="live", fetched_at=start.at, projects=projects
     )
 
 
 async def cached_projects(scope: Scope) -> ProjectList:
-    """The list as last fetched; empty where it never was. Asks no server."""
-    kept = await scope.get_cached(_SERIALIZER)
+    """Return the list as last fetched, an empty one where it never was. Asks no server."""
+    stored = await scope.get_cached(_SERIALIZER)
     return ProjectList(
         server_id=scope.server_id,
         source="cache",
-        fetched_at=kept.updated_at if kept else None,
-        projects=kept.value if kept else (),
+        fetched_at=stored.updated_at if stored else None,
+        projects=stored.value if stored else (),
     )
 
 
-def _project(item: Any) -> Project | None:
-    """A project of the server's answer; None for what isn't one."""
+def _parse(item: Any) -> Project | None:
+    """Return a project out of a server's answer, None for anything else."""
     if not isinstance(item, dict):
         return None
-    project_id, directory = parse_id(item.get("id")), _directory(item.get("worktree"))
+    project_id, directory = parse_id(item.get("id")), parse_directory(item.get("worktree"))
     if project_id is None or directory is None:
         return None
     created, updated = parse_times(item.get("time"))
     return Project(
         id=project_id,
         directory=directory,
-        name=parse_text(item.get("name"), MAX_NAME).strip() or _folder(directory),
+        name=parse_text(item.get("name"), MAX_NAME).strip() or _last_part(directory),
         created_ms=created,
         updated_ms=updated,
     )
 
 
-def _arranged(found: Iterable[Project], path: dict[str, Any]) -> Projects:
-    """The last one worked in first, each folder once, the server's own among them."""
-    own = _own(found, path)
-    listed = {
-        project.directory: project for project in found if project.directory != FILESYSTEM_ROOT
-    }
+def _arrange(projects: Iterable[Project], path: dict[str, Any]) -> Projects:
+    """Return the one last worked in first, each directory once, the server's own among them."""
+    own = _own(projects, path)
+    by_directory = {p.directory: p for p in projects if p.directory != FILESYSTEM_ROOT}
     if own:
-        listed[own.directory] = own
-    newest_first = sorted(listed.values(), key=lambda p: p.updated_ms or 0, reverse=True)
+        by_directory[own.directory] = own
+    newest_first = sorted(by_directory.values(), key=lambda p: p.updated_ms or 0, reverse=True)
     return tuple(take_within(newest_first, MAX_TEXT, _length))
 
 
 def _length(project: Project) -> int:
-    # The server's own one is always among them.
+    # The server's own is listed even where the others leave no room.
     return 0 if project.own else len(project.name) + len(project.directory)
 
 
-def _own(found: Iterable[Project], path: dict[str, Any]) -> Project | None:
-    worktree, directory = _directory(path.get("worktree")), _directory(path.get("directory"))
-    same = next((project for project in found if project.directory == worktree), None)
+def _own(projects: Iterable[Project], path: dict[str, Any]) -> Project | None:
+    worktree = parse_directory(path.get("worktree"))
+    directory = parse_directory(path.get("directory"))
+    same = next((project for project in projects if project.directory == worktree), None)
     if same and worktree != FILESYSTEM_ROOT:
         return replace(same, own=True)
     if directory is None:
@@ -156,19 +157,14 @@ def _own(found: Iterable[Project], path: dict[str, Any]) -> Project | None:
     return Project(
         id=same.id if same else directory,
         directory=directory,
-        name=_folder(directory),
+        name=_last_part(directory),
         own=True,
         created_ms=same.created_ms if same else None,
         updated_ms=same.updated_ms if same else None,
     )
 
 
-def _directory(value: Any) -> str | None:
-    # Whole or not at all: it is asked for again.
-    return value if isinstance(value, str) and 0 < len(value) <= MAX_DIRECTORY else None
-
-
-def _folder(directory: str) -> str:
+def _last_part(directory: str) -> str:
     return _SLASHES.split(directory.rstrip("/\\"))[-1][:MAX_NAME] or directory
 
 

@@ -1,4 +1,4 @@
-"""The only door to the state kept for a server."""
+"""The stored state of one server, and its keys."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -18,18 +18,19 @@ T = TypeVar("T")
 
 
 class StateName(StrEnum):
-    """What can be kept for a server; `INTERFACE.md` fixes the names."""
+    """What can be stored for a server: the first part of a key."""
 
     CACHED_SESSIONS = "cached_sessions"
     CACHED_PROJECTS = "cached_projects"
     CACHED_MODELS = "cached_models"
     CURRENT_SESSION_ID = "current_session_id"
+    OWN_DIRECTORY = "own_directory"
     SELECTED_PROVIDER = "selected_provider"
     SELECTED_MODEL = "selected_model"
 
 
-class Entry(Protocol):
-    """A kept value as the store gives it."""
+class StateEntry(Protocol):
+    """A stored value as the store returns it."""
 
     @property
     def value(self) -> bytes: ...
@@ -38,9 +39,9 @@ class Entry(Protocol):
 
 
 class StateRepository(Protocol):
-    """Where state is kept. Every call names the server, so that none can reach another's."""
+    """Stores state. Every call names the server, so that none can reach another's."""
 
-    async def get_all(self, server_id: str, keys: Collection[str]) -> Mapping[str, Entry]: ...
+    async def get_all(self, server_id: str, keys: Collection[str]) -> Mapping[str, StateEntry]: ...
     async def put(
         self,
         server_id: str,
@@ -53,7 +54,7 @@ class StateRepository(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredValue(Generic[T]):
-    """A value and when it was kept."""
+    """A value, and when it was stored or, for a cached answer, when its fetch began."""
 
     value: T
     updated_at: datetime
@@ -61,9 +62,9 @@ class StoredValue(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Serializer(Generic[T]):
-    """How something fetched is kept: as JSON, and back.
+    """Turns a fetched value into JSON, and back.
 
-    `load` raises `LookupError`, `TypeError` or `ValueError` for the form of another release.
+    `load` raises `LookupError`, `TypeError` or `ValueError` for what another release stored.
     """
 
     name: StateName
@@ -71,14 +72,14 @@ class Serializer(Generic[T]):
     load: Callable[[Any], T]
 
 
-def state_key(name: StateName, server_id: str, place: str | None = None) -> str:
-    """The persisted key. Each part is percent-encoded, so that none can hold the separator.
+def state_key(name: StateName, server_id: str, directory: str | None = None) -> str:
+    """Return the persisted key. Each part is percent-encoded, so none can hold the separator.
 
     >>> state_key(StateName.CACHED_SESSIONS, "a1", "/home/me::x")
     'cached_sessions::a1::/home/me%3A%3Ax'
     """
-    parts = (name.value, server_id) if place is None else (name.value, server_id, place)
-    # A file name may hold bytes that aren't UTF-8, which Python shows as halves of characters.
+    parts = (name.value, server_id) if directory is None else (name.value, server_id, directory)
+    # A file name may hold bytes that aren't UTF-8, which Python represents as lone surrogates.
     return SEPARATOR.join(quote(part, safe="/", errors="surrogatepass") for part in parts)
 
 
@@ -87,85 +88,100 @@ class Scope:
 
     def __init__(
         self,
-        keeper: StateRepository,
+        repository: StateRepository,
         server_id: str,
-        memory: StateCache | None = None,
+        cache: StateCache | None = None,
         *,
-        ahead: Mapping[str, Entry | None] = MappingProxyType({}),
+        prefetched: Mapping[str, StateEntry | None] = MappingProxyType({}),
     ) -> None:
-        self._keeper = keeper
-        self._cache = memory or StateCache()
-        self._ahead = ahead
+        self._repository = repository
+        self._cache = cache or StateCache()
+        self._prefetched = prefetched
         self.server_id = server_id
 
-    async def prefetch(self, *wanted: tuple[StateName, str | None]) -> "Scope":
-        """The same scope, with what is kept under these names and places read already, at one
-        moment. A page shows five things that are kept: to read them one by one takes as many trips
-        to the store."""
-        keys = [state_key(name, self.server_id, place) for name, place in wanted]
-        found = {**dict.fromkeys(keys), **await self._read(keys)}
-        return Scope(self._keeper, self.server_id, self._cache, ahead=found)
+    async def prefetch(self, *parts: tuple[StateName, str | None]) -> "Scope":
+        """Read several values at one moment; return a scope that answers from them.
 
-    async def get(self, name: StateName, place: str | None = None) -> StoredValue[Any] | None:
-        """What is kept under this name, for this directory or project where the name has one."""
-        entry = await self._entry(state_key(name, self.server_id, place))
+        A page needs six values: reading them one by one takes as many round trips to the store.
+
+        Args:
+            parts: The name and the directory of each value.
+        """
+        keys = [state_key(name, self.server_id, directory) for name, directory in parts]
+        prefetched = {**dict.fromkeys(keys), **await self._read(keys)}
+        return Scope(self._repository, self.server_id, self._cache, prefetched=prefetched)
+
+    async def get(self, name: StateName, directory: str | None = None) -> StoredValue[Any] | None:
+        """Return the JSON value under this name, None where there is none that can be read."""
+        entry = await self._entry(state_key(name, self.server_id, directory))
         if entry is None:
             return None
         try:
             value = orjson.loads(entry.value)
         except orjson.JSONDecodeError:
-            return (
-                None  # it can be fetched or chosen again, which a failure would stand in the way of
-            )
+            # It can be fetched or chosen again; an error would stand in the way of that.
+            return None
         return StoredValue(value=value, updated_at=entry.updated_at)
 
-    async def put(self, values: Mapping[StateName, Any], place: str | None = None) -> bool:
-        """Keeps JSON values, all or none; False where the server is gone meanwhile."""
+    async def put(self, values: Mapping[StateName, Any], directory: str | None = None) -> bool:
+        """Store JSON values, all or none; return False where the server was removed meanwhile."""
         encoded = {
-            state_key(name, self.server_id, place): orjson.dumps(value)
+            state_key(name, self.server_id, directory): orjson.dumps(value)
             for name, value in values.items()
         }
-        return await self._keeper.put(self.server_id, encoded, datetime.now(UTC))
+        return await self._repository.put(self.server_id, encoded, datetime.now(UTC))
 
     async def get_cached(
-        self, form: Serializer[T], place: str | None = None
+        self, serializer: Serializer[T], directory: str | None = None
     ) -> StoredValue[T] | None:
-        """What was kept in this form; None as well where it is in another one."""
-        key = state_key(form.name, self.server_id, place)
+        """Return a cached answer, None where there is none that `serializer` can load."""
+        key = state_key(serializer.name, self.server_id, directory)
         entry = await self._entry(key)
         if entry is None:
             return None
         value: T | None = self._cache.get(key, entry.value)
         if value is None:
             try:
-                value = form.load(orjson.loads(entry.value))
+                value = serializer.load(orjson.loads(entry.value))
             except (LookupError, TypeError, ValueError):
                 return None
             self._cache.put(key, entry.value, value)
         return StoredValue(value=value, updated_at=entry.updated_at)
 
+    def peek(self, serializer: Serializer[T], directory: str | None = None) -> T | None:
+        """Return the answer last read or written by this app; the store may hold a newer one."""
+        value: T | None = self._cache.peek(state_key(serializer.name, self.server_id, directory))
+        return value
+
     def begin_fetch(self) -> FetchStart:
-        """To be called before the server is asked; `keep` wants it."""
+        """Return what `put_cached` needs; call it before the server is asked."""
         return FetchStart(at=datetime.now(UTC), sequence=next(self._cache.sequence))
 
     async def put_cached(
-        self, form: Serializer[T], value: T, asked: FetchStart, place: str | None = None
+        self,
+        serializer: Serializer[T],
+        value: T,
+        start: FetchStart,
+        directory: str | None = None,
     ) -> bool:
-        """Keeps what was fetched; False where the server is gone, or a newer answer came first.
+        """Store a server's answer, unless one to a later fetch is stored already.
 
-        It can be fetched again: nobody, a switch above all, has to wait until it is on disk.
+        It can be fetched again, so the caller, a switch above all, doesn't wait for the disk.
+
+        Returns:
+            False where the server was removed meanwhile, or a later fetch ended first.
         """
-        key = state_key(form.name, self.server_id, place)
-        if not self._cache.is_newest(key, asked.sequence):
+        key = state_key(serializer.name, self.server_id, directory)
+        if not self._cache.is_newest(key, start.sequence):
             return False
-        raw = orjson.dumps(form.dump(value))
+        raw = orjson.dumps(serializer.dump(value))
         self._cache.put(key, raw, value)
-        return await self._keeper.put(self.server_id, {key: raw}, asked.at, durable=False)
+        return await self._repository.put(self.server_id, {key: raw}, start.at, durable=False)
 
-    async def _entry(self, key: str) -> Entry | None:
-        if key in self._ahead:
-            return self._ahead[key]
+    async def _entry(self, key: str) -> StateEntry | None:
+        if key in self._prefetched:
+            return self._prefetched[key]
         return (await self._read([key])).get(key)
 
-    async def _read(self, keys: Collection[str]) -> Mapping[str, Entry]:
-        return await self._keeper.get_all(self.server_id, keys)
+    async def _read(self, keys: Collection[str]) -> Mapping[str, StateEntry]:
+        return await self._repository.get_all(self.server_id, keys)

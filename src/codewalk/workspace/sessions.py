@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final, Literal
 from unicodedata import normalize
 
@@ -21,7 +20,14 @@ from codewalk.opencode.fields import (
     take_within,
 )
 from codewalk.reason import Reason
+from codewalk.tasks import BackgroundTasks
 from codewalk.times import rfc3339
+from codewalk.workspace.directories import (
+    UNNAMED,
+    fetch_own_directory,
+    get_own_directory,
+    require_utf8,
+)
 from codewalk.workspace.scope import Scope, Serializer, StateName
 from codewalk.workspace.state_cache import FetchStart
 
@@ -29,20 +35,21 @@ if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
 MAX_TITLE: Final = 500
-"""Characters of a title that are kept; a list of thousands is held in memory and painted."""
+"""Characters of a title; a list of thousands is held in memory and rendered."""
 
 MAX_SESSIONS: Final = 10_000
-"""Sessions asked for and kept; current releases send 100 unless they are asked for more."""
+"""Sessions of a list; current releases send 100 unless they are asked for more."""
 
 MAX_TEXT: Final = 4 * 2**20
-"""Characters of a list's titles and directories; those of ten thousand real sessions are half."""
+"""Characters of a list's titles and directories; ten thousand real sessions have half as many."""
 
 MAX_QUERY: Final = 500
+"""Characters of a search."""
+
+MAX_PARSED_INLINE: Final = 1000
+"""Sessions up to which an answer is parsed on the event loop, which takes a few milliseconds."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-_INLINE: Final = 1000
-"""Sessions up to which an answer is read on the event loop: a few milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,9 +75,10 @@ Sessions = tuple[Session, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionList:
-    """The sessions of `directory`, or of the server's own project where it is None, newest first.
+    """The sessions of a directory, newest first.
 
-    `fetched_at` is when the server was asked, None where it never was.
+    `directory` is None for those of the project in which the server was started. `fetched_at` is
+    when the server was asked, None where it never was.
     """
 
     server_id: str
@@ -89,38 +97,14 @@ class SessionList:
         }
 
 
-def clean_directory(directory: str | None) -> str | None:
-    """A directory as a server is asked for it, None for the server's own project.
-
-    Raises `InvalidValue` for a name that a URL or a key can't carry whole.
-    """
-    _refuse_half_characters("directory", directory or "")
-    if directory and len(directory) > MAX_DIRECTORY:
-        raise InvalidValue(
-            f"The directory has {len(directory):,} characters; at most {MAX_DIRECTORY:,} are "
-            "allowed.",
-            value=directory[:MAX_TITLE],
-        )
-    return directory or None
-
-
-def require_absolute_directory(directory: str | None) -> str | None:
-    """A directory in which something is made: some releases take any other name for a folder of
-    its own. Raises `InvalidValue`."""
-    directory = clean_directory(directory)
-    kinds = (PurePosixPath, PureWindowsPath)
-    if directory and not any(kind(directory).is_absolute() for kind in kinds):
-        raise InvalidValue(
-            f"The directory {directory!r} isn't a whole path, such as /home/me/project.",
-            value=directory,
-        )
-    return directory
-
-
 def clean_title(title: str | None) -> str | None:
-    """A title as it is sent: trimmed, None where nothing is left. Raises `InvalidValue`."""
+    """Return a title without surrounding white space, None for an empty one.
+
+    Raises:
+        InvalidValue: It is too long, has a control character, or isn't UTF-8.
+    """
     title = (title or "").strip()
-    _refuse_half_characters("title", title)
+    require_utf8("title", title)
     if _CONTROL.search(title):
         raise InvalidValue("The title has a control character; use plain text.", value=title)
     if len(title) > MAX_TITLE:
@@ -131,20 +115,13 @@ def clean_title(title: str | None) -> str | None:
     return title or None
 
 
-def _refuse_half_characters(what: str, given: str) -> None:
-    try:
-        given.encode()
-    except UnicodeEncodeError:
-        raise InvalidValue(
-            f"The {what} {given[:MAX_TITLE]!r} isn't UTF-8; it can't be sent to a server.",
-            value=repr(given[:MAX_TITLE]),
-        ) from None
-
-
 def find_sessions(sessions: Iterable[Session], query: str) -> Sessions:
-    """Those whose title and directory hold every word of the query, in any order and any case."""
+    """Return the sessions that have every word of the query in title or directory.
+
+    Words match in any order and in any case, anywhere in a word.
+    """
     words = [_spellings(word) for word in set(query[:MAX_QUERY].casefold().split())]
-    if not words:  # most lists that are painted: nothing is to be read of each session
+    if not words:  # as for most pages: no session needs to be looked at
         return tuple(sessions)
     return tuple(
         session
@@ -154,41 +131,64 @@ def find_sessions(sessions: Iterable[Session], query: str) -> Sessions:
 
 
 def _spellings(word: str) -> frozenset[str]:
-    """The ways to write a word: an `é` may be one character or two, as in macOS's file names.
+    """Return the ways to write a word: an `é` is one character or two, as in macOS's file names.
 
-    Of the query alone: to normalise a text takes time that grows with the square of how many
-    accents stand in a row, and that is a server's choice.
+    Only the query is normalised: for a text that takes time in proportion to the square of the
+    number of accents in a row, and that number is a server's choice.
     """
     return frozenset({word, normalize("NFC", word), normalize("NFD", word)})
 
 
-def _has_all(words: Iterable[Iterable[str]], where: str) -> bool:
-    return all(any(map(where.__contains__, spellings)) for spellings in words)
+def _has_all(words: Iterable[Iterable[str]], text: str) -> bool:
+    return all(any(map(text.__contains__, spellings)) for spellings in words)
 
 
 async def fetch_sessions(
     scope: Scope, connection: "Connection", directory: str | None = None
 ) -> SessionList:
-    """Asks the server, and keeps the answer in its scope.
+    """Fetch a list of sessions, and cache it.
 
-    Raises `RequestFailed` where the server can't be reached or doesn't answer a list.
+    Args:
+        scope: The state of the same server.
+        connection: The connection to it.
+        directory: None for the project in which the server was started.
+
+    Raises:
+        RequestFailed: The server can't be reached, or its answer isn't a list.
     """
-    asked = scope.begin_fetch()
-    body = await _ask(connection, {} if directory is None else {"directory": directory})
-    if not isinstance(body, list):
-        raise RequestFailed(Reason.NOT_OPENCODE, "Its session list isn't a list.")
-    sessions = _read(body) if len(body) <= _INLINE else await asyncio.to_thread(_read, body)
-    await scope.put_cached(_SERIALIZER, sessions, asked, directory or "")
+    start = scope.begin_fetch()
+    if directory is None:
+        async with BackgroundTasks() as tasks:
+            # The list is stored under the server's own directory, which only `/path` names, and
+            # which is another one once the server was restarted elsewhere.
+            own = tasks.create_task(
+                fetch_own_directory(scope, connection), name="fetch of the own directory"
+            )
+            sessions = await _fetch_list(connection, {})
+            await scope.put_cached(_SERIALIZER, sessions, start, await own)
+    else:
+        sessions = await _fetch_list(connection, {"directory": directory})
+        cached = await _with_rest_of_project(scope, sessions, directory)
+        await scope.put_cached(_SERIALIZER, cached, start, directory)
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
         source="live",
-        fetched_at=asked.at,
+        fetched_at=start.at,
         sessions=sessions,
     )
 
 
-async def _ask(connection: "Connection", params: dict[str, str]) -> Any:
+async def _fetch_list(connection: "Connection", params: dict[str, str]) -> Sessions:
+    body = await _request_list(connection, params)
+    if not isinstance(body, list):
+        raise RequestFailed(Reason.NOT_OPENCODE, "Its session list isn't a list.")
+    if len(body) <= MAX_PARSED_INLINE:
+        return _parse_list(body)
+    return await asyncio.to_thread(_parse_list, body)
+
+
+async def _request_list(connection: "Connection", params: dict[str, str]) -> Any:
     try:
         return await connection.get_json("/session", params=params | {"limit": str(MAX_SESSIONS)})
     except RequestFailed as exc:
@@ -198,65 +198,90 @@ async def _ask(connection: "Connection", params: dict[str, str]) -> Any:
     return await connection.get_json("/session", params=params)
 
 
+async def _with_rest_of_project(scope: Scope, sessions: Sessions, directory: str) -> Sessions:
+    """Return what to cache under a directory of which these sessions were fetched.
+
+    Under the server's own directory lies the list of its whole project, in which other
+    directories have sessions too: they stay.
+    """
+    if directory != await get_own_directory(scope):
+        return sessions
+    stored = await scope.get_cached(_SERIALIZER, directory)
+    fetched = {session.id for session in sessions}
+    rest = [
+        session
+        for session in (stored.value if stored else ())
+        if session.directory != directory and session.id not in fetched
+    ]
+    return _newest_first([*sessions, *rest])
+
+
 async def cached_sessions(scope: Scope, directory: str | None = None) -> SessionList:
-    """The list as last fetched; empty where it never was. Asks no server."""
-    kept = await scope.get_cached(_SERIALIZER, directory or "")
+    """Return the list as last fetched, an empty one where it never was. Asks no server."""
+    own = await get_own_directory(scope)
+    key = own if directory is None else directory
+    stored = None if key is None else await scope.get_cached(_SERIALIZER, key)
+    sessions = stored.value if stored else ()
+    if directory is not None and directory == own:
+        # The whole project's list: see `_with_rest_of_project`.
+        sessions = tuple(session for session in sessions if session.directory == directory)
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
         source="cache",
-        fetched_at=kept.updated_at if kept else None,
-        sessions=kept.value if kept else (),
+        fetched_at=stored.updated_at if stored else None,
+        sessions=sessions,
     )
 
 
 async def create_session(
     scope: Scope, connection: "Connection", directory: str | None, title: str | None
 ) -> Session:
-    """Has the server make a session, and makes it the one that is open in its directory.
+    """Create a session, make it the current one of its directory, and add it to cached lists.
 
-    It is in the kept list at once. Raises `RequestFailed`.
+    Args:
+        scope: The state of the same server.
+        connection: The connection to it.
+        directory: An absolute path, None for where the server was started.
+        title: None for the server's own choice.
+
+    Raises:
+        RequestFailed: The server can't be reached, refuses, or answers something else.
     """
     params = {} if directory is None else {"directory": directory}
     body = await connection.post_json(
         "/session", {} if title is None else {"title": title}, params=params
     )
-    session = _session(body)
+    session = _parse_session(body)
     if session is None:
         raise RequestFailed(Reason.NOT_OPENCODE, "Its answer to a new session isn't one.")
-    for place in {directory or "", session.directory}:
-        await _insert(scope, session, place)
-    await scope.put({StateName.CURRENT_SESSION_ID: session.id}, directory or "")
+    # The answer tells where the server was started: elsewhere, maybe, than when last fetched.
+    key = directory or session.directory or await get_own_directory(scope) or UNNAMED
+    for listed in {key, session.directory or key}:
+        await _insert(scope, session, listed)
+    await scope.put({StateName.CURRENT_SESSION_ID: session.id}, key)
     return session
 
 
-async def _insert(scope: Scope, session: Session, place: str) -> None:
-    # After the session is there: a list asked for before may lack it, and isn't kept any more.
-    turn = scope.begin_fetch().sequence
-    kept = await scope.get_cached(_SERIALIZER, place)
-    if kept is None:
-        return  # one with this session alone would be taken for the whole
-    others = [known for known in kept.value if known.id != session.id]
-    asked = FetchStart(at=kept.updated_at, sequence=turn)
-    await scope.put_cached(_SERIALIZER, _newest_first([session, *others]), asked, place)
+async def _insert(scope: Scope, session: Session, directory: str) -> None:
+    # Numbered after the session was created: a list that was asked for before may lack it, and
+    # isn't stored any more.
+    sequence = scope.begin_fetch().sequence
+    stored = await scope.get_cached(_SERIALIZER, directory)
+    if stored is None:
+        return  # a list of this session alone would be taken for a whole one
+    others = [other for other in stored.value if other.id != session.id]
+    start = FetchStart(at=stored.updated_at, sequence=sequence)
+    await scope.put_cached(_SERIALIZER, _newest_first([session, *others]), start, directory)
 
 
-def _read(items: list[Any]) -> Sessions:
-    """The sessions of a server's answer."""
-    found = [session for item in items[:MAX_SESSIONS] if (session := _session(item))]
-    return tuple(take_within(_newest_first(found), MAX_TEXT, _length))
+def _parse_list(items: list[Any]) -> Sessions:
+    parsed = [session for item in items[:MAX_SESSIONS] if (session := _parse_session(item))]
+    return tuple(take_within(_newest_first(parsed), MAX_TEXT, _length))
 
 
-def _length(session: Session) -> int:
-    return len(session.id) + len(session.title) + len(session.directory)
-
-
-def _newest_first(sessions: Iterable[Session]) -> Sessions:
-    return tuple(sorted(sessions, key=lambda session: session.updated_ms or 0, reverse=True))
-
-
-def _session(item: Any) -> Session | None:
-    """A session of the server's answer; None for what isn't one."""
+def _parse_session(item: Any) -> Session | None:
+    """Return a session out of a server's answer, None for anything else."""
     if not isinstance(item, dict):
         return None
     session_id = parse_id(item.get("id"))
@@ -270,6 +295,14 @@ def _session(item: Any) -> Session | None:
         created_ms=created,
         updated_ms=updated,
     )
+
+
+def _length(session: Session) -> int:
+    return len(session.id) + len(session.title) + len(session.directory)
+
+
+def _newest_first(sessions: Iterable[Session]) -> Sessions:
+    return tuple(sorted(sessions, key=lambda session: session.updated_ms or 0, reverse=True))
 
 
 def _dump(sessions: Sessions) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""What one app remembers of the kept state: as what it was read, and what was asked for last."""
+"""Decoded state in memory, and the order of fetches."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,55 +6,59 @@ from itertools import count
 from typing import Any, Final
 
 MAX_CACHE_BYTES: Final = 4 * 2**20
-"""Bytes as they are kept, of what stays in memory as it was read; that takes some four times as
-much. Twenty servers with a thousand sessions each fit in."""
+"""Encoded bytes of the values in memory, which take some four times as much once they are decoded.
+Twenty servers with a thousand sessions each fit in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FetchStart:
-    """When a server was asked for something. `sequence` only grows, whatever the clock does."""
+    """When a fetch began. `sequence` only grows, even where the clock is set back."""
 
     at: datetime
     sequence: int
 
 
 class StateCache:
-    """What was last read of the store or kept there, by one app.
+    """What one app last read from the store or wrote to it, decoded.
 
-    Reading a long list from its JSON takes several times as long as getting the bytes, and most of
-    the time they are still the same ones. `turns` numbers what servers are asked.
+    Decoding a long list takes several times as long as reading its bytes, and most of the time
+    they are the same as before. `sequence` numbers the fetches.
     """
 
     def __init__(self, max_bytes: int = MAX_CACHE_BYTES) -> None:
         self.sequence = count(1)
         self._max_bytes = max_bytes
         self._size = 0
-        self._known: dict[str, tuple[bytes, Any]] = {}
+        self._values: dict[str, tuple[bytes, Any]] = {}
         self._newest: dict[str, int] = {}
 
     def get(self, key: str, raw: bytes) -> Any:
-        """What these very bytes were read as; None where they weren't."""
-        known = self._known.get(key)
-        if known is None or known[0] != raw:
+        """Return the value that these very bytes encode, None where it isn't in memory."""
+        raw_and_value = self._values.get(key)
+        if raw_and_value is None or raw_and_value[0] != raw:
             return None
-        self.put(key, raw, known[1])
-        return known[1]
+        self.put(key, *raw_and_value)
+        return raw_and_value[1]
+
+    def peek(self, key: str) -> Any:
+        """Return the value last put under `key`, None where it isn't in memory."""
+        return self._values.get(key, (b"", None))[1]
 
     def put(self, key: str, raw: bytes, value: Any) -> None:
-        """Keeps it, and forgets what wasn't asked for the longest where it is too much."""
-        self._forget(key)
-        self._known[key] = raw, value
+        """Remember a value; drop the least recently used ones where there are too many bytes."""
+        self._drop(key)
+        self._values[key] = raw, value
         self._size += len(raw)
-        while self._size > self._max_bytes and len(self._known) > 1:
-            self._forget(next(iter(self._known)))
+        while self._size > self._max_bytes and len(self._values) > 1:
+            self._drop(next(iter(self._values)))
 
     def is_newest(self, key: str, sequence: int) -> bool:
-        """Whether nothing that was asked for later came first; then this counts as the newest."""
+        """Return whether no later fetch has ended before; if so, this one counts as ended."""
         if sequence < self._newest.get(key, 0):
             return False
         self._newest[key] = sequence
         return True
 
-    def _forget(self, key: str) -> None:
-        raw, _ = self._known.pop(key, (b"", None))
+    def _drop(self, key: str) -> None:
+        raw, _ = self._values.pop(key, (b"", None))
         self._size -= len(raw)

@@ -113,12 +113,19 @@ async def test_switching_to_the_active_server_interrupts_nothing(
 
 
 async def test_rapid_switching_shows_only_the_server_that_is_active(both: App) -> None:
+    await both.switch_to("beta")
     for _ in range(10):
-        for name in ("alpha", "beta"):
+        for before, name in (("beta", "alpha"), ("alpha", "beta")):
             async with asyncio.TaskGroup() as group:
-                group.create_task(_see_only_the_active_servers(both, cached=False))
-                group.create_task(_see_only_the_active_servers(both, cached=True))
+                lists = [
+                    group.create_task(_list_of_active_or_superseded(both, cached=cached))
+                    for cached in (False, True)
+                ]
                 await both.switch_to(name)
+            # Begun before the switch, and ended by it or by an answer that came before.
+            assert {task.result() for task in lists} <= {before, "superseded"}
+            assert await titles(both) == [f"{name.title()}'s work"]
+            assert await titles(both, cached=True) == [f"{name.title()}'s work"]
 
 
 async def test_a_switch_that_waits_for_its_check_gives_way_to_a_later_one(
@@ -293,6 +300,7 @@ async def test_everything_kept_for_a_server_goes_with_it(both: App) -> None:
     assert {kept.key.partition("::")[0] for kept in await both.stored_state("alpha")} == {
         "cached_models",
         "cached_sessions",
+        "own_directory",
         "selected_model",
         "selected_provider",
     }
@@ -304,8 +312,8 @@ async def test_cleared_state_leaves_the_server_and_the_others(both: App) -> None
     await both.work.sessions()
     await both.switch_to("beta")
     await both.work.sessions()
-    assert await both.clear_state("alpha") == 1
-    assert [kept.server_id for kept in await both.stored_state()] == [both.server("beta").id]
+    assert await both.clear_state("alpha") == 2
+    assert {stored.server_id for stored in await both.stored_state()} == {both.server("beta").id}
     assert len(both.servers()) == 2
 
 
@@ -374,17 +382,20 @@ async def _outcome(app: App) -> list[str] | Superseded:
         return exc
 
 
-async def _see_only_the_active_servers(app: App, *, cached: bool) -> None:
-    """Checks a list at the moment at which it is handed out, when a caller would show it."""
+async def _list_of_active_or_superseded(app: App, *, cached: bool) -> str:
+    """Check a list at the moment at which a caller would show it; return its server's name."""
+    generation = app.generation.number
     try:
-        shown = await app.work.sessions(cached=cached)
+        listed = await app.work.sessions(cached=cached)
     except Superseded:
-        return
+        assert app.generation.number > generation
+        return "superseded"
+    assert app.generation.number == generation
     active = app.active()
     assert active
-    assert shown.server_id == active.id
-    for session in shown.sessions:
-        assert session.title == f"{active.name.title()}'s work"
+    assert listed.server_id == active.id
+    assert {session.title for session in listed.sessions} <= {f"{active.name.title()}'s work"}
+    return active.name
 
 
 async def _next(events: asyncio.Queue[Event], kind: Kind) -> Event:

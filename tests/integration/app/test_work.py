@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -12,7 +13,6 @@ from codewalk.errors import ServerUnreachable, Superseded
 from codewalk.events import Event, Kind
 from codewalk.secret import Secret
 from codewalk.settings import Settings
-from codewalk.storage.state import StateSize
 from tests.mock_behaviours import json_reply, page, reply
 from tests.mock_opencode import MockOpenCode, Release
 
@@ -104,7 +104,7 @@ async def test_a_switch_ends_the_fetches_of_the_other_server(
 ) -> None:
     paths = ("/session", "/project", "/config/providers", "/session/status")
     gates = [alpha.hold(path) for path in paths]
-    await app.add_server(alpha.url, password=Secret("of alpha"))
+    await app.add_server(alpha.url, label="alpha", password=Secret("of alpha"))
     await app.add_server(beta.url, label="beta")
     async with asyncio.timeout(SOON):
         for gate in gates:
@@ -112,17 +112,24 @@ async def test_a_switch_ends_the_fetches_of_the_other_server(
         await app.switch_to("beta")
         for gate in gates:
             await gate.abandoned.wait()
-    assert {size.server_id for size in await beta_has_its_own(app)} == {app.server("beta").id}
-
-
-async def beta_has_its_own(app: App) -> list[StateSize]:
-    """What is kept, once the lists of the active server are."""
+    names = await stored_names(app, "alpha")
+    assert names <= {"own_directory"}  # `/path` was not held
 
     async def complete() -> bool:
-        return len(await app.stored_state()) == 3
+        return await stored_names(app, "beta") == {
+            "cached_models",
+            "cached_projects",
+            "cached_sessions",
+            "own_directory",
+        }
 
     await until(app, complete)
-    return list(await app.stored_state())
+    assert await stored_names(app, "alpha") == names
+
+
+async def stored_names(app: App, ref: str) -> set[str]:
+    """What is stored for a server, by the first parts of its keys."""
+    return {size.key.partition("::")[0] for size in await app.stored_state(ref)}
 
 
 async def test_what_a_form_of_another_server_sends_reaches_nobody(
@@ -172,7 +179,66 @@ async def test_a_new_session_is_listed_at_once_and_after_the_next_fetch(
         assert [session.title for session in listed.sessions] == ["Mine", "Beta's work"]
         assert listed.sessions[0] == made
     keys = {size.key for size in await app.stored_state()}
-    assert f"current_session_id::{server.id}::" in keys
+    assert f"current_session_id::{server.id}::/srv/project" in keys
+
+
+async def restart(server: MockOpenCode, directory: str, title: str) -> None:
+    """Start a server again on the same port in another project, where it has one session."""
+    await server.stop()
+    server.world.directory = directory
+    server.world.sessions.clear()
+    server.world.add_session(title)
+    await server.start()
+
+
+async def test_a_server_restarted_in_another_project_never_shows_the_old_ones_sessions(
+    app: App, beta: MockOpenCode
+) -> None:
+    server = await app.add_server(beta.url)
+
+    async def listed(title: str) -> bool:
+        cached = await app.work.sessions(cached=True)
+        return [session.title for session in cached.sessions] == [title]
+
+    await until(app, partial(listed, "Beta's work"))
+    await restart(beta, "/srv/docs", "Docs")
+    await until(app, partial(listed, "Docs"))
+    keys = {size.key for size in await app.stored_state() if "cached_sessions" in size.key}
+    directories = ("/srv/project", "/srv/docs")
+    assert keys == {f"cached_sessions::{server.id}::{directory}" for directory in directories}
+    # And back: the first project's list is its own again, as it was last fetched.
+    gate = beta.hold("/session")
+    await restart(beta, "/srv/project", "Newer")
+    await asyncio.wait_for(gate.arrived.wait(), SOON)
+    await app.work.projects()
+    assert await listed("Beta's work")
+    gate.release()
+    await until(app, partial(listed, "Newer"))
+
+
+async def test_a_command_caches_the_own_list_under_the_directory_of_its_server(
+    settings: Settings, beta: MockOpenCode
+) -> None:
+    async with codewalk.open(settings) as command:
+        server = await command.add_server(beta.url)
+        await command.work.sessions()
+    await restart(beta, "/srv/docs", "Docs")
+    beta.script("/session", reply(status=500))
+    async with codewalk.open(settings) as command:
+        cached = await command.work.sessions(cached=True)
+        assert [session.title for session in cached.sessions] == ["Beta's work"]
+        # This says where the server runs now; nothing else about it is known.
+        await command.work.projects()
+        with pytest.raises(ServerUnreachable):
+            await command.work.sessions()
+    async with codewalk.open(settings) as command:
+        cached = await command.work.sessions(cached=True)
+        assert (cached.sessions, cached.fetched_at) == ((), None)
+        before = await command.work.sessions("/srv/project", cached=True)
+        assert [session.title for session in before.sessions] == ["Beta's work"]
+        assert f"cached_sessions::{server.id}::/srv/project" in {
+            size.key for size in await command.stored_state()
+        }
 
 
 async def test_a_busy_mark_follows_within_a_second_and_without_a_fetch(

@@ -215,12 +215,13 @@ async def test_sessions_models_and_what_is_kept(codewalk: CodeWalk, server: Mock
     kept = (await codewalk("state", "list", "--server", server_id, "--json")).json
     assert {entry["key"] for entry in kept} == {
         f"cached_models::{server_id}",
-        f"cached_sessions::{server_id}::",
+        f"cached_sessions::{server_id}::/srv/project",
+        f"own_directory::{server_id}",
         f"selected_model::{server_id}",
         f"selected_provider::{server_id}",
     }
     cleared = await codewalk.fresh("state", "clear", server_id, "--json")
-    assert cleared.json == {"cleared": 4}
+    assert cleared.json == {"cleared": 5}
 
 
 async def test_a_password_never_shows_in_the_process_list_or_the_folder(

@@ -207,7 +207,7 @@ async def test_an_error_of_the_works_own_passes_as_it_is() -> None:
 async def test_after_a_switch_what_went_wrong_with_the_other_server_is_no_news(
     error: Exception, told: type[Exception]
 ) -> None:
-    # The race: the request fails at the moment of the switch.
+    # The race: the request failing_reply at the moment of the switch.
     generation = Generation()
 
     async def failing() -> None:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
 from codewalk.app.refresher import (
     ACTIVITY_DEBOUNCE,
     CHANGE_DEBOUNCE,
@@ -20,8 +22,9 @@ from codewalk.opencode.activity import BUSY
 from codewalk.opencode.events import ActivityChanged, Connected, SessionChanged
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
+from codewalk.tasks import RESTART_DELAY
 from tests.fake_time import advance_time, elapsed, fake_time
-from tests.fakes import delayed, html_reply, json_reply, profile
+from tests.fakes import Reply, delayed, html_reply, json_reply, profile
 from tests.unit.app.working import Working, working
 
 A, B = profile(1), profile(2)
@@ -32,7 +35,11 @@ ANSWERS = {
     "/config/providers": json_reply({"providers": [], "default": {}}),
     "/session/status": json_reply({}),
 }
-ALL = dict.fromkeys((*ANSWERS, "/path"), 1)
+EVERYTHING = {**dict.fromkeys(ANSWERS, 1), "/path": 2}
+"""What is asked for at a start: `/path` beside the own list and for the projects."""
+
+OWN_LIST = {"/session": 1, "/path": 1}
+"""What is asked for to fetch the list of the server's own directory."""
 
 
 @dataclass(kw_only=True)
@@ -43,6 +50,7 @@ class Refreshed:
     refresher: Refresher
     link: LinkState = LinkState.LIVE
     told: list[float] = field(default_factory=list)
+    bug: Exception | None = None
 
     @property
     def work(self) -> Work:
@@ -53,6 +61,8 @@ class Refreshed:
         return self.here.announcer
 
     def active(self) -> Server | None:
+        if self.bug:
+            raise self.bug
         found = self.here.registry.roster.active
         if found is None:
             return None
@@ -106,7 +116,7 @@ async def refreshing(*servers: ServerProfile) -> AsyncIterator[Refreshed]:
 @fake_time
 async def test_everything_is_fetched_at_the_start() -> None:
     async with refreshing(A, B) as seen:
-        assert seen.asked(A) == ALL
+        assert seen.asked(A) == EVERYTHING
         assert seen.asked(B) == {}
 
 
@@ -117,13 +127,13 @@ async def test_everything_is_fetched_of_a_server_that_became_active_or_healthy()
         await seen.here.switch_to(B)
         seen.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
         await advance_time(1)
-        assert (seen.asked(A), seen.asked(B)) == ({}, ALL)
+        assert (seen.asked(A), seen.asked(B)) == ({}, EVERYTHING)
         await seen.make_healthy(A)
         await advance_time(1)
         assert (seen.asked(A), seen.asked(B)) == ({}, {})
         await seen.make_healthy(B)
         await advance_time(1)
-        assert seen.asked(B) - Counter("/path") == ALL
+        assert seen.asked(B) == EVERYTHING
 
 
 @fake_time
@@ -137,7 +147,12 @@ async def test_one_that_fails_loses_none_of_the_others() -> None:
             seen.announcer.announce(Event(kind=Kind.OVERFLOW))
             await advance_time(1)
             kept = {key.partition("::")[0] for _, key in seen.here.kept.entries}
-            assert kept == {"cached_sessions", "cached_projects", "cached_models"}
+            assert kept == {
+                "cached_sessions",
+                "cached_projects",
+                "cached_models",
+                "own_directory",
+            }
             assert seen.asked()[broken] == 2
 
 
@@ -153,7 +168,7 @@ async def test_a_switch_ends_what_is_under_way() -> None:
         seen.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
         await advance_time(0.1)
         assert connection.in_flight == 0
-        assert seen.asked(B) == ALL
+        assert seen.asked(B) == EVERYTHING
 
 
 @fake_time
@@ -165,7 +180,7 @@ async def test_a_burst_of_changes_is_one_fetch() -> None:
             seen.refresher.handle_event(B.id, SessionChanged(session_id="ses_1", directory="/p"))
             await advance_time(CHANGE_DEBOUNCE / 100)
         await advance_time(1)
-        assert seen.asked() == {"/session": 1}
+        assert seen.asked() == OWN_LIST
         assert seen.asked(B) == {}
 
 
@@ -207,7 +222,7 @@ async def test_changes_in_ever_new_directories_are_bounded() -> None:
             changed = SessionChanged(session_id="ses_1", directory=f"/{number}")
             seen.refresher.handle_event(A.id, changed)
         await advance_time(1)
-        assert seen.asked() == {"/session": 1}
+        assert seen.asked() == OWN_LIST
 
 
 def busy(number: int, directory: str = "/p") -> ActivityChanged:
@@ -277,7 +292,7 @@ async def test_a_server_that_tells_nothing_is_looked_at_now_and_then() -> None:
         assert seen.asked() == {}
         seen.link = LinkState.POLLING
         await advance_time(POLL_INTERVAL * 2)
-        assert seen.asked() == {"/session": 2, "/session/status": 2}
+        assert seen.asked() == {"/session": 2, "/path": 2, "/session/status": 2}
 
 
 @fake_time
@@ -290,3 +305,53 @@ async def test_without_a_server_there_is_nothing_to_fetch() -> None:
         seen.announcer.announce(Event(kind=Kind.ACTIVE))
         await advance_time(POLL_INTERVAL * 2)
         assert seen.asked() == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/session", "sessions"), ("/config/providers", "models"), ("/session/status", "activity")],
+)
+@fake_time
+async def test_a_bug_in_a_fetch_is_logged_by_name_and_affects_no_other_fetch(
+    path: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with refreshing(A) as seen:
+        seen.asked()
+        connection = seen.here.network.of(A)
+        connection.script[path] = Reply(bug=KeyError("unforeseen"))
+        for other in ANSWERS.keys() - {path}:
+            # Slower than the one with the bug, which would cancel them.
+            connection.script[other] = delayed(1, ANSWERS[other])
+        seen.here.kept.entries.clear()
+        seen.announcer.announce(Event(kind=Kind.OVERFLOW))
+        await advance_time(5)
+        (record,) = caplog.records
+        assert record.getMessage() == f"The fetch of {name} from the server {A.id} failed."
+        assert record.exc_info
+        stored = {key.partition("::")[0] for _, key in seen.here.kept.entries}
+        assert "cached_projects" in stored
+        assert ("cached_models" in stored) == (path != "/config/providers")
+        assert ("cached_sessions" in stored) == (path != "/session")
+        connection.script[path] = ANSWERS[path]
+        seen.announcer.announce(Event(kind=Kind.OVERFLOW))
+        await advance_time(5)
+        assert seen.asked()[path] == 2
+
+
+@fake_time
+async def test_a_bug_in_the_refresher_itself_is_logged_by_name_and_it_starts_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with refreshing(A) as seen:
+        seen.asked()
+        seen.bug = KeyError("unforeseen")
+        seen.refresher.handle_event(A.id, Connected())
+        await advance_time(CHANGE_DEBOUNCE * 2)
+        (record,) = caplog.records
+        assert "'refresh after server events' failed" in record.getMessage()
+        seen.bug = None
+        await advance_time(RESTART_DELAY)
+        assert seen.asked() == {}
+        seen.refresher.handle_event(A.id, Connected())
+        await advance_time(1)
+        assert seen.asked() == {**OWN_LIST, "/session/status": 1}

@@ -28,6 +28,7 @@ def session(number: int, **fields: Any) -> dict[str, Any]:
 
 
 ANSWERS: dict[str, Reply | list[Reply]] = {
+    "/path": json_reply({"directory": "/own", "worktree": "/"}),
     "/session": json_reply([session(1)]),
     "/project": json_reply([{"id": "g", "worktree": "/srv/p"}]),
     "/config/providers": json_reply(PROVIDERS),
@@ -138,7 +139,7 @@ async def test_a_session_where_the_server_was_started_is_in_both_lists_that_have
         for directory in (None, "/own"):
             cached = await here.work.sessions(directory, cached=True)
             assert [s.id for s in cached.sessions] == [made.id, "ses_1"]
-        assert here.kept.entries[A.id, f"current_session_id::{A.id}::"].value == b'"ses_2"'
+        assert here.kept.entries[A.id, f"current_session_id::{A.id}::/own"].value == b'"ses_2"'
 
 
 @fake_time
@@ -193,7 +194,7 @@ async def test_a_directory_that_cant_be_asked_for_is_refused(directory: str) -> 
 @fake_time
 async def test_a_session_is_made_in_a_whole_path_alone(directory: str) -> None:
     async with working(A) as here:
-        with pytest.raises(InvalidValue, match="isn't a whole path"):
+        with pytest.raises(InvalidValue, match="isn't an absolute path"):
             await here.work.new_session(directory, server_id=A.id)
         assert here.asked(A) == []
 
@@ -237,7 +238,7 @@ async def test_an_old_list_of_models_is_not_believed() -> None:
         make_old(here)
         gone = {"providers": [{"id": "p", "models": {"n": {}}}]}
         here.network.of(A).script["/config/providers"] = json_reply(gone)
-        with pytest.raises(InvalidValue, match="offers no model 'p/m'"):
+        with pytest.raises(InvalidValue, match="has no model 'p/m'"):
             await here.work.use_model("p/m")
 
 
@@ -296,7 +297,7 @@ async def test_what_another_process_kept_is_shown() -> None:
     async with working(A) as here:
         answer(here)
         await here.work.sessions()
-        key = (A.id, f"cached_sessions::{A.id}::")
+        key = (A.id, f"cached_sessions::{A.id}::/own")
         row = ["ses_9", "elsewhere", "/own", MOMENT, MOMENT]
         entry = here.kept.entries[key]
         here.kept.entries[key] = StoredEntry(value=orjson.dumps([row]), updated_at=entry.updated_at)

@@ -92,9 +92,9 @@ async def test_a_server_that_fails_is_no_idle_one(reply: Reply) -> None:
 
 
 def answered(known: Activities, found: dict[str, Activity], directory: str | None = "/p") -> bool:
-    with known.fetching(A, directory) as question:
+    with known.fetching(A, directory) as fetch:
         pass
-    return known.apply_fetched(question, found)
+    return known.apply_fetched(fetch, found)
 
 
 def test_what_is_told_is_known_until_the_session_is_idle() -> None:
@@ -132,11 +132,11 @@ def test_an_answer_is_about_its_directory_alone() -> None:
 def test_what_was_told_while_a_server_was_asked_is_newer_than_its_answer() -> None:
     # The race: the session went idle after the server had looked, and the event came first.
     known = Activities()
-    with known.fetching(A, "/p") as question:
+    with known.fetching(A, "/p") as fetch:
         known.apply_event(A, told("ses_1", None))
         known.apply_event(A, told("ses_2"))
         known.apply_event(B, told("ses_3", None))
-    assert known.apply_fetched(question, {"ses_1": BUSY, "ses_3": BUSY})
+    assert known.apply_fetched(fetch, {"ses_1": BUSY, "ses_3": BUSY})
     assert known.get(A) == {"ses_2": BUSY, "ses_3": BUSY}
     assert not answered(known, {"ses_2": BUSY, "ses_3": BUSY})
 
@@ -145,9 +145,9 @@ def test_an_answer_from_before_a_server_was_forgotten_puts_no_mark_back() -> Non
     # The race: the answer was there, the server edited or removed, and only then was it taken.
     known = Activities()
     known.apply_event(A, told("ses_1"))
-    with known.fetching(A, "/p") as question, known.fetching(B, "/p") as other:
+    with known.fetching(A, "/p") as fetch, known.fetching(B, "/p") as other:
         known.clear(A)
-    assert not known.apply_fetched(question, {"ses_1": BUSY})
+    assert not known.apply_fetched(fetch, {"ses_1": BUSY})
     assert known.get(A) == {}
     assert known.apply_fetched(other, {"ses_1": BUSY})
     assert answered(known, {"ses_2": BUSY})
@@ -169,7 +169,7 @@ def test_what_is_remembered_is_bounded() -> None:
         known.apply_event(A, told(f"ses_{number}"))
     answered(known, {f"ses_{number}": BUSY for number in range(100, 200)})
     assert len(known.get(A)) <= 3
-    with known.fetching(A, "/p") as question:
+    with known.fetching(A, "/p") as fetch:
         for number in range(10):
             known.apply_event(A, told(f"ses_{number}", None))
-    assert len(question.newer) == 3
+    assert len(fetch.updated) == 3

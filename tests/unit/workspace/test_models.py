@@ -177,7 +177,7 @@ async def test_a_model_that_is_not_offered_is_refused_with_what_is_near() -> Non
     keeper = FakeStateRepository()
     with pytest.raises(InvalidValue) as refused:
         await use(keeper, offering(PROVIDERS), "anthropic/cloude")
-    assert "near it: anthropic/claude" in refused.value.message
+    assert "Similar ones: anthropic/claude" in refused.value.message
     assert refused.value.value == "anthropic/cloude"
     assert await selected_model(Scope(keeper, A)) is None
 

@@ -221,7 +221,8 @@ async def test_the_directory_goes_in_the_query_and_each_has_a_list_of_its_own() 
     for directory, number in ((None, 1), ("/a b", 2), ("/c::d", 3)):
         connection.script["/session"] = json_reply([session(number)])
         await fetch_sessions(scope, connection, directory)
-    assert [dict(params or {}) for params in connection.params] == [
+    requests = zip(connection.paths, connection.params, strict=True)
+    assert [params for path, params in requests if path == "/session"] == [
         {"limit": "10000"},
         {"limit": "10000", "directory": "/a b"},
         {"limit": "10000", "directory": "/c::d"},
