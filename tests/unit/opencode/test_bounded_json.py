@@ -1,4 +1,4 @@
-"""JSON from a hostile server: what is taken, what is refused, and on which side of the limit."""
+"""JSON from a hostile server: what is accepted and refused, on both sides of each limit."""
 
 import json
 from typing import Any
@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.opencode.bounded_json import MAX_INLINE_BYTES, MAX_VALUES, decode
+from codewalk.opencode.bounded_json import (
+    MAX_DEPTH,
+    MAX_INLINE_BYTES,
+    MAX_VALUES,
+    decode,
+    is_deeper,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -73,3 +79,63 @@ async def test_too_many_values_are_refused_before_they_fill_the_memory(unit: byt
 async def test_half_an_emoji_spoils_only_itself(body: bytes, value: Any, size: str) -> None:
     # JavaScript cuts strings between the halves of a character, as in a session's title.
     assert await decode(body if size == "small" else large(body)) == value
+
+
+def nested(depth: int, kind: str) -> bytes:
+    """A document of this depth."""
+    if kind == "arrays":
+        return b"[" * depth + b"]" * depth
+    if kind == "objects":
+        return b'{"a":' * depth + b"1" + b"}" * depth
+    # Closing brackets that are none: in strings, after escaped quotes, before backslashes.
+    innermost = b"[]" if depth % 2 else b"0"
+    return rb'["]}",{"\"]}\\":' * (depth // 2) + innermost + b"}]" * (depth // 2)
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("kind", ["arrays", "objects", "strings"])
+async def test_the_bound_on_depth_is_the_same_for_every_size_and_python(
+    kind: str, size: str
+) -> None:
+    async def read(depth: int) -> Any:
+        body = nested(depth, kind)
+        return await decode(body if size == "small" else large(body))
+
+    assert await read(MAX_DEPTH) == json.loads(nested(MAX_DEPTH, kind))
+    for depth in (MAX_DEPTH + 1, MAX_DEPTH + 2, 1_000, 20_000):
+        with pytest.raises(ValueError, match="nested too deep"):
+            await read(depth)
+
+
+async def test_brackets_in_a_text_are_no_depth() -> None:
+    text = "[{" * MAX_DEPTH + '\\"' + "[" * MAX_DEPTH
+    assert await decode(json.dumps([text]).encode()) == [text]
+
+
+def depth_of(value: Any) -> int:
+    match value:
+        case list():
+            return 1 + max(map(depth_of, value), default=0)
+        case dict():
+            return 1 + max(map(depth_of, value.values()), default=0)
+        case _:
+            return 0
+
+
+TEXTS = st.text(st.sampled_from('[]{}"\\aü,: '), max_size=6)
+CONTAINERS = st.recursive(
+    TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=20,
+)
+
+
+@given(value=CONTAINERS, chunk_bytes=st.integers(1, 9), indent=st.none() | st.just(1))
+def test_the_depth_is_counted_right_wherever_a_document_is_cut(
+    value: Any, chunk_bytes: int, indent: int | None
+) -> None:
+    body = json.dumps(value, indent=indent, ensure_ascii=False).encode()
+    depth = depth_of(value)
+    assert not is_deeper(body, depth, chunk_bytes=chunk_bytes)
+    if depth:
+        assert is_deeper(body, depth - 1, chunk_bytes=chunk_bytes)
