@@ -29,7 +29,8 @@ from codewalk.notifications.hook_runner import HookRunner
 from codewalk.notifications.hooks import Hooks
 from codewalk.notifications.notice import Notice
 from codewalk.notifications.notifier import Notifier
-from codewalk.notifications.payload import notice_payload
+from codewalk.notifications.payload import ServerJson, notice_payload
+from codewalk.server import Server
 from codewalk.servers import roster as rules
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
@@ -37,8 +38,9 @@ from codewalk.settings import Settings
 from codewalk.storage.database import open_database
 from codewalk.storage.health import HealthStore
 from codewalk.storage.history import HistoryStore
+from codewalk.storage.hook_outbox import HookOutbox
 from codewalk.storage.hooks import HookStore
-from codewalk.storage.reported_down import ReportedDownStore
+from codewalk.storage.reports import ReportStore
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.state import StateStore
 from codewalk.storage.vault import Vault
@@ -125,15 +127,18 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
             await stack.enter_async_context(links)
         follower.follow(Roster(), registry.roster)
         state = StateStore(database)
+        hooks, outbox = HookStore(database, vault), HookOutbox(database)
+        delivery = Delivery(connections.connect_url)
+        hook_runner = HookRunner(hooks, outbox, deliver=delivery.deliver)
         notifier = Notifier(
             announcer,
             profiles=lambda: registry.roster.profiles,
             status=monitor.status,
-            told=ReportedDownStore(state),
+            reports=ReportStore(database, outbox),
+            payload=lambda notice: hook_payload(notice, views.get),
+            deliver=hook_runner.submit,
         )
         views = ServerViews(registry=registry, monitor=monitor, links=links, notifier=notifier)
-        hooks = HookStore(database, vault)
-        delivery = Delivery(connections.connect_url)
         app = App(
             settings=settings,
             registry=registry,
@@ -157,13 +162,10 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
                 generation=generation,
             ),
             drafts=Drafts(registry=registry, monitor=monitor, connections=connections),
-            hooks=Hooks(hooks, delivery, servers=views.all),
+            hooks=Hooks(hooks, delivery, example_server=partial(_first_server, registry, views)),
             local=ManagedServer(settings, registry=registry, monitor=monitor, announcer=announcer),
         )
         if watch:
-            hook_runner = HookRunner(
-                notifier.firsts, hooks, deliver=delivery.deliver, describe=_payloads(views)
-            )
             tasks = await stack.enter_async_context(BackgroundTasks())
             jobs: dict[str, Callable[[], Awaitable[None]]] = {
                 "follow the store": partial(_follow_store, registry),
@@ -191,12 +193,15 @@ async def _follow_store(registry: Registry) -> None:
     )
 
 
-def _payloads(views: ServerViews) -> Callable[[Notice], bytes | None]:
-    def payload(notice: Notice) -> bytes | None:
-        server = views.get(notice.server_id)
-        return notice_payload(notice, server) if server else None
+def hook_payload(notice: Notice, get_server: Callable[[str], Server | None]) -> bytes | None:
+    """Return what a hook receives for a notice, None where its server is gone."""
+    server = get_server(notice.server_id)
+    return notice_payload(notice, server.to_json()) if server else None
 
-    return payload
+
+def _first_server(registry: Registry, views: ServerViews) -> ServerJson | None:
+    profiles = registry.roster.profiles
+    return views.of(profiles[0]).to_json() if profiles else None
 
 
 def _distrust(connections: ServerConnections, links: Links) -> None:

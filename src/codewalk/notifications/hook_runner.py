@@ -1,120 +1,233 @@
-"""Hands news to the hooks, beside everything else: no check and no page waits for one."""
+"""Runs the hooks for notices, beside everything else: no check and no page waits for one."""
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from codewalk.errors import CodeWalkError, StorageError
-from codewalk.events import Announcer, Kind
 from codewalk.notifications.hook import Hook
-from codewalk.notifications.notice import Notice, NoticeEvent
+from codewalk.notifications.hooks import HookStore
+from codewalk.notifications.outbox import Outbox, OutgoingNotice
+from codewalk.tasks import BackgroundTasks, repeat, run_to_completion
 
 RETRY_DELAYS: Final = (1.0, 5.0, 25.0)
 """Seconds before each retry of a delivery that failed."""
 
-MAX_PENDING_DELIVERIES: Final = 100
-"""Deliveries at most that wait for one hook; of more, the oldest are dropped."""
+MAX_PENDING_DELIVERIES: Final = 10_000
+"""Deliveries that wait for one hook; beyond, the oldest are dropped. All servers of a large hub may
+go down at once."""
 
 MAX_CONCURRENT_DELIVERIES: Final = 8
-"""Programs and requests under way at most."""
+"""Programs and requests under way at once, of all hooks."""
+
+MAX_NOTICE_AGE: Final = timedelta(hours=24)
+"""Notices older than this are dropped, after a long time without an app or with a slow hook."""
+
+TAKE_OVER_INTERVAL: Final = 10.0
+"""Seconds between two looks for notices that another process left; a third of a lease."""
+
+PROGRESS_INTERVAL: Final = 1.0
+"""Seconds between two writes of what was delivered. After a crash, that much is delivered twice."""
+
+HOOKS_RETRY_DELAY: Final = 5.0
+"""Seconds before the hooks are read again where the store failed."""
 
 log = logging.getLogger(__name__)
 
 
-class HookKeeper(Protocol):
-    """Where the hooks are kept."""
+@dataclass(kw_only=True, slots=True)
+class _Delivery:
+    """A notice, the hooks that still have to receive it, and those that are done with it."""
 
-    async def list(self) -> Sequence[Hook]: ...
+    notice: OutgoingNotice
+    waiting: set[str]
+    done: set[str]
 
 
 class HookRunner:
-    """Delivers each piece of news to each hook that wants it, in order, while `run` does.
+    """Delivers each submitted notice to each hook that wants it, in order, in `run`.
 
-    `deliver` raises `CodeWalkError` for what failed; then it is tried again, three times, and given
-    up. `describe` is the payload of a piece of news, None where its server is gone meanwhile.
+    A delivery that fails is retried after each of `RETRY_DELAYS`, then given up. What was not
+    delivered when the process ended, however it ended, is delivered by the next one, or by another
+    one on the same store.
     """
 
     def __init__(
         self,
-        announcer: Announcer,
-        keeper: HookKeeper,
+        hooks: HookStore,
+        outbox: Outbox,
         *,
         deliver: Callable[[Hook, bytes], Awaitable[None]],
-        describe: Callable[[Notice], bytes | None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._announcer = announcer
-        self._keeper = keeper
+        """Set up a runner; `deliver` raises `CodeWalkError` for a delivery that failed."""
+        self._hook_store = hooks
+        self._outbox = outbox
         self._deliver = deliver
-        self._describe = describe
-        self._queues: dict[str, deque[tuple[Hook, bytes]]] = {}
+        self._now = now
+        self._hooks: Mapping[str, Hook] | None = None
+        self._submitted: deque[OutgoingNotice] = deque(maxlen=MAX_PENDING_DELIVERIES)
+        self._wakeup = asyncio.Event()
+        self._queues: dict[str, deque[_Delivery]] = {}
+        self._progress: dict[str, frozenset[str] | None] = {}
         self._failing: set[str] = set()
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_DELIVERIES)
 
+    def submit(self, notices: Iterable[OutgoingNotice]) -> None:
+        """Deliver these notices after those that were submitted before."""
+        self._submitted.extend(notices)
+        self._wakeup.set()
+
     async def run(self) -> None:
-        """Delivers news until it is cancelled."""
-        with self._announcer.listen() as events:
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    event = await events.get()
-                    if event.kind is Kind.OVERFLOW:
-                        log.warning("Some news came too fast for the hooks and were lost.")
-                    elif isinstance(event, NoticeEvent):
-                        await self._hand_out(event.notice, group)
-
-    async def _hand_out(self, news: Notice, group: asyncio.TaskGroup) -> None:
+        """Deliver notices until this is cancelled; deliveries under way are ended then."""
         try:
-            hooks = await self._keeper.list()
-        except StorageError as exc:
-            log.warning("The hooks can't be read: %s", exc.message)
-            return
-        payload = self._describe(news)
-        for hook in hooks if payload else ():
-            if news.kind in hook.events and payload:
-                self._enqueue(hook, payload, group)
-        self._failing &= {hook.id for hook in hooks}
+            async with BackgroundTasks() as tasks:
+                tasks.start(self._take_over_repeatedly(), name="hook outbox")
+                tasks.start(self._save_progress_repeatedly(), name="hook progress")
+                while True:
+                    await self._wakeup.wait()
+                    self._wakeup.clear()
+                    await self._distribute(tasks)
+        finally:
+            with suppress(StorageError):
+                await run_to_completion(self._close())
 
-    def _enqueue(self, hook: Hook, payload: bytes, group: asyncio.TaskGroup) -> None:
+    async def _distribute(self, tasks: BackgroundTasks) -> None:
+        """Put what was submitted into the queues of the hooks that want it."""
+        if not self._submitted:
+            return
+        await self._load_hooks()
+        while self._submitted:
+            notice = self._submitted.popleft()
+            hooks = [hook for hook in (self._hooks or {}).values() if self._wants(hook, notice)]
+            delivery = _Delivery(
+                notice=notice,
+                waiting={hook.id for hook in hooks},
+                done=set(notice.delivered_to),
+            )
+            if not hooks:
+                self._note_progress(delivery)
+            for hook in hooks:
+                self._enqueue(hook, delivery, tasks)
+
+    def _wants(self, hook: Hook, notice: OutgoingNotice) -> bool:
+        return notice.kind in hook.events and hook.id not in notice.delivered_to
+
+    async def _load_hooks(self) -> None:
+        """Read the hooks; where the store fails, keep those of before or wait for it."""
+        warned = False
+        while True:
+            try:
+                hooks = await self._hook_store.list()
+            except StorageError as exc:
+                if not warned:
+                    log.warning("The hooks can't be read: %s", exc.message)
+                warned = True
+                if self._hooks is not None:
+                    return
+                await asyncio.sleep(HOOKS_RETRY_DELAY)
+            else:
+                self._hooks = {hook.id: hook for hook in hooks}
+                self._failing &= self._hooks.keys()
+                return
+
+    def _enqueue(self, hook: Hook, delivery: _Delivery, tasks: BackgroundTasks) -> None:
         queue = self._queues.get(hook.id)
         if queue is None:
-            queue = self._queues[hook.id] = deque(maxlen=MAX_PENDING_DELIVERIES)
-            group.create_task(self._work_off(hook.id, queue), name=f"hook {hook.id}")
+            queue = self._queues[hook.id] = deque()
+            tasks.start(self._work_off(hook.id, queue), name=f"hook {hook.id}")
         if len(queue) == MAX_PENDING_DELIVERIES:
-            self._complain(
-                hook,
-                f"it is behind by {MAX_PENDING_DELIVERIES} deliveries; the oldest are dropped.",
+            self._warn_once(
+                hook.id,
+                f"{MAX_PENDING_DELIVERIES:,} deliveries wait for it; the oldest are dropped.",
             )
-        queue.append((hook, payload))
+            self._finish(queue.popleft(), hook.id)
+        queue.append(delivery)
 
-    async def _work_off(self, hook_id: str, queue: deque[tuple[Hook, bytes]]) -> None:
-        """Delivers what waits for one hook, one after the other."""
+    async def _work_off(self, hook_id: str, queue: deque[_Delivery]) -> None:
+        """Deliver what waits for one hook, one after the other."""
         try:
             while queue:
-                hook, payload = queue.popleft()
-                await self._deliver_with_patience(hook, payload)
+                delivery = queue.popleft()
+                # Read anew for each submission: a hook that was removed receives no more.
+                hook = (self._hooks or {}).get(hook_id)
+                if hook and self._now() - delivery.notice.created_at < MAX_NOTICE_AGE:
+                    await self._deliver_with_retries(hook, delivery.notice.payload)
+                self._finish(delivery, hook_id)
         finally:
             del self._queues[hook_id]
 
-    async def _deliver_with_patience(self, hook: Hook, payload: bytes) -> None:
-        for pause in (*RETRY_DELAYS, None):
+    async def _deliver_with_retries(self, hook: Hook, payload: bytes) -> None:
+        for delay in (*RETRY_DELAYS, None):
             try:
                 async with self._slots:
                     await self._deliver(hook, payload)
             except CodeWalkError as exc:
-                if pause is None:
-                    self._complain(hook, exc.message)
+                if delay is None:
+                    self._warn_once(hook.id, exc.message)
                     return
             except Exception:
-                log.exception("Hook %s broke", hook.id)
+                log.exception("Hook %s failed unexpectedly", hook.id)
                 return
             else:
                 self._failing.discard(hook.id)
                 return
-            await asyncio.sleep(pause)
+            await asyncio.sleep(delay)
 
-    def _complain(self, hook: Hook, problem: str) -> None:
-        """Once, until the hook works again."""
-        if hook.id not in self._failing:
-            self._failing.add(hook.id)
-            log.warning("Hook %s: %s", hook.id, problem)
+    def _warn_once(self, hook_id: str, problem: str) -> None:
+        """Log a problem, once until the hook works again."""
+        if hook_id not in self._failing:
+            self._failing.add(hook_id)
+            log.warning("Hook %s: %s", hook_id, problem)
+
+    def _finish(self, delivery: _Delivery, hook_id: str) -> None:
+        """Note that a hook is done with a notice: it has it, or it was given up."""
+        delivery.waiting.discard(hook_id)
+        delivery.done.add(hook_id)
+        self._note_progress(delivery)
+
+    def _note_progress(self, delivery: _Delivery) -> None:
+        if notice_id := delivery.notice.id:
+            self._progress[notice_id] = frozenset(delivery.done) if delivery.waiting else None
+
+    async def _take_over_repeatedly(self) -> None:
+        with suppress(StorageError):
+            await self._take_over()
+        await repeat(
+            self._take_over,
+            interval=TAKE_OVER_INTERVAL,
+            warning="Notices that other processes left can't be read",
+            log=log,
+        )
+
+    async def _take_over(self) -> None:
+        self.submit(await self._outbox.take_over())
+        if self._queues:
+            await self._load_hooks()
+
+    async def _save_progress_repeatedly(self) -> None:
+        await repeat(
+            self._save_progress,
+            interval=PROGRESS_INTERVAL,
+            warning="What was delivered to hooks can't be stored",
+            log=log,
+        )
+
+    async def _save_progress(self) -> None:
+        progress, self._progress = self._progress, {}
+        if not progress:
+            return
+        try:
+            await run_to_completion(self._outbox.save_progress(progress))
+        except StorageError:
+            self._progress = {**progress, **self._progress}
+            raise
+
+    async def _close(self) -> None:
+        await self._save_progress()
+        await self._outbox.release()

@@ -1,4 +1,4 @@
-"""The use cases that are about hooks."""
+"""The use cases that concern hooks."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -7,68 +7,82 @@ from typing import Protocol
 from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hook import Hook, find_hook, new_command, new_webhook
 from codewalk.notifications.notice import NoticeKind
-from codewalk.notifications.payload import example_payload
-from codewalk.server import Server
+from codewalk.notifications.payload import ServerJson, example_payload
 
 
-class HookKeeper(Protocol):
-    """Where hooks are kept."""
+class HookStore(Protocol):
+    """The stored hooks. Every method raises `StorageError`."""
 
-    async def list(self) -> Sequence[Hook]: ...
-    async def add(self, hook: Hook) -> None: ...
-    async def remove(self, hook_id: str) -> None: ...
+    async def list(self) -> Sequence[Hook]:
+        """Return all hooks, in the order in which they were added."""
+
+    async def add(self, hook: Hook) -> None:
+        """Store a hook."""
+
+    async def remove(self, hook_id: str) -> None:
+        """Remove a hook."""
 
 
 class Hooks:
     """What is run or called when something happens to a server. Reached as `app.hooks`.
 
-    A `REF` is a hook's id or a unique beginning of it; one that fits none raises `HookNotFound`.
-    Every method raises `StorageError`.
+    A `ref` is a hook's id or a unique beginning of it; where none fits, `HookNotFound` is raised,
+    where several do, `AmbiguousReference`. Every method raises `StorageError`.
     """
 
     def __init__(
-        self, keeper: HookKeeper, delivery: Delivery, *, servers: Callable[[], Sequence[Server]]
+        self,
+        store: HookStore,
+        delivery: Delivery,
+        *,
+        example_server: Callable[[], ServerJson | None],
     ) -> None:
-        self._keeper = keeper
+        """Set up the use cases; `example_server` returns the server that `test` reports on."""
+        self._store = store
         self._delivery = delivery
-        self._servers = servers
+        self._example_server = example_server
 
     async def list(self) -> Sequence[Hook]:
-        """All hooks, in the order in which they were added."""
-        return await self._keeper.list()
+        """Return all hooks, in the order in which they were added."""
+        return await self._store.list()
 
     async def add_command(
         self, arguments: Sequence[str], events: Iterable[NoticeKind] = ()
     ) -> Hook:
-        """Keeps a program that is run for each of `events`, for all without any.
+        """Add a program that is run for each of `events`, for all of them if there are none.
 
-        Raises `InvalidValue`.
+        Raises:
+            InvalidValue: The arguments are not those of a program, or there are too many hooks.
         """
         return await self._add(new_command(arguments, events, datetime.now(UTC)))
 
     async def add_webhook(self, url: str, events: Iterable[NoticeKind] = ()) -> Hook:
-        """Keeps a URL that is called for each of `events`, for all without any.
+        """Add a URL that is called for each of `events`, for all of them if there are none.
 
-        Raises `InvalidURL` and `InvalidValue`.
+        Raises:
+            InvalidURL: It can't be called.
+            InvalidValue: There are too many hooks.
         """
         return await self._add(new_webhook(url, events, datetime.now(UTC)))
 
     async def remove(self, ref: str) -> Hook:
-        """Forgets a hook."""
-        hook = find_hook(await self._keeper.list(), ref)
-        await self._keeper.remove(hook.id)
+        """Remove a hook and return it."""
+        hook = find_hook(await self._store.list(), ref)
+        await self._store.remove(hook.id)
         return hook
 
     async def test(self, ref: str) -> Hook:
-        """Runs or calls a hook once, with the event `test` and the first server there is.
+        """Run or call a hook once, with the event `test` and the first server in the list.
 
-        Raises `HookFailed`.
+        Raises:
+            HookFailed: The program or the URL failed.
         """
-        hook = find_hook(await self._keeper.list(), ref)
-        server = next(iter(self._servers()), None)
-        await self._delivery.deliver(hook, example_payload(server, datetime.now(UTC)))
+        hook = find_hook(await self._store.list(), ref)
+        await self._delivery.deliver(
+            hook, example_payload(self._example_server(), datetime.now(UTC))
+        )
         return hook
 
     async def _add(self, hook: Hook) -> Hook:
-        await self._keeper.add(hook)
+        await self._store.add(hook)
         return hook

@@ -1,7 +1,7 @@
-"""What of a server's health is worth telling a person: that it went down, came back, was upgraded.
+"""Notices: what users are notified of about a server (down, up, another version).
 
-Pure: a story, a status and a time go in, a new story comes out with what is to be told. Each may be
-looked at as often as one likes: nothing is told twice.
+Pure: a state, a health status and a time go in; the next state and the notices that are due come
+out. Advancing twice with the same status gives no second notice.
 """
 
 from dataclasses import dataclass, replace
@@ -14,18 +14,18 @@ from codewalk.health.status import HealthStatus
 from codewalk.reason import State
 
 DOWN_NOTICE_DELAY: Final = timedelta(seconds=5)
-"""An absence shorter than this is told to nobody."""
+"""How long a server must be unhealthy before a notice says that it is down."""
 
 MAX_VERSIONS: Final = 8
-"""Versions that are remembered for each server, so that two behind one address aren't told of for
-ever."""
+"""Versions remembered for each server, so that two of them behind one URL, which take turns, don't
+cause a notice each time."""
 
 UPGRADE_DISPLAY_TIME: Final = timedelta(hours=24)
-"""How long after an upgrade it is told what ran before: who wasn't there sees it the next day."""
+"""How long after an upgrade the previous version is shown, also to who was away meanwhile."""
 
 
 class NoticeKind(StrEnum):
-    """What happened."""
+    """What happened to the server."""
 
     DOWN = "down"
     UP = "up"
@@ -34,10 +34,15 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """Something that happened to a server, `at` a moment that may be a while ago.
+    """Something that happened to a server.
 
-    `health` is how the server is when it is told; `downtime` is for `UP`: how long it was down;
-    `previous_version` is for `VERSION`.
+    Attributes:
+        kind: What happened.
+        server_id: The server.
+        at: When it happened, which may be a while ago.
+        health: The server's health when the notice became due.
+        downtime: How long the server was down; for `UP` only.
+        previous_version: The version before; for `VERSION` only.
     """
 
     kind: NoticeKind
@@ -61,76 +66,79 @@ class NoticeEvent(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoticeState:
-    """What was told of one server, and what may have to be.
+    """What decides about the next notices of one server.
 
-    `seen_up` tells that it was healthy once: one that never was doesn't go down. `down_since` is
-    when it went down; `told_down` whether that was told. `versions` are those seen, the last one
-    last; `upgrade` is the news of that one, where it was news.
+    Attributes:
+        was_healthy: Whether it was healthy since the start; a server that wasn't doesn't go down.
+        down_since: When it went down; None while it isn't down.
+        reported_down: Whether a notice said that it is down.
+        versions: The versions seen, the latest one last.
+        upgrade: The notice about the latest version; None where that wasn't a new one.
     """
 
-    seen_up: bool = False
+    was_healthy: bool = False
     down_since: datetime | None = None
     reported_down: bool = False
     versions: tuple[str, ...] = ()
     upgrade: Notice | None = None
 
     def previous_version(self, now: datetime) -> str | None:
-        """What it ran before an upgrade, while that is recent."""
+        """Return the version before a recent upgrade, None where there was none."""
         if self.upgrade is None or now - self.upgrade.at >= UPGRADE_DISPLAY_TIME:
             return None
         return self.upgrade.previous_version
 
     def due_at(self, snoozed_until: datetime | None = None) -> datetime | None:
-        """When there may be something to tell though nothing changes; None where there isn't."""
+        """Return when to advance though the status doesn't change, None where that isn't needed."""
         if self.down_since is None or self.reported_down:
             return None
-        told = self.down_since + DOWN_NOTICE_DELAY
-        return told if snoozed_until is None else max(told, snoozed_until)
+        due = self.down_since + DOWN_NOTICE_DELAY
+        return due if snoozed_until is None else max(due, snoozed_until)
 
 
 def advance(
-    story: NoticeState,
+    state: NoticeState,
     server_id: str,
     status: HealthStatus,
     now: datetime,
     *,
     snoozed_until: datetime | None = None,
 ) -> tuple[NoticeState, tuple[Notice, ...]]:
-    """The story after a look at `status`, and what is to be told now.
+    """Return the state after `status` was seen, and the notices that are due now.
 
-    Down is told after `DOWN_NOTICE_DELAY` of it, up only where down was told, a version the first
-    time that it is seen. Until `snoozed_until` nothing is told; what is still down then is told
-    then, the rest never.
+    A server that is down causes a notice after `DOWN_NOTICE_DELAY`, its return one only if there
+    was one for its being down, a version the first time that it is seen. Until `snoozed_until`
+    there are no notices: a server that is still down then causes one then, everything else never.
     """
-    awake = snoozed_until is None or snoozed_until <= now
-    story, version = _look_at_version(story, server_id, status, now)
-    story, news = _look_at_state(story, server_id, status, now, snoozed_until)
-    told = [each for each in (version, news) if each and awake]
-    return story, tuple(told)
+    muted = snoozed_until is not None and snoozed_until > now
+    state, version_notice = _advance_version(state, server_id, status, now)
+    state, state_notice = _advance_state(state, server_id, status, now, snoozed_until)
+    due = tuple(notice for notice in (version_notice, state_notice) if notice and not muted)
+    return state, due
 
 
-def _look_at_version(
-    story: NoticeState, server_id: str, status: HealthStatus, now: datetime
+def _advance_version(
+    state: NoticeState, server_id: str, status: HealthStatus, now: datetime
 ) -> tuple[NoticeState, Notice | None]:
-    version, known = status.version, story.versions
-    if version is None or (known and known[-1] == version):
-        return story, None
-    others = tuple(each for each in known if each != version)
-    story = replace(story, versions=(*others, version)[-MAX_VERSIONS:], upgrade=None)
-    if not known or version in known:
-        return story, None
-    news = Notice(
+    version, seen = status.version, state.versions
+    if version is None or (seen and seen[-1] == version):
+        return state, None
+    others = tuple(each for each in seen if each != version)
+    state = replace(state, versions=(*others, version)[-MAX_VERSIONS:], upgrade=None)
+    if not seen or version in seen:
+        return state, None
+    notice = Notice(
         kind=NoticeKind.VERSION,
         server_id=server_id,
         at=now,
         health=status,
-        previous_version=known[-1],
+        previous_version=seen[-1],
     )
-    return replace(story, upgrade=news), news
+    return replace(state, upgrade=notice), notice
 
 
-def _look_at_state(
-    story: NoticeState,
+def _advance_state(
+    state: NoticeState,
     server_id: str,
     status: HealthStatus,
     now: datetime,
@@ -138,26 +146,30 @@ def _look_at_state(
 ) -> tuple[NoticeState, Notice | None]:
     match status.state:
         case State.HEALTHY:
-            up = replace(story, seen_up=True, down_since=None, reported_down=False)
-            return up, _up(story, server_id, status, now)
-        case State.UNHEALTHY if story.seen_up:
-            down = replace(story, down_since=story.down_since or status.since or now)
+            up = replace(state, was_healthy=True, down_since=None, reported_down=False)
+            return up, _up_notice(state, server_id, status, now)
+        case State.UNHEALTHY if state.was_healthy:
+            down = replace(state, down_since=state.down_since or status.since or now)
             due = down.due_at(snoozed_until)
             if due is None or due > now or down.down_since is None:
                 return down, None
-            news = Notice(
+            notice = Notice(
                 kind=NoticeKind.DOWN, server_id=server_id, at=down.down_since, health=status
             )
-            return replace(down, reported_down=True), news
-        case State.UNKNOWN if not story.reported_down:
-            # What isn't known is no absence; should it be down afterwards, that counts anew.
-            return replace(story, down_since=None), None
-    return story, None
+            return replace(down, reported_down=True), notice
+        case State.UNKNOWN if not state.reported_down:
+            # Unknown isn't down; if the server is down afterwards, the time counts from there.
+            return replace(state, down_since=None), None
+    return state, None
 
 
-def _up(story: NoticeState, server_id: str, status: HealthStatus, now: datetime) -> Notice | None:
-    if not story.reported_down or story.down_since is None:
+def _up_notice(
+    state: NoticeState, server_id: str, status: HealthStatus, now: datetime
+) -> Notice | None:
+    if not state.reported_down or state.down_since is None:
         return None
-    back = status.since or now
-    away = max(back - story.down_since, timedelta(0))
-    return Notice(kind=NoticeKind.UP, server_id=server_id, at=back, health=status, downtime=away)
+    up_since = status.since or now
+    downtime = max(up_since - state.down_since, timedelta(0))
+    return Notice(
+        kind=NoticeKind.UP, server_id=server_id, at=up_since, health=status, downtime=downtime
+    )

@@ -1,43 +1,35 @@
-"""Tells what is news: listens to the servers' health, and announces what a person would want to
-know."""
+"""Turns changes of the servers' health into notices, for pages and for hooks."""
 
 import asyncio
+import heapq
 import logging
-from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from itertools import islice
+from typing import Final
 
 from codewalk.errors import StorageError
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind, NoticeState, advance
+from codewalk.notifications.outbox import OutgoingNotice, Report, ReportStore
 from codewalk.servers.profile import NotifySetting, ServerProfile, connects_differently
 from codewalk.servers.removal import MAX_REMOVALS
+
+BATCH_SIZE: Final = 100
+"""Servers that are looked at, and whose reports are stored, before the event loop has its turn."""
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 log = logging.getLogger(__name__)
 
 
-class ReportStore(Protocol):
-    """Where it is kept, over restarts, of which servers was told that they are down, and since
-    when, and which version was told last. What keeps says whether it is new: where several
-    processes share a store, for one of them. Each method raises `StorageError`."""
-
-    async def load(self) -> Mapping[str, datetime]: ...
-    async def keep(self, server_id: str, since: datetime | None) -> bool: ...
-    async def keep_version(self, server_id: str, version: str) -> bool: ...
-
-
 class Notifier:
-    """Follows each server's story while `run` does, and announces its news as `Kind.NOTICE`.
+    """Announces notices about servers as `Kind.NOTICE`, and hands them to the hooks, in `run`.
 
-    `profiles` gives the servers there are, `status` the health of one, `now` the time. What `told`
-    keeps is where each story goes on: one that was told down isn't told so again, but told up.
-
-    `firsts` announces the same news once for all processes on the store, by the first of them: what
-    is to happen once, as a hook does, follows that.
+    Every process on a store announces each notice; only the one that claims it in `reports` hands
+    it to the hooks.
     """
 
     def __init__(
@@ -46,164 +38,213 @@ class Notifier:
         *,
         profiles: Callable[[], Iterable[ServerProfile]],
         status: Callable[[str], HealthStatus],
-        told: ReportStore,
+        reports: ReportStore,
+        payload: Callable[[Notice], bytes | None],
+        deliver: Callable[[Sequence[OutgoingNotice]], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.firsts = Announcer()
+        """Set up a notifier.
+
+        Args:
+            announcer: Announces the events that it listens to, and its notices.
+            profiles: Returns all servers.
+            status: Returns the health of the server with this id.
+            reports: What was reported before; decides which process runs the hooks.
+            payload: Returns what a hook receives for a notice, None where the server is gone.
+            deliver: Takes the notices that this process has claimed; must not wait.
+            now: Returns the time.
+        """
         self._announcer = announcer
-        self._profiles = profiles
+        self._get_profiles = profiles
         self._status = status
-        self._told = told
+        self._reports = reports
+        self._payload = payload
+        self._deliver = deliver
         self._now = now
-        self._known: dict[str, ServerProfile] = {}
-        self._stories: dict[str, NoticeState] = {}
+        self._profiles: dict[str, ServerProfile] = {}
+        self._states: dict[str, NoticeState] = {}
         self._removed: dict[str, tuple[ServerProfile, NoticeState]] = {}
-        self._waiting: set[str] = set()
-        self._before: dict[str, datetime] = {}
-        self._to_keep: dict[str, datetime | None] = {}
-        self._to_share: list[Notice] = []
-        self._unkept: set[str] = set()
+        self._reported_down: dict[str, datetime] = {}
+        self._uncertain: set[str] = set()
+        self._due = _DueTimes()
+        self._pending: list[Report] = []
 
     async def run(self) -> None:
-        """Tells news until it is cancelled."""
+        """Announce and deliver notices until this is cancelled."""
         with self._announcer.listen() as events:
-            await self._recall()
+            await self._load_reports()
             self._reconcile()
+            await self._look_at(self._profiles)
             while True:
-                await self._keep()
-                event = await self._next(events)
-                if event is None:
-                    self._look_at(self._due())
-                elif event.kind in (Kind.SERVERS, Kind.OVERFLOW):
+                batch = await self._next_events(events)
+                if any(event.kind in (Kind.SERVERS, Kind.OVERFLOW) for event in batch):
                     self._reconcile()
-                elif event.kind is Kind.HEALTH and event.server_id in self._known:
-                    self._look_at((event.server_id,))
+                    await self._look_at(self._profiles)
+                else:
+                    changed = (e.server_id for e in batch if e.kind is Kind.HEALTH and e.server_id)
+                    due = self._due.take(self._now())
+                    await self._look_at(dict.fromkeys((*due, *changed)))
 
     def previous_version(self, server_id: str) -> str | None:
-        """What a server ran before its last upgrade, if that was seen lately."""
-        story = self._stories.get(server_id)
-        return story.previous_version(self._now()) if story else None
+        """Return the version before a server's last upgrade, None where that is long ago."""
+        state = self._states.get(server_id)
+        return state.previous_version(self._now()) if state else None
 
-    async def _next(self, events: "asyncio.Queue[Event]") -> Event | None:
-        """The next event; None where something is due before."""
-        due = min(map(self._due_at, self._waiting), default=None)
+    async def _next_events(self, events: "asyncio.Queue[Event]") -> list[Event]:
+        """Return the events that are there, at least one unless something is due before."""
+        due = self._due.first()
         wait = None if due is None else max((due - self._now()).total_seconds(), 0.0)
+        batch: list[Event] = []
         with suppress(TimeoutError):
             async with asyncio.timeout(wait):
-                return await events.get()
-        return None
+                batch.append(await events.get())
+        while not events.empty():
+            batch.append(events.get_nowait())
+        return batch
 
-    async def _recall(self) -> None:
+    async def _load_reports(self) -> None:
         try:
-            self._before = dict(await self._told.load())
+            self._reported_down = dict(await self._reports.load())
         except StorageError as exc:
-            log.warning("What was told before can't be read: %s", exc.message)
-
-    async def _keep(self) -> None:
-        """Keeps what a restart must not forget, and shares the news in which this process is the
-        first on its store."""
-        to_keep, self._to_keep = self._to_keep, {}
-        to_share, self._to_share = self._to_share, []
-        first = {
-            server_id
-            for server_id, since in to_keep.items()
-            if await self._is_first(server_id, self._told.keep(server_id, since))
-        }
-        for news in to_share:
-            if await self._is_ours(news, first):
-                self.firsts.announce(NoticeEvent.of(news))
-
-    async def _is_ours(self, news: Notice, first: Container[str]) -> bool:
-        if news.kind is NoticeKind.VERSION:
-            version = news.health.version or ""
-            return await self._is_first(
-                news.server_id, self._told.keep_version(news.server_id, version)
-            )
-        return news.server_id in first
-
-    async def _is_first(self, server_id: str, keep: Awaitable[bool]) -> bool:
-        """What `keep` says; yes where that can't be known, for it is better told twice than not."""
-        try:
-            first = await keep
-        except StorageError as exc:
-            log.warning("What was told can't be kept: %s", exc.message)
-            self._unkept.add(server_id)
-            return True
-        # What is there may be this process's own, which it couldn't take back.
-        unsure = server_id in self._unkept
-        self._unkept.discard(server_id)
-        return first or unsure
-
-    def _due(self) -> list[str]:
-        now = self._now()
-        return [server_id for server_id in self._waiting if self._due_at(server_id) <= now]
-
-    def _due_at(self, server_id: str) -> datetime:
-        due = self._stories[server_id].due_at(_quiet_until(self._known[server_id]))
-        return due or NEVER
+            log.warning("The servers reported as down before can't be read: %s", exc.message)
 
     def _reconcile(self) -> None:
-        """Follows just the servers there are; one that moved is another one from here on."""
-        before, stories = self._known, self._stories
-        self._known = {profile.id: profile for profile in self._profiles()}
-        self._stories = {}
-        self._put_aside(before, stories)
-        for server_id in self._removed.keys() & self._known.keys():
-            before[server_id], stories[server_id] = self._removed.pop(server_id)
-        for server_id, profile in self._known.items():
-            if server_id not in before:
-                self._stories[server_id] = self._begin(server_id)
-            elif connects_differently(before[server_id], profile):
-                self._note(server_id, stories[server_id], NoticeState())
+        """Follow the changes of the roster; a server at another URL starts anew."""
+        profiles, states = self._profiles, self._states
+        self._profiles = {profile.id: profile for profile in self._get_profiles()}
+        self._states = {}
+        self._set_aside_removed(profiles, states)
+        for server_id in self._removed.keys() & self._profiles.keys():
+            profiles[server_id], states[server_id] = self._removed.pop(server_id)
+        for server_id, profile in self._profiles.items():
+            if server_id not in profiles:
+                self._states[server_id] = self._initial_state(server_id)
+            elif connects_differently(profiles[server_id], profile):
+                if states[server_id].reported_down:
+                    self._report(server_id, NoticeKind.UP)
+                self._states[server_id] = NoticeState()
             else:
-                self._stories[server_id] = stories[server_id]
-        self._waiting &= self._stories.keys()
-        self._look_at(self._known)
+                self._states[server_id] = states[server_id]
+        self._due.retain(self._states)
 
-    def _put_aside(
-        self, known: Mapping[str, ServerProfile], stories: Mapping[str, NoticeState]
+    def _set_aside_removed(
+        self, profiles: dict[str, ServerProfile], states: dict[str, NoticeState]
     ) -> None:
-        """Remembers the stories of what was removed, as many as removals: undone, they go on."""
-        for server_id in known.keys() - self._known.keys():
-            self._removed[server_id] = known[server_id], stories[server_id]
+        """Remember the states of as many removed servers as can be restored."""
+        for server_id in profiles.keys() - self._profiles.keys():
+            self._removed[server_id] = profiles[server_id], states[server_id]
         while len(self._removed) > MAX_REMOVALS:
             del self._removed[next(iter(self._removed))]
 
-    def _begin(self, server_id: str) -> NoticeState:
-        since = self._before.pop(server_id, None)
-        return (
-            NoticeState(seen_up=True, down_since=since, reported_down=True)
-            if since
-            else NoticeState()
+    def _initial_state(self, server_id: str) -> NoticeState:
+        down_since = self._reported_down.pop(server_id, None)
+        if down_since is None:
+            return NoticeState()
+        return NoticeState(was_healthy=True, down_since=down_since, reported_down=True)
+
+    async def _look_at(self, server_ids: Collection[str]) -> None:
+        """Advance the states of these servers; announce and store what follows, in batches."""
+        remaining = iter(tuple(server_ids))
+        while batch := list(islice(remaining, BATCH_SIZE)):
+            for server_id in batch:
+                self._advance(server_id)
+            await self._store_reports()
+            # Nothing above waits where there is nothing to report.
+            await asyncio.sleep(0)
+        await self._store_reports()
+
+    def _advance(self, server_id: str) -> None:
+        profile = self._profiles.get(server_id)
+        if profile is None:
+            return
+        snoozed_until = _snoozed_until(profile)
+        before = self._states[server_id]
+        state, notices = advance(
+            before, server_id, self._status(server_id), self._now(), snoozed_until=snoozed_until
         )
+        self._states[server_id] = state
+        due = state.due_at(snoozed_until)
+        self._due.set(server_id, None if due == NEVER else due)
+        for notice in notices:
+            self._announcer.announce(NoticeEvent.of(notice))
+            self._report(server_id, notice.kind, notice)
+        if before.reported_down and not state.reported_down and not notices:
+            # Up again without a notice, as during a snooze.
+            self._report(server_id, NoticeKind.UP)
 
-    def _note(self, server_id: str, before: NoticeState, story: NoticeState) -> None:
-        """Goes on with this story, and has kept what a restart must not forget of it."""
-        self._stories[server_id] = story
-        if before.reported_down != story.reported_down:
-            self._to_keep[server_id] = story.down_since if story.reported_down else None
+    def _report(self, server_id: str, kind: NoticeKind, notice: Notice | None = None) -> None:
+        report = Report(
+            server_id=server_id,
+            kind=kind,
+            at=self._now(),
+            down_since=notice.at if notice and kind is NoticeKind.DOWN else None,
+            version=notice.health.version if notice and kind is NoticeKind.VERSION else None,
+            payload=self._payload(notice) if notice else None,
+            uncertain=server_id in self._uncertain,
+        )
+        self._pending.append(report)
 
-    def _look_at(self, server_ids: Iterable[str]) -> None:
-        for server_id in server_ids:
-            snoozed_until = _quiet_until(self._known[server_id])
-            before = self._stories[server_id]
-            story, news = advance(
-                before,
-                server_id,
-                self._status(server_id),
-                self._now(),
-                snoozed_until=snoozed_until,
-            )
-            self._note(server_id, before, story)
-            if (story.due_at(snoozed_until) or NEVER) < NEVER:
-                self._waiting.add(server_id)
-            else:
-                self._waiting.discard(server_id)
-            self._to_share += news
-            for each in news:
-                self._announcer.announce(NoticeEvent.of(each))
+    async def _store_reports(self) -> None:
+        """Store what a restart must not forget, and deliver what this process has claimed."""
+        reports, self._pending = self._pending, []
+        if not reports:
+            return
+        servers = {report.server_id for report in reports}
+        try:
+            claimed = await self._reports.claim(reports)
+        except StorageError as exc:
+            # Delivered nevertheless: twice is better than never.
+            log.warning("Notices can't be stored: %s", exc.message)
+            self._uncertain |= servers
+            claimed = [
+                OutgoingNotice(kind=report.kind, payload=report.payload, created_at=report.at)
+                for report in reports
+                if report.payload is not None
+            ]
+        else:
+            self._uncertain -= servers
+        if claimed:
+            self._deliver(claimed)
 
 
-def _quiet_until(profile: ServerProfile) -> datetime | None:
-    """Until when nothing is told of a server."""
+class _DueTimes:
+    """When each server has to be looked at again though nothing changes, the earliest first."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, datetime] = {}
+        # May hold entries that `_times` no longer has; they are skipped when they come up.
+        self._heap: list[tuple[datetime, str]] = []
+
+    def set(self, server_id: str, due: datetime | None) -> None:
+        if due is None:
+            self._times.pop(server_id, None)
+        elif self._times.get(server_id) != due:
+            self._times[server_id] = due
+            heapq.heappush(self._heap, (due, server_id))
+
+    def retain(self, server_ids: Collection[str]) -> None:
+        """Forget all servers but these."""
+        self._times = {i: due for i, due in self._times.items() if i in server_ids}
+
+    def first(self) -> datetime | None:
+        self._skip_outdated()
+        return self._heap[0][0] if self._heap else None
+
+    def take(self, now: datetime) -> list[str]:
+        """Remove and return the servers that are due."""
+        due = []
+        self._skip_outdated()
+        while self._heap and self._heap[0][0] <= now:
+            _, server_id = heapq.heappop(self._heap)
+            del self._times[server_id]
+            due.append(server_id)
+            self._skip_outdated()
+        return due
+
+    def _skip_outdated(self) -> None:
+        while self._heap and self._times.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+
+
+def _snoozed_until(profile: ServerProfile) -> datetime | None:
     return NEVER if profile.notify is NotifySetting.OFF else profile.snoozed_until

@@ -1,39 +1,51 @@
-"""What a hook is told, as docs/hooks.md describes it."""
+"""The JSON that a hook receives, as docs/hooks.md describes it."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from codewalk.notifications.notice import Notice
-from codewalk.server import Server
 from codewalk.times import rfc3339
 
-TEST_EVENT = "test"
+TEST_EVENT: Final = "test"
 """The event of `codewalk hook test`."""
 
+ServerJson = Mapping[str, Any]
+"""A server as `codewalk server show --json` prints it."""
 
-def notice_payload(news: Notice, server: Server) -> bytes:
-    """The JSON of a piece of news, with the server as it is now."""
-    away = None if news.downtime is None else round(news.downtime.total_seconds(), 1)
-    return _encoded(
-        event=news.kind.value,
-        at=news.at,
-        server=server.to_json(),
-        away_s=away,
-        previous_version=news.previous_version,
+
+def notice_payload(notice: Notice, server: ServerJson) -> bytes:
+    """Return the payload of a notice about `server`."""
+    downtime = notice.downtime
+    return _encode(
+        notice.kind.value,
+        notice.at,
+        server,
+        downtime_s=None if downtime is None else round(downtime.total_seconds(), 1),
+        previous_version=notice.previous_version,
     )
 
 
-def example_payload(server: Server | None, now: datetime) -> bytes:
-    """The JSON of a try: a server that is there, or none."""
-    return _encoded(
-        event=TEST_EVENT,
-        at=now,
-        server=server.to_json() if server else None,
-        away_s=None,
-        previous_version=None,
-    )
+def example_payload(server: ServerJson | None, now: datetime) -> bytes:
+    """Return the payload of `codewalk hook test`; `server` is None where there is none yet."""
+    return _encode(TEST_EVENT, now, server)
 
 
-def _encoded(*, at: datetime, **fields: Any) -> bytes:
-    return json.dumps({"event": fields.pop("event"), "at": rfc3339(at), **fields}).encode() + b"\n"
+def _encode(
+    event: str,
+    at: datetime,
+    server: ServerJson | None,
+    *,
+    downtime_s: float | None = None,
+    previous_version: str | None = None,
+) -> bytes:
+    payload = {
+        "event": event,
+        "at": rfc3339(at),
+        "server": server,
+        "downtime_s": downtime_s,
+        "previous_version": previous_version,
+    }
+    # Escaped to ASCII: a text may hold half of a surrogate pair, which has no UTF-8.
+    return json.dumps(payload).encode() + b"\n"

@@ -5,7 +5,7 @@ the store's transaction, from what is stored at that moment.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -50,9 +50,14 @@ class Roster:
     generation: int = 0
     revision: int = 0
     legacy_imported: bool = False
+    _by_id: Mapping[str | None, ServerProfile] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A frozen value's own way to set what follows from its fields.
+        object.__setattr__(self, "_by_id", {profile.id: profile for profile in self.profiles})
 
     def get(self, server_id: str | None) -> ServerProfile | None:
-        return next((p for p in self.profiles if p.id == server_id), None)
+        return self._by_id.get(server_id)
 
     def require(self, server_id: str) -> ServerProfile:
         """Return the profile with this id. Raises `ServerNotFound`."""

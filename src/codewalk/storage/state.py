@@ -10,7 +10,6 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     LargeBinary,
     String,
     TextClause,
@@ -33,11 +32,7 @@ _PUT: Final = """
     INSERT INTO server_state (key, server_id, value, updated_at)
     SELECT :key, servers.id, :value, :updated_at FROM servers WHERE servers.id = :server_id {lock}
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
-    WHERE server_state.server_id = excluded.server_id {unless}
-"""
-_UNLESS_CLAIMED: Final = """
-    AND (server_state.updated_at < :stale
-         OR (:other AND server_state.value <> excluded.value))
+    WHERE server_state.server_id = excluded.server_id
 """
 
 
@@ -71,9 +66,6 @@ class StateStore:
         self._database = database
         lock = "" if database.is_sqlite else "FOR KEY SHARE"
         self._put = _put_statement(lock=lock)
-        self._claim = _put_statement(lock=lock, unless=_UNLESS_CLAIMED).bindparams(
-            bindparam("stale", type_=BigInteger), bindparam("other", type_=Boolean)
-        )
 
     async def get(self, server_id: str, key: str) -> StateEntry | None:
         """The value under `key`, if it is this server's."""
@@ -119,28 +111,6 @@ class StateStore:
 
         return await self._database.write(put, durable=durable)
 
-    async def claim(
-        self,
-        server_id: str,
-        key: str,
-        value: bytes,
-        now: datetime,
-        *,
-        since: datetime | None = None,
-        other: bool = False,
-    ) -> bool:
-        """Keeps a value where none is under `key` that was kept at `since` or later; with `other`
-        also where another one is. Whether it was kept: of several processes at once, one's is."""
-        row = {
-            "server_id": server_id,
-            "key": key,
-            "value": value,
-            "updated_at": to_micros(now),
-            "stale": to_micros(since) if since else 0,
-            "other": other,
-        }
-        return await self._database.write(lambda c: c.execute(self._claim, row).rowcount > 0)
-
     async def delete(self, server_id: str, key: str) -> bool:
         """Forgets one value of this server; whether it was there."""
         statement = delete(server_state).where(_C.key == key, _C.server_id == server_id)
@@ -170,9 +140,9 @@ class StateStore:
         return await self._database.write(lambda c: c.execute(statement).rowcount)
 
 
-def _put_statement(lock: str, unless: str = "") -> TextClause:
+def _put_statement(lock: str) -> TextClause:
     # With types: PostgreSQL can't guess those of a select's parameters.
-    return text(_PUT.format(lock=lock, unless=unless)).bindparams(
+    return text(_PUT.format(lock=lock)).bindparams(
         bindparam("key", type_=String),
         bindparam("server_id", type_=String),
         bindparam("value", type_=LargeBinary),

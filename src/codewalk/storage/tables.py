@@ -21,7 +21,7 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION: Final = "0007"
+SCHEMA_VERSION: Final = "0008"
 """The newest migration's name. A store that says so needs no migration, and no Alembic import."""
 
 ACTIVE_SERVER_ID: Final = "active_server_id"
@@ -160,6 +160,27 @@ hooks: Final = Table(
     # Words with a blank between.
     Column("events", String, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+)
+
+# Notices that hooks have still to receive; see `codewalk.storage.hook_outbox`.
+hook_outbox: Final = Table(
+    "hook_outbox",
+    METADATA,
+    Column("id", String, primary_key=True),
+    # The process that delivers it.
+    Column("owner", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    # Ids of the hooks that are done with it, with a blank between.
+    Column("delivered_to", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+hook_leases: Final = Table(
+    "hook_leases",
+    METADATA,
+    Column("owner", String, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
 )
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

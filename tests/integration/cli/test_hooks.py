@@ -88,5 +88,5 @@ async def test_the_running_app_tells_its_hooks_of_a_server_that_goes_and_comes_b
     assert down["server"]["name"] == "Dev box"
     assert down["server"]["health"]["reason"] == "refused"
     assert up["server"]["health"]["state"] == "healthy"
-    assert up["away_s"] >= 5
+    assert up["downtime_s"] >= 5
     assert down["at"] < up["at"]

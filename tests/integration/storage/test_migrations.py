@@ -18,7 +18,9 @@ from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.servers.profile import NotifySetting
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
+from codewalk.storage.hook_outbox import HookOutbox
 from codewalk.storage.migrate import load_migrations
+from codewalk.storage.reports import ReportStore
 from codewalk.storage.tables import METADATA, SCHEMA_VERSION
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import ROOT
@@ -86,6 +88,25 @@ async def test_the_setting_for_notifications_survives_its_new_name(
     async with open_database(sqlite_settings) as database:
         (server,) = (await Stores.on(database, sqlite_settings).roster.load()).profiles
     assert server.notify is NotifySetting.OFF
+
+
+async def test_what_was_reported_survives_the_new_names_of_its_keys(
+    sqlite_settings: Settings,
+) -> None:
+    await asyncio.to_thread(
+        _make_store,
+        sqlite_settings,
+        "0007",
+        "INSERT INTO server_state VALUES"
+        " ('told_down::a', 'a', CAST('1970-01-02T00:00:00+00:00' AS BLOB), 1)",
+        "INSERT INTO server_state VALUES ('told_version::a', 'a', X'31', 1)",
+        "INSERT INTO server_state VALUES ('selected_model::a', 'a', X'31', 1)",
+    )
+    async with open_database(sqlite_settings) as database:
+        stores = Stores.on(database, sqlite_settings)
+        keys = [size.key for size in await stores.state.list("a")]
+        assert keys == ["reported_down::a", "reported_version::a", "selected_model::a"]
+        assert await ReportStore(database, HookOutbox(database)).load() == {"a": EPOCH + DAY}
 
 
 def _make_store(settings: Settings, version: str, *statements: str) -> None:

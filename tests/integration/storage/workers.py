@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
+from codewalk.notifications.notice import NoticeKind
+from codewalk.notifications.outbox import Report
 from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import Roster, add, remove
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
+from codewalk.storage.hook_outbox import HookOutbox
 from codewalk.storage.keyring import NoKeyring
+from codewalk.storage.reports import ReportStore
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.state import StateStore
 from codewalk.storage.vault import Vault
@@ -158,8 +162,20 @@ async def _unlock(_database: Database, settings: Settings) -> None:
     _say(vault.seal(Secret("found again"), "server"))
 
 
+async def _claim(database: Database, _settings: Settings, server_id: str) -> None:
+    """Claim that a server is down, say so, and wait to be killed."""
+    now = datetime.now(UTC)
+    report = Report(
+        server_id=server_id, kind=NoticeKind.DOWN, at=now, down_since=now, payload=b"payload"
+    )
+    claimed = await ReportStore(database, HookOutbox(database)).claim([report])
+    _say(f"claimed {len(claimed)}")
+    await asyncio.Event().wait()
+
+
 JOBS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "add": _add_and_count,
+    "claim": _claim,
     "keep": _keep_until_killed,
     "remove": _remove,
     "unlock": _unlock,

@@ -1,56 +1,100 @@
-"""When hooks are given what: beside everything else, in order, again where it failed."""
+"""How notices reach the hooks: in order, retried where a delivery fails, and none lost."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from codewalk.errors import HookFailed, StorageError
-from codewalk.events import Announcer
-from codewalk.health.status import HealthStatus
 from codewalk.notifications.hook import Hook, new_command
 from codewalk.notifications.hook_runner import (
+    HOOKS_RETRY_DELAY,
     MAX_CONCURRENT_DELIVERIES,
+    MAX_NOTICE_AGE,
     MAX_PENDING_DELIVERIES,
+    PROGRESS_INTERVAL,
+    TAKE_OVER_INTERVAL,
     HookRunner,
 )
-from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
+from codewalk.notifications.notice import NoticeKind
+from codewalk.notifications.outbox import OutgoingNotice
 from tests.fake_time import advance_time, elapsed, fake_time
-from tests.fakes import EPOCH
+from tests.fakes import EPOCH, utc_now
 
 DOWN, UP = NoticeKind.DOWN, NoticeKind.UP
 
 
-class Hooks:
-    """Kept hooks that note what they are given; some fail, some take long."""
+class FakeHooks:
+    """Stored hooks that record what they receive; some fail, some take long.
+
+    `failures` says by name how often a hook fails before it works, `duration` how many seconds
+    each delivery takes.
+    """
 
     def __init__(self, *hooks: Hook) -> None:
-        self.kept: list[Hook] = list(hooks)
-        self.given: list[tuple[float, str, bytes]] = []
+        self.stored: list[Hook] = list(hooks)
+        self.received: list[tuple[float, str, bytes]] = []
         self.failures: dict[str, int] = {}
-        self.takes = 0.0
-        self.under_way = self.most = 0
+        self.duration = 0.0
+        self.in_flight = self.max_in_flight = 0
         self.broken = False
 
     async def list(self) -> Sequence[Hook]:
         if self.broken:
             raise StorageError("The disk is gone.")
-        return tuple(self.kept)
+        return tuple(self.stored)
+
+    async def add(self, hook: Hook) -> None:
+        self.stored.append(hook)
+
+    async def remove(self, hook_id: str) -> None:
+        self.stored = [hook for hook in self.stored if hook.id != hook_id]
 
     async def deliver(self, hook: Hook, payload: bytes) -> None:
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
-        self.given.append((elapsed(), hook.arguments[0], payload))
-        await asyncio.sleep(self.takes)
-        self.under_way -= 1
-        if hook.arguments[0] == "faulty":
+        name = hook.arguments[0]
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        self.received.append((elapsed(), name, payload))
+        try:
+            await asyncio.sleep(self.duration)
+        finally:
+            self.in_flight -= 1
+        if name == "faulty":
             raise ZeroDivisionError
-        left = self.failures.get(hook.arguments[0], 0)
-        if left:
-            self.failures[hook.arguments[0]] = left - 1
+        if remaining := self.failures.get(name, 0):
+            self.failures[name] = remaining - 1
             raise HookFailed("It ended with status 1.")
+
+
+class FakeOutbox:
+    """An outbox in memory: `left` is what other processes left, `stored` the progress by id."""
+
+    def __init__(self) -> None:
+        self.left: list[OutgoingNotice] = []
+        self.stored: dict[str, frozenset[str] | None] = {}
+        self.released = False
+        self.broken = False
+
+    async def take_over(self) -> Sequence[OutgoingNotice]:
+        self._require_working()
+        left, self.left = self.left, []
+        return left
+
+    async def save_progress(self, progress: Mapping[str, Collection[str] | None]) -> None:
+        self._require_working()
+        for notice_id, hook_ids in progress.items():
+            self.stored[notice_id] = None if hook_ids is None else frozenset(hook_ids)
+
+    async def release(self) -> None:
+        self.released = True
+
+    def _require_working(self) -> None:
+        if self.broken:
+            raise StorageError("The disk is gone.")
 
 
 def hook(name: str, *events: NoticeKind) -> Hook:
@@ -58,156 +102,285 @@ def hook(name: str, *events: NoticeKind) -> Hook:
 
 
 class Running:
-    def __init__(self, announcer: Announcer, hooks: Hooks) -> None:
-        self.hooks = hooks
-        self._announcer = announcer
+    """A runner at work, and its surroundings."""
 
-    def tell(self, what: NoticeKind, server: str = "s") -> None:
-        news = Notice(kind=what, server_id=server, at=EPOCH, health=HealthStatus())
-        self._announcer.announce(NoticeEvent.of(news))
+    def __init__(self, *hooks: Hook) -> None:
+        self.hooks = FakeHooks(*hooks)
+        self.outbox = FakeOutbox()
+        self.runner = HookRunner(self.hooks, self.outbox, deliver=self.hooks.deliver, now=utc_now)
+
+    def submit(
+        self, kind: NoticeKind, server: str = "s", *, notice_id: str | None = None
+    ) -> OutgoingNotice:
+        notice = OutgoingNotice(
+            id=notice_id, kind=kind, payload=f"{server} {kind}".encode(), created_at=utc_now()
+        )
+        self.runner.submit([notice])
+        return notice
 
     @property
-    def given(self) -> list[tuple[str, bytes]]:
-        return [(name, payload) for _, name, payload in self.hooks.given]
+    def received(self) -> list[tuple[str, bytes]]:
+        return [(name, payload) for _, name, payload in self.hooks.received]
 
-
-def describe(news: Notice) -> bytes | None:
-    return None if news.server_id == "gone" else f"{news.server_id} {news.kind}".encode()
+    def payloads(self, name: str) -> list[bytes]:
+        return [payload for receiver, payload in self.received if receiver == name]
 
 
 @asynccontextmanager
 async def running(*hooks: Hook) -> AsyncIterator[Running]:
-    kept, announcer = Hooks(*hooks), Announcer()
-    runner = HookRunner(announcer, kept, deliver=kept.deliver, describe=describe)
+    here = Running(*hooks)
+    async with run(here):
+        yield here
+
+
+@asynccontextmanager
+async def run(here: Running) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(runner.run(), name="hooks")
+        task = group.create_task(here.runner.run(), name="hooks")
         await advance_time(0)
-        yield Running(announcer, kept)
+        yield
         task.cancel()
 
 
 @fake_time
-async def test_each_hook_is_given_the_events_that_it_wants() -> None:
+async def test_each_hook_receives_the_events_that_it_wants() -> None:
     async with running(hook("all"), hook("downs", DOWN)) as here:
-        here.tell(DOWN)
-        here.tell(UP)
+        here.submit(DOWN)
+        here.submit(UP)
         await advance_time(1)
-        assert sorted(here.given) == [("all", b"s down"), ("all", b"s up"), ("downs", b"s down")]
+        assert sorted(here.received) == [
+            ("all", b"s down"),
+            ("all", b"s up"),
+            ("downs", b"s down"),
+        ]
 
 
 @fake_time
-async def test_what_failed_is_tried_again_three_times_with_growing_pauses(
+async def test_a_failed_delivery_is_retried_three_times_with_growing_delays(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with running(hook("a"), hook("b")) as here:
         here.hooks.failures = {"a": 3, "b": 99}
-        here.tell(DOWN)
+        here.submit(DOWN)
         await advance_time(100)
         for name in "ab":
-            assert [at for at, given, _ in here.hooks.given if given == name] == [0, 1, 6, 31]
-        here.tell(UP)
+            times = [at for at, receiver, _ in here.hooks.received if receiver == name]
+            assert times == [0, 1, 6, 31]
+        here.submit(UP)
         await advance_time(100)
         here.hooks.failures = {}
-        here.tell(DOWN)
+        here.submit(DOWN)
         await advance_time(100)
         here.hooks.failures = {"b": 99}
-        here.tell(DOWN)
+        here.submit(DOWN)
         await advance_time(100)
     # Once until it works again.
-    failing = here.hooks.kept[1].id
-    line = f"Hook {failing}: It ended with status 1."
+    line = f"Hook {here.hooks.stored[1].id}: It ended with status 1."
     assert [record.getMessage() for record in caplog.records] == [line, line]
 
 
 @fake_time
-async def test_one_hook_gets_its_events_in_order_and_holds_up_no_other() -> None:
+async def test_one_hook_receives_its_events_in_order_and_delays_no_other() -> None:
     async with running(hook("slow"), hook("quick")) as here:
         here.hooks.failures = {"slow": 2}
-        for what in (DOWN, UP, DOWN):
-            here.tell(what)
+        for kind in (DOWN, UP, DOWN):
+            here.submit(kind)
         await advance_time(0.5)
-        assert [payload for name, payload in here.given if name == "quick"] == [
-            b"s down",
-            b"s up",
-            b"s down",
-        ]
-        assert [payload for name, payload in here.given if name == "slow"] == [b"s down"]
+        assert here.payloads("quick") == [b"s down", b"s up", b"s down"]
+        assert here.payloads("slow") == [b"s down"]
         await advance_time(20)
-        slow = [payload for name, payload in here.given if name == "slow"]
-        assert slow == [b"s down"] * 3 + [b"s up", b"s down"]
+        assert here.payloads("slow") == [b"s down"] * 3 + [b"s up", b"s down"]
 
 
 @fake_time
-async def test_only_so_many_run_at_once() -> None:
+async def test_only_so_many_deliveries_are_in_flight_at_once() -> None:
     async with running(*(hook(f"{number}") for number in range(20))) as here:
-        here.hooks.takes = 1.0
-        here.tell(DOWN)
+        here.hooks.duration = 1.0
+        here.submit(DOWN)
         await advance_time(10)
-        assert len(here.given) == 20
-        assert here.hooks.most == MAX_CONCURRENT_DELIVERIES
+        assert len(here.received) == 20
+        assert here.hooks.max_in_flight == MAX_CONCURRENT_DELIVERIES
 
 
 @fake_time
-async def test_a_hook_that_hangs_fills_no_memory(caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_notice_of_a_burst_is_delivered() -> None:
+    # The announcer's queues hold 1,000 events; a hub may have thousands of servers.
+    async with running(hook("a"), hook("b")) as here:
+        for number in range(5000):
+            here.submit(DOWN, f"{number}")
+        await advance_time(1)
+        expected = [f"{number} down".encode() for number in range(5000)]
+        assert here.payloads("a") == here.payloads("b") == expected
+
+
+@fake_time
+async def test_for_a_hook_that_hangs_only_so_many_deliveries_wait(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with running(hook("hangs")) as here:
-        here.hooks.takes = 10.0
-        for number in range(3 * MAX_PENDING_DELIVERIES):
-            here.tell(DOWN, f"{number}")
-            await advance_time(0.01)
-        await advance_time(10.0 * MAX_PENDING_DELIVERIES + 20)
-        payloads = [payload for _, payload in here.given]
-        assert len(payloads) <= MAX_PENDING_DELIVERIES + 2
-        assert payloads[-1] == f"{3 * MAX_PENDING_DELIVERIES - 1} down".encode()
+        here.hooks.duration = 1.0
+        here.submit(DOWN, "first", notice_id="first")
+        await advance_time(0.5)
+        for number in range(MAX_PENDING_DELIVERIES + 10):
+            here.submit(DOWN, f"{number}", notice_id=f"{number}")
+            if number % 1000 == 0:
+                await advance_time(0)
+        await advance_time(MAX_PENDING_DELIVERIES + 10)
+        expected = [f"{number} down".encode() for number in range(10, MAX_PENDING_DELIVERIES + 10)]
+        assert here.payloads("hangs") == [b"first down", *expected]
+        # What was dropped is in the outbox no longer.
+        assert here.outbox.stored.keys() >= {f"{number}" for number in range(10)}
+        assert set(here.outbox.stored.values()) == {None}
     assert len(caplog.records) == 1
+    assert "10,000 deliveries wait" in caplog.records[0].getMessage()
 
 
 @fake_time
-async def test_a_removed_hook_is_given_nothing_more_and_a_new_one_is() -> None:
-    async with running(hook("old")) as here:
-        here.hooks.kept = [hook("new")]
-        here.tell(DOWN)
-        await advance_time(1)
-        assert here.given == [("new", b"s down")]
+async def test_a_removed_hook_receives_nothing_more_and_a_new_one_does() -> None:
+    old = hook("old")
+    async with running(old, hook("other")) as here:
+        here.hooks.duration = 1.0
+        here.submit(DOWN)
+        here.submit(UP)
+        await advance_time(0.5)
+        await here.hooks.remove(old.id)
+        await here.hooks.add(hook("new"))
+        here.submit(DOWN)
+        await advance_time(10)
+        assert here.payloads("old") == [b"s down"]
+        assert here.payloads("new") == [b"s down"]
+        assert here.payloads("other") == [b"s down", b"s up", b"s down"]
 
 
 @fake_time
-async def test_news_of_a_server_that_is_gone_is_no_news() -> None:
+async def test_an_old_notice_is_dropped() -> None:
     async with running(hook("a")) as here:
-        here.tell(DOWN, "gone")
+        old = here.submit(DOWN, "old", notice_id="old")
+        here.submit(DOWN, "new", notice_id="new")
         await advance_time(1)
-        assert here.given == []
+        assert here.payloads("a") == [b"old down", b"new down"]
+        here.runner.submit([replace(old, created_at=utc_now() - MAX_NOTICE_AGE)])
+        await advance_time(2)
+        assert len(here.received) == 2
+        assert here.outbox.stored == {"old": None, "new": None}
 
 
 @fake_time
-async def test_a_store_that_is_broken_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_notices_wait_while_the_hooks_cannot_be_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with running(hook("a")) as here:
         here.hooks.broken = True
-        here.tell(DOWN)
-        await advance_time(1)
+        here.submit(DOWN)
+        await advance_time(3 * HOOKS_RETRY_DELAY)
+        assert here.received == []
         here.hooks.broken = False
-        here.tell(UP)
+        here.submit(UP)
+        await advance_time(2 * HOOKS_RETRY_DELAY)
+        assert here.received == [("a", b"s down"), ("a", b"s up")]
+        # Those that were read once are used.
+        here.hooks.broken = True
+        here.submit(DOWN)
         await advance_time(1)
-        assert here.given == [("a", b"s up")]
-    (record,) = caplog.records
-    assert "The disk is gone." in record.getMessage()
+        assert here.received[2:] == [("a", b"s down")]
+    first, second = caplog.records
+    assert first.getMessage() == second.getMessage() == "The hooks can't be read: The disk is gone."
 
 
 @fake_time
-async def test_a_fault_of_ours_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unexpected_error_of_a_delivery_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with running(hook("faulty"), hook("b")) as here:
-        here.tell(DOWN)
-        here.tell(UP)
+        here.submit(DOWN)
+        here.submit(UP)
         await advance_time(1)
-        assert [name for name, _ in here.given].count("b") == 2
-        # It would fail again: it isn't tried again, and the next one is.
-        assert [name for name, _ in here.given].count("faulty") == 2
+        assert here.payloads("b") == [b"s down", b"s up"]
+        # It would fail again: it isn't retried, and the next one is delivered.
+        assert here.payloads("faulty") == [b"s down", b"s up"]
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
 
 
 @fake_time
-async def test_the_end_waits_for_no_hook() -> None:
+async def test_the_end_waits_for_no_hook_and_leaves_its_notice_to_the_next_process() -> None:
     async with running(hook("hangs")) as here:
-        here.hooks.takes = 3600.0
-        here.tell(DOWN)
+        here.hooks.duration = 3600.0
+        here.submit(DOWN, notice_id="1")
         await advance_time(1)
     assert elapsed() == 1
+    assert here.outbox.stored == {}
+    assert here.outbox.released
+
+
+@fake_time
+async def test_a_notice_is_removed_from_the_outbox_once_each_hook_is_done_with_it() -> None:
+    quick, slow = hook("quick"), hook("slow")
+    async with running(quick, slow) as here:
+        here.hooks.failures = {"slow": 99}
+        here.submit(DOWN, notice_id="1")
+        await advance_time(PROGRESS_INTERVAL + 0.1)
+        assert here.outbox.stored == {"1": frozenset({quick.id})}
+        # Given up after the last retry.
+        await advance_time(31)
+        assert here.outbox.stored == {"1": None}
+        # No hook wants it.
+        here.hooks.stored = [hook("ups", UP)]
+        here.submit(DOWN, notice_id="2")
+        await advance_time(PROGRESS_INTERVAL + 0.1)
+        assert here.outbox.stored == {"1": None, "2": None}
+
+
+@fake_time
+async def test_what_was_just_delivered_is_stored_at_the_end() -> None:
+    async with running(hook("a")) as here:
+        here.submit(DOWN, notice_id="1")
+        await advance_time(PROGRESS_INTERVAL / 2)
+        assert here.outbox.stored == {}
+    assert here.outbox.stored == {"1": None}
+
+
+@fake_time
+async def test_progress_that_cannot_be_stored_is_stored_later() -> None:
+    async with running(hook("a")) as here:
+        here.outbox.broken = True
+        here.submit(DOWN, notice_id="1")
+        await advance_time(3 * PROGRESS_INTERVAL)
+        assert here.outbox.stored == {}
+        here.outbox.broken = False
+        await advance_time(PROGRESS_INTERVAL)
+        assert here.outbox.stored == {"1": None}
+
+
+@fake_time
+async def test_notices_left_by_another_process_are_delivered_at_the_start_and_later() -> None:
+    done, waiting = hook("done"), hook("waiting")
+    here = Running(done, waiting)
+    left = OutgoingNotice(
+        id="1",
+        kind=DOWN,
+        payload=b"left down",
+        created_at=EPOCH - timedelta(hours=1),
+        delivered_to=frozenset({done.id}),
+    )
+    here.outbox.left = [left]
+    async with run(here):
+        await advance_time(2)
+        assert here.received == [("waiting", b"left down")]
+        assert here.outbox.stored == {"1": None}
+        here.outbox.left = [replace(left, id="2", payload=b"later down")]
+        await advance_time(TAKE_OVER_INTERVAL)
+        assert here.received[1:] == [("waiting", b"later down")]
+
+
+@fake_time
+async def test_after_an_unexpected_end_the_next_run_delivers_what_is_in_the_outbox() -> None:
+    here = Running(hook("hangs"))
+    async with run(here):
+        here.hooks.duration = 3600.0
+        notice = here.submit(DOWN, notice_id="1")
+        await advance_time(1)
+    here.hooks.duration = 0.0
+    here.outbox.left = [notice]
+    async with run(here):
+        await advance_time(2)
+        assert here.outbox.stored == {"1": None}

@@ -1,0 +1,126 @@
+"""Notices on their way to the hooks, in both stores: none is lost with its process."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+
+from codewalk.notifications.hook import new_command
+from codewalk.notifications.notice import NoticeKind
+from codewalk.notifications.outbox import OutgoingNotice, Report
+from codewalk.servers.roster import Roster, add
+from codewalk.storage.hook_outbox import LEASE_DURATION, HookOutbox
+from codewalk.storage.hooks import HookStore
+from codewalk.storage.reports import ReportStore
+from tests.fakes import EPOCH, profile
+from tests.integration.storage.conftest import Stores
+from tests.integration.storage.workers import Workers
+
+SERVERS = [profile(number) for number in range(3)]
+SECOND = timedelta(seconds=1)
+
+
+class Process:
+    """One of several processes on a store, with a clock that the test sets."""
+
+    def __init__(self, stores: Stores, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self.outbox = HookOutbox(stores.database, now=now)
+        self._reports = ReportStore(stores.database, self.outbox)
+
+    async def claim(self) -> list[OutgoingNotice]:
+        """Claim that all servers are down."""
+        reports = [
+            Report(
+                server_id=server.id,
+                kind=NoticeKind.DOWN,
+                at=self._now(),
+                down_since=EPOCH,
+                payload=server.id.encode(),
+            )
+            for server in SERVERS
+        ]
+        return list(await self._reports.claim(reports))
+
+
+class World:
+    """Two processes on one store, whose clocks show `now`."""
+
+    def __init__(self, stores: Stores, other: Stores) -> None:
+        self.now = EPOCH
+        self.one = Process(stores, lambda: self.now)
+        self.other = Process(other, lambda: self.now)
+
+
+@pytest.fixture
+async def world(stores: Stores, other: Stores) -> World:
+    await prepare(stores)
+    return World(stores, other)
+
+
+async def prepare(stores: Stores) -> None:
+    """Store the servers and a hook."""
+    roster = Roster()
+    for server in SERVERS:
+        roster = await stores.roster.update(roster, partial(add, profile=server))
+    await HookStore(stores.database, stores.vault).add(new_command(["notify"], (), EPOCH))
+
+
+async def test_notices_are_taken_over_once_when_the_lease_of_their_process_ends(
+    world: World,
+) -> None:
+    claimed = await world.one.claim()
+    assert [notice.payload.decode() for notice in claimed] == [server.id for server in SERVERS]
+    world.now = EPOCH + LEASE_DURATION - SECOND
+    assert list(await world.other.outbox.take_over()) == []
+    world.now = EPOCH + LEASE_DURATION
+    left = await world.other.outbox.take_over()
+    assert [(notice.id, notice.kind, notice.payload) for notice in left] == [
+        (notice.id, notice.kind, notice.payload) for notice in claimed
+    ]
+    # They are its own from here on.
+    assert list(await world.other.outbox.take_over()) == []
+    assert list(await world.one.outbox.take_over()) == []
+
+
+async def test_a_lease_that_is_renewed_lasts(world: World) -> None:
+    await world.one.claim()
+    for _ in range(3):
+        world.now += LEASE_DURATION / 3
+        await world.one.outbox.take_over()
+    world.now += LEASE_DURATION / 3
+    assert list(await world.other.outbox.take_over()) == []
+
+
+async def test_a_process_that_ends_leaves_its_notices_at_once(world: World) -> None:
+    await world.one.claim()
+    await world.one.outbox.release()
+    assert len(await world.other.outbox.take_over()) == len(SERVERS)
+
+
+async def test_what_is_delivered_is_not_taken_over(world: World) -> None:
+    first, second, third = await world.one.claim()
+    assert first.id
+    assert second.id
+    await world.one.outbox.save_progress({first.id: None, second.id: {"hook-b", "hook-a"}})
+    await world.one.outbox.release()
+    left = await world.other.outbox.take_over()
+    assert [notice.id for notice in left] == [second.id, third.id]
+    assert left[0].delivered_to == {"hook-a", "hook-b"}
+    assert left[1].delivered_to == frozenset()
+
+
+async def test_a_killed_process_loses_no_claimed_notice(stores: Stores, workers: Workers) -> None:
+    await prepare(stores)
+    victim = await workers.start("claim", SERVERS[0].id)
+    await victim.ready()
+    await victim.go()
+    assert await victim.line() == "claimed 1"
+    victim.process.kill()
+    await victim.process.wait()
+    # The lease is by the real clock.
+    later = datetime.now(EPOCH.tzinfo) + LEASE_DURATION
+    outbox = HookOutbox(stores.database, now=lambda: later)
+    (left,) = await outbox.take_over()
+    assert (left.kind, left.payload) == (NoticeKind.DOWN, b"payload")
