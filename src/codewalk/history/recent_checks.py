@@ -5,7 +5,7 @@ microseconds. As objects, sixty would take 7 KB a server.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from struct import Struct
 from types import MappingProxyType
 from typing import Final
@@ -40,6 +40,8 @@ _CHECK: Final = Struct("<QI")
 PACKED_CHECK_BYTES: Final = _CHECK.size
 _NO_LATENCY: Final = 2**32 - 1
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_MAX_MS: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MILLISECOND
+"""The last time that a `datetime` can hold, in milliseconds since 1970: a store may be damaged."""
 
 
 class RecentChecks:
@@ -94,5 +96,5 @@ def unpack_checks(packed: bytes) -> list[Check]:
             latency_ms=None if latency == _NO_LATENCY else latency / 1000,
         )
         for head, latency in _CHECK.iter_unpack(whole)
-        if head & 0xFF in _REASONS
+        if head & 0xFF in _REASONS and head >> 8 <= _MAX_MS
     ]

@@ -1,24 +1,14 @@
-"""The statements of `codewalk.storage.history`, for SQLite and PostgreSQL.
-
-Rows are added by the thousand, so they travel as one JSON text: see `codewalk.storage.health`.
-"""
+"""The statements of `codewalk.storage.history`, for SQLite and PostgreSQL."""
 
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import (
-    Table,
-    TextClause,
-    bindparam,
-    delete,
-    func,
-    select,
-    text,
-)
+from sqlalchemy import TextClause, bindparam, delete, func, select
 
 from codewalk.history.history import MAX_RECENT_CHECKS
 from codewalk.history.period import HOUR
 from codewalk.history.recent_checks import PACKED_CHECK_BYTES
+from codewalk.storage.bulk_insert import insert_statement
 from codewalk.storage.tables import (
     health_minutes,
     health_periods,
@@ -29,24 +19,23 @@ from codewalk.storage.tables import (
 )
 
 SERVERS_PER_BATCH: Final = 10
-"""Servers that are tidied in one transaction: 3,600 of their minutes at the most."""
+"""Servers to compact in one transaction, which has at most 3,600 of their minutes."""
+
+HOURS_PER_BATCH: Final = 6
+"""Hours to pack in one transaction, of each of these servers.
+
+More of them, as after a day in which nothing ran, wait for the next round.
+"""
 
 HOUR_MICROSECONDS: Final = HOUR.seconds * 1_000_000
 
-HOURS_PER_BATCH: Final = 6
-"""Hours whose minutes are packed in one transaction, of each of these servers: more of them, as
-after a day in which nothing ran, wait for the next round."""
+CHECK_CHARACTERS: Final = PACKED_CHECK_BYTES * 4 // 3
+"""Characters of one packed check in base64. 12 bytes are 16 characters, without padding."""
 
-
-def hour_start(moment: datetime) -> int:
-    """When the hour begins in which this lies, in microseconds."""
-    return to_micros(moment) // HOUR_MICROSECONDS * HOUR_MICROSECONDS
-
-
-_CHARACTERS: Final = MAX_RECENT_CHECKS * PACKED_CHECK_BYTES * 4 // 3
+_MAX_CHARACTERS: Final = MAX_RECENT_CHECKS * CHECK_CHARACTERS
 
 _ADVISORY_LOCK: Final = 0x636F6465_74696479
-"""Any number that every CodeWalk takes for tidying: `codetidy` in ASCII."""
+"""The lock that every CodeWalk takes to compact; any number would do (`codetidy` in ASCII)."""
 
 # As `Period.plus` does it.
 _ADD_UP: Final = """
@@ -65,63 +54,42 @@ _ADD_UP: Final = """
 """
 
 
+def hour_start(moment: datetime) -> int:
+    """Return the beginning of this moment's hour, in microseconds since 1970."""
+    return to_micros(moment) // HOUR_MICROSECONDS * HOUR_MICROSECONDS
+
+
 def insert_periods(*, sqlite: bool) -> TextClause:
-    """Adds `:rows` to the counts that are there."""
-    return _insert(health_periods, _ADD_UP, sqlite=sqlite)
+    """Return the bulk statement that adds to the counts that are there."""
+    return insert_statement(health_periods, _ADD_UP, sqlite=sqlite)
 
 
 def insert_transitions(*, sqlite: bool) -> TextClause:
-    """Keeps `:rows`; a moment that is taken stays as it is."""
-    return _insert(health_transitions, "ON CONFLICT DO NOTHING", sqlite=sqlite)
+    """Return the bulk statement that inserts transitions; one at a moment that is taken stays."""
+    return insert_statement(health_transitions, "ON CONFLICT DO NOTHING", sqlite=sqlite)
 
 
 def append_checks(*, sqlite: bool) -> TextClause:
-    """Appends `:rows` to the last checks, and drops the first of them."""
+    """Return the bulk statement that appends recent checks, and drops the oldest ones."""
     both = "health_recent.checks || excluded.checks"
-    last = f"substr({both}, -{_CHARACTERS})" if sqlite else f"right({both}, {_CHARACTERS})"
-    conflict = f"ON CONFLICT (server_id) DO UPDATE SET checks = {last}"
-    return _insert(health_recent, conflict, sqlite=sqlite)
+    last = f"substr({both}, -{_MAX_CHARACTERS})" if sqlite else f"right({both}, {_MAX_CHARACTERS})"
+    on_conflict = f"ON CONFLICT (server_id) DO UPDATE SET checks = {last}"
+    return insert_statement(health_recent, on_conflict, sqlite=sqlite)
 
 
-def _insert(table: Table, conflict: str, *, sqlite: bool) -> TextClause:
-    """`:rows` is a JSON array of arrays in the order of the table's columns."""
-    columns = list(enumerate(table.columns))
-    if sqlite:
-        values = [f"json_extract(value, '$[{n}]') AS {c.name}" for n, c in columns]
-        source, lock = "json_each(:rows)", ""
-    else:
-        values = [f"CAST(value ->> {n} AS {c.type}) AS {c.name}" for n, c in columns]
-        source, lock = "json_array_elements(CAST(:rows AS json))", "FOR KEY SHARE OF servers"
-    # Servers that are gone are left out. One order of rows for every process: two that save at
-    # once can't block each other.
-    return text(
-        f"""
-        INSERT INTO {table.name} ({", ".join(c.name for _, c in columns)})
-        SELECT {", ".join(f"seen.{c.name}" for _, c in columns)}
-        FROM (SELECT {", ".join(values)} FROM {source}) AS seen
-            JOIN servers ON servers.id = seen.server_id
-        WHERE true
-        ORDER BY {", ".join(f"seen.{c.name}" for c in table.primary_key)}
-        {lock}
-        {conflict}
-        """  # noqa: S608 - made of this module's and the tables' names alone
-    )
-
-
-# The servers to tidy next, locked before anything of theirs, as everywhere.
-NEXT: Final = (
+NEXT_SERVER_IDS: Final = (
     select(servers.c.id)
     .where(servers.c.id > bindparam("after"))
     .order_by(servers.c.id)
     .limit(SERVERS_PER_BATCH)
     .with_for_update(read=True, key_share=True)
 )
+"""The servers to compact next, locked before any of their rows, as everywhere."""
 
 BATCH_SERVER_IDS: Final = select(servers.c.id).where(
     servers.c.id > bindparam("after"), servers.c.id <= bindparam("last")
 )
 """The servers from `:after` to `:last`."""
-
 
 DELETE_OLD: Final = (
     delete(health_periods).where(
@@ -138,7 +106,7 @@ DELETE_OLD: Final = (
         health_transitions.c.changed_at < bindparam("before"),
     ),
 )
-"""Drop what is from before `:before`, of the servers from `:after` to `:last`."""
+"""Delete what is older than `:before`, of the servers from `:after` to `:last`."""
 
 TRY_COMPACTION_LOCK: Final = select(func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))
-"""For PostgreSQL: whether no other process is tidying now."""
+"""For PostgreSQL: whether no other process compacts now; holds until the transaction ends."""

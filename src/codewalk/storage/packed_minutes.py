@@ -1,7 +1,7 @@
-"""Minutes in the store once their day is over: each hour's as one sum, and packed beside it."""
+"""Minutes that are over a day old: each hour's as one sum, and packed beside it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -17,17 +17,17 @@ from codewalk.storage.history_sql import (
     HOURS_PER_BATCH,
     hour_start,
 )
+from codewalk.storage.row_reader import RowReader
 from codewalk.storage.tables import from_micros, health_minutes, health_periods, servers, to_micros
 
-Hour = tuple[str, datetime]
-"""A server's id, and when its hour begins."""
+ServerHour = tuple[str, datetime]
+"""A server's id, and the beginning of an hour."""
 
-Minutes = Mapping[Hour, Sequence[Period]]
-"""What is known of each hour by the minute."""
+MinutesByHour = Mapping[ServerHour, Sequence[Period]]
 
 _SPANS: Final = MappingProxyType({span // timedelta(seconds=1): span for span in (MINUTE, HOUR)})
 
-_FIRST: Final = select(
+_FIRST_MINUTES: Final = select(
     select(func.min(health_periods.c.begins_at))
     .where(
         health_periods.c.server_id == servers.c.id,
@@ -41,70 +41,94 @@ _OLD: Final = (
     health_periods.c.span_s == MINUTE.seconds,
     health_periods.c.begins_at < bindparam("before"),
 )
-_READ: Final = select(health_periods).where(*_OLD)
-_REMOVE: Final = delete(health_periods).where(*_OLD)
-# At once: what another process adds between two statements would be removed uncounted.
-_TAKE: Final = _REMOVE.returning(*health_periods.columns)
+_READ_OLD: Final = select(health_periods).where(*_OLD)
+_DELETE_OLD: Final = delete(health_periods).where(*_OLD)
+# One statement: what another process adds between two would be deleted uncounted.
+_TAKE_OLD: Final = _DELETE_OLD.returning(*health_periods.columns)
 
-_PACKED: Final = select(health_minutes).where(
+_LATER_PACKED: Final = select(health_minutes).where(
     health_minutes.c.server_id.in_(BATCH_SERVER_IDS),
     health_minutes.c.begins_at >= bindparam("first"),
 )
 
-_DROP: Final = delete(health_minutes).where(
+_DELETE_PACKED: Final = delete(health_minutes).where(
     health_minutes.c.server_id == bindparam("owner"),
     health_minutes.c.begins_at == bindparam("hour"),
 )
 
 
-def take_old_minutes(connection: Connection, these: Mapping[str, Any], before: int) -> Minutes:
-    """Takes the minutes from before `before`, in microseconds, out of the store; only the first
-    `HOURS_PER_BATCH` hours of them."""
-    first = min(filter(None, connection.scalars(_FIRST, these)), default=before)
+def take_old_minutes(
+    connection: Connection, servers: Mapping[str, Any], before: int, reader: RowReader
+) -> MinutesByHour:
+    """Delete the old minutes of some servers from the store, and return them by hour.
+
+    Args:
+        connection: The transaction.
+        servers: The parameters of `BATCH_SERVER_IDS`.
+        before: In microseconds; minutes that begin earlier are old. Only those of the first
+            `HOURS_PER_BATCH` hours are taken.
+        reader: Drops damaged rows.
+    """
+    first = min(filter(None, connection.scalars(_FIRST_MINUTES, servers)), default=before)
     before = min(before, (first // HOUR_MICROSECONDS + HOURS_PER_BATCH) * HOUR_MICROSECONDS)
-    found: defaultdict[Hour, list[Period]] = defaultdict(list)
-    for row in _taken(connection, {**these, "before": before}):
-        minute = period_from_row(row)
-        found[row.server_id, minute.begins.replace(minute=0)].append(minute)
-    return found
+    rows = _take(connection, {**servers, "before": before})
+    minutes: defaultdict[ServerHour, list[Period]] = defaultdict(list)
+    for hour, minute in reader.read(health_periods, rows, _minute_with_hour):
+        minutes[hour].append(minute)
+    return minutes
 
 
-def _taken(connection: Connection, bounds: Mapping[str, Any]) -> Sequence[Any]:
+def _take(connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Any]:
     if connection.dialect.name != "sqlite":
-        return connection.execute(_TAKE, bounds).all()
-    # Nobody else writes meanwhile, and before 3.35 it can't tell what it removes.
-    rows = connection.execute(_READ, bounds).all()
-    connection.execute(_REMOVE, bounds)
+        return connection.execute(_TAKE_OLD, parameters).all()
+    # Two statements: SQLite before 3.35 can't return what it deletes, and nobody else writes now.
+    rows = connection.execute(_READ_OLD, parameters).all()
+    connection.execute(_DELETE_OLD, parameters)
     return rows
 
 
-def store_packed(connection: Connection, these: Mapping[str, Any], minutes: Minutes) -> None:
-    """Puts minutes back, packed, with what is there of the same hours."""
+def _minute_with_hour(row: Any) -> tuple[ServerHour, Period]:
+    minute = period_from_row(row)
+    return (row.server_id, minute.begins.replace(minute=0)), minute
+
+
+def store_packed(
+    connection: Connection, servers: Mapping[str, Any], minutes: MinutesByHour, reader: RowReader
+) -> None:
+    """Store minutes packed, together with those that are packed already of the same hours.
+
+    Args:
+        connection: The transaction.
+        servers: The parameters of `BATCH_SERVER_IDS`.
+        minutes: What `take_old_minutes` returned.
+        reader: Drops damaged rows.
+    """
     if not minutes:
         return
-    merged = {hour: list(found) for hour, found in minutes.items()}
+    merged = {hour: list(periods) for hour, periods in minutes.items()}
     first = to_micros(min(begins for _, begins in minutes))
-    late = []
-    for row in connection.execute(_PACKED, {**these, "first": first}):
+    replaced = []
+    for row in connection.execute(_LATER_PACKED, {**servers, "first": first}):
         hour = row.server_id, from_micros(row.begins_at)
         if hour in merged:
-            merged[hour] += unpack_minutes(row.packed, hour[1])
-            late.append({"owner": row.server_id, "hour": row.begins_at})
-    if late:
-        connection.execute(_DROP, late)
+            for stored in reader.read(health_minutes, [row], unpack_row):
+                merged[hour] += stored
+            replaced.append({"owner": row.server_id, "hour": row.begins_at})
+    if replaced:
+        connection.execute(_DELETE_PACKED, replaced)
     rows = [
         {
-            "server_id": owner,
+            "server_id": server_id,
             "begins_at": to_micros(begins),
-            "packed": pack_minutes(merge_periods(found)),
+            "packed": pack_minutes(merge_periods(periods)),
         }
-        for (owner, begins), found in merged.items()
+        for (server_id, begins), periods in merged.items()
     ]
     connection.execute(insert(health_minutes), rows)
 
 
-def packed(server_id: str, window: Window) -> Select[Any]:
-    """The packed hours of a server in which a part of this time lies."""
+def select_packed(server_id: str, window: Window) -> Select[Any]:
+    """Return the query for the packed hours of a server that overlap this window."""
     c = health_minutes.c
     first, last = hour_start(window[0]), to_micros(window[1])
     return select(health_minutes).where(
@@ -112,16 +136,21 @@ def packed(server_id: str, window: Window) -> Select[Any]:
     )
 
 
-def unpacked(rows: Iterable[Any]) -> list[Period]:
-    """The minutes of rows of `health_minutes`."""
-    return [
-        minute for row in rows for minute in unpack_minutes(row.packed, from_micros(row.begins_at))
-    ]
+def unpack_row(row: Any) -> list[Period]:
+    """Return the minutes of a row of `health_minutes`.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    minutes = unpack_minutes(row.packed, from_micros(row.begins_at))
+    if not minutes:
+        raise ValueError("a packed hour has at least one minute")
+    return minutes
 
 
 def period_from_row(row: Any) -> Period:
-    """The period of a row of `health_periods`."""
-    # Taken apart at once and made without detours: a history has two thousand of them.
+    """Return the period of a row of `health_periods`."""
+    # Unpacked in one go and without helpers: a history has two thousand of these rows.
     _, span_s, begins_at, checks, failures, answers, up, down, lowest, total, p95_total = row
     return Period(
         begins=datetime.fromtimestamp(begins_at // 1_000_000, UTC),

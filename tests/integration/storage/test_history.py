@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select, update
 
 from codewalk.health.status import CheckResult, HealthStatus, advance
@@ -25,12 +26,13 @@ from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.servers.roster import Roster, add, remove
 from codewalk.storage.history import MAX_LOADED_TRANSITIONS
-from codewalk.storage.history_sql import HOURS_PER_BATCH, SERVERS_PER_BATCH
+from codewalk.storage.history_sql import CHECK_CHARACTERS, HOURS_PER_BATCH, SERVERS_PER_BATCH
 from codewalk.storage.tables import (
     health_minutes,
     health_periods,
     health_recent,
     health_transitions,
+    server_health,
     to_micros,
 )
 from tests.fakes import EPOCH as NOW
@@ -306,6 +308,82 @@ async def test_minutes_that_a_store_has_damaged_leave_their_hour(stores: Stores)
     await stores.database.write(lambda c: c.execute(update(health_minutes).values(packed=b"x")))
     assert await load_minutes(stores, server) == []
     assert (await load(stores, server)).periods == [hour_of(period())]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["", "x", "AAA", "=" * 32, "AAAA" * 3, "!" * 32, "ü" * 16, "AA==" * 4, "A" * 33, "A" * 16],
+)
+async def test_recent_checks_that_are_damaged_cost_no_start_and_no_later_checks(
+    stores: Stores, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b = await servers(stores, 2)
+    both = [noted(server, None, *checks(3)) for server in (a, b)]
+    await stores.history.save(Batch(minutes=both))
+    columns = health_recent.c
+    broken = update(health_recent).where(columns.server_id == a)
+    await stores.database.write(lambda c: c.execute(broken.values(checks=damage)))
+
+    async with Recorder(stores.history, watch=True) as recorder:
+        assert recorder.recent_checks(b) == checks(3)
+        # Letters alone are zeros, which are checks of 1970.
+        assert {check.at for check in recorder.recent_checks(a)} <= {EPOCH}
+    assert (await load(stores, b)).checks == checks(3)
+
+    later = checks(2, start=50)
+    await stores.history.save(Batch(minutes=[noted(a, None, *later)]))
+    assert list((await load(stores, a)).checks)[-2:] == later
+    packed = await stores.history.load_checks()
+    assert RecentChecks(packed[a]).checks()[-2:] == later
+    damaged = [record.message for record in caplog.records if "health_recent" in record.message]
+    assert len(damaged) == (0 if damage in ("", "A" * 16) else 1)
+
+
+async def test_a_damaged_middle_of_recent_checks_leaves_what_follows_it(stores: Stores) -> None:
+    (server,) = await servers(stores)
+    every = checks(6)
+    await stores.history.save(Batch(minutes=[noted(server, None, *every)]))
+    size = CHECK_CHARACTERS
+    text = await stores.database.read(lambda c: c.scalar(select(health_recent.c.checks)))
+    assert text is not None
+    broken = text[: 3 * size + 2] + "?" + text[3 * size + 3 :]
+    await stores.database.write(lambda c: c.execute(update(health_recent).values(checks=broken)))
+    assert (await load(stores, server)).checks == every[4:]
+
+
+async def test_rows_that_are_damaged_take_only_themselves_along(
+    stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b = await servers(stores, 2)
+    never = 2**62
+    change = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
+    later = replace(change, at=NOW + MINUTE)
+    minutes = [noted(a, period()), noted(a, period(START + MINUTE))]
+    await stores.history.save(Batch(minutes=minutes, transitions=[(a, change), (a, later)]))
+    statuses = {server: HealthStatus(checked_at=NOW, since=NOW) for server in (a, b)}
+    await stores.health.save(statuses)
+    start = to_micros(START)
+    for broken in (
+        update(health_periods).where(health_periods.c.begins_at == start).values(begins_at=never),
+        update(health_transitions)
+        .where(health_transitions.c.changed_at == to_micros(NOW))
+        .values(changed_at=never),
+        update(server_health).where(server_health.c.server_id == a).values(since=never),
+    ):
+        await stores.database.write(lambda c, broken=broken: c.execute(broken))  # type: ignore[misc] # mypy can't type a default of a lambda
+
+    for _ in range(2):
+        history = await load(stores, a)
+        assert history.periods == [period(START + MINUTE)]
+        assert history.transitions == [later]
+        assert await stores.health.load() == {b: statuses[b]}
+    messages = [record.message for record in caplog.records if "Damaged" in record.message]
+    assert sorted(messages) == [
+        f"Damaged rows in the table {table} of the store are ignored."
+        for table in ("health_periods", "health_transitions", "server_health")
+    ]
+    await compact(stores, START + DAY + HOUR)
+    assert (await load(stores, a)).periods == [hour_of(period())]
 
 
 async def test_a_recorder_tells_each_minute_of_another_day(stores: Stores) -> None:

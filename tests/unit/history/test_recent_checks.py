@@ -90,6 +90,16 @@ def test_another_releases_reason_and_a_torn_beginning_are_passed_over() -> None:
     assert RecentChecks(b"torn" + good).checks() == [check]
 
 
+def test_a_check_at_a_time_that_no_calendar_has_is_left_out() -> None:
+    # A damaged store has any bytes.
+    recent = RecentChecks()
+    add(recent, Check(at=datetime(2026, 2, 9, tzinfo=UTC), reason=Reason.OK))
+    good = recent.take_unsaved()
+    far = bytes([0]) + b"\xff" * 7 + good[8:]
+    assert len(unpack_checks(far + good)) == 1
+    assert len(RecentChecks(far + good).checks()) == 1
+
+
 def test_states_are_those_of_the_checks() -> None:
     tape = RecentChecks()
     for number, reason in enumerate([*Reason, *Reason, *Reason, *Reason, *Reason]):
