@@ -18,8 +18,9 @@ from codewalk.servers.draft import (
     new_profile,
     with_default_port,
 )
-from codewalk.servers.profile import ServerProfile, parse_url
+from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
+from codewalk.servers.url import parse_url
 
 
 class Drafts:

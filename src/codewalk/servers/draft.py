@@ -1,4 +1,4 @@
-"""From what a person entered to a profile, checked in full before anything is asked or kept."""
+"""New profiles and changes of profiles from what a user typed, validated in full."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,25 +10,25 @@ from uuid import uuid4
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL
 from codewalk.opencode.defaults import DEFAULT_PORT, DEFAULT_USERNAME
 from codewalk.secret import Secret
-from codewalk.servers.profile import (
-    NotifySetting,
-    ServerProfile,
-    check_credentials,
-    clean_label,
-    parse_url,
-)
+from codewalk.servers.profile import NotifySetting, ServerProfile, check_credentials, clean_label
+from codewalk.servers.url import parse_url
 
 DEFAULT_URL: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
-"""Where one that was started by hand on this machine is likely to be."""
+"""The URL of a server that was started by hand on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """What to change of a profile: None leaves a field as it is.
+    """What to change of a profile. None leaves a field as it is.
 
-    An empty `label` removes the label. `no_auth` drops the credentials, and goes with neither a
-    user name nor a password. `health_check` has settings of `HealthCheckSettings` by name, None for
-    the default. `notify` is as in a profile.
+    Attributes:
+        url: The new URL, with or without credentials.
+        label: The new label; an empty one removes it.
+        username: The new user name.
+        password: The new password.
+        no_auth: Whether to remove the credentials; not together with new ones.
+        health_check: New settings of `HealthCheckSettings` by name; None is the default.
+        notify: When to notify about the server.
     """
 
     url: str | None = None
@@ -48,9 +48,19 @@ def new_profile(
     password: Secret | None = None,
     now: datetime,
 ) -> ServerProfile:
-    """A profile with an id of its own. Credentials in the URL count where none are given beside it.
+    """Return a profile with a new id.
 
-    Raises `InvalidURL`, `InvalidValue` (the label), `InvalidCredentials`.
+    Args:
+        url: What the user typed. Credentials in it count where none are given beside it.
+        label: None or empty for none.
+        username: None or empty for OpenCode's default, where there is a password.
+        password: None for none.
+        now: When the profile is created.
+
+    Raises:
+        InvalidURL: The URL is no server's.
+        InvalidValue: The label is too long or has control characters.
+        InvalidCredentials: Basic authentication can't carry them.
     """
     parsed = parse_url(url)
     username = username or parsed.username
@@ -70,10 +80,13 @@ def new_profile(
 
 
 def changed_fields(change: Change) -> dict[str, Any]:
-    """What a change sets, as `roster.edit` takes it, validated as far as it can be here.
+    """Return the changed fields of the profile, as `roster.edit` takes them.
 
-    Raises `InvalidURL`, `InvalidValue` (the label), `InvalidCredentials`, and `InvalidInput` for
-    `no_auth` beside credentials.
+    Raises:
+        InvalidURL: The URL is no server's.
+        InvalidValue: The label is too long or has control characters.
+        InvalidCredentials: Basic authentication can't carry them.
+        InvalidInput: `no_auth` comes together with credentials.
     """
     fields: dict[str, Any] = {}
     if change.health_check:
@@ -86,13 +99,11 @@ def changed_fields(change: Change) -> dict[str, Any]:
         fields["url"] = parsed.url
         username, password = username or parsed.username, password or parsed.password
     if change.username is not None and not change.username.strip():
-        raise InvalidCredentials(
-            "The user name is empty; to drop the credentials, use `--no-auth`."
-        )
+        raise InvalidCredentials("The user name is empty; `--no-auth` removes the credentials.")
     if change.label is not None:
         fields["label"] = clean_label(change.label)
     if change.no_auth and (username or password):
-        raise InvalidInput("Removing the credentials and setting them doesn't go together.")
+        raise InvalidInput("Credentials can be removed or set, not both at once.")
     if change.no_auth:
         fields |= {
             "basic_auth_enabled": False,
@@ -108,11 +119,13 @@ def changed_fields(change: Change) -> dict[str, Any]:
 
 
 def with_default_port(typed: str) -> str | None:
-    """The normalised URL of the same place on OpenCode's usual port, to offer where nothing answers
-    on the scheme's own; None where a port was typed, or this is no URL.
+    """Return the same URL on OpenCode's default port, without credentials.
 
-    `https` stays `https`, though an OpenCode server alone speaks plain HTTP: what a person meant
-    to be encrypted isn't offered in the open. Credentials in the text aren't repeated.
+    `https` stays `https`, though OpenCode itself speaks plain HTTP only: whoever wants encryption
+    isn't offered anything less.
+
+    Returns:
+        None where a port was typed, or where it is no URL.
     """
     try:
         parsed = parse_url(typed)

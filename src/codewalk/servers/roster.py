@@ -19,7 +19,8 @@ from codewalk.errors import (
 )
 from codewalk.reason import State
 from codewalk.secret import Secret
-from codewalk.servers.profile import PREVIOUS_REFERENCE, ServerProfile, parse_url, redact_url
+from codewalk.servers.profile import PREVIOUS_REFERENCE, ServerProfile
+from codewalk.servers.url import parse_url, redact_url
 
 MAX_SNOOZE: Final = timedelta(days=366)
 """How far ahead a snooze may end."""

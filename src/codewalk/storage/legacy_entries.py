@@ -13,7 +13,8 @@ from uuid import uuid4
 from codewalk.errors import CodeWalkError, InvalidCredentials, InvalidValue
 from codewalk.opencode.defaults import DEFAULT_PORT, DEFAULT_USERNAME
 from codewalk.secret import Secret
-from codewalk.servers.profile import ServerProfile, check_credentials, clean_label, parse_url
+from codewalk.servers.profile import ServerProfile, check_credentials, clean_label
+from codewalk.servers.url import parse_url
 
 DEFAULT_HOST: Final = "127.0.0.1"
 PRIMARY: Final = "Primary server"

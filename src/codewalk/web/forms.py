@@ -24,7 +24,8 @@ from codewalk.servers.health_check import (
     HealthCheckSettings,
     parse_setting,
 )
-from codewalk.servers.profile import NotifySetting, ServerProfile, parse_url, strip_userinfo
+from codewalk.servers.profile import NotifySetting, ServerProfile
+from codewalk.servers.url import parse_url, strip_userinfo
 from codewalk.web.requests import Password, password_or_none
 
 _FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(

@@ -17,7 +17,8 @@ from codewalk.errors import (
     ServerUnhealthy,
     Superseded,
 )
-from codewalk.servers.profile import ServerProfile, origin
+from codewalk.servers.profile import ServerProfile
+from codewalk.servers.url import origin
 from codewalk.web.dependencies import AppDep, ServerId, ViewsDep, server_by_id
 from codewalk.web.forms import (
     ServerForm,

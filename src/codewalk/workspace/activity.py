@@ -27,10 +27,11 @@ async def fetch_activity(
     """Fetch the busy sessions of a directory, by their ids.
 
     Args:
+        connection: The connection to the server.
         directory: None for the one in which the server was started.
 
     Returns:
-        Nothing for a release that doesn't support this.
+        An empty mapping for a release that doesn't support this.
 
     Raises:
         RequestFailed: The server can't be reached, or refuses.

@@ -15,7 +15,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from codewalk.errors import InvalidURL
-from codewalk.servers.profile import parse_url
+from codewalk.servers.url import parse_url
 from tests.integration.web.running import API, TOKEN, running
 from tests.mock_opencode import MockOpenCode
 

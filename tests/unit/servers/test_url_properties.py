@@ -1,4 +1,4 @@
-"""What holds for whatever a person types as a server's URL, label or credentials."""
+"""What holds for whatever a user types as a server's URL."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address
@@ -7,19 +7,10 @@ from urllib.parse import quote, urlsplit
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL, InvalidValue
+from codewalk.errors import InvalidInput, InvalidURL
 from codewalk.opencode.defaults import DEFAULT_PORT
-from codewalk.secret import Secret
 from codewalk.servers.draft import new_profile, with_default_port
-from codewalk.servers.profile import (
-    MAX_LABEL,
-    MAX_URL,
-    ParsedURL,
-    check_credentials,
-    clean_label,
-    origin,
-    parse_url,
-)
+from codewalk.servers.url import MAX_URL, ParsedURL, origin, parse_url
 from tests.fakes import EPOCH
 
 ANYTHING = st.text() | st.text("htps:/@.?#[]%-_2eE0 \\1١Ⅷ．é\u200d\ud800")
@@ -142,32 +133,3 @@ def test_a_password_is_in_no_error(secret: str, form: str, rest: str) -> None:
         cause = "" if refused.__suppress_context__ else repr(refused.__context__)
         told = f"{refused} {refused!r} {refused.value} {refused.__cause__!r} {cause}"
         assert "q7Zx" not in told
-
-
-@given(ANYTHING | st.text(min_size=90, max_size=110))
-def test_a_label_is_kept_trimmed_or_refused(text: str) -> None:
-    try:
-        label = clean_label(text)
-    except InvalidValue as refused:
-        refused.message.encode()
-        (refused.value or "").encode()
-        return
-    assert clean_label(label) == label
-    assert label is None or 0 < len(label) <= MAX_LABEL
-    assert (label or "") == text.strip()
-    (label or "").encode()
-
-
-@given(st.text(max_size=1100), st.text(max_size=1100))
-def test_credentials_are_refused_exactly_where_basic_authentication_cannot_carry_them(
-    user: str, secret: str
-) -> None:
-    fits = all(re.fullmatch(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,1024}", t) for t in (user, secret))
-    try:
-        check_credentials(user, Secret(secret))
-    except InvalidCredentials:
-        assert not (fits and user and ":" not in user)
-    else:
-        assert fits
-        assert user
-        assert ":" not in user
