@@ -1,4 +1,4 @@
-"""The log file: what happened, for whoever has to find out why."""
+"""The log file, `codewalk.log` in the data folder, and warnings on stderr."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ import sys
 import threading
 from contextlib import suppress
 from io import TextIOWrapper
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final
 
@@ -14,41 +15,62 @@ from codewalk.errors import StorageError
 from codewalk.settings import FILE_MODE, Settings
 
 MAX_LOG_BYTES: Final = 2**20
-"""Bytes; a longer log is put aside as `codewalk.log.1`, over the one before."""
+"""Size in bytes at which the log is renamed to `codewalk.log.1`, which replaces the one before."""
 
 _FORMAT: Final = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 
 _log = logging.getLogger("codewalk")
 
 
-class LogFileHandler(logging.FileHandler):
-    """Writes `codewalk.log` in the data folder: private, bounded, made with its first line."""
+class LogFileHandler(RotatingFileHandler):
+    """Writes the log file: readable by its owner alone, bounded, created with its first line.
+
+    A line that can't be written is lost without an error, on a full disk say: logging must not stop
+    what is being logged.
+
+    Attributes:
+        failed: Whether a line was lost.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.data_dir / "codewalk.log", encoding="utf-8", delay=True)
+        super().__init__(
+            settings.data_dir / "codewalk.log",
+            maxBytes=MAX_LOG_BYTES,
+            backupCount=1,
+            encoding="utf-8",
+            errors="backslashreplace",
+            delay=True,
+        )
         self._settings = settings
+        self.failed = False
         self.setFormatter(logging.Formatter(_FORMAT))
+
+    @property
+    def path(self) -> Path:
+        return Path(self.baseFilename)
 
     def _open(self) -> TextIOWrapper:
         self._settings.make_data_dir()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        descriptor = os.open(self.baseFilename, flags, FILE_MODE)
-        return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")  # noqa: PTH123 - a descriptor
+        return open(
+            self.baseFilename, "a", encoding="utf-8", errors=self.errors, opener=_open_private
+        )
 
-    def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError, StorageError):  # a full disk must not stop what is being logged
-            if self.stream and self.stream.tell() > MAX_LOG_BYTES:
-                self.close()
-                path = Path(self.baseFilename)
-                path.replace(path.with_name(f"{path.name}.1"))
-            super().emit(record)
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the base class's
+        """Note that a line was lost; the base class would print a traceback on stderr."""
+        self.failed = True
+        # The next line opens the file anew: one whose closing failed, in a rollover, stays closed.
+        stream, self.stream = self.stream, None
+        if stream:
+            with suppress(OSError):
+                stream.close()
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
-        """Nothing: by default the standard library prints a traceback here."""
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
-class _Warnings(logging.Handler):
-    """Tells people of warnings, a line each on stderr, without tracebacks."""
+class _WarningHandler(logging.Handler):
+    """Prints warnings for people: a line each on stderr, without tracebacks."""
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):
@@ -56,43 +78,54 @@ class _Warnings(logging.Handler):
 
 
 def configure_logging(settings: Settings, *, to_stderr: bool) -> None:
-    """Send what is logged to the file, and CodeWalk's own warnings to stderr if `to_stderr`."""
+    """Write what is logged to the log file.
+
+    Args:
+        settings: Names the data folder.
+        to_stderr: Whether to print CodeWalk's own warnings on stderr too.
+    """
     root = logging.getLogger()
-    # The root's, so that no library's trouble is printed by the standard library's last resort.
+    # The root's, so that the standard library's last resort prints no message of any library.
     root.handlers = [LogFileHandler(settings)]
     _log.setLevel(logging.INFO)
-    _log.handlers = [_Warnings(logging.WARNING)] if to_stderr else []
+    _log.handlers = [_WarningHandler(logging.WARNING)] if to_stderr else []
 
 
 def log_uncaught_errors() -> None:
-    """Sends errors that nobody can catch, in threads and finalizers, to the log file.
+    """Write errors that nobody can catch, in threads and finalizers, to the log file.
 
-    Their default is a traceback on stderr.
+    By default Python prints their tracebacks on stderr.
     """
-    threading.excepthook = lambda lost: _write_quietly(lost.exc_value)
-    sys.unraisablehook = lambda lost: _write_quietly(lost.exc_value)
+    threading.excepthook = lambda hook_args: _write_uncaught(hook_args.exc_value)
+    sys.unraisablehook = lambda hook_args: _write_uncaught(hook_args.exc_value)
 
 
-def _write_quietly(error: BaseException | None) -> None:
+def _write_uncaught(error: BaseException | None) -> None:
     if error is not None and not isinstance(error, SystemExit | BrokenPipeError):
         write_traceback(error)
 
 
 def write_traceback(error: BaseException, settings: Settings | None = None) -> Path | None:
-    """Puts an unexpected error into the log file; its path, None where that can't be written."""
+    """Write an unexpected error with its traceback to the log file.
+
+    Args:
+        error: What was raised.
+        settings: Names the data folder; by default the environment does.
+
+    Returns:
+        The log file, or None where it can't be written.
+    """
     try:
-        journal = LogFileHandler(settings or Settings.from_environment())
-        path = Path(journal.baseFilename)
-        before = path.stat().st_size if path.exists() else 0
-        journal.emit(_record(error))
-        journal.close()
-        return path if path.stat().st_size > before else None
-    except (OSError, StorageError, RuntimeError):  # RuntimeError: no home folder can be found
+        handler = LogFileHandler(settings or Settings.from_environment())
+        handler.handle(_make_record(error))
+        handler.close()
+    except (OSError, StorageError, RuntimeError):  # RuntimeError: no home folder can be determined
         return None
+    return None if handler.failed else handler.path
 
 
-def _record(error: BaseException) -> logging.LogRecord:
-    # Without the arguments: a URL among them may hold a password.
+def _make_record(error: BaseException) -> logging.LogRecord:
+    # Without the command line's arguments: a URL among them may contain a password.
     return logging.LogRecord(
         _log.name,
         logging.CRITICAL,
@@ -102,3 +135,7 @@ def _record(error: BaseException) -> logging.LogRecord:
         None,
         (type(error), error, error.__traceback__),
     )
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, FILE_MODE)
