@@ -1,4 +1,4 @@
-"""What holds for every command: help, version, completion, quick starts and quiet ends."""
+"""Every command: help, version, completion, quick starts, and ends without noise."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from codewalk import __version__
 from codewalk.app.composition import open_app
 from codewalk.settings import Settings
 from tests.integration.cli.command import CodeWalk, read_until
+from tests.mock_behaviours import page as html_page
 from tests.mock_opencode import MockOpenCode
 
 SERVER = ("list", "show", "add", "edit", "remove", "default", "use", "check")
@@ -24,7 +25,7 @@ COMMANDS = (
 )
 
 
-async def test_help_lists_every_command_and_the_version_is_told(codewalk: CodeWalk) -> None:
+async def test_help_lists_every_command_and_version_prints_the_version(codewalk: CodeWalk) -> None:
     root = await codewalk("--help")
     for group in dict.fromkeys(command.split()[0] for command in COMMANDS):
         assert re.search(rf"^  {group} ", root.out, re.MULTILINE)
@@ -35,18 +36,18 @@ async def test_help_lists_every_command_and_the_version_is_told(codewalk: CodeWa
     assert not codewalk.data_dir.exists()
 
 
-async def test_help_of_each_command_has_an_example_of_it(codewalk: CodeWalk) -> None:
-    # In one process: seventeen would take longer than all they prove is worth.
+async def test_help_of_each_command_has_an_example(codewalk: CodeWalk) -> None:
+    # In one process, which is much quicker than one for each.
     script = "from codewalk.cli.main import run\n" + "".join(
         f"assert run({[*command.split(), '-h']}) == 0\n" for command in COMMANDS
     )
-    told = await codewalk.python("-c", script)
-    assert (told.status, told.err) == (0, "")
+    result = await codewalk.python("-c", script)
+    assert (result.status, result.err) == (0, "")
     for command in COMMANDS:
-        assert f"Example: codewalk {command}" in told.out
+        assert f"Example: codewalk {command}" in result.out
 
 
-async def test_listing_servers_loads_no_more_than_it_needs(codewalk: CodeWalk) -> None:
+async def test_listing_servers_loads_no_heavy_module(codewalk: CodeWalk) -> None:
     async with open_app(Settings(data_dir=codewalk.data_dir)) as app:
         await app.add_server("http://devbox:4096", label="Devbox", check=False)
     script = (
@@ -59,7 +60,9 @@ async def test_listing_servers_loads_no_more_than_it_needs(codewalk: CodeWalk) -
     assert not heavy & set(result.err.split())
 
 
-async def test_ctrl_c_ends_a_command_quietly(codewalk: CodeWalk, server: MockOpenCode) -> None:
+async def test_ctrl_c_ends_a_command_without_output(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
     gate = server.hold("/global/health")
     async with codewalk.started("server", "add", server.url) as process:
         await gate.arrived.wait()
@@ -68,7 +71,7 @@ async def test_ctrl_c_ends_a_command_quietly(codewalk: CodeWalk, server: MockOpe
     assert (process.returncode, out, err) == (130, b"", b"")
 
 
-async def test_a_reader_that_goes_away_is_no_error(codewalk: CodeWalk) -> None:
+async def test_closed_pipe_prints_no_error(codewalk: CodeWalk) -> None:
     read, write = os.pipe()
     os.close(read)
     process = await asyncio.create_subprocess_exec(
@@ -86,7 +89,7 @@ async def test_a_reader_that_goes_away_is_no_error(codewalk: CodeWalk) -> None:
 @pytest.mark.parametrize(
     "line", [("server", "list"), ("server", "list", "--json"), ("--version",), ("--help",)]
 )
-async def test_output_that_goes_nowhere_or_into_a_full_disk_is_no_traceback(
+async def test_closed_or_full_output_prints_no_traceback(
     codewalk: CodeWalk, line: tuple[str, ...]
 ) -> None:
     async def run(redirected: str) -> tuple[int | None, str]:
@@ -109,7 +112,7 @@ async def test_output_that_goes_nowhere_or_into_a_full_disk_is_no_traceback(
         assert "no space is left" in err
 
 
-async def test_a_store_that_can_t_be_read_is_one_line(codewalk: CodeWalk) -> None:
+async def test_unreadable_store_is_reported_in_one_line(codewalk: CodeWalk) -> None:
     codewalk.data_dir.mkdir()
     store = codewalk.data_dir / "codewalk.db"
     store.write_bytes(b"not a database" * 1000)
@@ -117,23 +120,23 @@ async def test_a_store_that_can_t_be_read_is_one_line(codewalk: CodeWalk) -> Non
     assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
     assert result.err.startswith("error: ")
     assert str(store) in result.err
-    told = await codewalk("doctor", "--json")
-    assert told.status == 1
-    broken = [check for check in json.loads(told.out)["checks"] if not check["ok"]]
+    result = await codewalk("doctor", "--json")
+    assert result.status == 1
+    broken = [check for check in json.loads(result.out)["checks"] if not check["ok"]]
     assert {check["name"] for check in broken} >= {"store"}
 
 
-async def test_doctor_finds_nothing_wrong_and_makes_nothing(codewalk: CodeWalk) -> None:
+async def test_doctor_passes_and_creates_nothing_where_nothing_exists(codewalk: CodeWalk) -> None:
     clean = replace(codewalk, environment={"CODEWALK_OPENCODE": "", "PATH": "/nowhere"})
-    told = await clean("doctor", "--json")
-    assert told.status == 0
-    checks = {check["name"]: check for check in told.json["checks"]}
+    result = await clean("doctor", "--json")
+    assert result.status == 0
+    checks = {check["name"]: check for check in result.json["checks"]}
     assert checks.keys() >= {"python", "data folder", "store", "secret key", "opencode", "app"}
     assert "npm install -g opencode-ai" in checks["opencode"]["detail"]
     assert not codewalk.data_dir.exists()
 
 
-async def test_a_shell_is_offered_labels_and_ids(codewalk: CodeWalk) -> None:
+async def test_shell_completes_labels_and_ids(codewalk: CodeWalk) -> None:
     words = {"COMP_WORDS": "codewalk server show ", "COMP_CWORD": "3"}
     shell = replace(codewalk, environment={**words, "_CODEWALK_COMPLETE": "complete_bash"})
     assert (await shell()).out.strip() == ""
@@ -144,9 +147,7 @@ async def test_a_shell_is_offered_labels_and_ids(codewalk: CodeWalk) -> None:
     assert (await shell()).out.split() == ["Devbox", unsafe.id[:8]]
 
 
-async def test_on_a_terminal_a_person_is_asked_and_sees_colours(
-    codewalk: CodeWalk, server: MockOpenCode
-) -> None:
+async def test_terminal_gets_prompts_and_colours(codewalk: CodeWalk, server: MockOpenCode) -> None:
     colourful = replace(codewalk, environment={"TERM": "xterm-256color"})
     gate = server.hold("/global/health")
     add = ("server", "add", server.url, "--label", "Dev", "--password-stdin")
@@ -173,34 +174,57 @@ async def test_on_a_terminal_a_person_is_asked_and_sees_colours(
         assert "32m" not in seen
 
 
-async def test_attach_hands_credentials_over_in_the_environment_alone(
-    codewalk: CodeWalk, tmp_path: Path
-) -> None:
+@pytest.fixture
+def attaching(codewalk: CodeWalk, tmp_path: Path) -> CodeWalk:
+    """A CodeWalk whose `opencode` prints its arguments and its environment."""
     fake = tmp_path / "opencode"
     fake.write_text('#!/bin/sh\necho "$*"\nenv\nexit 7\n')
     fake.chmod(0o755)
-    own = {
+    environment = {
         "CODEWALK_OPENCODE": str(fake),
         "CODEWALK_SECRET_KEY": "the key",
         "OPENCODE_SERVER_PASSWORD": "for another server",
     }
-    attaching = replace(codewalk, environment=own)
-    await attaching("server", "add", "http://open:4096", "--no-check", "--label", "open")
-    await attaching(
-        *("server", "add", "http://locked:4096", "--no-check", "--label", "locked"),
-        *("--username", "me", "--password-stdin", "--use"),
-        stdin="a: ü\n",
-    )
-    result = await attaching("attach", "--", "--continue", "-s", "x")
+    return replace(codewalk, environment=environment)
+
+
+async def test_attach_passes_credentials_in_the_environment_alone(
+    codewalk: CodeWalk, attaching: CodeWalk, server: MockOpenCode
+) -> None:
+    async with MockOpenCode(username="me", password="a: ü") as locked:
+        await attaching("server", "add", server.url, "--label", "open")
+        await attaching(
+            *("server", "add", locked.url, "--label", "locked"),
+            *("--username", "me", "--password-stdin", "--use"),
+            stdin="a: ü\n",
+        )
+        result = await attaching("attach", "--", "--continue", "-s", "x")
     assert result.status == 7
     line, *environment = result.out.splitlines()
-    assert line == "attach http://locked:4096 --continue -s x"
+    assert line == f"attach {locked.url} --continue -s x"
     assert "OPENCODE_SERVER_USERNAME=me" in environment
     assert "OPENCODE_SERVER_PASSWORD=a: ü" in environment
     assert "the key" not in result.out
     result = await attaching("attach", "open")
-    assert result.out.splitlines()[0] == "attach http://open:4096"
+    assert result.out.splitlines()[0] == f"attach {server.url}"
     assert "OPENCODE_SERVER" not in result.out
     missing = await codewalk("attach", "open", "--", "--json")
     assert (missing.status, missing.out) == (1, "")
     assert "CODEWALK_OPENCODE names" in missing.err
+
+
+async def test_attach_refuses_a_server_that_is_unhealthy_and_says_why(
+    attaching: CodeWalk, server: MockOpenCode
+) -> None:
+    await attaching("server", "add", server.url, "--label", "Dev box")
+    server.script("*", html_page())
+    refused = await attaching("attach")
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.err.startswith("error: Dev box is unhealthy: ")
+    assert refused.err.count("\n") == 1
+    await server.stop()
+    refused = await attaching("attach", "dev box")
+    assert (refused.status, refused.out) == (1, "")
+    address = server.url.removeprefix("http://")
+    detail = f"Nothing listens at {address} (connection refused)."
+    assert refused.err == f"error: Dev box is unhealthy: {detail}\n"
