@@ -1,50 +1,117 @@
-"""`codewalk server add`, `edit`, `move` and `remove`."""
+"""`codewalk server add`, `edit`, `move`, `remove` and `snooze`."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Final
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from codewalk.cli.completion import complete_server
 from codewalk.cli.errors import Declined, UsageMistake
-from codewalk.cli.options import Group, Json, Label, NoCheck, PasswordStdin, Ref, Username
+from codewalk.cli.options import (
+    Group,
+    Json,
+    Label,
+    NoCheck,
+    PasswordStdin,
+    Ref,
+    Username,
+    number_parser,
+)
 from codewalk.cli.output import print_result
 from codewalk.cli.prompts import confirm, is_interactive, read_password
 from codewalk.cli.runner import run_with_app
 from codewalk.cli.tables import server_line
 from codewalk.errors import InvalidValue, ServerUnreachable
+from codewalk.servers.health_check import SETTING_BOUNDS
+from codewalk.times import parse_duration
 
 if TYPE_CHECKING:
     from codewalk.app.app import App
     from codewalk.server import Removed, Server
     from codewalk.servers.profile import NotifySetting
 
-DEFAULT: Final = "default"
-"""The word that sets a setting back."""
+RESET_WORD: Final = "default"
+"""Given as a value, it sets the option back to its default."""
 
 _CHECKING: Final = "checking the server"
-_CONFIRM: Final = (
-    "Removing a server forgets its password and all that is kept for it; confirm it with `--yes`."
-)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingValue:
+    """The new value of a health check setting; None sets it back to its default."""
+
+    number: float | None
+
+
+def _setting_parser(
+    name: str, *, whole: bool = False, unit: str = ""
+) -> Callable[[str], SettingValue]:
+    minimum, maximum = SETTING_BOUNDS[name]
+    parse_number = number_parser(
+        f"--{name}",
+        minimum=minimum,
+        maximum=maximum,
+        whole=whole,
+        unit=unit,
+        or_else=f"`{RESET_WORD}`",
+    )
+
+    def parse(text: str) -> SettingValue:
+        is_reset = text.strip().lower() == RESET_WORD
+        return SettingValue(None if is_reset else parse_number(text))
+
+    return parse
+
+
+def _parse_notify(text: str) -> "NotifySetting":
+    from codewalk.servers.profile import NotifySetting
+
+    try:
+        return NotifySetting(text.strip().lower())
+    except ValueError as exc:
+        raise UsageMistake(f"--notify takes `on`, `off` or `{RESET_WORD}`, not {text!r}.") from exc
+
+
+def _parse_snooze(text: str) -> timedelta:
+    # Imported here: it loads the core, which `--help` doesn't need.
+    from codewalk.servers.roster import MAX_SNOOZE
+
+    try:
+        duration = parse_duration(text)
+    except InvalidValue:
+        duration = timedelta()
+    if not timedelta() < duration <= MAX_SNOOZE:
+        raise UsageMistake(
+            f"--for takes a duration such as 30m, 2h or 7d, of {MAX_SNOOZE.days} days at most, "
+            f"not {text!r}."
+        )
+    return duration
 
 
 def add_commands(group: Group) -> None:
-    """Adds the four to `codewalk server`."""
+    """Add the commands to `codewalk server`."""
     group.add("add", _add, example="codewalk server add devbox:4096 --label Devbox")
     group.add("edit", _edit, example="codewalk server edit devbox --url http://devbox:4097")
     group.add("move", _move, example="codewalk server move devbox --before cloud")
     group.add("remove", _remove, example="codewalk server remove devbox --yes")
 
 
+def add_snooze(group: Group) -> None:
+    """Add `snooze` to `codewalk server`."""
+    group.add("snooze", _snooze, example="codewalk server snooze devbox --for 2h")
+
+
 def _add(
     url: Annotated[
-        str, typer.Argument(metavar="URL", help="Where it answers, as http://devbox:4096.")
+        str, typer.Argument(metavar="URL", help="The server's URL, such as http://devbox:4096.")
     ],
     label: Label = None,
     username: Username = None,
     password_stdin: PasswordStdin = False,
     default: Annotated[
-        bool, typer.Option("--default", help="Make it the one that is active after a start.")
+        bool, typer.Option("--default", help="Make it active whenever the app starts.")
     ] = False,
     use: Annotated[bool, typer.Option("--use", help="Make it active now.")] = False,
     no_check: NoCheck = False,
@@ -64,14 +131,14 @@ def _add(
             check=not no_check,
         )
 
-    server = _checked(work, as_json=as_json)
+    server = _run_checked(work, as_json=as_json)
     print_result(server.to_json(), as_json=as_json, text=f"Added {server_line(server)}")
 
 
 def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
     ref: Ref,
     url: Annotated[
-        str | None, typer.Option("--url", metavar="URL", help="Where it answers now.")
+        str | None, typer.Option("--url", metavar="URL", help="The server's new URL.")
     ] = None,
     label: Label = None,
     username: Username = None,
@@ -80,45 +147,64 @@ def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
         bool, typer.Option("--no-auth", help="Forget its user name and password.")
     ] = False,
     interval: Annotated[
-        str | None,
-        typer.Option("--interval", metavar="S", help="Seconds between two checks, 10 by default."),
+        SettingValue | None,
+        typer.Option(
+            "--interval",
+            metavar="S",
+            parser=_setting_parser("interval", unit="seconds"),
+            help="Seconds between two checks, 10 by default.",
+        ),
     ] = None,
     timeout: Annotated[
-        str | None,
-        typer.Option("--timeout", metavar="S", help="Seconds for a check, 3 by default."),
+        SettingValue | None,
+        typer.Option(
+            "--timeout",
+            metavar="S",
+            parser=_setting_parser("timeout", unit="seconds"),
+            help="Seconds that a check may take, 3 by default.",
+        ),
     ] = None,
     rise: Annotated[
-        str | None,
+        SettingValue | None,
         typer.Option(
-            "--rise", metavar="N", help="Good checks in a row that make it healthy, 1 by default."
+            "--rise",
+            metavar="N",
+            parser=_setting_parser("rise", whole=True),
+            help="Successful checks in a row that make it healthy, 1 by default.",
         ),
     ] = None,
     fall: Annotated[
-        str | None,
+        SettingValue | None,
         typer.Option(
             "--fall",
             metavar="N",
+            parser=_setting_parser("fall", whole=True),
             help="Failed checks in a row that make it unhealthy, 2 by default.",
         ),
     ] = None,
     notify: Annotated[
-        str | None,
+        Any,  # NotifySetting, whose module `--help` doesn't need to load
         typer.Option(
             "--notify",
             metavar="on|off",
-            help="Whether it has a live link in a long list, too; off: nothing is told of it.",
+            parser=_parse_notify,
+            help="`on` keeps a live link to it even in a long list; `off` mutes its notifications.",
         ),
     ] = None,
     no_check: NoCheck = False,
     as_json: Json = False,
 ) -> None:
-    """Change what is named of a server, leave the rest. An empty label removes the label; the word
-    `default` sets an interval, a timeout, `--rise`, `--fall` or `--notify` back."""
-    health_check = _settings(interval=interval, timeout=timeout, rise=rise, fall=fall)
+    """Change what is given, and leave the rest.
+
+    An empty label removes the label. The word `default` as the value of `--interval`, `--timeout`,
+    `--rise`, `--fall` or `--notify` sets it back to its default.
+    """
+    settings = {"interval": interval, "timeout": timeout, "rise": rise, "fall": fall}
+    health_check = {name: value.number for name, value in settings.items() if value is not None}
     other = password_stdin or no_auth or health_check or notify is not None
     if not other and url is label is username is None:
-        raise UsageMistake("Name what to change, such as `--label` or `--url`.")
-    # Imported here: with it comes the core, and `--help` has no need of that.
+        raise UsageMistake("Give at least one option to change, such as `--label` or `--url`.")
+    # Imported here: it loads the core, which `--help` doesn't need.
     from codewalk.servers.draft import Change
 
     password = read_password() if password_stdin else None
@@ -129,23 +215,23 @@ def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
         password=password,
         no_auth=no_auth,
         health_check=health_check,
-        notify=_notify(notify),
+        notify=notify,
     )
 
     async def work(app: "App") -> "Server":
         return await app.edit_server(ref, change, check=not no_check)
 
-    server = _checked(work, as_json=as_json)
+    server = _run_checked(work, as_json=as_json)
     print_result(server.to_json(), as_json=as_json, text=f"Saved {server_line(server)}")
 
 
-def _checked(work: "Callable[[App], Awaitable[Server]]", *, as_json: bool) -> "Server":
-    """What is saved; a refusal says how it can be saved all the same, as the form does."""
+def _run_checked(work: "Callable[[App], Awaitable[Server]]", *, as_json: bool) -> "Server":
+    """Run a change that checks the server first; an error says how to save without a check."""
     try:
         return run_with_app(work, progress=_CHECKING, as_json=as_json)
     except ServerUnreachable as exc:
         raise ServerUnreachable(
-            f"{exc.message} `--no-check` saves it all the same.",
+            f"{exc.message} Use `--no-check` to save it anyway.",
             value=exc.value,
             suggestion=exc.suggestion,
         ) from exc
@@ -159,7 +245,7 @@ def _move(
             "--before",
             metavar="REF",
             autocompletion=complete_server,
-            help="The server it goes before; the end of the list unless told.",
+            help="The server to place it before; by default it goes to the end of the list.",
         ),
     ] = None,
     as_json: Json = False,
@@ -173,62 +259,65 @@ def _move(
     print_result(server.to_json(), as_json=as_json, text=f"Moved {server_line(server)}")
 
 
-def _settings(**given: str | None) -> Mapping[str, float | None]:
-    """What was given for the health check, as numbers, None for the default."""
-    return {name: _number(name, text) for name, text in given.items() if text is not None}
-
-
-def _notify(text: str | None) -> "NotifySetting | None":
-    from codewalk.servers.profile import NotifySetting
-
-    try:
-        return None if text is None else NotifySetting(text.strip().lower())
-    except ValueError as exc:
-        raise UsageMistake(f"--notify takes `on`, `off` or `{DEFAULT}`, not {text!r}.") from exc
-
-
-def _number(name: str, text: str) -> float | None:
-    if text.strip().lower() == DEFAULT:
-        return None
-    from codewalk.servers.health_check import parse_setting, setting_type
-
-    try:
-        return parse_setting(name, text)
-    except InvalidValue as exc:
-        raise UsageMistake(
-            f"--{name} takes a {setting_type(name)} or `{DEFAULT}`, not {text!r}."
-        ) from exc
-
-
 def _remove(
     ref: Ref,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove a server, its password and all that is kept for it."""
+    """Remove a server, its password and everything stored for it."""
     if not yes:
-        ref = _ask(ref, as_json=as_json)
+        ref = _confirm_removal(ref, as_json=as_json)
 
     async def work(app: "App") -> "tuple[Server, Removed, Server | None]":
         server = app.server(ref)
         return server, await app.remove_server(server.id), app.active()
 
     server, removed, active = run_with_app(work, as_json=as_json)
-    now = f"Active now: {active.name}." if active else "No server is active now."
-    gone = f"Removed {server.name} ({server.profile.url})."
-    print_result(removed.to_json(), as_json=as_json, text=f"{gone} {now}")
+    now_active = f"Active now: {active.name}." if active else "No server is active now."
+    line = f"Removed {server.name} ({server.profile.url}). {now_active}"
+    print_result(removed.to_json(), as_json=as_json, text=line)
 
 
-def _ask(ref: str, *, as_json: bool) -> str:
-    """The id of the server, once a person agreed to remove it."""
+def _confirm_removal(ref: str, *, as_json: bool) -> str:
+    """Ask a person to confirm the removal, and return the server's id."""
     if not is_interactive():
-        raise UsageMistake(_CONFIRM)
+        raise UsageMistake(
+            "Removing a server deletes its password and everything stored for it; "
+            "confirm with `--yes`."
+        )
 
     async def work(app: "App") -> "Server":
         return app.server(ref)
 
     server = run_with_app(work, as_json=as_json)
-    what = f"{server.name} ({server.profile.url}), its password and all that is kept for it"
-    if not confirm(f"Remove {what}?"):
+    name = f"{server.name} ({server.profile.url})"
+    if not confirm(f"Remove {name}, its password and everything stored for it?"):
         raise Declined("Nothing was removed.")
     return server.id
+
+
+def _snooze(
+    ref: Ref,
+    duration: Annotated[
+        timedelta | None,
+        typer.Option(
+            "--for", metavar="TIME", parser=_parse_snooze, help="For how long: 30m, 2h or 7d, say."
+        ),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Unmute them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Mute notifications and hooks about a server for a while. Checks go on."""
+    if (duration is None) is not clear:
+        raise UsageMistake("Give either `--for` or `--clear`.")
+    until = None if duration is None else datetime.now(UTC) + duration
+
+    async def work(app: "App") -> "Server":
+        return await app.snooze(ref, until)
+
+    server = run_with_app(work, as_json=as_json)
+    line = f"Notifications about {server.name} are unmuted."
+    if until:
+        local = f"{until.astimezone():%Y-%m-%d %H:%M}"
+        line = f"Notifications about {server.name} are muted until {local}."
+    print_result(server.to_json(), as_json=as_json, text=line)

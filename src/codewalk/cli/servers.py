@@ -1,26 +1,34 @@
-"""`codewalk server`: which servers there are, and how they are."""
+"""`codewalk server`: lists, checks and switches servers."""
 
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from codewalk.cli import history, server_changes, server_snooze
+from codewalk.cli import history, server_changes
 from codewalk.cli.completion import complete_server
 from codewalk.cli.errors import EXIT_FAILED, UsageMistake
-from codewalk.cli.options import BuildOptions, Group, Json, Ref
+from codewalk.cli.options import BuildOptions, Group, Json, Ref, number_parser
 from codewalk.cli.output import is_terminal, print_message, print_result
 from codewalk.cli.runner import run_with_app
 from codewalk.cli.tables import LEGEND, server_details, server_line, server_table
 from codewalk.reason import State
+from codewalk.servers.health_check import SETTING_BOUNDS
 
 if TYPE_CHECKING:
     from codewalk.app.app import App
     from codewalk.server import Server
 
+_MIN_TIMEOUT, _MAX_TIMEOUT = SETTING_BOUNDS["timeout"]
+
+_parse_timeout: Final = number_parser(
+    "--timeout", minimum=_MIN_TIMEOUT, maximum=_MAX_TIMEOUT, unit="seconds"
+)
+
 
 def command(build_options: BuildOptions) -> Any:
-    """The group, ready to be run."""
+    """Return the Click command."""
     group = Group(build_options, "Add, show, check and switch servers.")
     group.add("list", _list, example="codewalk server list --json")
     group.add("show", _show, example="codewalk server show devbox")
@@ -28,18 +36,18 @@ def command(build_options: BuildOptions) -> Any:
     group.add("default", _default, example="codewalk server default devbox")
     group.add("use", _use, example="codewalk server use devbox")
     history.add_command(group)
-    server_snooze.add_commands(group)
+    server_changes.add_snooze(group)
     group.add("check", _check, example="codewalk server check devbox cloud --timeout 1")
     return group.command()
 
 
 def _list(as_json: Json = False) -> None:
-    """Show all servers, with their health as last seen."""
+    """Show all servers, with the result of their last checks."""
 
     async def work(app: "App") -> "list[Server]":
         return app.servers()
 
-    _print_all(run_with_app(work, as_json=as_json), as_json=as_json)
+    _print_servers(run_with_app(work, as_json=as_json), as_json=as_json)
 
 
 def _show(ref: Ref, as_json: Json = False) -> None:
@@ -55,16 +63,14 @@ def _show(ref: Ref, as_json: Json = False) -> None:
 def _default(
     ref: Annotated[
         str | None,
-        typer.Argument(
-            metavar="REF", autocompletion=complete_server, help="The server to begin with."
-        ),
+        typer.Argument(metavar="REF", autocompletion=complete_server, help="The server."),
     ] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Have no default.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Set no default.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Set the server that is active after a start."""
+    """Set the default server, which becomes active whenever the app starts."""
     if (ref is None) is not clear:
-        raise UsageMistake("Name a server or give `--clear`, one of both.")
+        raise UsageMistake("Give either a server or `--clear`.")
 
     async def work(app: "App") -> "Server | None":
         if ref is not None:
@@ -86,15 +92,13 @@ def _use(
         typer.Argument(
             metavar="REF",
             autocompletion=complete_server,
-            help="The server, or - for the one that was active before.",
+            help="The server, or `-` for the previously active one.",
         ),
     ],
-    force: Annotated[
-        bool, typer.Option("--force", help="Switch even where it is unhealthy.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Switch even if it is unhealthy.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Switch to a server: it becomes the active one."""
+    """Switch to a server: make it the active one."""
 
     async def work(app: "App") -> "Server":
         return await app.switch_to(ref, force=force)
@@ -108,7 +112,7 @@ def _check(
     refs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="REF", autocompletion=complete_server, help="The servers; all without any."
+            metavar="REF", autocompletion=complete_server, help="The servers; by default, all."
         ),
     ] = None,
     timeout: Annotated[
@@ -116,31 +120,28 @@ def _check(
         typer.Option(
             "--timeout",
             metavar="S",
-            min=0.1,
-            max=60,
-            help="Seconds for each check; without it each server's own, 3 unless set.",
+            parser=_parse_timeout,
+            help="Seconds that each check may take; by default, each server's own setting.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check servers now, all at once; fails where any isn't healthy."""
+    """Check servers now, all at once. Fails if any of them isn't healthy."""
 
     async def work(app: "App") -> "list[Server]":
         return await app.check_all(refs or None, budget=timeout)
 
     servers = run_with_app(work, progress="checking servers", as_json=as_json)
-    _print_all(servers, as_json=as_json)
+    _print_servers(servers, as_json=as_json)
     if any(server.health.state is not State.HEALTHY for server in servers):
         raise typer.Exit(EXIT_FAILED)
 
 
-def _print_all(servers: "Sequence[Server]", *, as_json: bool) -> None:
-    import sys
-
-    document = [server.to_json() for server in servers]
+def _print_servers(servers: "Sequence[Server]", *, as_json: bool) -> None:
     if not (as_json or servers):
         print_message("There are no servers yet; add one with `codewalk server add URL`.")
         return
+    document = [server.to_json() for server in servers]
     print_result(document, as_json=as_json, text=lambda: server_table(servers))
     if not as_json and is_terminal(sys.stdout):
         print_message(LEGEND)

@@ -1,5 +1,6 @@
 """`codewalk session`: the active server's sessions."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(build_options: BuildOptions) -> Any:
-    """The group, ready to be run."""
+    """Return the Click command."""
     group = Group(build_options, "Show the active server's sessions.")
     group.add("list", _list, example="codewalk session list --directory /home/me/project")
     return group.command()
@@ -27,11 +28,11 @@ def _list(
         typer.Option(
             "--directory",
             metavar="D",
-            help="A directory on the server; its own project's without.",
+            help="A directory on the server; by default, the one that it runs in.",
         ),
     ] = None,
     cached: Annotated[
-        bool, typer.Option("--cached", help="As last fetched; asks no server.")
+        bool, typer.Option("--cached", help="Show the cached list, without a request.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -40,20 +41,20 @@ def _list(
     async def work(app: "App") -> "SessionList":
         return await app.work.sessions(directory, cached=cached)
 
-    found = run_with_app(work, progress="asking the active server", as_json=as_json)
-    if as_json or found.sessions:
-        print_result(found.to_json(), as_json=as_json, text=lambda: session_table(found))
+    session_list = run_with_app(work, progress="fetching the sessions", as_json=as_json)
+    if as_json or session_list.sessions:
+        print_result(
+            session_list.to_json(), as_json=as_json, text=lambda: session_table(session_list)
+        )
     if not as_json:
-        print_message(_summary(found))
+        print_message(_summary(session_list))
 
 
-def _summary(found: "SessionList") -> str:
-    from datetime import UTC, datetime
-
-    count = len(found.sessions)
+def _summary(session_list: "SessionList") -> str:
+    count = len(session_list.sessions)
     sessions = f"{count} session{'' if count == 1 else 's'}" if count else "No sessions"
-    if found.source == "live":
+    if session_list.source == "live":
         return f"{sessions}."
-    if found.fetched_at is None:
-        return "Not fetched yet; without `--cached` they are."
-    return f"{sessions}, as fetched: {format_age(found.fetched_at, datetime.now(UTC))}."
+    if session_list.fetched_at is None:
+        return "Nothing is cached yet; leave out `--cached` to fetch the sessions."
+    return f"{sessions}, fetched {format_age(session_list.fetched_at, datetime.now(UTC))}."

@@ -1,4 +1,4 @@
-"""Servers, sessions and models as people see them: tables and lines."""
+"""Servers, sessions, models and other values as tables and lines for people."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from codewalk.cli.output import sanitize
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
+from codewalk.times import format_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,14 +28,13 @@ LEGEND: Final = (
     f"{ACTIVE_MARK} active   {DEFAULT_MARK} default   {MANAGED_MARK} managed by CodeWalk"
 )
 
-_SHAPES: Final = {State.HEALTHY: "✓", State.UNHEALTHY: "✗", State.UNKNOWN: "?"}
+_STATE_MARKS: Final = {State.HEALTHY: "✓", State.UNHEALTHY: "✗", State.UNKNOWN: "?"}
 STATE_STYLES: Final = {State.HEALTHY: "green", State.UNHEALTHY: "red", State.UNKNOWN: "dim"}
-_SHORT_ID: Final = 8
-_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_SHORT_ID_LENGTH: Final = 8
 
 
 def role_marks(server: "Server") -> str:
-    """Whether it is active, the default, managed; a column each."""
+    """Return the marks for active, default and managed, each in a column of its own."""
     flags = (
         (server.active, ACTIVE_MARK),
         (server.default, DEFAULT_MARK),
@@ -44,32 +44,23 @@ def role_marks(server: "Server") -> str:
 
 
 def health_text(health: HealthStatus) -> str:
-    """The state in shape and word, with the reason where it isn't plain: `✗ unhealthy: refused`."""
+    """Return the state with its reason, unless that adds nothing: `✗ unhealthy: refused`."""
     return state_text(health.state, health.reason)
 
 
 def state_text(state: State, reason: Reason) -> str:
-    """As `health_text`."""
-    plain = reason in (Reason.OK, Reason.UNCHECKED)
-    words = "" if plain else f": {reason.value.replace('_', ' ')}"
-    return f"{_SHAPES[state]} {state.value}{words}"
+    """Return a state with its reason, as `health_text` does."""
+    adds_nothing = reason in (Reason.OK, Reason.UNCHECKED)
+    words = "" if adds_nothing else f": {reason.value.replace('_', ' ')}"
+    return f"{_STATE_MARKS[state]} {state.value}{words}"
 
 
 def format_age(moment: datetime | None, now: datetime) -> str:
-    """How long ago, in the largest unit that fits: `12 s ago`."""
+    """Return how long ago `moment` was, in one unit: `12 s ago`; `never` for None."""
     if moment is None:
         return "never"
-    passed = length(now - moment)
-    return f"{passed} ago" if passed else "now"
-
-
-def length(duration: timedelta) -> str:
-    """In the largest unit that fits: `12 s`; nothing for less than a second."""
-    seconds = int(duration.total_seconds())
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return ""
+    age = now - moment
+    return "now" if age < timedelta(seconds=1) else f"{format_duration(age, max_units=1)} ago"
 
 
 def format_latency(health: HealthStatus) -> str:
@@ -77,7 +68,7 @@ def format_latency(health: HealthStatus) -> str:
 
 
 def server_line(server: "Server") -> str:
-    """One server on one line, as the answer to what was done with it."""
+    """Return one line about a server, as the result of a command that changed it."""
     health = server.health
     parts = (
         health_text(health),
@@ -89,7 +80,7 @@ def server_line(server: "Server") -> str:
 
 
 def server_table(servers: Sequence["Server"]) -> "Table":
-    """The list of servers; the health in word, shape and colour."""
+    """Return a table of servers, with their health as a mark, a word and a colour."""
     from rich.text import Text
 
     now = datetime.now(UTC)
@@ -99,7 +90,7 @@ def server_table(servers: Sequence["Server"]) -> "Table":
         health = server.health
         table.add_row(
             Text(role_marks(server), style="bold cyan"),
-            Text(server.id[:_SHORT_ID], style="dim"),
+            Text(server.id[:_SHORT_ID_LENGTH], style="dim"),
             Text(sanitize(server.name), style="bold" if server.active else ""),
             Text(sanitize(server.profile.url)),
             Text(health_text(health), style=STATE_STYLES[health.state]),
@@ -111,7 +102,7 @@ def server_table(servers: Sequence["Server"]) -> "Table":
 
 
 def server_details(server: "Server") -> "Table":
-    """Everything about one server."""
+    """Return everything about one server."""
     from rich.text import Text
 
     now = datetime.now(UTC)
@@ -129,7 +120,7 @@ def server_details(server: "Server") -> "Table":
         ("warning", Text(sanitize(server.warning or ""), style="yellow")),
         ("latency", Text(format_latency(health))),
         ("checked", Text(format_age(health.checked_at, now))),
-        ("check", Text(_rhythm(profile.health_check))),
+        ("check", Text(_check_settings(profile.health_check))),
         ("since", Text(format_age(health.since, now) if health.since else "")),
         ("snoozed", Text(_snoozed(profile.snoozed_until, now))),
         ("notify", Text("" if profile.notify == "default" else profile.notify.value)),
@@ -137,13 +128,13 @@ def server_details(server: "Server") -> "Table":
     )
 
 
-def session_table(found: "SessionList") -> "Table":
-    """Sessions, newest first; their titles are whatever the server sent."""
+def session_table(session_list: "SessionList") -> "Table":
+    """Return a table of sessions, newest first."""
     from rich.text import Text
 
     now = datetime.now(UTC)
     table = make_table("updated", "id", "directory", "title")
-    for session in found.sessions:
+    for session in session_list.sessions:
         table.add_row(
             Text(format_age(session.updated_at, now) if session.updated_at else "", style="dim"),
             Text(sanitize(session.id), style="dim"),
@@ -153,13 +144,13 @@ def session_table(found: "SessionList") -> "Table":
     return table
 
 
-def model_table(found: "ModelList") -> "Table":
-    """The models, the selected one marked."""
+def model_table(model_list: "ModelList") -> "Table":
+    """Return a table of models, the selected one marked."""
     from rich.text import Text
 
     table = make_table("", "model", "name")
-    for model in found.models:
-        selected = model.ref == found.selected
+    for model in model_list.models:
+        selected = model.ref == model_list.selected
         table.add_row(
             Text(ACTIVE_MARK if selected else " ", style="bold cyan"),
             Text(sanitize(model.ref), style="bold" if selected else ""),
@@ -169,7 +160,7 @@ def model_table(found: "ModelList") -> "Table":
 
 
 def state_table(entries: Sequence["StateSize"]) -> "Table":
-    """The keys kept for servers, and their sizes."""
+    """Return a table of the keys stored for servers, and their sizes."""
     from rich.text import Text
 
     now = datetime.now(UTC)
@@ -177,7 +168,7 @@ def state_table(entries: Sequence["StateSize"]) -> "Table":
     table.columns[1].justify = "right"
     for entry in entries:
         table.add_row(
-            Text(entry.server_id[:_SHORT_ID], style="dim"),
+            Text(entry.server_id[:_SHORT_ID_LENGTH], style="dim"),
             Text(f"{entry.bytes:,}"),
             Text(format_age(entry.updated_at, now), style="dim"),
             Text(sanitize(entry.key)),
@@ -186,29 +177,29 @@ def state_table(entries: Sequence["StateSize"]) -> "Table":
 
 
 def doctor_table(checks: Sequence[tuple[str, bool, str]]) -> "Table":
-    """What `doctor` found: name, whether it is well, and a sentence."""
+    """Return a table of the doctor's checks: name, whether it passed, and a sentence."""
     from rich.text import Text
 
-    table = make_table("", "check", "found")
-    for name, well, detail in checks:
-        style = "green" if well else "red"
-        table.add_row(Text("✓" if well else "✗", style=style), Text(name), Text(sanitize(detail)))
+    table = make_table("", "check", "result")
+    for name, ok, detail in checks:
+        style = "green" if ok else "red"
+        table.add_row(Text("✓" if ok else "✗", style=style), Text(name), Text(sanitize(detail)))
     return table
 
 
 def hook_table(hooks: Sequence["Hook"]) -> "Table":
-    """Hooks; of a URL only where it leads."""
+    """Return a table of hooks; of a URL it shows the host alone."""
     from rich.text import Text
 
-    table = make_table("id", "kind", "on", "what")
+    table = make_table("id", "kind", "on", "target")
     for hook in hooks:
-        shown = hook.to_json()
-        what = shown["url"] or shlex.join(shown["command"])
+        document = hook.to_json()
+        target = document["url"] or shlex.join(document["command"])
         table.add_row(
-            Text(hook.id[:_SHORT_ID], style="dim"),
+            Text(hook.id[:_SHORT_ID_LENGTH], style="dim"),
             Text(hook.kind.value),
-            Text(", ".join(shown["events"])),
-            Text(sanitize(what)),
+            Text(", ".join(document["events"])),
+            Text(sanitize(target)),
         )
     return table
 
@@ -217,8 +208,8 @@ def _snoozed(until: datetime | None, now: datetime) -> str:
     return f"until {until.astimezone():%Y-%m-%d %H:%M}" if until and until > now else ""
 
 
-def _rhythm(settings: "HealthCheckSettings") -> str:
-    """How it is checked: `every 10 s, for 3 s at most; rise 1, fall 2`."""
+def _check_settings(settings: "HealthCheckSettings") -> str:
+    """Return how a server is checked: `every 10 s, for 3 s at most; rise 1, fall 2`."""
     times = f"every {settings.interval:g} s, for {settings.timeout:g} s at most"
     return f"{times}; rise {settings.rise}, fall {settings.fall}"
 
@@ -241,7 +232,7 @@ def _credentials(server: "Server") -> str:
 
 
 def make_table(*headers: str) -> "Table":
-    """An empty table with these columns."""
+    """Return an empty table with these columns."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
@@ -251,13 +242,13 @@ def make_table(*headers: str) -> "Table":
 
 
 def make_details(*rows: tuple[str, "Text"]) -> "Table":
-    """Names and what they are, without those that are nothing."""
+    """Return a table of names and values, without the rows whose value is empty."""
     from rich.table import Table
 
-    card = Table.grid(padding=(0, 2, 0, 0))
-    card.add_column(style="dim")
-    card.add_column()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column()
     for name, value in rows:
         if value.plain:
-            card.add_row(name, value)
-    return card
+            table.add_row(name, value)
+    return table

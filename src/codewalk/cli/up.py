@@ -1,4 +1,4 @@
-"""`codewalk up`: the app, until it is told to stop."""
+"""`codewalk up`: runs the app until a signal stops it."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from codewalk.cli.errors import UsageMistake
-from codewalk.cli.options import BuildOptions, build_command
+from codewalk.cli.options import BuildOptions, build_command, number_parser
 from codewalk.cli.output import is_terminal, print_line, print_message
 
 if TYPE_CHECKING:
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from codewalk.secret import Secret
 
 DEFAULT_PORT: Final = 4090
+
 MIN_TOKEN_LENGTH: Final = 16
+"""Characters that a token of the user's own has at least."""
+
+_parse_port: Final = number_parser("--port", minimum=0, maximum=65_535, whole=True)
 
 
 def command(build_options: BuildOptions) -> Any:
-    """The command, ready to be run."""
+    """Return the Click command."""
     return build_command(build_options, "up", _up, example="codewalk up --port 4091 --no-browser")
 
 
@@ -30,22 +34,24 @@ def _up(
         typer.Option(
             "--host",
             metavar="H",
-            help="The address to listen on. Any but this machine's own needs CODEWALK_TOKEN set.",
+            help="The address to listen on. One that others can reach needs CODEWALK_TOKEN set.",
         ),
     ] = "127.0.0.1",
     port: Annotated[
         int,
-        typer.Option("--port", metavar="P", min=0, max=65_535, help="The port; 0 is any free one."),
+        typer.Option(
+            "--port", metavar="P", parser=_parse_port, help="The port; 0 is any free one."
+        ),
     ] = DEFAULT_PORT,
     no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Open no browser when it is ready.")
+        bool, typer.Option("--no-browser", help="Don't open the browser.")
     ] = False,
     no_local: Annotated[
-        bool, typer.Option("--no-local", help="Start no OpenCode server on this machine.")
+        bool, typer.Option("--no-local", help="Don't start an OpenCode server on this machine.")
     ] = False,
 ) -> None:
     """Start the app, and with it an OpenCode server on this machine. Ctrl-C stops both."""
-    # Imported here: they bring the core and the web server, which no other command needs.
+    # Imported here: they load the core and the web server, which no other command needs.
     from codewalk.cli.browser import can_open_browser, open_browser
     from codewalk.cli.instance import single_instance
     from codewalk.cli.listen_address import listen, resolve_address
@@ -58,7 +64,7 @@ def _up(
     configure_logging(settings, to_stderr=True)
 
     address = resolve_address(host, port)
-    _check_exposure(address, settings.token)
+    _require_protection(address, settings.token)
     with single_instance(settings) as instance:
         token = load_token(settings)
         sock, address = listen(address)
@@ -66,10 +72,10 @@ def _up(
             url = address.url_with(token)
             instance.record_url(address.url)
 
-            def ready(invitation: "Secret") -> None:
+            def on_ready(invitation: "Secret") -> None:
                 print_line(f"CodeWalk is ready at {url}")
                 if is_terminal(sys.stderr):
-                    print_message("Ctrl-C stops it.")
+                    print_message("Press Ctrl-C to stop it.")
                 if not no_browser and can_open_browser(os.environ, sys.platform):
                     open_browser(address.url_with(invitation))
 
@@ -80,21 +86,21 @@ def _up(
                     hosts=address.hosts(),
                     token=token,
                     manage_local=not no_local,
-                    on_ready=ready,
+                    on_ready=on_ready,
                 )
             )
 
 
-def _check_exposure(address: "ListenAddress", token: "Secret | None") -> None:
-    """Off loopback, the token is the user's own, and they are told what that means."""
+def _require_protection(address: "ListenAddress", token: "Secret | None") -> None:
+    """Refuse an address that others can reach, unless the user has set a token of their own."""
     if address.is_loopback:
         return
     if token is None or len(token.reveal()) < MIN_TOKEN_LENGTH:
         raise UsageMistake(
-            f"{address.host} can be reached by others; set CODEWALK_TOKEN to a secret text of your "
-            f"own first, at least {MIN_TOKEN_LENGTH} characters long."
+            f"Others can reach {address.host}: first set CODEWALK_TOKEN to a secret text of your "
+            f"own, at least {MIN_TOKEN_LENGTH} characters long."
         )
     print_message(
-        "warning: the connection is plain HTTP: on its way, others can read it, the token too. "
-        "Put a TLS proxy or an SSH tunnel before it."
+        "warning: the connection is plain HTTP, so that others on its way can read it, the token "
+        "included. Put a TLS proxy or an SSH tunnel in front of it."
     )

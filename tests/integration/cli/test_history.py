@@ -8,7 +8,7 @@ from tests.mock_behaviours import page
 from tests.mock_opencode import MockOpenCode
 
 
-async def test_the_history_that_commands_made(codewalk: CodeWalk, server: MockOpenCode) -> None:
+async def test_history_of_checks_by_commands(codewalk: CodeWalk, server: MockOpenCode) -> None:
     added = (await codewalk("server", "add", server.url, "--label", "Dev box", "--json")).json
     assert (await codewalk("server", "check")).status == 0
     server.script("/global/health", page())
@@ -47,13 +47,13 @@ async def test_the_history_that_commands_made(codewalk: CodeWalk, server: MockOp
     assert "✗ unhealthy: not opencode" in shown.out
 
 
-async def test_where_to_begin_is_a_span_or_a_moment(
+async def test_since_and_until_take_a_duration_or_a_time(
     codewalk: CodeWalk, server: MockOpenCode
 ) -> None:
     await codewalk("server", "add", server.url, "--label", "a")
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     begun = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
-    good = await asyncio.gather(
+    accepted = await asyncio.gather(
         *(
             codewalk("server", "history", "a", "--since", since, "--json")
             for since in ("90m", "400d", begun.isoformat())
@@ -61,46 +61,51 @@ async def test_where_to_begin_is_a_span_or_a_moment(
     )
     spans = [
         datetime.fromisoformat(found.json["until"]) - datetime.fromisoformat(found.json["since"])
-        for found in good
+        for found in accepted
     ]
     assert timedelta(minutes=90) <= spans[0] < timedelta(minutes=91)
     assert spans[1] == timedelta(days=30)
-    assert good[2].json["since"] == begun.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    for since, told in (("soon", "'soon' says no time"), (tomorrow, "lies ahead")):
+    assert accepted[2].json["since"] == begun.isoformat(timespec="milliseconds").replace(
+        "+00:00", "Z"
+    )
+    for since, status, code, part in (
+        ("soon", 2, "usage", "'soon'"),
+        (tomorrow, 1, "invalid_value", "lies ahead"),
+    ):
         refused = await codewalk("server", "history", "a", "--since", since, "--json")
-        assert (refused.status, refused.error["code"]) == (1, "invalid_value")
-        assert told in refused.error["message"]
+        assert (refused.status, refused.error["code"]) == (status, code)
+        assert part in refused.error["message"]
     whole = codewalk("server", "history", "a", "--until", "10d", "--json")
-    part = codewalk("server", "history", "a", "--since", "8d", "--until", "7d")
+    middle = codewalk("server", "history", "a", "--since", "8d", "--until", "7d")
     wrong = codewalk("server", "history", "a", "--since", "7d", "--until", "8d", "--json")
-    earlier, shown, refused = await asyncio.gather(whole, part, wrong)
+    earlier, shown, refused = await asyncio.gather(whole, middle, wrong)
     begin, end = (datetime.fromisoformat(earlier.json[key]) for key in ("since", "until"))
     assert end - begin == timedelta(days=1)
     assert timedelta(days=10) <= datetime.now(UTC) - end < timedelta(days=10, minutes=1)
     assert earlier.json["periods"] == []
-    assert "8 d ago to 7 d ago" in shown.out
+    assert "8 days ago to 7 days ago" in shown.out
     assert (refused.status, refused.error["code"]) == (1, "invalid_value")
     assert "give a later end, or an earlier begin" in refused.error["message"]
     plain = await codewalk("server", "history", "a", "--since", "soon")
-    assert plain.err.startswith("error: 'soon' says no time; give a span as `24h`")
+    assert plain.err.startswith("error: --since: 'soon' ")
 
 
-async def test_what_is_refused_leaves_no_trace(codewalk: CodeWalk) -> None:
+async def test_wrong_usage_creates_nothing(codewalk: CodeWalk) -> None:
     wrong = await codewalk("server", "history", "a", "--since", "7", "--json")
-    assert wrong.error["code"] == "invalid_value"
+    assert (wrong.status, wrong.error["code"]) == (2, "usage")
     assert not codewalk.data_dir.exists()
     nobody = await codewalk("server", "history", "a", "--json")
     assert (nobody.status, nobody.error["code"]) == (1, "server_not_found")
     assert (await codewalk("server", "history", "--json")).status == 2
 
 
-async def test_a_server_that_was_never_checked(codewalk: CodeWalk) -> None:
+async def test_history_of_a_server_that_was_never_checked(codewalk: CodeWalk) -> None:
     await codewalk("server", "add", "http://127.0.0.1:9", "--label", "a", "--no-check")
     shown = await codewalk("server", "history", "a")
     assert (shown.status, shown.err) == (0, "")
     assert "not known in 24 h" in shown.out
-    assert "since 1 d ago" in shown.out
+    assert "since 1 day ago" in shown.out
     assert "no checks" in shown.out
     longer = await codewalk("server", "history", "a", "--since", "90d")
-    assert "since 30 d ago" in longer.out
+    assert "since 30 days ago" in longer.out
     assert longer.err == "History is kept for 30 days.\n"

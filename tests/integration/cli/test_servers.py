@@ -62,7 +62,7 @@ async def test_a_server_is_moved_before_another_and_to_the_end(codewalk: CodeWal
     assert (refused.status, refused.error["code"]) == (1, "server_not_found")
 
 
-async def test_several_servers_edited_switched_and_defaulted(
+async def test_several_servers_are_edited_switched_and_made_default(
     codewalk: CodeWalk, server: MockOpenCode
 ) -> None:
     first = (await codewalk("server", "add", server.url, "--json")).json
@@ -87,7 +87,7 @@ async def test_several_servers_edited_switched_and_defaulted(
     assert [s["health"]["state"] for s in checked.json] == ["healthy", "unhealthy"]
 
 
-async def test_a_server_is_checked_as_it_is_told_to_be(codewalk: CodeWalk) -> None:
+async def test_health_check_settings_are_saved_and_used(codewalk: CodeWalk) -> None:
     async with MockOpenCode() as slow:
         slow.script("*", never())
         await codewalk("server", "add", slow.url, "--label", "slow", "--no-check")
@@ -100,15 +100,15 @@ async def test_a_server_is_checked_as_it_is_told_to_be(codewalk: CodeWalk) -> No
         shown = await codewalk("server", "show", "slow")
         assert "every 30 s, for 0.2 s at most; rise 2, fall 3" in shown.out
         # Its own timeout, unless another is asked for.
-        for options, patience in (((), "0.2"), (("--timeout", "0.1"), "0.1")):
+        for options, seconds in (((), "0.2"), (("--timeout", "0.1"), "0.1")):
             checked = await codewalk("server", "check", "slow", *options, "--json")
-            assert checked.json[0]["health"]["detail"] == f"No answer within {patience} s."
+            assert checked.json[0]["health"]["detail"] == f"No answer within {seconds} s."
         back = await codewalk(
             *("server", "edit", "slow", "--interval", "default", "--timeout", "Default", "--json")
         )
         assert back.json["health_check"] == settings | {"interval_s": 10.0, "timeout_s": 3.0}
         for option, value, status, code in (
-            ("--interval", "0", 1, "invalid_value"),
+            ("--interval", "0", 2, "usage"),
             ("--fall", "nan", 2, "usage"),
             ("--rise", "1.5", 2, "usage"),
             ("--timeout", "long", 2, "usage"),
@@ -118,11 +118,11 @@ async def test_a_server_is_checked_as_it_is_told_to_be(codewalk: CodeWalk) -> No
             assert value in refused.error["message"]
 
 
-async def test_whether_what_happens_to_a_server_is_told_is_set_for_each(codewalk: CodeWalk) -> None:
+async def test_notifications_are_switched_for_each_server(codewalk: CodeWalk) -> None:
     await codewalk("server", "add", dead_url(), "--label", "a", "--no-check")
-    for typed, kept in (("on", "on"), (" OFF", "off"), ("default", "default"), ("on", "on")):
+    for typed, stored in (("on", "on"), (" OFF", "off"), ("default", "default"), ("on", "on")):
         edited = await codewalk("server", "edit", "a", "--notify", typed, "--json")
-        assert edited.json["notify"] == kept
+        assert edited.json["notify"] == stored
     assert "notify" in (await codewalk("server", "show", "a")).out
     refused = await codewalk("server", "edit", "a", "--notify", "maybe", "--json")
     assert (refused.status, refused.error["code"]) == (2, "usage")
@@ -140,14 +140,14 @@ async def test_a_server_is_snoozed_for_a_while(codewalk: CodeWalk) -> None:
         ((), 2, "usage"),
         (("--for", "2h", "--clear"), 2, "usage"),
         (("--for", "soon"), 2, "usage"),
-        (("--for", "0h"), 1, "invalid_value"),
-        (("--for", "400d"), 1, "invalid_value"),
+        (("--for", "0h"), 2, "usage"),
+        (("--for", "400d"), 2, "usage"),
     ):
         refused = await codewalk("server", "snooze", "a", *options, "--json")
         assert (refused.status, refused.error["code"]) == (status, code)
 
 
-async def test_what_is_refused_says_so_in_json(codewalk: CodeWalk, server: MockOpenCode) -> None:
+async def test_refusals_are_reported_in_json(codewalk: CodeWalk, server: MockOpenCode) -> None:
     await codewalk("server", "add", server.url, "--label", "a")
     refusals = {
         ("server", "add", "ftp://x"): "invalid_url",
@@ -177,7 +177,7 @@ async def test_wrong_usage_is_status_2(codewalk: CodeWalk) -> None:
     assert not codewalk.data_dir.exists()
 
 
-async def test_people_get_text_that_can_do_nothing(
+async def test_hostile_titles_and_labels_are_printed_as_plain_text(
     codewalk: CodeWalk, server: MockOpenCode
 ) -> None:
     server.world.add_session("\x1b]0;owned\x07 [red]x[/red] \u202e\nend")
@@ -195,7 +195,7 @@ async def test_people_get_text_that_can_do_nothing(
         assert not any(line.endswith(" ") for line in text.splitlines())
 
 
-async def test_sessions_models_and_what_is_kept(codewalk: CodeWalk, server: MockOpenCode) -> None:
+async def test_sessions_models_and_stored_state(codewalk: CodeWalk, server: MockOpenCode) -> None:
     nobody = await codewalk.fresh("session", "list", "--json")
     assert (nobody.status, nobody.error["code"]) == (1, "no_active_server")
     session = server.world.add_session("one")
@@ -212,8 +212,8 @@ async def test_sessions_models_and_what_is_kept(codewalk: CodeWalk, server: Mock
     assert (cached["source"], cached["sessions"]) == ("cache", live["sessions"])
     down = await codewalk("session", "list", "--json")
     assert (down.status, down.error["code"]) == (1, "server_unreachable")
-    kept = (await codewalk("state", "list", "--server", server_id, "--json")).json
-    assert {entry["key"] for entry in kept} == {
+    entries = (await codewalk("state", "list", "--server", server_id, "--json")).json
+    assert {entry["key"] for entry in entries} == {
         f"cached_models::{server_id}",
         f"cached_sessions::{server_id}::/srv/project",
         f"own_directory::{server_id}",

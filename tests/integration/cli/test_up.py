@@ -1,4 +1,4 @@
-"""`codewalk up`: one for each data folder, ready when it says so, gone when it is told."""
+"""`codewalk up`: one app for each data folder, which serves when it says so and stops in time."""
 
 import asyncio
 import json
@@ -22,8 +22,8 @@ from tests.fake_opencode import write_fake
 from tests.integration.cli.command import CodeWalk, read_until
 from tests.mock_opencode import MockOpenCode
 
-ALONE = ("up", "--port", "0", "--no-browser", "--no-local")
-STOPS_WITHIN = 3.0
+HEADLESS = ("up", "--port", "0", "--no-browser", "--no-local")
+STOP_SECONDS = 3.0
 TOKEN = "a-token-of-my-own"
 
 
@@ -39,16 +39,18 @@ async def running(
         yield process, match[1]
 
 
-async def stopped(process: asyncio.subprocess.Process, number: signal.Signals) -> tuple[str, float]:
-    """Sends a signal; what came on stderr, and the seconds it took."""
+async def stop(process: asyncio.subprocess.Process, number: signal.Signals) -> tuple[str, float]:
+    """Send a signal, and return the output on stderr and the seconds until the end."""
     began = monotonic()
     process.send_signal(number)
     _, err = await process.communicate()
     return err.decode(), monotonic() - began
 
 
-async def test_it_serves_when_it_says_so_and_a_second_one_says_where(codewalk: CodeWalk) -> None:
-    async with running(codewalk, *ALONE) as (process, url):
+async def test_app_serves_when_it_is_ready_and_a_second_one_names_its_address(
+    codewalk: CodeWalk,
+) -> None:
+    async with running(codewalk, *HEADLESS) as (process, url):
         jar = aiohttp.CookieJar(unsafe=True)  # a browser keeps a cookie of an address too
         async with aiohttp.ClientSession(cookie_jar=jar) as client, client.get(url) as page:
             assert page.status == 200
@@ -56,40 +58,42 @@ async def test_it_serves_when_it_says_so_and_a_second_one_says_where(codewalk: C
         place = url.partition("?")[0]
         assert json.loads(record.read_text()) == {"pid": process.pid, "url": place}
         assert stat.S_IMODE(record.stat().st_mode) == 0o600
-        second = await codewalk(*ALONE)
+        second = await codewalk(*HEADLESS)
         assert (second.status, second.out) == (1, "")
         prefix = f"error: CodeWalk already runs at {place} (pid {process.pid})"
         assert second.err.startswith(prefix)
-        told = await codewalk("doctor", "--json")
-        app = next(check for check in json.loads(told.out)["checks"] if check["name"] == "app")
+        report = await codewalk("doctor", "--json")
+        app = next(check for check in json.loads(report.out)["checks"] if check["name"] == "app")
         assert place in app["detail"]
-        err, seconds = await stopped(process, signal.SIGTERM)
+        err, seconds = await stop(process, signal.SIGTERM)
         assert (process.returncode, err) == (0, "")
-        assert seconds < STOPS_WITHIN
+        assert seconds < STOP_SECONDS
         assert not record.exists()
 
 
-async def test_ctrl_c_with_an_open_event_stream_stops_it_in_time(codewalk: CodeWalk) -> None:
+async def test_ctrl_c_stops_the_app_in_time_despite_an_open_event_stream(
+    codewalk: CodeWalk,
+) -> None:
     mine = replace(codewalk, environment={"CODEWALK_TOKEN": "a token of my own"})
     async with (
-        running(mine, *ALONE) as (process, url),
+        running(mine, *HEADLESS) as (process, url),
         aiohttp.ClientSession(headers={"Authorization": "Bearer a token of my own"}) as client,
     ):
         place = url.partition("?")[0]
         assert url.endswith("?token=a%20token%20of%20my%20own")
         async with client.get(f"{place}api/v1/events") as events:
             assert events.status == 200
-            _, seconds = await stopped(process, signal.SIGINT)
+            _, seconds = await stop(process, signal.SIGINT)
         assert process.returncode == 0
-        assert seconds < STOPS_WITHIN
+        assert seconds < STOP_SECONDS
     assert not (codewalk.data_dir / "token").exists()
 
 
-async def test_a_command_s_change_shows_in_the_running_app(
+async def test_running_app_follows_changes_by_commands(
     codewalk: CodeWalk, server: MockOpenCode
 ) -> None:
     mine = replace(codewalk, environment={"CODEWALK_TOKEN": TOKEN})
-    async with running(mine, *ALONE) as (_, url):
+    async with running(mine, *HEADLESS) as (_, url):
         added = await codewalk("server", "add", server.url, "--label", "new", "--no-check")
         assert added.status == 0
         async with asyncio.timeout(2):
@@ -97,7 +101,7 @@ async def test_a_command_s_change_shows_in_the_running_app(
 
 
 @pytest.mark.parametrize("behaviour", ["serve", "stubborn"])
-async def test_the_local_server_starts_and_stops_with_it(
+async def test_local_server_starts_and_stops_with_the_app(
     codewalk: CodeWalk, tmp_path: Path, behaviour: str
 ) -> None:
     fake = write_fake(tmp_path)
@@ -112,9 +116,9 @@ async def test_the_local_server_starts_and_stops_with_it(
         assert local["managed"]
         children = psutil.Process(process.pid).children(recursive=True)
         assert children
-        _, seconds = await stopped(process, signal.SIGTERM)
+        _, seconds = await stop(process, signal.SIGTERM)
         assert process.returncode == 0
-        assert seconds < STOPS_WITHIN
+        assert seconds < STOP_SECONDS
         assert not [child for child in children if child.is_running()]
 
 
@@ -133,15 +137,15 @@ async def first_healthy(url: str) -> dict[str, Any]:
             await events.content.readline()
 
 
-async def test_without_opencode_it_runs_and_says_how_to_get_it(codewalk: CodeWalk) -> None:
+async def test_app_without_opencode_says_how_to_install_it(codewalk: CodeWalk) -> None:
     bare = replace(codewalk, environment={"CODEWALK_OPENCODE": "", "PATH": "/nowhere"})
     async with running(bare, "up", "--port", "0", "--no-browser") as (process, _):
-        err, _ = await stopped(process, signal.SIGTERM)
+        err, _ = await stop(process, signal.SIGTERM)
     assert process.returncode == 0
     assert "npm install -g opencode-ai" in err
 
 
-async def test_a_taken_port_is_a_clear_error(codewalk: CodeWalk) -> None:
+async def test_port_in_use_is_refused(codewalk: CodeWalk) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as sock:
         port = sock.getsockname()[1]
         result = await codewalk("up", "--port", str(port), "--no-browser", "--no-local")
@@ -149,19 +153,21 @@ async def test_a_taken_port_is_a_clear_error(codewalk: CodeWalk) -> None:
     assert result.err.startswith(f"error: Port {port} on 127.0.0.1 is taken")
 
 
-async def test_other_addresses_need_a_token_of_the_user_s_own(codewalk: CodeWalk) -> None:
-    arguments = (*ALONE, "--host", "0.0.0.0")
+async def test_addresses_that_others_can_reach_need_a_token_of_the_users_own(
+    codewalk: CodeWalk,
+) -> None:
+    arguments = (*HEADLESS, "--host", "0.0.0.0")
     refused = await codewalk(*arguments)
     assert (refused.status, refused.out) == (2, "")
     assert "CODEWALK_TOKEN" in refused.err
     own = replace(codewalk, environment={"CODEWALK_TOKEN": TOKEN})
     async with running(own, *arguments) as (process, url):
         assert url.startswith("http://127.0.0.1:")
-        err, _ = await stopped(process, signal.SIGTERM)
+        err, _ = await stop(process, signal.SIGTERM)
     assert "plain HTTP" in err
 
 
-async def test_ipv6_has_brackets_and_the_browser_gets_the_address_without_the_token(
+async def test_browser_gets_an_invitation_instead_of_the_token(
     codewalk: CodeWalk, tmp_path: Path
 ) -> None:
     browser, opened = tmp_path / "browser", tmp_path / "opened"
@@ -184,5 +190,5 @@ async def test_ipv6_has_brackets_and_the_browser_gets_the_address_without_the_to
             another.get(shown) as left_out,
         ):
             assert (let_in.status, left_out.status) == (200, 401)
-        await stopped(process, signal.SIGTERM)
+        await stop(process, signal.SIGTERM)
     assert process.returncode == 0

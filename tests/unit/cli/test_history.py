@@ -1,7 +1,8 @@
-"""A server's history as people see it."""
+"""A server's history as text for people."""
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
@@ -15,25 +16,25 @@ from codewalk.server import Server
 from tests.fakes import EPOCH, profile
 
 NOW = EPOCH + timedelta(hours=3)
-WELL = HealthStatus(state=State.HEALTHY, reason=Reason.OK, checked_at=NOW, since=NOW)
+HEALTHY_STATUS = HealthStatus(state=State.HEALTHY, reason=Reason.OK, checked_at=NOW, since=NOW)
 HOSTILE = "\x1b[31mred\x1b[0m [bold]loud[/bold] \u202eback\nnext"
 
 
-def server(label: str = "Dev box", health: HealthStatus = WELL) -> Server:
+def make_server(label: str = "Dev box", health: HealthStatus = HEALTHY_STATUS) -> Server:
     return Server(profile=profile(label=label), health=health, active=False, default=False)
 
 
-def check(latency: float | None = None, reason: Reason = Reason.OK) -> Check:
+def make_check(latency: float | None = None, reason: Reason = Reason.OK) -> Check:
     return Check(at=EPOCH, reason=reason, latency_ms=latency)
 
 
-def of(*transitions: Transition, **kept: object) -> History:
-    status = replace(WELL, state=transitions[-1].after) if transitions else HealthStatus()
-    found = replace(StoredHistory(transitions=transitions), **kept)  # type: ignore[arg-type]
-    return build_history("a", found, status, since=NOW - DAY, now=NOW)
+def make_history(*transitions: Transition, **fields: Any) -> History:
+    status = replace(HEALTHY_STATUS, state=transitions[-1].after) if transitions else HealthStatus()
+    stored = replace(StoredHistory(transitions=transitions), **fields)
+    return build_history("a", stored, status, since=NOW - DAY, now=NOW)
 
 
-def drawn(what: RenderableType, *, width: int = 200, color: bool = False) -> str:
+def render(renderable: RenderableType, *, width: int = 200, color: bool = False) -> str:
     console = Console(
         width=width,
         force_terminal=color,
@@ -41,33 +42,41 @@ def drawn(what: RenderableType, *, width: int = 200, color: bool = False) -> str
         no_color=False,
     )
     with console.capture() as capture:
-        console.print(what)
+        console.print(renderable)
     return capture.get()
 
 
 @pytest.mark.parametrize(
     ("checks", "bar"),
     [
-        ([check(3), check(3)], "▁▁"),
-        ([check(1), check(10), check(100), check(1000)], "▁▃▆█"),
-        ([check(2), check(reason=Reason.REFUSED), check(reason=Reason.OFFLINE)], "▁✗?"),
-        ([check(0), check(None)], "▁▁"),
+        ([make_check(3), make_check(3)], "▁▁"),
+        ([make_check(1), make_check(10), make_check(100), make_check(1000)], "▁▃▆█"),
+        (
+            [make_check(2), make_check(reason=Reason.REFUSED), make_check(reason=Reason.OFFLINE)],
+            "▁✗?",
+        ),
+        ([make_check(0), make_check(None)], "▁▁"),
         ([], ""),
     ],
 )
-def test_the_bar_reads_without_colour(checks: list[Check], bar: str) -> None:
+def test_bar_can_be_read_without_colour(checks: list[Check], bar: str) -> None:
     assert check_bar(checks).plain == bar
 
 
-def test_the_bar_says_what_its_marks_mean() -> None:
-    checks = [check(2.5), check(800), check(reason=Reason.TIMEOUT), check(reason=Reason.OFFLINE)]
-    text = drawn(history_view(server(), of(checks=checks), NOW))
+def test_legend_explains_the_marks() -> None:
+    checks = [
+        make_check(2.5),
+        make_check(800),
+        make_check(reason=Reason.TIMEOUT),
+        make_check(reason=Reason.OFFLINE),
+    ]
+    text = render(history_view(make_server(), make_history(checks=checks), NOW))
     assert "▁ 2.5 ms … █ 800.0 ms, ✗ failed, ? no network" in text
-    text = drawn(history_view(server(), of(checks=[check(2.5)]), NOW))
+    text = render(history_view(make_server(), make_history(checks=[make_check(2.5)]), NOW))
     assert "▁ 2.5 ms" in [line.strip() for line in text.splitlines()]
 
 
-def test_the_log_tells_when_and_for_how_long() -> None:
+def test_transitions_have_their_age_and_duration() -> None:
     up = Transition(at=EPOCH, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
     down = Transition(
         at=EPOCH + timedelta(hours=1),
@@ -78,7 +87,7 @@ def test_the_log_tells_when_and_for_how_long() -> None:
         version="1.18.33",
     )
     back = replace(up, at=down.at + timedelta(milliseconds=400), before=State.UNHEALTHY)
-    lines = drawn(history_view(server(), of(up, down, back), NOW)).splitlines()[-3:]
+    lines = render(history_view(make_server(), make_history(up, down, back), NOW)).splitlines()[-3:]
     assert [" ".join(line.split()) for line in lines] == [
         "1 h ago ✓ healthy 1 h",
         "2 h ago ✗ unhealthy: refused under 1 s 1.18.33 Nothing listens.",
@@ -86,16 +95,16 @@ def test_the_log_tells_when_and_for_how_long() -> None:
     ]
 
 
-def test_the_figures_say_what_is_not_known() -> None:
-    text = drawn(history_view(server(), of(), NOW))
+def test_figures_without_checks_are_not_known() -> None:
+    text = render(history_view(make_server(), make_history(), NOW))
     assert "not known in 24 h, not known in 7 d, not known in 30 d" in text
-    assert "since 1 d ago" in text
+    assert "since 1 day ago" in text
     assert "no checks" in text
     assert "last checks" not in text
     assert "No changes of state." in text
 
 
-def test_the_figures_are_those_of_the_time_that_was_asked_for() -> None:
+def test_figures_are_those_of_the_requested_window() -> None:
     periods = [
         Period(
             begins=NOW - timedelta(hours=hours),
@@ -109,12 +118,12 @@ def test_the_figures_are_those_of_the_time_that_was_asked_for() -> None:
         )
         for hours in (1, 3, 30)
     ]
-    text = drawn(history_view(server(), of(periods=periods), NOW))
+    text = render(history_view(make_server(), make_history(periods=periods), NOW))
     assert "4,000 checks, 2 failed, mean 2.0 ms, p95 3.0 ms" in text
     assert "99.9 % in 24 h, 99.9 % in 7 d" in text
 
 
-def test_what_a_server_sends_can_do_nothing() -> None:
+def test_hostile_text_from_a_server_is_plain_text() -> None:
     change = Transition(
         at=EPOCH,
         before=State.UNKNOWN,
@@ -123,13 +132,13 @@ def test_what_a_server_sends_can_do_nothing() -> None:
         detail=HOSTILE,
         version=HOSTILE,
     )
-    text = drawn(history_view(server(label=HOSTILE), of(change), NOW))
+    text = render(history_view(make_server(label=HOSTILE), make_history(change), NOW))
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "[bold]loud[/bold]" in text
 
 
-def test_on_a_narrow_terminal_the_detail_gives_way() -> None:
+def test_narrow_terminal_wraps_the_detail() -> None:
     change = Transition(
         at=EPOCH,
         before=State.UNKNOWN,
@@ -138,8 +147,10 @@ def test_on_a_narrow_terminal_the_detail_gives_way() -> None:
         detail="It wants a user name and a password, and there are none.",
         version="1.18.33",
     )
-    checks = [check(n + 1.0) for n in range(60)]
-    lines = drawn(history_view(server(), of(change, checks=checks), NOW), width=80).splitlines()
+    checks = [make_check(n + 1.0) for n in range(60)]
+    lines = render(
+        history_view(make_server(), make_history(change, checks=checks), NOW), width=80
+    ).splitlines()
     assert any("3 h ago  ✗ unhealthy: auth required  3 h  1.18.33" in line for line in lines)
     assert any(check_bar(checks).plain in line for line in lines)
     assert not any("…" in line for line in lines if "▁ 1.0 ms" not in line)

@@ -1,4 +1,4 @@
-"""Servers, sessions and models as people see them."""
+"""Tables and lines for people."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +28,7 @@ NOW = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
 HOSTILE = "\x1b[31mred\x1b[0m [bold]loud[/bold] \u202eback\nnext"
 
 
-def a_server(
+def make_server(
     *, label: str | None = "Dev box", health: HealthStatus | None = None, **roles: bool
 ) -> Server:
     return Server(
@@ -48,12 +48,12 @@ def a_server(
     )
 
 
-def drawn(what: RenderableType, *, color: bool = False) -> str:
+def render(renderable: RenderableType, *, color: bool = False) -> str:
     console = Console(
         width=200, force_terminal=color, color_system="standard" if color else None, no_color=False
     )
     with console.capture() as capture:
-        console.print(what)
+        console.print(renderable)
     return capture.get()
 
 
@@ -64,15 +64,15 @@ def drawn(what: RenderableType, *, color: bool = False) -> str:
         (timedelta(seconds=12), "12 s ago"),
         (timedelta(minutes=3, seconds=59), "3 min ago"),
         (timedelta(hours=5), "5 h ago"),
-        (timedelta(days=400), "400 d ago"),
+        (timedelta(days=400), "400 days ago"),
         (timedelta(seconds=-5), "now"),
     ],
 )
-def test_a_time_is_told_in_the_largest_unit_that_fits(before: timedelta, text: str) -> None:
+def test_age_is_written_in_its_largest_unit(before: timedelta, text: str) -> None:
     assert format_age(NOW - before, NOW) == text
 
 
-def test_a_time_that_never_was_is_never() -> None:
+def test_age_of_nothing_is_never() -> None:
     assert format_age(None, NOW) == "never"
 
 
@@ -85,43 +85,41 @@ def test_a_time_that_never_was_is_never() -> None:
         (State.UNHEALTHY, Reason.AUTH_REQUIRED, "✗ unhealthy: auth required"),
     ],
 )
-def test_health_is_a_shape_and_a_word_and_the_reason(
-    state: State, reason: Reason, word: str
-) -> None:
+def test_health_is_a_mark_a_word_and_the_reason(state: State, reason: Reason, word: str) -> None:
     assert health_text(HealthStatus(state=state, reason=reason)) == word
 
 
-def test_marks_stand_in_columns() -> None:
-    assert role_marks(a_server(active=True, managed=True)) == "● ◆"
-    assert role_marks(a_server(default=True)) == " ★ "
-    assert role_marks(a_server(active=True, default=True, managed=True)) == "●★◆"
+def test_role_marks_have_columns_of_their_own() -> None:
+    assert role_marks(make_server(active=True, managed=True)) == "● ◆"
+    assert role_marks(make_server(default=True)) == " ★ "
+    assert role_marks(make_server(active=True, default=True, managed=True)) == "●★◆"
 
 
-def test_a_server_on_one_line_tells_all_that_is_known() -> None:
+def test_line_about_a_server_has_its_health_version_and_latency() -> None:
     health = HealthStatus(
         state=State.HEALTHY, reason=Reason.OK, version="1.18.33", latency_ms=3.14159
     )
-    line = server_line(a_server(health=health))
+    line = server_line(make_server(health=health))
     assert line == "Dev box (http://devbox:4096): ✓ healthy, 1.18.33, 3.1 ms"
 
 
-def test_health_has_a_colour_of_its_own() -> None:
+def test_each_state_has_its_own_colour() -> None:
     lines = [
-        drawn(server_table([a_server(health=HealthStatus(state=state))]), color=True)
+        render(server_table([make_server(health=HealthStatus(state=state))]), color=True)
         for state in State
     ]
     styles = {line.partition("m" + shape)[0][-6:] for line, shape in zip(lines, "✓?✗", strict=True)}
     assert len(styles) == 3
 
 
-def test_no_drawing_shows_a_password() -> None:
-    server = a_server()
-    assert "hunter2" not in drawn(server_table([server])) + drawn(server_details(server))
+def test_no_table_contains_a_password() -> None:
+    server = make_server()
+    assert "hunter2" not in render(server_table([server])) + render(server_details(server))
 
 
-def test_titles_labels_and_details_can_do_nothing() -> None:
+def test_hostile_titles_labels_and_details_are_plain_text() -> None:
     health = HealthStatus(state=State.UNHEALTHY, reason=Reason.NOT_OPENCODE, detail=HOSTILE)
-    server = a_server(label=HOSTILE, health=health)
+    server = make_server(label=HOSTILE, health=health)
     session = Session(
         id=HOSTILE, title=HOSTILE, directory=HOSTILE, created_ms=None, updated_ms=None
     )
@@ -130,28 +128,29 @@ def test_titles_labels_and_details_can_do_nothing() -> None:
     )
     model = Model(provider_id=HOSTILE, model_id=HOSTILE, name=HOSTILE)
     models = ModelList(server_id="a", selected=None, models=(model,))
-    for what in (
+    for table in (
         server_table([server]),
         server_details(server),
         session_table(sessions),
         model_table(models),
     ):
-        text = drawn(what)
+        text = render(table)
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert "[bold]loud[/bold]" in text
 
 
 @pytest.mark.parametrize(
-    ("width", "gone"),
+    ("width", "dropped"),
     [(200, []), (75, ["CHECKED"]), (60, ["CHECKED", "LATENCY", "VERSION"])],
 )
-def test_narrow_terminal_keeps_ids_and_addresses_whole(width: int, gone: list[str]) -> None:
-    server = a_server()
+def test_narrow_terminal_keeps_ids_and_addresses_whole(width: int, dropped: list[str]) -> None:
+    server = make_server()
     console = Console(width=width)
     with console.capture() as capture:
         console.print(fit_to_width(server_table([server]), console))
-    shown = capture.get()
-    assert [header for header in ("CHECKED", "LATENCY", "VERSION") if header not in shown] == gone
-    assert server.id[:8] in shown
-    assert server.profile.url in shown
+    text = capture.get()
+    columns = ("CHECKED", "LATENCY", "VERSION")
+    assert [header for header in columns if header not in text] == dropped
+    assert server.id[:8] in text
+    assert server.profile.url in text
