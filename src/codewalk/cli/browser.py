@@ -1,4 +1,4 @@
-"""Opens the app in the person's browser, never in a terminal one."""
+"""Opens the app in the user's graphical browser."""
 
 import os
 import subprocess
@@ -17,20 +17,20 @@ _SCRIPT: Final = "import sys, webbrowser; webbrowser.open(sys.stdin.read())"
 
 
 def can_open_browser(environment: Mapping[str, str], platform: str) -> bool:
-    """Whether there is somewhere to show a page: a display, or a `BROWSER` of the user's choice."""
-    chosen = environment.get("BROWSER", "").split(os.pathsep)[0].split()
-    if chosen:
-        return Path(chosen[0]).name not in _TEXT_BROWSERS
+    """Return whether a page can be shown: there is a display, or a graphical `BROWSER` is set."""
+    preferred = environment.get("BROWSER", "").split(os.pathsep)[0].split()
+    if preferred:
+        return Path(preferred[0]).name not in _TEXT_BROWSERS
     if platform in ("win32", "darwin", "cygwin"):
         return not environment.get("SSH_CONNECTION")
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
 
 def open_browser(url: str) -> None:
-    """Opens `url` beside the program, which goes on at once and doesn't care how that ends.
+    """Open `url` in the background, and ignore whether that succeeds.
 
-    Another process does it, without a terminal: browsers chatter, and on a desktop without a
-    graphical one the system's helper would take a text browser.
+    Another process does it, without a terminal: browsers print messages, and where there is no
+    graphical browser, the desktop's helper program would start a text browser.
     """
     threading.Thread(target=_open, args=(url,), name="browser", daemon=True).start()
 
@@ -38,6 +38,7 @@ def open_browser(url: str) -> None:
 def _open(url: str) -> None:
     subprocess.run(
         [sys.executable, "-c", _SCRIPT],
+        # Through standard input: other users can read a process's arguments.
         input=url,
         text=True,
         stdout=subprocess.DEVNULL,

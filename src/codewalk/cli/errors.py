@@ -1,6 +1,6 @@
-"""From an error to what is said of it and to the exit status: here and nowhere else.
+"""Translates each error to a message and an exit status: here and nowhere else.
 
-0 done, 1 refused or failed, 2 wrong usage, 130 stopped by Ctrl-C.
+0 done, 1 refused or failed, 2 wrong usage, 130 interrupted with Ctrl-C.
 """
 
 import errno
@@ -23,69 +23,70 @@ EXIT_INTERRUPTED: Final = 130
 
 
 class UsageMistake(CodeWalkError):
-    """The command can't be given like this; the message says how it can."""
+    """The command line is wrong by its form; the message says what would be right."""
 
     code: ClassVar[str] = "usage"
 
 
 class Declined(CodeWalkError):
-    """A person was asked and didn't say yes."""
+    """A person was asked for confirmation and didn't give it."""
 
     code: ClassVar[str] = "aborted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Verdict:
+class _Report:
     status: int
     code: str = ""
     message: str = ""
 
 
 def report_error(error: BaseException, *, as_json: bool, settings: Settings | None = None) -> int:
-    """Says on stderr what went wrong, in a line or as JSON; returns the exit status.
+    """Print an error on stderr, as a line or as JSON, and return the exit status.
 
-    The traceback of an error that nobody foresaw goes to the log file below `settings`, which are
-    the environment's where they aren't given.
+    Args:
+        error: What the command raised.
+        as_json: Whether to print JSON.
+        settings: Names the data folder, where the traceback of an unexpected error is logged; by
+            default the environment does.
     """
-    verdict = _judge(_cause(error), settings)
-    if verdict.message and as_json:
-        # Only ASCII: it is safe on any terminal, and half a character in an argument is no trouble.
-        error_json = {"error": {"code": verdict.code, "message": verdict.message}}
+    report = _describe(_select(error), settings)
+    if report.message and as_json:
+        # ASCII alone is safe on any terminal, and copes with half a character in an argument.
+        error_json = {"error": {"code": report.code, "message": report.message}}
         print(json.dumps(error_json), file=sys.stderr, flush=True)
-    elif verdict.message:
-        print_message(f"error: {verdict.message}")
-    return verdict.status
+    elif report.message:
+        print_message(f"error: {report.message}")
+    return report.status
 
 
-def _judge(error: BaseException, settings: Settings | None) -> _Verdict:
+def _describe(error: BaseException, settings: Settings | None) -> _Report:
     match error:
         case UsageMistake():
-            return _Verdict(status=EXIT_USAGE, code=error.code, message=error.message)
+            return _Report(status=EXIT_USAGE, code=error.code, message=error.message)
         case CodeWalkError():
-            return _Verdict(status=EXIT_FAILED, code=error.code, message=error.message)
+            return _Report(status=EXIT_FAILED, code=error.code, message=error.message)
         case typer.TyperException():
-            return _Verdict(status=EXIT_USAGE, code=UsageMistake.code, message=_usage(error))
+            return _Report(status=EXIT_USAGE, code=UsageMistake.code, message=_usage(error))
         case KeyboardInterrupt():
-            return _Verdict(status=EXIT_INTERRUPTED)
+            return _Report(status=EXIT_INTERRUPTED)
         case BrokenPipeError():
-            return _Verdict(status=EXIT_FAILED)
+            return _Report(status=EXIT_FAILED)
         case OSError(errno=errno.ENOSPC):
-            message = "The output can't be written: no space is left where it goes to."
-            return _Verdict(status=EXIT_FAILED, code=StorageError.code, message=message)
+            message = "The output can't be written: no space is left on the device."
+            return _Report(status=EXIT_FAILED, code=StorageError.code, message=message)
         case typer.Abort() | EOFError():
-            return _Verdict(
-                status=EXIT_FAILED, code=Declined.code, message="Stopped without an answer."
-            )
+            message = "The question was not answered."
+            return _Report(status=EXIT_FAILED, code=Declined.code, message=message)
         case _:
             message = _unexpected(error, settings)
-            return _Verdict(status=EXIT_FAILED, code=CodeWalkError.code, message=message)
+            return _Report(status=EXIT_FAILED, code="internal", message=message)
 
 
-def _cause(error: BaseException) -> BaseException:
-    """What to tell of a group: an error made for a person, else its first one."""
+def _select(error: BaseException) -> BaseException:
+    """Return the error of a group to report: one meant for people, else its first one."""
     leaves = list(_leaves(error))
-    told = (leaf for leaf in leaves if isinstance(leaf, CodeWalkError))
-    return next(told, leaves[0])
+    return next((leaf for leaf in leaves if isinstance(leaf, CodeWalkError)), leaves[0])
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -101,11 +102,11 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "codewalk"
     end = "" if message.endswith((".", "?", "!")) else "."
-    return f"{message}{end} `{command} --help` shows how."
+    return f"{message}{end} See `{command} --help`."
 
 
 def _unexpected(error: BaseException, settings: Settings | None) -> str:
     name = type(error).__name__
     path = write_traceback(error, settings)
-    where = f"; {path} has the details" if path else ""
-    return f"CodeWalk failed in a way it shouldn't ({name}){where}."
+    where = f"; see {path} for details" if path else ""
+    return f"CodeWalk failed unexpectedly ({name}){where}."

@@ -1,15 +1,19 @@
-"""Python's garbage collector in a program that runs for long."""
+"""Settings of Python's garbage collector for a program that runs for a long time."""
 
 import gc
 from typing import Final
 
 GENERATION_0_THRESHOLD: Final = 20_000
-"""Objects that are new since it last looked, until it looks through those. Checks leave no cycles
-behind; at Python's own 700 it took a tenth of a check's time to find none."""
+"""New objects after which the youngest generation is collected.
+
+Checks leave no cycles; at Python's default of 700 it took a tenth of a check's time to find none.
+"""
 
 
 def collect_garbage_less_often() -> None:
-    """What is there now stays: looking it all through again takes 50 ms each time, in which a
-    switch would wait. What comes is looked through less often."""
+    """Collect new objects less often, and those that exist now never.
+
+    A full collection would take 50 ms each time, for which a switch would have to wait.
+    """
     gc.freeze()
     gc.set_threshold(GENERATION_0_THRESHOLD)

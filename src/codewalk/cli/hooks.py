@@ -1,4 +1,4 @@
-"""`codewalk hook`: what is run or called when something happens to a server."""
+"""`codewalk hook`: programs and URLs that are run or called for notices about servers."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from codewalk.notifications.hook import Hook
     from codewalk.notifications.notice import NoticeKind
 
-KINDS: Final = ("command", "webhook")
-EVENTS: Final = ("down", "up", "version")
+HOOK_KINDS: Final = ("command", "webhook")
+HOOK_EVENTS: Final = ("down", "up", "version")
 
-_LIMIT: Final = 65_536
+_MAX_URL_BYTES: Final = 65_536
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The hook's id, or the beginning of it.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The hook's id, or the beginning of its id.")]
 
 
 def command(build_options: BuildOptions) -> Any:
-    """The group, ready to be run."""
+    """Return the Click command."""
     group = Group(
-        build_options, "Have something run or called when a server goes down or comes back."
+        build_options, "Run a program or call a URL when a server goes down or comes back."
     )
     group.add("list", _list, example="codewalk hook list")
     group.add("add", _add, example="codewalk hook add command --on down -- notify-send CodeWalk")
@@ -39,7 +39,7 @@ def command(build_options: BuildOptions) -> Any:
 
 
 def _list(as_json: Json = False) -> None:
-    """Show all hooks. Of a URL only its host is shown, for the rest is often a secret."""
+    """Show all hooks. Of a URL only the host is shown: the rest is often a secret."""
 
     async def work(app: "App") -> "Sequence[Hook]":
         return await app.hooks.list()
@@ -58,23 +58,21 @@ def _add(
         list[str],
         typer.Argument(
             metavar="TARGET",
-            help="The program and its arguments, after `--`; or the URL, or `-` to read that from "
-            "standard input, so that it is in no process list.",
+            help="The program and its arguments, after `--`; or the URL, or `-` to read it from "
+            "standard input, which keeps it out of process lists.",
         ),
     ],
     on: Annotated[
         str | None,
-        typer.Option(
-            "--on", metavar="EVENTS", help="Some of down,up,version; all of them without it."
-        ),
+        typer.Option("--on", metavar="EVENTS", help="Some of down,up,version; by default, all."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add a program that is run, or a URL that is called. It is given what happened as JSON."""
-    if kind not in KINDS:
-        raise UsageMistake(f"A hook is a `command` or a `webhook`, not {kind!r}.")
+    """Add a program to run or a URL to call. It is given the event as JSON."""
+    if kind not in HOOK_KINDS:
+        raise UsageMistake(f"KIND is `command` or `webhook`, not {kind!r}.")
     if kind == "webhook" and len(target) != 1:
-        raise UsageMistake("A webhook has one URL.")
+        raise UsageMistake("A webhook takes one URL.")
     events = _events(on)
     url = _read_url() if target == ["-"] else target[0]
 
@@ -84,7 +82,7 @@ def _add(
         return await app.hooks.add_command(target, events)
 
     hook = run_with_app(work, as_json=as_json)
-    line = f"Added hook {hook.id[:8]}; try it with `codewalk hook test {hook.id[:8]}`."
+    line = f"Added hook {hook.id[:8]}; test it with `codewalk hook test {hook.id[:8]}`."
     print_result(hook.to_json(), as_json=as_json, text=line)
 
 
@@ -99,27 +97,29 @@ def _remove(ref: Id, as_json: Json = False) -> None:
 
 
 def _test(ref: Id, as_json: Json = False) -> None:
-    """Run or call a hook once, with the event `test`; fails where it does."""
+    """Run or call a hook once, with the event `test`. Fails if the hook fails."""
 
     async def work(app: "App") -> "Hook":
         return await app.hooks.test(ref)
 
-    hook = run_with_app(work, progress="trying the hook", as_json=as_json)
+    hook = run_with_app(work, progress="testing the hook", as_json=as_json)
     print_result(hook.to_json(), as_json=as_json, text=f"Hook {hook.id[:8]} works.")
 
 
 def _events(text: str | None) -> "list[NoticeKind]":
-    # Imported here: with it comes the core, and `--help` has no need of that.
+    # Imported here: it loads the core, which `--help` doesn't need.
     from codewalk.notifications.notice import NoticeKind
 
     if text is None:
         return []
     names = [name.strip() for name in text.split(",")]
     for name in names:
-        if name not in EVENTS:
-            raise UsageMistake(f"There is no event {name!r}: `--on` takes {', '.join(EVENTS)}.")
+        if name not in HOOK_EVENTS:
+            raise UsageMistake(
+                f"--on takes {', '.join(HOOK_EVENTS)}, separated by commas, not {name!r}."
+            )
     return [NoticeKind(name) for name in names]
 
 
 def _read_url() -> str:
-    return sys.stdin.readline(_LIMIT).strip()
+    return sys.stdin.readline(_MAX_URL_BYTES).strip()

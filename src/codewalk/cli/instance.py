@@ -1,9 +1,9 @@
-"""One running app for each data folder."""
+"""Allows one running app for each data folder, and finds the one that runs."""
 
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,84 +11,116 @@ from typing import Final
 from codewalk.errors import AlreadyRunning, StorageError
 from codewalk.settings import FILE_MODE, Settings, write_private
 
-_WAIT: Final = 0.3
-"""Seconds for the lock: `doctor` holds it for a moment to see whether anyone does."""
+_LOCK_TIMEOUT: Final = 0.3
+"""Seconds to wait for the lock, which `doctor` holds for a moment to see whether it is free."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningApp:
-    """A running app: its process and its address, without the token."""
+    """The process id of a running app, and its address without the token."""
 
     pid: int
     url: str
 
 
 class Instance:
-    """This process's hold on the data folder."""
+    """The lock on the data folder that this process holds."""
 
     def __init__(self, record: Path) -> None:
         self._record = record
 
     def record_url(self, url: str) -> None:
-        """Leaves word where this app is, for a second one and for `doctor`."""
+        """Write this app's address to `running.json`, for a second one and for `doctor`.
+
+        Raises:
+            StorageError: The file can't be written.
+        """
         text = json.dumps({"pid": os.getpid(), "url": url})
         try:
             write_private(self._record, text + "\n")
         except OSError as exc:
-            raise _unusable(self._record, exc) from exc
+            raise _not_writable(self._record, exc) from exc
 
 
 @contextmanager
 def single_instance(settings: Settings) -> Iterator[Instance]:
-    """Holds the data folder for the block.
+    """Hold the lock on the data folder in a `with` block.
 
-    Raises `AlreadyRunning` where another process does, and `StorageError`. The lock is the
-    system's, so that it goes with its process, however that ends.
+    It is a lock of the operating system, which is released however the process ends.
+
+    Raises:
+        AlreadyRunning: Another process holds it.
+        StorageError: The data folder can't be written.
     """
-    # Imported here: only `up` and `doctor` need it.
-    from filelock import FileLock, Timeout
-
     settings.make_data_dir()
-    lock = FileLock(settings.data_dir / "codewalk.lock", timeout=_WAIT, mode=FILE_MODE)
-    record = _record(settings)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise AlreadyRunning(_already(settings, _read(record))) from None
-    except OSError as exc:
-        raise _unusable(Path(lock.lock_file), exc) from exc
-    try:
-        record.unlink(missing_ok=True)  # left by one that was killed
+    record = _record_file(settings)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_lock(settings))
+        except _Locked:
+            raise AlreadyRunning(_already_running(settings, _read(record))) from None
+        stack.callback(record.unlink, missing_ok=True)
+        record.unlink(missing_ok=True)  # of an app that was killed
         yield Instance(record)
-    finally:
-        record.unlink(missing_ok=True)
-        lock.release()
 
 
 def find_running(settings: Settings) -> RunningApp | None:
-    """The app that runs on this data folder, None without one or before it has an address."""
-    if not (settings.data_dir / "codewalk.lock").exists():
+    """Return the app that runs on this data folder; None before it has an address, too.
+
+    Creates and changes nothing.
+
+    Raises:
+        StorageError: The lock can't be opened.
+    """
+    if not _lock_file(settings).exists():
         return None
     try:
-        with single_instance(settings):
+        with _lock(settings):
             return None
-    except AlreadyRunning:
-        return _read(_record(settings))
+    except _Locked:
+        return _read(_record_file(settings))
 
 
-def _record(settings: Settings) -> Path:
+class _Locked(Exception):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def _lock(settings: Settings) -> Iterator[None]:
+    # Imported here: only `up` and `doctor` need it.
+    from filelock import FileLock, Timeout
+
+    path = _lock_file(settings)
+    lock = FileLock(path, timeout=_LOCK_TIMEOUT, mode=FILE_MODE)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _Locked from None
+    except OSError as exc:
+        raise _not_writable(path, exc) from exc
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_file(settings: Settings) -> Path:
+    return settings.data_dir / "codewalk.lock"
+
+
+def _record_file(settings: Settings) -> Path:
     return settings.data_dir / "running.json"
 
 
 def _read(record: Path) -> RunningApp | None:
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-        return RunningApp(pid=int(found["pid"]), url=str(found["url"]))
+        document = json.loads(record.read_text(encoding="utf-8"))
+        return RunningApp(pid=int(document["pid"]), url=str(document["url"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _already(settings: Settings, running: RunningApp | None) -> str:
+def _already_running(settings: Settings, running: RunningApp | None) -> str:
     where = f"at {running.url} (pid {running.pid})" if running else "and is about to serve"
     return (
         f"CodeWalk already runs {where} on the data folder {settings.data_dir}. "
@@ -96,5 +128,5 @@ def _already(settings: Settings, running: RunningApp | None) -> str:
     )
 
 
-def _unusable(path: Path, exc: OSError) -> StorageError:
+def _not_writable(path: Path, exc: OSError) -> StorageError:
     return StorageError(f"{path} can't be written: {exc.strerror}.", value=str(path))

@@ -1,4 +1,4 @@
-"""The address that the app listens on, and the one that people open."""
+"""The address that the app listens on, and the URL to open it at."""
 
 import errno
 import socket
@@ -11,11 +11,18 @@ from codewalk.errors import AddressUnavailable
 from codewalk.secret import Secret
 
 BACKLOG: Final = 1024
+"""Connections that may wait to be accepted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListenAddress:
-    """Where to listen: `host` as the user gave it, `ip` what it came to."""
+    """An address to listen on.
+
+    Attributes:
+        host: The host name or address as the user gave it.
+        port: The TCP port; 0 stands for any free one.
+        ip: The address that `host` resolves to.
+    """
 
     host: str
     port: int
@@ -23,45 +30,52 @@ class ListenAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only programs on this machine can reach it."""
         return self.ip.is_loopback
 
     @property
     def url(self) -> str:
-        """Where to open it on this machine, without the token: `http://127.0.0.1:4090/`."""
+        """The URL to open it at on this machine, without a token: `http://127.0.0.1:4090/`."""
         host = self.host
         if self.ip.is_unspecified:
             host = "::1" if self.ip.version == 6 else "127.0.0.1"
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
     def url_with(self, token: Secret) -> str:
-        """The same, with the token that lets a browser in."""
+        """Return `url` with the token that gives a browser access."""
         return f"{self.url}?token={quote(token.reveal(), safe='')}"
 
     def hosts(self) -> tuple[str, ...]:
-        """The names and addresses that a browser may call it by."""
+        """Return the host names and addresses that browsers may use for it."""
         own = (socket.gethostname(),) if self.ip.is_unspecified else ()
         return tuple(dict.fromkeys((self.host, str(self.ip), *own)))
 
 
 def resolve_address(host: str, port: int) -> ListenAddress:
-    """What a host name or address comes to. Raises `AddressUnavailable`."""
+    """Resolve a host name or address.
+
+    Raises:
+        AddressUnavailable: It is empty or can't be resolved.
+    """
     host = host.strip().removeprefix("[").removesuffix("]")
-    if not host:  # the system would take it for every address
-        raise AddressUnavailable("The host is empty; 127.0.0.1 is this machine alone.", value=host)
+    if not host:  # for the operating system it would mean every address
+        raise AddressUnavailable(
+            "The host is empty; give 127.0.0.1 for this machine alone.", value=host
+        )
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as exc:
         raise AddressUnavailable(
-            f"{host!r} is no address of this machine: its name can't be resolved.", value=host
+            f"{host!r} is no address of this machine: it can't be resolved.", value=host
         ) from exc
-    return ListenAddress(host=host, port=port, ip=ip_address(str(found[0][4][0])))
+    return ListenAddress(host=host, port=port, ip=ip_address(str(addresses[0][4][0])))
 
 
 def listen(address: ListenAddress) -> tuple[socket.socket, ListenAddress]:
-    """A listening socket, and the address with the port that it has: 0 takes a free one.
+    """Return a listening socket, and its address, with a port in place of 0.
 
-    Raises `AddressUnavailable`.
+    Raises:
+        AddressUnavailable: The port is in use, or the address isn't this machine's.
     """
     try:
         sock = socket.create_server(
@@ -72,22 +86,22 @@ def listen(address: ListenAddress) -> tuple[socket.socket, ListenAddress]:
         )
     except OSError as exc:
         raise AddressUnavailable(
-            _refusal(address, exc), value=f"{address.host}:{address.port}"
+            _explain(address, exc), value=f"{address.host}:{address.port}"
         ) from exc
     return sock, replace(address, port=int(sock.getsockname()[1]))
 
 
-def _refusal(address: ListenAddress, exc: OSError) -> str:
+def _explain(address: ListenAddress, exc: OSError) -> str:
     host, port = address.host, address.port
     match exc.errno:
         case errno.EADDRINUSE:
             return (
                 f"Port {port} on {host} is taken by another program. "
-                "Give another with `--port`, or 0 for any that is free."
+                "Choose another with `--port`, or 0 for any free one."
             )
         case errno.EADDRNOTAVAIL:
             return f"{host} is no address of this machine."
         case errno.EACCES:
-            return f"Port {port} needs rights that this user doesn't have; give one above 1023."
+            return f"Port {port} needs rights that this user doesn't have; choose one above 1023."
         case _:
-            return f"{host} port {port} can't be listened on: {exc.strerror}."
+            return f"CodeWalk can't listen on {host} port {port}: {exc.strerror}."

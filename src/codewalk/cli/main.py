@@ -1,4 +1,4 @@
-"""The entry point: arguments in, exit status out."""
+"""The entry point: takes arguments, returns an exit status."""
 
 import logging
 import os
@@ -20,9 +20,9 @@ from codewalk.cli.log_file import log_uncaught_errors
 from codewalk.cli.options import BuildOptions, require_subcommand
 from codewalk.cli.output import is_terminal, print_line
 
-_NAME: Final = "codewalk"
-_HELP: Final = frozenset({"--help", "-h"})
-_ROOMS: Final = {
+_PROGRAM: Final = "codewalk"
+_HELP_OPTIONS: Final = frozenset({"--help", "-h"})
+_COMMAND_MODULES: Final = {
     "up": "codewalk.cli.up",
     "server": "codewalk.cli.servers",
     "session": "codewalk.cli.sessions",
@@ -32,69 +32,71 @@ _ROOMS: Final = {
     "attach": "codewalk.cli.attach",
     "doctor": "codewalk.cli.doctor",
 }
-"""The commands in the order of `--help`, and the modules that build them."""
+"""The commands in the order of `--help`, each with the module whose `command()` builds it."""
 
 
 def main() -> NoReturn:
-    """The `codewalk` command."""
-    _leave(run(sys.argv[1:]))
+    """Run the `codewalk` command and exit."""
+    _exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line; returns its exit status."""
-    _open_what_is_closed()
+    """Run one command line and return its exit status."""
+    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A title in any script must not end a command on a terminal that can't show it.
+            # A character that the terminal's encoding lacks must not end a command.
             stream.reconfigure(errors="replace")
     log_uncaught_errors()
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     as_json = "--json" in options
     try:
-        root = _root(_build_options(options), first=options[0] if options else "")
-        result = root.main(list(arguments), prog_name=_NAME, standalone_mode=False)
+        root = _build_root(_choose_build_options(options), first=options[0] if options else "")
+        result = root.main(list(arguments), prog_name=_PROGRAM, standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except SystemExit as exc:  # Typer ends its own options and a closed pipe so
+    except SystemExit as exc:  # as Typer ends its own options, and on a closed pipe
         return exc.code if isinstance(exc.code, int) else EXIT_FAILED
-    except BaseException as exc:  # noqa: BLE001 - this is where every error is told
+    except BaseException as exc:  # noqa: BLE001 - every error is reported here
         return report_error(exc, as_json=as_json)
 
 
-class _Commands(MutableMapping[str, Any]):
-    """The commands by name, each made when it is first asked for: most are never."""
+class _LazyCommands(MutableMapping[str, Any]):
+    """The commands by name. Each is built when it is first used: most are not in one run."""
 
     def __init__(self, build_options: BuildOptions) -> None:
         self._build_options = build_options
-        self._made: dict[str, Any] = {}
+        self._built: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = import_module(_ROOMS[name]).command(self._build_options)
-        return self._made[name]
+        if name not in self._built:
+            module = import_module(_COMMAND_MODULES[name])
+            self._built[name] = module.command(self._build_options)
+        return self._built[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
+        self._built[name] = command
 
     def __delitem__(self, name: str) -> None:
-        del self._made[name]
+        del self._built[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_ROOMS)
+        return iter(_COMMAND_MODULES)
 
     def __len__(self) -> int:
-        return len(_ROOMS)
+        return len(_COMMAND_MODULES)
 
 
-def _open_what_is_closed() -> None:
-    """Python has None for a stream that was closed before it began, as by `>&-`."""
+def _replace_closed_streams() -> None:
+    """Open the null device for each standard stream that was closed, as by `>&-`: it is None."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for the whole run
 
 
-def _root(build_options: BuildOptions, *, first: str) -> TyperGroup:
-    # Its options stand before the command's name, those for completion and help too.
-    own = replace(build_options, with_help=first in _HELP or "-completion" in first or _completes())
+def _build_root(build_options: BuildOptions, *, first: str) -> TyperGroup:
+    # The root's options stand before the command's name, those for completion and help included.
+    with_help = first in _HELP_OPTIONS or "-completion" in first or _is_completing()
+    own = replace(build_options, with_help=with_help)
     app = typer.Typer(**own.typer_settings(completion=True))
     app.callback(
         invoke_without_command=True,
@@ -103,8 +105,8 @@ def _root(build_options: BuildOptions, *, first: str) -> TyperGroup:
     )(_codewalk)
     root = typer.main.get_command(app)
     if not isinstance(root, TyperGroup):
-        raise TypeError("Typer made no group of commands")
-    root.commands = _Commands(build_options)
+        raise TypeError("Typer built no group of commands")
+    root.commands = _LazyCommands(build_options)
     return root
 
 
@@ -114,9 +116,9 @@ def _codewalk(
         bool, typer.Option("--version", is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """One client for many OpenCode servers: keep them, check them, switch between them.
+    """Manage several OpenCode servers: store them, check them, switch between them.
 
-    `codewalk up` starts the app in the browser; the other commands work beside it or alone.
+    `codewalk up` starts the app in the browser; the other commands work with or without it.
     """
     if version:
         print_line(f"codewalk {__version__}")
@@ -124,22 +126,22 @@ def _codewalk(
     require_subcommand(context)
 
 
-def _build_options(options: Sequence[str]) -> BuildOptions:
-    wants_help = not _HELP.isdisjoint(options)
-    # For people; loading Rich for a pipe would only take time.
+def _choose_build_options(options: Sequence[str]) -> BuildOptions:
+    wants_help = not _HELP_OPTIONS.isdisjoint(options)
+    # Rich is for people; where a pipe reads the help text, loading it would only take time.
     markup: Literal["rich"] | None = "rich" if wants_help and is_terminal(sys.stdout) else None
-    return BuildOptions(markup=markup, with_help=wants_help or _completes())
+    return BuildOptions(markup=markup, with_help=wants_help or _is_completing())
 
 
-def _completes() -> bool:
-    return f"_{_NAME.upper()}_COMPLETE" in os.environ
+def _is_completing() -> bool:
+    return f"_{_PROGRAM.upper()}_COMPLETE" in os.environ
 
 
-def _leave(status: int) -> NoReturn:
-    """Ends the process without taking it apart.
+def _exit(status: int) -> NoReturn:
+    """End the process without Python's own clean-up.
 
-    Everything is closed and on disk here. What an ordinary exit still does is free every object,
-    75 ms of the 400 that `server list` would take, and wait for threads that are in a system call.
+    Everything is closed and on disk by now. An ordinary exit also frees every object, which takes
+    75 ms of the 400 that `server list` may take, and waits for threads that are in a system call.
     (Switching the garbage collector off, by comparison, saves nothing that can be measured.)
     """
     for stream in (sys.stdout, sys.stderr):

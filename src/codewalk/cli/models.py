@@ -1,6 +1,6 @@
 """`codewalk model`: the models of the active server."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from codewalk.app.app import App
     from codewalk.workspace.models import ModelList
 
-_ASKING = "asking the active server"
+_FETCHING: Final = "fetching the models"
 
 
 def command(build_options: BuildOptions) -> Any:
-    """The group, ready to be run."""
+    """Return the Click command."""
     group = Group(build_options, "Show and select the active server's models.")
     group.add("list", _list, example="codewalk model list")
     group.add("use", _use, example="codewalk model use anthropic/claude-sonnet-4-5")
@@ -25,30 +25,30 @@ def command(build_options: BuildOptions) -> Any:
 
 
 def _list(as_json: Json = False) -> None:
-    """Show the models that the active server's connected providers offer."""
+    """Show the models of the active server's connected providers."""
 
     async def work(app: "App") -> "ModelList":
         return await app.work.models()
 
-    found = run_with_app(work, progress=_ASKING, as_json=as_json)
-    if as_json or found.models:
-        print_result(found.to_json(), as_json=as_json, text=lambda: model_table(found))
+    model_list = run_with_app(work, progress=_FETCHING, as_json=as_json)
+    if as_json or model_list.models:
+        print_result(model_list.to_json(), as_json=as_json, text=lambda: model_table(model_list))
     else:
         print_message(
-            "No provider is connected on this server; `opencode auth login` there connects one."
+            "No provider is connected; connect one with `opencode auth login` on the server."
         )
 
 
 def _use(
     model: Annotated[
-        str, typer.Argument(metavar="PROVIDER/MODEL", help="As `codewalk model list` names it.")
+        str, typer.Argument(metavar="PROVIDER/MODEL", help="A name from `codewalk model list`.")
     ],
     as_json: Json = False,
 ) -> None:
-    """Select a model for the active server; it is kept for that server alone."""
+    """Select a model for the active server. Other servers keep their own selection."""
 
     async def work(app: "App") -> "ModelList":
         return await app.work.use_model(model)
 
-    found = run_with_app(work, progress=_ASKING, as_json=as_json)
-    print_result(found.to_json(), as_json=as_json, text=f"Selected {found.selected}.")
+    model_list = run_with_app(work, progress=_FETCHING, as_json=as_json)
+    print_result(model_list.to_json(), as_json=as_json, text=f"Selected {model_list.selected}.")

@@ -1,7 +1,7 @@
-"""What a command says: one JSON document for programs, text for people.
+"""Output of commands: one JSON document for programs, text for people.
 
-Titles, labels and details come from servers and files. Whatever they hold, it is text here: it
-can't move the cursor, change colours or turn the writing direction.
+Titles, labels and details come from servers and files. Whatever they contain is printed as plain
+text: it can't move the cursor, change colours or reverse the writing direction.
 """
 
 import json
@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-_JOINERS: Final = "\u200c\u200d"
-"""Invisible, yet a part of words in several scripts and of emoji."""
+DROPPABLE_COLUMNS: Final = ("CHECKED", "LATENCY", "VERSION")
+"""Columns of a table that a narrow terminal leaves out, the first one first."""
 
-_HIDDEN: Final = re.compile(
+_JOINERS: Final = "\u200c\u200d"
+"""Zero-width characters that are part of words in several scripts, and of emoji."""
+
+_UNSAFE_IN_JSON: Final = re.compile(
     "[\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""What JSON allows in a string as it is, and a terminal may obey or hide."""
+"""Characters that JSON allows unescaped in a string, and a terminal may obey or hide."""
 
-DROPPABLE_COLUMNS: Final = ("CHECKED", "LATENCY", "VERSION")
-"""The columns of the servers' table that go first where a terminal is narrow."""
-
-_WIDE: Final = 100_000
-"""Characters; wider than any table."""
+_UNLIMITED_WIDTH: Final = 100_000
+"""A width in characters that is greater than any table's."""
 
 
 def sanitize(text: str) -> str:
-    """`text` on one line and without anything that a terminal would obey instead of show.
+    r"""Return `text` on one line, with `�` for each character that a terminal would obey.
 
-    >>> sanitize("a\\x1b[31mb\\u202ec\\nd")
+    >>> sanitize("a\x1b[31mb\u202ec\nd")
     'a�[31mb�c d'
     """
     if text.isprintable():
@@ -48,32 +48,32 @@ def _sanitize(character: str) -> str:
 
 
 def json_text(document: Any) -> str:
-    """`document` as JSON that is safe to show on a terminal, and the same to a program."""
+    """Return `document` as JSON in which everything that a terminal may obey is escaped."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
-    return _HIDDEN.sub(lambda match: json.dumps(match.group())[1:-1], text)
+    return _UNSAFE_IN_JSON.sub(lambda match: json.dumps(match.group())[1:-1], text)
 
 
 def print_json(document: Any) -> None:
-    """The one JSON document of a command, on stdout, in UTF-8 whatever the locale says."""
+    """Print the command's one JSON document on stdout, in UTF-8 in any locale."""
     sys.stdout.flush()
     sys.stdout.buffer.write(json_text(document).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 
 def print_line(text: str) -> None:
-    """One line on stdout."""
+    """Print one line of the command's result on stdout."""
     print(sanitize(text), flush=True)
 
 
 def print_message(text: str) -> None:
-    """One line on stderr, for what isn't the command's answer."""
-    # On a terminal the last line may hold a sign of life, which this one takes the place of.
+    """Print one line on stderr, for what isn't part of the command's result."""
+    # On a terminal the last line may hold a spinner, which this line replaces.
     start = "\r\x1b[K" if is_terminal(sys.stderr) else ""
     print(f"{start}{sanitize(text)}", file=sys.stderr, flush=True)
 
 
 def print_renderable(build: "Callable[[], RenderableType]") -> None:
-    """Something of Rich's on stdout; without colour, borders and padding where that is piped."""
+    """Print a table or text of Rich's on stdout; into a pipe without colour or padding."""
     console = make_console()
     if console.is_terminal:
         console.print(fit_to_width(build(), console))
@@ -83,33 +83,52 @@ def print_renderable(build: "Callable[[], RenderableType]") -> None:
     print("\n".join(line.rstrip() for line in capture.get().splitlines()), flush=True)
 
 
-def fit_to_width(shown: "RenderableType", console: "Console") -> "RenderableType":
-    """A table without the columns that matter least, where the terminal is too narrow for all.
+def print_result(
+    document: Any, *, as_json: bool, text: "Callable[[], RenderableType] | str"
+) -> None:
+    """Print the result of a command.
 
-    An address without its port, or half an id, is of no use to anybody.
+    Args:
+        document: The result as JSON values.
+        as_json: Whether to print `document` and nothing else.
+        text: The result for people: a line, or a function that builds a table. It is called only
+            where it is used, since building one loads Rich.
+    """
+    if as_json:
+        print_json(document)
+    elif isinstance(text, str):
+        print_line(text)
+    else:
+        print_renderable(text)
+
+
+def fit_to_width(renderable: "RenderableType", console: "Console") -> "RenderableType":
+    """Return a table without `DROPPABLE_COLUMNS`, as far as the terminal is too narrow for it.
+
+    Otherwise Rich would shorten every column, and a URL without its port or half an id is useless.
     """
     from rich.measure import Measurement
     from rich.table import Table
 
-    if not isinstance(shown, Table):
-        return shown
+    if not isinstance(renderable, Table):
+        return renderable
     for header in DROPPABLE_COLUMNS:
-        natural = Measurement.get(console, console.options.update(max_width=_WIDE), shown)
-        if natural.maximum <= console.width:
+        options = console.options.update(max_width=_UNLIMITED_WIDTH)
+        if Measurement.get(console, options, renderable).maximum <= console.width:
             break
-        shown.columns = [column for column in shown.columns if column.header != header]
-    return shown
+        renderable.columns = [column for column in renderable.columns if column.header != header]
+    return renderable
 
 
 def make_console() -> "Console":
-    """Rich's console on stdout. It respects `NO_COLOR`."""
-    # Imported here: `--json` and `--help` have no need of it, and start-up time is felt.
+    """Return Rich's console on stdout, which respects `NO_COLOR`."""
+    # Imported here: `--json` and `--help` don't need it, and it would slow every command down.
     from rich.console import Console
 
     terminal = is_terminal(sys.stdout)
     return Console(
         file=sys.stdout,
-        width=None if terminal else _WIDE,
+        width=None if terminal else _UNLIMITED_WIDTH,
         force_terminal=terminal,
         markup=False,
         emoji=False,
@@ -119,17 +138,5 @@ def make_console() -> "Console":
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether a person looks at this stream, on something that can move its cursor."""
+    """Return whether `stream` is a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def print_result(
-    document: Any, *, as_json: bool, text: "Callable[[], RenderableType] | str"
-) -> None:
-    """A command's answer: the document for a program, or a line or more for people."""
-    if as_json:
-        print_json(document)
-    elif isinstance(text, str):
-        print_line(text)
-    else:
-        print_renderable(text)

@@ -1,4 +1,4 @@
-"""What a command asks a person, or reads from standard input."""
+"""Passwords and confirmations, from a person or from standard input."""
 
 import sys
 from getpass import getpass
@@ -10,36 +10,41 @@ from codewalk.cli.output import sanitize
 from codewalk.errors import InvalidCredentials
 from codewalk.secret import Secret
 
-_LIMIT: Final = 65_536
+_MAX_LINE_BYTES: Final = 65_536
 
 
 def read_password() -> Secret:
-    """One line of standard input without its newline; a terminal is asked, and shows nothing.
+    """Read a password: one line of standard input, or a prompt without echo on a terminal.
 
-    Raises `InvalidCredentials` for an empty or unreadable one.
+    Raises:
+        InvalidCredentials: It is empty or isn't UTF-8.
     """
     if sys.stdin.isatty():
         text = getpass("Password: ")
     else:
-        line = sys.stdin.buffer.readline(_LIMIT)
+        line = sys.stdin.buffer.readline(_MAX_LINE_BYTES)
         try:
             text = line.removesuffix(b"\n").removesuffix(b"\r").decode()
         except UnicodeDecodeError:
-            # Without the cause, which quotes what was read.
+            # Not `from exc`: its text quotes what was read.
             raise InvalidCredentials("The password on standard input isn't UTF-8.") from None
     if not text:
         raise InvalidCredentials(
-            "No password came on standard input; "
+            "There is no password on standard input; "
             "give it as one line, as in `printf '%s\\n' \"$PASSWORD\" | codewalk …`."
         )
     return Secret(text)
 
 
 def is_interactive() -> bool:
-    """Whether a person is there to answer."""
+    """Return whether a person can be asked: standard input and stderr are terminals."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirm(question: str) -> bool:
-    """Whether a person says yes. Raises `typer.Abort` where they say nothing."""
+    """Ask a person a yes-or-no question and return whether the answer is yes.
+
+    Raises:
+        typer.Abort: There was no answer.
+    """
     return typer.confirm(sanitize(question), err=True)

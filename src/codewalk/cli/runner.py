@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SPINNER_DELAY: Final = 0.5
-"""Seconds of silence before a person is told what is going on."""
+"""Seconds until a spinner appears: most commands end before."""
 
 _FRAMES: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_FRAME: Final = 0.08
+_FRAME_INTERVAL: Final = 0.08
+"""Seconds between two frames of the spinner."""
 
 
 def run_with_app(
@@ -30,9 +31,16 @@ def run_with_app(
     progress: str = "opening the store",
     as_json: bool = False,
 ) -> T:
-    """The result of `work` on an open app.
+    """Open the app, run `work` on it, and return the result.
 
-    `progress` is shown to a person who waits. Raises what `work` raises, and `StorageError`.
+    Args:
+        work: Calls use cases of the app.
+        progress: Says what is being done, for the spinner.
+        as_json: Whether the output is JSON; then no warning is printed on stderr.
+
+    Raises:
+        StorageError: The store can't be opened.
+        CodeWalkError: As `work` raises it.
     """
     import asyncio
 
@@ -42,7 +50,7 @@ def run_with_app(
 
 
 async def _run(settings: Settings, work: "Callable[[App], Awaitable[T]]", progress: str) -> T:
-    # Imported here: the core and its store take most of a command's time, and `--help` needs none.
+    # Imported here: the core and its store take most of a command's time; `--help` needs neither.
     from codewalk.app.composition import open_app
 
     async with show_spinner(progress), open_app(settings) as app:
@@ -50,19 +58,20 @@ async def _run(settings: Settings, work: "Callable[[App], Awaitable[T]]", progre
 
 
 class Spinner:
-    """A sign of life on stderr's last line; `stop` takes it away."""
+    """A running spinner on the last line of stderr."""
 
     def __init__(self, task: "asyncio.Task[None] | None") -> None:
         self._task = task
 
     def stop(self) -> None:
+        """Remove the spinner, before the block that shows it ends."""
         if self._task:
             self._task.cancel()
 
 
 @asynccontextmanager
 async def show_spinner(progress: str) -> AsyncIterator[Spinner]:
-    """Tells a person at a terminal what is going on, where it takes longer than `SPINNER_DELAY`."""
+    """Show a spinner with the text `progress` on a terminal, after `SPINNER_DELAY`."""
     if not is_terminal(sys.stderr):
         yield Spinner(None)
         return
@@ -80,6 +89,6 @@ async def _spin(progress: str) -> None:
     try:
         for frame in cycle(_FRAMES):
             print(f"\r{frame} {progress} ", end="", file=sys.stderr, flush=True)
-            await asyncio.sleep(_FRAME)
+            await asyncio.sleep(_FRAME_INTERVAL)
     finally:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The life of the running app: start everything, serve, stop everything."""
+"""Runs the app: opens everything, serves, and closes everything when a signal stops it."""
 
 import asyncio
 import os
@@ -23,17 +23,27 @@ from codewalk.tasks import InterruptibleBlock
 from codewalk.web.server import make_web, serve
 
 REQUEST_GRACE_SECONDS: Final = 0.6
-"""Seconds that requests under way have left once the app is told to stop."""
+"""Seconds that requests in flight have to end once a signal has stopped the app."""
 
 FORCED_EXIT_SECONDS: Final = 2.8
-"""Seconds after which the process ends, whatever hangs; the local server's guard ends that then."""
+"""Seconds after a signal until the process exits, even if something hangs.
+
+The local server's guard then ends that server.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeOptions:
-    """What the app is to be.
+    """What to serve, and where.
 
-    `on_ready` is called on the event loop once it serves, with what lets one browser in once.
+    Attributes:
+        settings: Names the data folder and the store.
+        sock: The listening socket.
+        hosts: The host names that browsers may use for it.
+        token: The access token.
+        manage_local: Whether to start an OpenCode server on this machine, if one is installed.
+        on_ready: Called on the event loop once the app serves, with an invitation: a secret that
+            gives one browser access, once.
     """
 
     settings: Settings
@@ -45,14 +55,18 @@ class ServeOptions:
 
 
 def serve_app(options: ServeOptions) -> None:
-    """Runs the app until a signal stops it. Raises `StorageError`."""
+    """Run the app until a signal stops it.
+
+    Raises:
+        StorageError: The store can't be opened.
+    """
     raise_file_limit()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_run(options))
 
 
 class _Stop:
-    """The order to stop: `event` for who serves; whoever doesn't serve yet is cancelled."""
+    """Stops the app when it is called: by `event` while it serves, before that by cancellation."""
 
     def __init__(self, task: "asyncio.Task[None] | None") -> None:
         self.event = asyncio.Event()
@@ -64,7 +78,7 @@ class _Stop:
         first = not self.event.is_set()
         self.event.set()
         if first:
-            _end_at_last()
+            _exit_after(FORCED_EXIT_SECONDS)
         if first and self._is_serving:
             self._serving.interrupt(after=REQUEST_GRACE_SECONDS)
         elif self._task:
@@ -72,7 +86,7 @@ class _Stop:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """A block that has `REQUEST_GRACE_SECONDS` seconds left once the order came."""
+        """Mark a block that serves; it has `REQUEST_GRACE_SECONDS` left after a signal."""
         try:
             async with self._serving:
                 self._is_serving = True
@@ -90,7 +104,7 @@ async def _run(options: ServeOptions) -> None:
     try:
         await _serve(options, stop)
     except asyncio.CancelledError:
-        # While it starts, being told to stop is a cancellation; it did what was asked.
+        # While the app starts, a signal cancels it; that is a success.
         if not stop.event.is_set():
             raise
 
@@ -99,29 +113,28 @@ async def _serve(options: ServeOptions, stop: _Stop) -> None:
     async with (
         show_spinner("starting") as spinner,
         open_app(options.settings, watch=True) as app,
-        _local(app, wanted=options.manage_local),
+        _managed_server(app, wanted=options.manage_local),
     ):
         web = make_web(app, options.token, hosts=options.hosts)
 
-        def ready() -> None:
+        def on_ready() -> None:
             spinner.stop()
             collect_garbage_less_often()
             options.on_ready(web.state.access.create_invitation())
 
         async with stop.serving():
-            await serve(web, options.sock, ready=ready, stop=stop.event)
+            await serve(web, options.sock, ready=on_ready, stop=stop.event)
 
 
 @asynccontextmanager
-async def _local(app: App, *, wanted: bool) -> AsyncIterator[None]:
-    """The managed local server: at once where it is wanted and OpenCode is installed, else once it
-    is asked for."""
+async def _managed_server(app: App, *, wanted: bool) -> AsyncIterator[None]:
+    """Make the managed local server available, started at once if wanted and installed."""
     async with app.local.control():
         if wanted and app.local.available:
             await app.local.start()
             yield
             return
-        # One that an earlier run left behind ends, wanted or not.
+        # One that an earlier run left running is ended, wanted or not.
         await asyncio.to_thread(end_orphans, app.settings.data_dir / RECORD_FILE)
         if wanted:
             app.local.message = app.local.unavailable_reason
@@ -133,8 +146,8 @@ def _on_signals(stop: _Stop) -> None:
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
-        # `nohup` asks for an ignored hangup to stay so. An ignored interrupt only says that a
-        # script started this in the background, and it must be able to stop it.
+        # With `nohup` an ignored hangup has to stay ignored. An ignored interrupt only means that a
+        # script started this in the background, and the script must be able to stop it.
         if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
             continue
         try:
@@ -143,17 +156,17 @@ def _on_signals(stop: _Stop) -> None:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
 
 
-def _end_at_last() -> None:
-    def end() -> None:
+def _exit_after(seconds: float) -> None:
+    def exit_now() -> None:
         os._exit(0)
 
-    timer = threading.Timer(FORCED_EXIT_SECONDS, end)
+    timer = threading.Timer(seconds, exit_now)
     timer.daemon = True
     timer.start()
 
 
 def raise_file_limit() -> None:
-    """Lets this process hold as many connections as the system permits it: one a server."""
+    """Raise the limit of open files as far as the system permits: each server is a connection."""
     if sys.platform == "win32":
         return
     import resource
@@ -161,7 +174,7 @@ def raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in (hard, 65_536, 10_240):
         if limit == resource.RLIM_INFINITY:
-            continue  # macOS says so and permits less
+            continue  # macOS reports this and permits less
         if soft != resource.RLIM_INFINITY and soft < limit:
             with suppress(ValueError, OSError):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
@@ -171,6 +184,6 @@ def raise_file_limit() -> None:
 def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     try:
         import uvloop
-    except ImportError:  # there is none for Windows
+    except ImportError:  # not available on Windows
         return None
     return uvloop.new_event_loop

@@ -1,4 +1,4 @@
-"""`codewalk state`: what is kept for each server."""
+"""`codewalk state`: the state stored for each server."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def command(build_options: BuildOptions) -> Any:
-    """The group, ready to be run."""
-    group = Group(build_options, "Show and forget what is kept for servers.")
+    """Return the Click command."""
+    group = Group(build_options, "Show and clear the state stored for servers.")
     group.add("list", _list, example="codewalk state list --server devbox")
     group.add("clear", _clear, example="codewalk state clear devbox")
     return group.command()
@@ -30,12 +30,15 @@ def _list(
     server: Annotated[
         str | None,
         typer.Option(
-            "--server", metavar="REF", autocompletion=complete_server, help="Only this one's."
+            "--server",
+            metavar="REF",
+            autocompletion=complete_server,
+            help="Show only this server's.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the keys kept for each server."""
+    """Show the keys stored for each server."""
 
     async def work(app: "App") -> "Sequence[StateSize]":
         return await app.stored_state(server)
@@ -45,18 +48,18 @@ def _list(
         document = [_to_json(entry) for entry in entries]
         print_result(document, as_json=as_json, text=lambda: state_table(entries))
     else:
-        print_message("Nothing is kept.")
+        print_message("No state is stored.")
 
 
 def _clear(ref: Ref, as_json: Json = False) -> None:
-    """Forget all state kept for a server, not the server."""
+    """Delete all state stored for a server, but not the server."""
 
     async def work(app: "App") -> int:
         return await app.clear_state(ref)
 
     count = run_with_app(work, as_json=as_json)
     keys = "1 key" if count == 1 else f"{count} keys"
-    print_result({"cleared": count}, as_json=as_json, text=f"Forgot {keys}.")
+    print_result({"cleared": count}, as_json=as_json, text=f"Deleted {keys}.")
 
 
 def _to_json(entry: "StateSize") -> dict[str, Any]:

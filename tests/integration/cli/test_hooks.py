@@ -1,4 +1,4 @@
-"""`codewalk hook`, as programs use it, and a running app that uses what it added."""
+"""`codewalk hook`, as programs use it, and a running app that runs its hooks."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from tests.mock_opencode import MockOpenCode
 URL = "https://hooks.example/T0/s3cret"
 
 
-async def test_a_hook_from_its_addition_to_its_removal(codewalk: CodeWalk, tmp_path: Path) -> None:
+async def test_hook_is_added_listed_tested_and_removed(codewalk: CodeWalk, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code = "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())"
     added = await codewalk.fresh(
@@ -33,8 +33,8 @@ async def test_a_hook_from_its_addition_to_its_removal(codewalk: CodeWalk, tmp_p
     assert listed.json == [added.json, webhook.json]
     shown = await codewalk("hook", "list")
     assert "s3cret" not in shown.out + listed.out + webhook.out
-    tried = await codewalk.fresh("hook", "test", added.json["id"][:13])
-    assert (tried.status, tried.err) == (0, "")
+    tested = await codewalk.fresh("hook", "test", added.json["id"][:13])
+    assert (tested.status, tested.err) == (0, "")
     assert json.loads(out.read_text())["event"] == "test"
     for hook in (added, webhook):
         removed = await codewalk("hook", "remove", hook.json["id"], "--json")
@@ -42,7 +42,7 @@ async def test_a_hook_from_its_addition_to_its_removal(codewalk: CodeWalk, tmp_p
     assert (await codewalk("hook", "list", "--json")).json == []
 
 
-async def test_what_is_refused_says_so_in_json(codewalk: CodeWalk) -> None:
+async def test_refusals_are_reported_in_json(codewalk: CodeWalk) -> None:
     failing = await codewalk(
         "hook", "add", "command", "--json", "--", sys.executable, "-c", "exit(3)"
     )
@@ -62,7 +62,7 @@ async def test_what_is_refused_says_so_in_json(codewalk: CodeWalk) -> None:
         assert (refused.status, refused.error["code"]) == (status, code), arguments
 
 
-async def test_the_running_app_tells_its_hooks_of_a_server_that_goes_and_comes_back(
+async def test_running_app_runs_hooks_when_a_server_goes_down_and_comes_back(
     codewalk: CodeWalk, tmp_path: Path
 ) -> None:
     settings = Settings(

@@ -1,4 +1,4 @@
-"""Whether there is a browser to open: never one that takes the terminal."""
+"""Where a browser can be opened: never one that takes the terminal."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from codewalk.cli.browser import can_open_browser
         ({}, "win32", True),
     ],
 )
-def test_a_browser_is_opened_where_there_is_a_display_for_it(
+def test_browser_is_opened_only_where_there_is_a_display(
     environment: dict[str, str], platform: str, opens: bool
 ) -> None:
     assert can_open_browser(environment, platform) is opens

@@ -1,4 +1,4 @@
-"""From an error to the exit status and what is said: one place, every kind of error."""
+"""Every kind of error becomes an exit status and a message."""
 
 import asyncio
 import json
@@ -14,25 +14,25 @@ from codewalk.reason import Reason
 from codewalk.settings import Settings
 
 
-def kinds_below(kind: type[CodeWalkError]) -> list[type[CodeWalkError]]:
-    return [kind, *(k for below in kind.__subclasses__() for k in kinds_below(below))]
+def subclasses(cls: type[CodeWalkError]) -> list[type[CodeWalkError]]:
+    return [cls, *(sub for child in cls.__subclasses__() for sub in subclasses(child))]
 
 
 def every_error() -> list[CodeWalkError]:
-    kinds = set(kinds_below(CodeWalkError)) - {RequestFailed, UsageMistake}
-    failed = RequestFailed(Reason.REFUSED, "Told.")
-    return [failed, *(kind("Told.") for kind in sorted(kinds, key=lambda kind: kind.__name__))]
+    classes = set(subclasses(CodeWalkError)) - {RequestFailed, UsageMistake}
+    failed = RequestFailed(Reason.REFUSED, "Broken.")
+    return [failed, *(cls("Broken.") for cls in sorted(classes, key=lambda cls: cls.__name__))]
 
 
 @pytest.mark.parametrize("error", every_error(), ids=lambda error: type(error).__name__)
-def test_an_error_is_one_line_and_status_1(
+def test_error_is_one_line_and_status_1(
     error: CodeWalkError, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report_error(error, as_json=False) == 1
-    assert capsys.readouterr() == ("", "error: Told.\n")
+    assert capsys.readouterr() == ("", "error: Broken.\n")
 
 
-def test_an_error_in_json_has_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_in_json_has_its_code_and_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     error = errors.DuplicateServer("The label 'é\ud83d\x9b' is taken.")
     assert report_error(error, as_json=True) == 1
     out, err = capsys.readouterr()
@@ -41,30 +41,30 @@ def test_an_error_in_json_has_its_code(capsys: pytest.CaptureFixture[str]) -> No
     assert err.isascii()
 
 
-@pytest.mark.parametrize("error", [UsageMistake("Told."), typer.BadParameter("Told.")])
+@pytest.mark.parametrize("error", [UsageMistake("Broken."), typer.BadParameter("Broken.")])
 def test_wrong_usage_is_status_2(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
     assert report_error(error, as_json=True) == 2
     assert json.loads(capsys.readouterr().err)["error"]["code"] == "usage"
 
 
-def test_ctrl_c_is_status_130_and_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_is_status_130_and_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert report_error(KeyboardInterrupt(), as_json=False) == 130
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_closed_pipe_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_closed_pipe_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert report_error(BrokenPipeError(), as_json=False) == 1
     assert capsys.readouterr() == ("", "")
 
 
-def test_of_a_group_the_error_for_people_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_group_is_reported_by_its_error_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     inner = BaseExceptionGroup("inner", [asyncio.CancelledError(), errors.StorageError("Full.")])
     group = BaseExceptionGroup("outer", [ValueError("x"), inner])
     assert report_error(group, as_json=False) == 1
     assert capsys.readouterr().err == "error: Full.\n"
 
 
-def test_an_unexpected_error_is_a_line_and_its_traceback_goes_to_a_private_file(
+def test_unexpected_error_is_a_line_and_its_traceback_goes_to_the_private_log(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
@@ -81,11 +81,11 @@ def test_an_unexpected_error_is_a_line_and_its_traceback_goes_to_a_private_file(
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
-def test_an_unexpected_error_is_told_where_no_log_can_be_written(
+def test_unexpected_error_is_reported_where_no_log_can_be_written(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.data_dir.write_text("a file where the folder should be")
     assert report_error(ValueError("x"), as_json=True, settings=settings) == 1
-    found = json.loads(capsys.readouterr().err)["error"]
-    assert found["code"] == "internal"
-    assert "ValueError" in found["message"]
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["code"] == "internal"
+    assert "ValueError" in error["message"]

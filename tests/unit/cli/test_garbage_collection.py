@@ -1,4 +1,4 @@
-"""The garbage collector's pace, which belongs to the whole process."""
+"""Settings of the garbage collector; in a process of its own, since they are the process's."""
 
 import subprocess
 import sys
@@ -13,5 +13,5 @@ assert gc.get_freeze_count() > 0
 """
 
 
-def test_garbage_is_still_collected_but_seldom_looked_for() -> None:
+def test_garbage_is_collected_less_often() -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=30)

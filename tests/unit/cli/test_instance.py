@@ -12,7 +12,7 @@ from codewalk.settings import Settings
 URL = "http://127.0.0.1:4090/"
 
 
-def test_a_second_one_is_told_where_the_first_runs(settings: Settings) -> None:
+def test_second_app_is_refused_with_the_address_of_the_first(settings: Settings) -> None:
     with single_instance(settings) as instance:
         instance.record_url(URL)
         with pytest.raises(AlreadyRunning) as caught, single_instance(settings):
@@ -22,7 +22,7 @@ def test_a_second_one_is_told_where_the_first_runs(settings: Settings) -> None:
         )
 
 
-def test_one_that_has_no_address_yet_is_running_too(settings: Settings) -> None:
+def test_app_without_an_address_counts_as_running(settings: Settings) -> None:
     with (
         single_instance(settings),
         pytest.raises(AlreadyRunning, match="about to serve"),
@@ -31,7 +31,7 @@ def test_one_that_has_no_address_yet_is_running_too(settings: Settings) -> None:
         pass
 
 
-def test_looking_finds_it_and_disturbs_nothing(settings: Settings) -> None:
+def test_running_app_is_found_without_disturbing_it(settings: Settings) -> None:
     assert find_running(settings) is None
     assert not settings.data_dir.exists()
     with single_instance(settings) as instance:
@@ -41,16 +41,27 @@ def test_looking_finds_it_and_disturbs_nothing(settings: Settings) -> None:
     assert find_running(settings) is None
 
 
-@pytest.mark.parametrize("left", ["", "{", "[]", '{"pid": "x", "url": 1}', '{"pid": 1}'])
-def test_a_record_left_by_a_killed_one_means_nothing(settings: Settings, left: str) -> None:
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x", "url": 1}', '{"pid": 1}'])
+def test_record_of_a_killed_app_is_removed_at_the_next_start(settings: Settings, text: str) -> None:
     settings.make_data_dir()
     record = settings.data_dir / "running.json"
-    record.write_text(left)
+    record.write_text(text)
     with single_instance(settings):
         assert not record.exists()
 
 
-def test_its_files_are_private_and_the_record_goes_with_it(settings: Settings) -> None:
+def test_looking_for_an_app_that_was_killed_changes_nothing(settings: Settings) -> None:
+    with single_instance(settings):
+        pass
+    record = settings.data_dir / "running.json"
+    record.write_text('{"pid": 1, "url": "http://127.0.0.1:4090/"}')
+    settings.data_dir.chmod(0o755)
+    assert find_running(settings) is None
+    assert record.exists()
+    assert stat.S_IMODE(settings.data_dir.stat().st_mode) == 0o755
+
+
+def test_files_are_private_and_the_record_is_removed_at_the_end(settings: Settings) -> None:
     with single_instance(settings) as instance:
         instance.record_url(URL)
         files = list(settings.data_dir.iterdir())

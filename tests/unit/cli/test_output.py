@@ -1,4 +1,4 @@
-"""What a command prints can't be anything but text."""
+"""Output of commands is plain text, whatever it contains."""
 
 import json
 
@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from codewalk.cli.output import json_text, sanitize
 
-# Half characters too: a file name or an argument may hold them.
-ANYTHING = st.text(st.characters(), max_size=50)
+# Surrogates included: a file name or an argument may contain them.
+ANY_TEXT = st.text(st.characters(), max_size=50)
 
 
 @pytest.mark.parametrize(
-    ("hostile", "shown"),
+    ("hostile", "sanitized"),
     [
         ("\x1b[2J\x1b]0;gone\x07", "\ufffd[2J\ufffd]0;gone\ufffd"),
         ("\x9b31mred", "\ufffd31mred"),
@@ -23,28 +23,28 @@ ANYTHING = st.text(st.characters(), max_size=50)
         ("half \ud83d", "half \ufffd"),
     ],
 )
-def test_what_a_terminal_would_obey_is_replaced(hostile: str, shown: str) -> None:
-    assert sanitize(hostile) == shown
+def test_characters_that_a_terminal_would_obey_are_replaced(hostile: str, sanitized: str) -> None:
+    assert sanitize(hostile) == sanitized
 
 
 @pytest.mark.parametrize(
     "text", ["Dev box", "Größe", "開発", "می‌خواهم", "👩‍💻 at work", "[bold]x[/bold]"]
 )
-def test_words_of_any_script_stay_as_they_are(text: str) -> None:
+def test_text_in_any_script_is_unchanged(text: str) -> None:
     assert sanitize(text) == text
 
 
-@given(ANYTHING)
+@given(ANY_TEXT)
 def test_sanitized_text_is_one_line_of_visible_characters(text: str) -> None:
-    shown = sanitize(text)
-    assert all(c.isprintable() or c in "\u200c\u200d" for c in shown)
-    assert sanitize(shown) == shown
+    sanitized = sanitize(text)
+    assert all(c.isprintable() or c in "\u200c\u200d" for c in sanitized)
+    assert sanitize(sanitized) == sanitized
 
 
 @given(
-    st.recursive(ANYTHING | st.none() | st.integers(), lambda inner: st.lists(inner, max_size=4))
+    st.recursive(ANY_TEXT | st.none() | st.integers(), lambda inner: st.lists(inner, max_size=4))
 )
-def test_json_means_the_same_and_hides_nothing(document: object) -> None:
+def test_json_has_the_same_value_and_no_unsafe_characters(document: object) -> None:
     text = json_text(document)
     assert json.loads(text) == json.loads(json.dumps(document))
     text.encode()
