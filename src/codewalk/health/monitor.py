@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -20,6 +20,9 @@ from codewalk.servers.profile import ServerProfile, connects_differently
 
 MAX_CONCURRENT_CHECKS: Final = 500
 """Checks in flight of one `check_all`: each may hold an open file."""
+
+MAX_SETTLE_SECONDS: Final = 30.0
+"""Seconds after the first result in which further checks begin to settle a status."""
 
 
 class Monitor:
@@ -180,39 +183,72 @@ class Monitor:
         return True
 
     async def check(self, profile: ServerProfile, *, budget: float | None = None) -> HealthStatus:
-        """Check a server now and return its status, settled.
+        """Check a server now and return its status, settled where that is possible.
 
-        Where the next check decides on the state, it is made too.
+        Where the next check decides on the state, it is made too. A server that answers now and
+        then may never settle, so the follow-up checks are bounded: by the greater one of the
+        server's `rise` and `fall`, and by `MAX_SETTLE_SECONDS`. Each result is stored and announced
+        as it arrives.
 
         Args:
             profile: The server; one that isn't watched is checked as well, and nothing is stored.
             budget: Seconds for each check, in place of the server's own timeout.
         """
-        if self.is_paused(profile.id):
-            return self.status(profile.id)
-        down = self._statuses.latest(profile.id).state is State.UNHEALTHY
-        result = await self._checker.check(profile, budget=budget, down=down)
-        status = self._statuses.apply(profile, result)
-        while self._statuses.is_unsettled(profile.id, status) and self._statuses.is_watched(
-            profile
-        ):
-            await asyncio.sleep(RECHECK_DELAY)
-            result = await self._checker.check(profile, budget=budget, fresh=True)
-            status = self._statuses.apply(profile, result)
-        return status
+        status = await self._check_once(profile, budget)
+        return await self._settle(profile, budget, status, nullcontext())
 
     async def check_all(self, server_ids: Iterable[str], *, budget: float | None = None) -> None:
-        """Check servers now, side by side; a server that is gone by then is left out."""
+        """Check servers now, side by side, each as `check` does.
+
+        No server delays another: while one is waiting for its next check, it takes up none of the
+        `MAX_CONCURRENT_CHECKS`. A server that is gone when its turn comes is left out.
+        """
         slots = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
         async def check(server_id: str) -> None:
             async with slots:
-                if profile := self._statuses.profiles.get(server_id):
-                    await self.check(profile, budget=budget)
+                profile = self._statuses.profiles.get(server_id)
+                if profile is None:
+                    return
+                status = await self._check_once(profile, budget)
+            await self._settle(profile, budget, status, slots)
 
         async with asyncio.TaskGroup() as group:
             for server_id in server_ids:
                 group.create_task(check(server_id), name=f"asked check of {server_id}")
+
+    async def _check_once(self, profile: ServerProfile, budget: float | None) -> HealthStatus:
+        if self.is_paused(profile.id):
+            return self.status(profile.id)
+        down = self._statuses.latest(profile.id).state is State.UNHEALTHY
+        result = await self._checker.check(profile, budget=budget, down=down)
+        return self._statuses.apply(profile, result)
+
+    async def _settle(
+        self,
+        profile: ServerProfile,
+        budget: float | None,
+        status: HealthStatus,
+        slots: AbstractAsyncContextManager[None],
+    ) -> HealthStatus:
+        """Check a server with this status again, within bounds, and return the status after it.
+
+        Each check is made within `slots`.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + MAX_SETTLE_SECONDS
+        for number in range(max(profile.health_check.rise, profile.health_check.fall)):
+            unsettled = self._statuses.is_unsettled(profile.id, status)
+            # The first of these checks is always made: with a long timeout it may take all the
+            # time, and the first failure of a healthy server alone says nothing.
+            expired = number > 0 and clock() >= deadline
+            if expired or not unsettled or not self._statuses.is_watched(profile):
+                break
+            await asyncio.sleep(RECHECK_DELAY)
+            async with slots:
+                result = await self._checker.check(profile, budget=budget, fresh=True)
+                status = self._statuses.apply(profile, result)
+        return status
 
     def handle_suspend(self) -> None:
         """Check all servers once, as after a suspend of this process or its machine."""

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from codewalk.health.monitor import MAX_CONCURRENT_CHECKS
+from codewalk.health.monitor import MAX_CONCURRENT_CHECKS, MAX_SETTLE_SECONDS
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.health_check import HealthCheckSettings
+from codewalk.servers.profile import ServerProfile
 from tests.fake_time import advance_time, elapsed, fake_time
-from tests.fakes import HEALTHY, FakeNetwork, delayed, no_reply, profile
+from tests.fakes import HEALTHY, FakeNetwork, delayed, failing_reply, no_reply, profile
 from tests.unit.health.watching import watching
 
 A, B, C = profile(1), profile(2), profile(3)
@@ -294,6 +295,72 @@ async def test_all_that_are_asked_for_are_checked_side_by_side_up_to_a_bound() -
         assert elapsed() == pytest.approx(0.4)
         assert [watch.checks(server) for server in servers[-3:]] == [[0.0], [0.2], []]
         assert {watch.state(server) for server in servers[:-1]} == {State.HEALTHY}
+
+
+def answering_every_other_time(network: FakeNetwork, server: ServerProfile) -> None:
+    network.script(server, health=[HEALTHY, failing_reply(Reason.TLS)] * 1000, path=no_reply())
+
+
+@fake_time
+async def test_a_check_of_a_server_that_answers_every_other_time_ends() -> None:
+    # It is never good twice in a row, nor does it fail twice in a row.
+    flapping = replace(A, health_check=HealthCheckSettings(rise=2, fall=2))
+    network = FakeNetwork()
+    answering_every_other_time(network, A)
+    async with watching(flapping, network=network, watch=False) as watch, asyncio.timeout(600):
+        assert (await watch.monitor.check(flapping)).state is State.UNKNOWN
+        assert watch.checks(A) == [0, 0.5, 1]
+        # The next ones begin where these ended.
+        await watch.monitor.check_all([A.id])
+        assert elapsed() == pytest.approx(2)
+
+
+@fake_time
+async def test_the_checks_that_settle_a_status_are_bounded_in_time_too() -> None:
+    slow = replace(A, health_check=HealthCheckSettings(rise=10, fall=10, timeout=10))
+    network = FakeNetwork()
+    network.script(
+        A, health=[delayed(9, HEALTHY), delayed(9, failing_reply(Reason.TLS))] * 9, path=no_reply()
+    )
+    async with watching(slow, network=network, watch=False) as watch, asyncio.timeout(600):
+        await watch.monitor.check(slow)
+        # After the first one, at 9 s, as many begin as fit into half a minute.
+        assert elapsed() <= 9 + MAX_SETTLE_SECONDS + 9
+        assert len(watch.checks(A)) == 5
+
+
+@fake_time
+async def test_the_failure_that_follows_a_long_timeout_counts() -> None:
+    patient = replace(A, health_check=HealthCheckSettings(timeout=60))
+    network = FakeNetwork()
+    async with watching(patient, network=network, watch=False) as watch:
+        assert (await watch.monitor.check(patient)).state is State.HEALTHY
+        network.script(A, health=no_reply(), path=no_reply())
+        await advance_time(1)
+        assert (await watch.monitor.check(patient)).reason is Reason.TIMEOUT
+
+
+@fake_time
+async def test_a_server_that_never_settles_delays_no_other_ones_result() -> None:
+    flapping = replace(A, health_check=HealthCheckSettings(rise=10, fall=10))
+    network = FakeNetwork()
+    answering_every_other_time(network, A)
+    async with watching(flapping, B, network=network, watch=False) as watch, asyncio.timeout(600):
+        await watch.monitor.check_all([A.id, B.id])
+        assert watch.told(B) == [0]
+        assert watch.state(B) is State.HEALTHY
+        assert elapsed() == 5
+
+
+@fake_time
+async def test_servers_that_wait_for_their_next_check_take_up_no_place() -> None:
+    careful = HealthCheckSettings(rise=10)
+    rising = [profile(number, health_check=careful) for number in range(MAX_CONCURRENT_CHECKS)]
+    last = profile(MAX_CONCURRENT_CHECKS)
+    async with watching(*rising, last, watch=False) as watch:
+        await watch.monitor.check_all(server.id for server in (*rising, last))
+        assert watch.told(last) == [0]
+        assert {watch.told(server)[-1] for server in rising} == {4.5}
 
 
 @fake_time
