@@ -61,6 +61,7 @@ class CheckCounters:
         before: HealthStatus,
         after: HealthStatus,
         result: CheckResult | None,
+        _interval: float = 0.0,
     ) -> None:
         """Count a new status, and the check behind it, if any; see `RecordStatus`."""
         counters = self._servers.get(server_id)

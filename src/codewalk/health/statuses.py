@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from codewalk.health.status import CheckResult, HealthStatus, advance
 from codewalk.health.status_writer import StatusStore, StatusWriter
@@ -17,12 +17,31 @@ from codewalk.servers.profile import ServerProfile, connects_differently
 UNCHECKED: Final = HealthStatus()
 """The status of a server before its first check."""
 
-RecordStatus = Callable[[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | None], None]
-"""Called for each new status of a watched server, with these arguments:
 
-the server's id; its status before as it was left by the last check; the same as it counted until
-now, which is `unknown` where it was stale; the new status; the check result behind it, if any.
-"""
+class RecordStatus(Protocol):
+    """Called for each new status of a watched server."""
+
+    def __call__(
+        self,
+        server_id: str,
+        stored: HealthStatus,
+        before: HealthStatus,
+        after: HealthStatus,
+        result: CheckResult | None,
+        interval: float,
+        /,
+    ) -> None:
+        """Record a status.
+
+        Args:
+            server_id: The server.
+            stored: Its status before, as the last check left it.
+            before: The same as it counted until now: `unknown` where it was stale.
+            after: Its new status.
+            result: The check result behind it, None where no check gave it.
+            interval: Seconds between two scheduled checks of the server.
+        """
+
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +199,8 @@ class Statuses:
         status: HealthStatus,
         result: CheckResult | None = None,
     ) -> None:
-        self._record(server_id, self.latest(server_id), before, status, result)
+        interval = self.settings(server_id).interval
+        self._record(server_id, self.latest(server_id), before, status, result, interval)
         self._statuses[server_id] = status
         self.writer.add(server_id)
         if _visible(before) != _visible(status):

@@ -66,6 +66,14 @@ class RecentChecks:
         )
         self._count += 1
 
+    def repeats(self, at_ms: int, reason: Reason, *, within_ms: float) -> bool:
+        """Return whether the last check, at most `within_ms` before this one, had its reason."""
+        if not self._count:
+            return False
+        last = (self._count - 1) % MAX_RECENT_CHECKS * PACKED_CHECK_BYTES
+        head: int = _CHECK.unpack_from(self._ring, last)[0]
+        return head & 0xFF == REASON_CODES[reason] and 0 <= at_ms - (head >> 8) < within_ms
+
     def take_unsaved(self) -> bytes:
         """The checks since this was last called, as far as they are still here."""
         fresh, self._saved = self._count - self._saved, self._count

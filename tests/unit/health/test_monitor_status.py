@@ -241,11 +241,12 @@ async def test_each_check_that_counts_is_recorded_once_with_what_it_changed() ->
         await advance_time(11)
         # The checks that somebody asked for reused the result of the first one.
         first, second = watch.records
-        for (server, left, before, after, result), states, reason in (
+        for (server, left, before, after, result, interval), states, reason in (
             (first, (State.UNKNOWN, State.HEALTHY), Reason.OK),
             (second, (State.HEALTHY, State.UNHEALTHY), Reason.NOT_OPENCODE),
         ):
             assert (server, left, (before.state, after.state)) == (A.id, before, states)
+            assert interval == A.health_check.interval
             assert result is not None
             assert result.reason is reason
         assert second[1] is first[3]
@@ -257,7 +258,7 @@ async def test_an_old_status_is_recorded_as_it_was_left_and_as_it_counted() -> N
     old = seen(WELL, minutes_ago=1440)
     async with watching(A, store=FakeStatusStore({A.id: old})) as watch:
         await advance_time(0.1)
-        ((_, left, before, after, _),) = watch.records
+        ((_, left, before, after, *_),) = watch.records
         assert left == old
         assert before == old.as_of(EPOCH)
         assert before.state is State.UNKNOWN
@@ -270,9 +271,9 @@ async def test_a_status_that_no_check_found_is_recorded_without_one() -> None:
         watch.monitor.set_status(A.id, WELL)
         watch.monitor.pause(A.id, HealthStatus(detail="It starts."))
         watch.monitor.reconcile([replace(A, url="http://elsewhere"), B], None)
-        details = [after.detail for _, _, _, after, _ in watch.records]
+        details = [after.detail for _, _, _, after, *_ in watch.records]
         assert details == [None, "It starts.", None]
-        assert {result for *_, result in watch.records} == {None}
+        assert {result for *_, result, _ in watch.records} == {None}
         await watch.monitor.check(profile(9))
         assert len(watch.records) == 3
 

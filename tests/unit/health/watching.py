@@ -13,7 +13,7 @@ from codewalk.servers.profile import ServerProfile
 from tests.fake_time import elapsed
 from tests.fakes import FakeNetwork, FakeStatusStore, utc_now
 
-Recorded = tuple[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | None]
+Recorded = tuple[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | None, float]
 
 
 @dataclass(kw_only=True)
@@ -76,7 +76,7 @@ async def watching(
             checker,
             store,
             on_change=changed,
-            record=lambda *told: records.append(told),
+            record=lambda *args: records.append(args),
             jitter=lambda: next(drawn, jitter[-1]),
             now=now,
             idle_clock=elapsed,

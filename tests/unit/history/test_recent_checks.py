@@ -53,6 +53,19 @@ def test_what_is_taken_to_be_saved_is_what_is_new(rounds: list[list[Check]]) -> 
         assert tape.take_unsaved() == b""
 
 
+def test_a_check_repeats_the_last_one_with_its_reason_soon_after_it() -> None:
+    tape = RecentChecks()
+    assert not tape.repeats(1000, Reason.REFUSED, within_ms=9000)
+    tape.add(1000, Reason.TIMEOUT, None)
+    tape.add(1000, Reason.REFUSED, None)
+    assert tape.repeats(1000, Reason.REFUSED, within_ms=9000)
+    assert tape.repeats(9999, Reason.REFUSED, within_ms=9000)
+    assert not tape.repeats(10_000, Reason.REFUSED, within_ms=9000)
+    assert not tape.repeats(2000, Reason.TIMEOUT, within_ms=9000)
+    # The clock was set back.
+    assert not tape.repeats(999, Reason.REFUSED, within_ms=9000)
+
+
 def test_a_check_is_twelve_bytes() -> None:
     # Base64 of it has no padding, so texts of it can be cut and joined by the database.
     assert PACKED_CHECK_BYTES % 3 == 0

@@ -46,7 +46,8 @@ class Monitored:
         left = self.statuses.get(server, HealthStatus())
         before = left.as_of(self.now)
         self.statuses[server] = advance(before, result, self.now, DEFAULT_SETTINGS)
-        self.recorder.record(server, left, before, self.statuses[server], result)
+        interval = DEFAULT_SETTINGS.interval
+        self.recorder.record(server, left, before, self.statuses[server], result, interval)
 
     def every(self, seconds: float, *results: CheckResult) -> None:
         for result in results:
@@ -78,6 +79,30 @@ async def test_a_minute_is_what_its_checks_found() -> None:
     assert (period.latency_min_ms, period.latency_mean_ms, period.latency_p95_ms) == (3, 4.5, 9)
     # Healthy for three times ten seconds, then down for two; before the first check, nobody knows.
     assert (period.up_ms, period.down_ms) == (30_000, 20_000)
+
+
+@fake_time
+async def test_frequent_checks_of_a_server_that_is_down_leave_the_recent_ones_alone() -> None:
+    monitored = unwatched()
+    refused = CheckResult(reason=Reason.REFUSED)
+    timed_out = CheckResult(reason=Reason.TIMEOUT)
+    monitored.every(10, *[OK] * MAX_RECENT_CHECKS)
+    # As a live link has them made: 0.75 s apart for two minutes.
+    monitored.every(0.75, *[refused] * 80, timed_out, *[refused] * 79)
+    recent = [check.reason for check in monitored.recorder.recent_checks(A)]
+    # One in nine seconds, and one more where the reason changed.
+    assert recent == [
+        *[Reason.OK] * (MAX_RECENT_CHECKS - 15),
+        *[Reason.REFUSED] * 7,
+        Reason.TIMEOUT,
+        *[Reason.REFUSED] * 7,
+    ]
+    assert sum(period.failures for period in (await monitored.history()).periods) == 160
+    # Scheduled checks are at least nine seconds apart, and all of them are there.
+    monitored.now += timedelta(seconds=9)
+    monitored.every(9, *[refused] * MAX_RECENT_CHECKS)
+    reasons = {check.reason for check in monitored.recorder.recent_checks(A)}
+    assert reasons == {Reason.REFUSED}
 
 
 @fake_time
