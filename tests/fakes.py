@@ -373,7 +373,7 @@ class StoredEntry:
     updated_at: datetime
 
 
-class FakeStateRepository:
+class FakeStateStore:
     """State in memory, by server and key; `removed_servers` are servers that were removed."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ from codewalk.workspace.models import (
 )
 from codewalk.workspace.overview import Overview, cached_overview
 from codewalk.workspace.projects import ProjectList, cached_projects, fetch_projects
-from codewalk.workspace.scope import Scope, StateRepository
+from codewalk.workspace.scope import Scope, StateStorage
 from codewalk.workspace.sessions import (
     Session,
     SessionList,
@@ -70,7 +70,7 @@ class Work:
         registry: Registry,
         monitor: Monitor,
         connect: Connect,
-        state: StateRepository,
+        state: StateStorage,
         activities: Activities,
         announcer: Announcer,
         generation: Generation,

@@ -21,7 +21,7 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION: Final = "0008"
+SCHEMA_VERSION: Final = "0009"
 """The newest migration's name. A store that says so needs no migration, and no Alembic import."""
 
 ACTIVE_SERVER_ID: Final = "active_server_id"

@@ -38,7 +38,7 @@ class StateEntry(Protocol):
     def updated_at(self) -> datetime: ...
 
 
-class StateRepository(Protocol):
+class StateStorage(Protocol):
     """Stores state. Every call names the server, so that none can reach another's."""
 
     async def get_all(self, server_id: str, keys: Collection[str]) -> Mapping[str, StateEntry]: ...
@@ -88,13 +88,13 @@ class Scope:
 
     def __init__(
         self,
-        repository: StateRepository,
+        storage: StateStorage,
         server_id: str,
         cache: StateCache | None = None,
         *,
         prefetched: Mapping[str, StateEntry | None] = MappingProxyType({}),
     ) -> None:
-        self._repository = repository
+        self._storage = storage
         self._cache = cache or StateCache()
         self._prefetched = prefetched
         self.server_id = server_id
@@ -109,7 +109,7 @@ class Scope:
         """
         keys = [state_key(name, self.server_id, directory) for name, directory in parts]
         prefetched = {**dict.fromkeys(keys), **await self._read(keys)}
-        return Scope(self._repository, self.server_id, self._cache, prefetched=prefetched)
+        return Scope(self._storage, self.server_id, self._cache, prefetched=prefetched)
 
     async def get(self, name: StateName, directory: str | None = None) -> StoredValue[Any] | None:
         """Return the JSON value under this name, None where there is none that can be read."""
@@ -129,7 +129,7 @@ class Scope:
             state_key(name, self.server_id, directory): orjson.dumps(value)
             for name, value in values.items()
         }
-        return await self._repository.put(self.server_id, encoded, datetime.now(UTC))
+        return await self._storage.put(self.server_id, encoded, datetime.now(UTC))
 
     async def get_cached(
         self, serializer: Serializer[T], directory: str | None = None
@@ -176,7 +176,7 @@ class Scope:
             return False
         raw = orjson.dumps(serializer.dump(value))
         self._cache.put(key, raw, value)
-        return await self._repository.put(self.server_id, {key: raw}, start.at, durable=False)
+        return await self._storage.put(self.server_id, {key: raw}, start.at, durable=False)
 
     async def _entry(self, key: str) -> StateEntry | None:
         if key in self._prefetched:
@@ -184,4 +184,4 @@ class Scope:
         return (await self._read([key])).get(key)
 
     async def _read(self, keys: Collection[str]) -> Mapping[str, StateEntry]:
-        return await self._repository.get_all(self.server_id, keys)
+        return await self._storage.get_all(self.server_id, keys)

@@ -109,6 +109,25 @@ async def test_what_was_reported_survives_the_new_names_of_its_keys(
         assert await ReportStore(database, HookOutbox(database)).load() == {"a": EPOCH + DAY}
 
 
+async def test_lists_stored_under_an_empty_directory_are_dropped_and_no_others(
+    sqlite_settings: Settings,
+) -> None:
+    keys = (
+        "cached_models::a",
+        "cached_sessions::a::",
+        "cached_sessions::a::/srv",
+        "current_session_id::a::",
+        "current_session_id::a::/srv",
+        "selected_model::a",
+    )
+    insert = "INSERT INTO server_state VALUES ('{}', 'a', X'31', 1)"
+    statements = [insert.format(key) for key in keys]
+    await asyncio.to_thread(_make_store, sqlite_settings, "0008", *statements)
+    async with open_database(sqlite_settings) as database:
+        sizes = await Stores.on(database, sqlite_settings).state.list("a")
+    assert [size.key for size in sizes] == [key for key in keys if not key.endswith("::")]
+
+
 def _make_store(settings: Settings, version: str, *statements: str) -> None:
     """A store of an older release with one server, and what `statements` make of it."""
     _make_first_store(settings)

@@ -14,7 +14,7 @@ from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 from codewalk.workspace.activity import Activities
-from tests.fakes import FakeNetwork, FakeRosterStore, FakeStateRepository
+from tests.fakes import FakeNetwork, FakeRosterStore, FakeStateStore
 from tests.unit.health.watching import watching
 
 
@@ -26,7 +26,7 @@ class Working:
     registry: Registry
     monitor: Monitor
     network: FakeNetwork
-    kept: FakeStateRepository
+    kept: FakeStateStore
     activities: Activities
     announcer: Announcer
 
@@ -45,7 +45,7 @@ class Working:
 @asynccontextmanager
 async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
     """Work on these servers; the first one is active."""
-    network, kept, activities = FakeNetwork(), FakeStateRepository(), Activities()
+    network, kept, activities = FakeNetwork(), FakeStateStore(), Activities()
     announcer, generation = Announcer(), Generation()
 
     def changed(_: Roster, new: Roster) -> None:

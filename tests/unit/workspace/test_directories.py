@@ -17,7 +17,7 @@ from tests.fake_time import fake_time
 from tests.fakes import (
     EPOCH,
     FakeConnection,
-    FakeStateRepository,
+    FakeStateStore,
     Reply,
     StoredEntry,
     html_reply,
@@ -50,20 +50,20 @@ async def own_ids(scope: Scope) -> list[str]:
 
 @fake_time
 async def test_the_own_list_is_stored_under_the_directory_that_path_names() -> None:
-    repository = FakeStateRepository()
-    scope = Scope(repository, A)
+    store = FakeStateStore()
+    scope = Scope(store, A)
     await fetch_sessions(scope, started_in("/srv/shop", session(1, "/srv/shop")))
-    assert {key for _, key in repository.entries} == {
+    assert {key for _, key in store.entries} == {
         f"cached_sessions::{A}::/srv/shop",
         f"own_directory::{A}",
     }
     assert await own_ids(scope) == ["ses_1"]
-    assert await own_ids(Scope(repository, A)) == ["ses_1"]
+    assert await own_ids(Scope(store, A)) == ["ses_1"]
 
 
 @fake_time
 async def test_each_directory_in_which_a_server_was_started_has_its_own_list() -> None:
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     shop = started_in("/srv/shop", session(1, "/srv/shop"))
     await fetch_sessions(scope, shop)
     await fetch_sessions(scope, started_in("/srv/docs", session(2, "/srv/docs")))
@@ -80,7 +80,7 @@ async def test_each_directory_in_which_a_server_was_started_has_its_own_list() -
 async def test_the_old_directorys_list_is_not_the_own_one_though_the_new_one_fails(
     failure: Reply,
 ) -> None:
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     await fetch_sessions(scope, started_in("/srv/shop", session(1, "/srv/shop")))
     moved = started_in("/srv/docs")
     moved.script["/session"] = failure
@@ -93,12 +93,12 @@ async def test_the_old_directorys_list_is_not_the_own_one_though_the_new_one_fai
 
 @fake_time
 async def test_before_the_own_directory_is_known_nothing_is_shown_for_it() -> None:
-    repository = FakeStateRepository()
-    scope = Scope(repository, A)
+    store = FakeStateStore()
+    scope = Scope(store, A)
     # As releases before this one stored it.
     rows = orjson.dumps([["ses_1", "old", "/srv/shop", 1, 1]])
     key = state_key(StateName.CACHED_SESSIONS, A, "")
-    repository.entries[A, key] = StoredEntry(value=rows, updated_at=EPOCH)
+    store.entries[A, key] = StoredEntry(value=rows, updated_at=EPOCH)
     await fetch_sessions(scope, started_in("/x", session(2, "/srv/shop")), "/srv/shop")
     assert await own_ids(scope) == []
     assert (await cached_overview(scope)).sessions.fetched_at is None
@@ -109,7 +109,7 @@ async def test_before_the_own_directory_is_known_nothing_is_shown_for_it() -> No
 async def test_a_server_that_does_not_name_its_directory_has_a_list_all_the_same(
     directory: Any,
 ) -> None:
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     await fetch_sessions(scope, started_in(directory, session(1, "/srv/shop")))
     assert await own_ids(scope) == ["ses_1"]
     await fetch_sessions(scope, started_in("/srv/docs", session(2, "/srv/docs")))
@@ -118,7 +118,7 @@ async def test_a_server_that_does_not_name_its_directory_has_a_list_all_the_same
 
 @fake_time
 async def test_a_list_is_fetched_though_path_fails() -> None:
-    scope, connection = Scope(FakeStateRepository(), A), started_in("/srv", session(1, "/srv"))
+    scope, connection = Scope(FakeStateStore(), A), started_in("/srv", session(1, "/srv"))
     connection.script["/path"] = html_reply()
     assert len((await fetch_sessions(scope, connection)).sessions) == 1
     assert await own_ids(scope) == ["ses_1"]
@@ -126,7 +126,7 @@ async def test_a_list_is_fetched_though_path_fails() -> None:
 
 @fake_time
 async def test_the_list_of_the_own_directory_alone_leaves_the_rest_of_the_project() -> None:
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     both = (session(3, "/srv/shop"), session(2, "/srv/shop/docs"), session(1, "/srv/shop"))
     await fetch_sessions(scope, started_in("/srv/shop", *both))
     alone = started_in("/srv/shop", session(4, "/srv/shop"), session(3, "/srv/shop"))
@@ -138,40 +138,40 @@ async def test_the_list_of_the_own_directory_alone_leaves_the_rest_of_the_projec
 
 @fake_time
 async def test_a_session_created_after_a_restart_elsewhere_is_not_in_the_old_list() -> None:
-    repository = FakeStateRepository()
-    scope = Scope(repository, A)
+    store = FakeStateStore()
+    scope = Scope(store, A)
     await fetch_sessions(scope, started_in("/srv/shop", session(1, "/srv/shop")))
     moved = started_in("/srv/docs")
     moved.script["/session"] = json_reply(session(2, "/srv/docs"))
     await create_session(scope, moved, None, "New")
     assert [s.id for s in (await cached_sessions(scope, "/srv/shop")).sessions] == ["ses_1"]
-    assert repository.entries[A, f"current_session_id::{A}::/srv/docs"].value == b'"ses_2"'
+    assert store.entries[A, f"current_session_id::{A}::/srv/docs"].value == b'"ses_2"'
 
 
 @fake_time
 async def test_an_overview_takes_one_read_once_the_own_directory_is_known() -> None:
-    repository, cache = FakeStateRepository(), StateCache()
-    await fetch_sessions(Scope(repository, A), started_in("/srv/shop", session(1, "/srv/shop")))
+    store, cache = FakeStateStore(), StateCache()
+    await fetch_sessions(Scope(store, A), started_in("/srv/shop", session(1, "/srv/shop")))
     for reads in (2, 1, 1):
-        before = repository.reads
-        overview = await cached_overview(Scope(repository, A, cache))
+        before = store.reads
+        overview = await cached_overview(Scope(store, A, cache))
         assert [s.id for s in overview.sessions.sessions] == ["ses_1"]
-        assert repository.reads - before == reads
+        assert store.reads - before == reads
 
 
 @fake_time
 async def test_an_overview_follows_a_move_that_another_process_noticed() -> None:
-    repository, cache = FakeStateRepository(), StateCache()
-    here, elsewhere = Scope(repository, A, cache), Scope(repository, A)
+    store, cache = FakeStateStore(), StateCache()
+    here, elsewhere = Scope(store, A, cache), Scope(store, A)
     await fetch_sessions(here, started_in("/srv/shop", session(1, "/srv/shop")))
     await fetch_sessions(elsewhere, started_in("/srv/docs", session(2, "/srv/docs")))
-    overview = await cached_overview(Scope(repository, A, cache))
+    overview = await cached_overview(Scope(store, A, cache))
     assert [s.id for s in overview.sessions.sessions] == ["ses_2"]
 
 
 @pytest.mark.parametrize("value", [5, None, ["/srv"], {"directory": "/srv"}])
 @fake_time
 async def test_an_own_directory_of_another_form_counts_as_unknown(value: Any) -> None:
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     await scope.put({StateName.OWN_DIRECTORY: value})
     assert await get_own_directory(scope) is None

@@ -24,7 +24,7 @@ from codewalk.workspace.models import (
 )
 from codewalk.workspace.scope import Scope, StateName
 from tests.fake_time import fake_time
-from tests.fakes import FakeConnection, FakeStateRepository, html_reply, json_reply
+from tests.fakes import FakeConnection, FakeStateStore, html_reply, json_reply
 
 A, B = "server-a", "server-b"
 PROVIDERS = {
@@ -42,7 +42,7 @@ def offering(body: Any) -> FakeConnection:
 
 async def listed(body: Any) -> ModelList:
     """What is made of `body`, after a look that the store gives back the same."""
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     live = await fetch_models(scope, offering(body))
     again = await cached_models(scope)
     assert again == replace(live, source="cache")
@@ -140,7 +140,7 @@ def test_whatever_a_server_sends_is_a_list_or_its_error(body: Any) -> None:
     run()
 
 
-async def use(keeper: FakeStateRepository, connection: FakeConnection, ref: str) -> ModelList:
+async def use(keeper: FakeStateStore, connection: FakeConnection, ref: str) -> ModelList:
     scope = Scope(keeper, A)
     return await select_model(scope, await fetch_models(scope, connection), ref)
 
@@ -148,7 +148,7 @@ async def use(keeper: FakeStateRepository, connection: FakeConnection, ref: str)
 @pytest.mark.parametrize("ref", ["anthropic/claude", " router/vendor/model\n"])
 @fake_time
 async def test_a_model_is_selected_for_its_server_alone(ref: str) -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     used = await use(keeper, offering(PROVIDERS), ref)
     assert used.selected == ref.strip()
     assert (await cached_models(Scope(keeper, A))).selected == ref.strip()
@@ -159,7 +159,7 @@ async def test_a_model_is_selected_for_its_server_alone(ref: str) -> None:
 
 @fake_time
 async def test_a_provider_with_a_slash_in_its_id_is_kept_as_it_is() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     odd = offering({"providers": [{"id": "a/b", "models": {"c": {}}}]})
     await use(keeper, odd, "a/b/c")
     assert keeper.entries[A, f"selected_provider::{A}"].value == b'"a/b"'
@@ -174,7 +174,7 @@ async def test_what_is_no_model_is_refused_as_such(ref: str) -> None:
 
 
 async def test_a_model_that_is_not_offered_is_refused_with_what_is_near() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     with pytest.raises(InvalidValue) as refused:
         await use(keeper, offering(PROVIDERS), "anthropic/cloude")
     assert "Similar ones: anthropic/claude" in refused.value.message
@@ -186,12 +186,12 @@ async def test_looking_for_what_is_near_is_bounded() -> None:
     long: dict[str, Any] = {"ab" * 200 + str(number): {} for number in range(20_000)}
     connection = offering({"providers": [{"id": "p", "models": long}]})
     with pytest.raises(InvalidValue):
-        await use(FakeStateRepository(), connection, "p/" + "ba" * 200)
+        await use(FakeStateStore(), connection, "p/" + "ba" * 200)
 
 
 @fake_time
 async def test_a_server_that_fails_changes_neither_list_nor_selection() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     before = await use(keeper, offering(PROVIDERS), "anthropic/claude")
     with pytest.raises(RequestFailed):
         await use(
@@ -223,14 +223,14 @@ async def test_the_servers_own_choice_is_that_of_its_first_provider(
 
 @fake_time
 async def test_a_list_never_fetched_is_empty_and_says_so() -> None:
-    cached = await cached_models(Scope(FakeStateRepository(), A))
+    cached = await cached_models(Scope(FakeStateStore(), A))
     assert (cached.models, cached.default, cached.fetched_at) == ((), None, None)
 
 
 @pytest.mark.parametrize("value", [5, None, [], {}, {"models": 5}, {"models": [["p", "m"]]}])
 @fake_time
 async def test_a_list_in_another_releases_form_counts_as_none(value: Any) -> None:
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     await scope.put({StateName.CACHED_MODELS: value})
     assert (await cached_models(scope)).fetched_at is None
 

@@ -23,7 +23,7 @@ from codewalk.workspace.scope import Scope, StateName
 from tests.fake_time import fake_time
 from tests.fakes import (
     FakeConnection,
-    FakeStateRepository,
+    FakeStateStore,
     Reply,
     html_reply,
     json_reply,
@@ -55,7 +55,7 @@ def answering(body: Any, directory: Any = "/home/me", worktree: Any = "/") -> Fa
 
 async def fetched(*items: Any, **path: Any) -> ProjectList:
     """What is made of these, after a look that the store gives back the same."""
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     live = await fetch_projects(scope, answering([*items], **path))
     assert await cached_projects(scope) == replace(live, source="cache")
     return live
@@ -198,7 +198,7 @@ def test_whatever_a_server_sends_is_a_list_that_comes_back_from_the_store(
 async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_list(
     path: str, reply: Reply
 ) -> None:
-    scope, connection = Scope(FakeStateRepository(), A), answering([project(1)])
+    scope, connection = Scope(FakeStateStore(), A), answering([project(1)])
     before = await fetch_projects(scope, connection)
     connection.script[path] = reply
     with pytest.raises(RequestFailed) as failed:
@@ -209,7 +209,7 @@ async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_lis
 
 @fake_time
 async def test_one_servers_list_is_never_anothers() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     await fetch_projects(Scope(keeper, A), answering([project(1)]))
     assert (await cached_projects(Scope(keeper, B))).projects == ()
 
@@ -217,7 +217,7 @@ async def test_one_servers_list_is_never_anothers() -> None:
 @pytest.mark.parametrize("value", [5, None, {"projects": []}, [["p1"]], [5], "x"])
 @fake_time
 async def test_a_list_that_another_release_kept_in_another_form_counts_as_none(value: Any) -> None:
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     await scope.put({StateName.CACHED_PROJECTS: value})
     cached = await cached_projects(scope)
     assert (cached.projects, cached.fetched_at) == ((), None)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codewalk.workspace.scope import SEPARATOR, Scope, StateName, state_key
 from tests.fake_time import fake_time
-from tests.fakes import EPOCH, FakeStateRepository, StoredEntry
+from tests.fakes import EPOCH, FakeStateStore, StoredEntry
 
 A, B = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
 
@@ -58,7 +58,7 @@ def test_a_path_stays_readable(place: str) -> None:
 
 @fake_time
 async def test_what_is_read_ahead_is_read_once_and_of_one_moment() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     scope = Scope(keeper, A)
     await scope.put({StateName.SELECTED_MODEL: "one"})
     await Scope(keeper, B).put({StateName.SELECTED_PROVIDER: "another's"})
@@ -81,7 +81,7 @@ async def test_what_is_read_ahead_is_read_once_and_of_one_moment() -> None:
 
 @fake_time
 async def test_what_is_kept_comes_back_with_the_time() -> None:
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     assert await scope.get(StateName.SELECTED_MODEL) is None
     assert await scope.put({StateName.SELECTED_MODEL: "m"})
     kept = await scope.get(StateName.SELECTED_MODEL)
@@ -92,7 +92,7 @@ async def test_what_is_kept_comes_back_with_the_time() -> None:
 
 @fake_time
 async def test_several_values_are_kept_in_one_call() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     await Scope(keeper, A).put({StateName.SELECTED_PROVIDER: "p", StateName.SELECTED_MODEL: "m"})
     assert keeper.calls == [
         (A, {f"selected_provider::{A}": b'"p"', f"selected_model::{A}": b'"m"'}),
@@ -101,7 +101,7 @@ async def test_several_values_are_kept_in_one_call() -> None:
 
 @fake_time
 async def test_one_servers_scope_never_reaches_anothers_state() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     await Scope(keeper, A).put({StateName.CACHED_SESSIONS: ["a"]}, "/p")
     assert await Scope(keeper, B).get(StateName.CACHED_SESSIONS, "/p") is None
     await Scope(keeper, B).put({StateName.CACHED_SESSIONS: ["b"]}, "/p")
@@ -117,7 +117,7 @@ def test_each_server_and_directory_has_its_own(places: list[tuple[str, str]]) ->
 
     @fake_time
     async def run() -> None:
-        keeper = FakeStateRepository()
+        keeper = FakeStateStore()
         for number, (server_id, place) in enumerate(places):
             await Scope(keeper, server_id).put({StateName.CACHED_SESSIONS: number}, place)
         for number, (server_id, place) in enumerate(places):
@@ -130,7 +130,7 @@ def test_each_server_and_directory_has_its_own(places: list[tuple[str, str]]) ->
 
 @fake_time
 async def test_nothing_is_kept_for_a_server_that_is_gone() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     keeper.removed_servers.add(A)
     assert not await Scope(keeper, A).put({StateName.SELECTED_MODEL: "m"})
     assert keeper.entries == {}
@@ -139,7 +139,7 @@ async def test_nothing_is_kept_for_a_server_that_is_gone() -> None:
 @pytest.mark.parametrize("value", [b"", b"{", b"\xff", b"NaN"])
 @fake_time
 async def test_a_value_that_cannot_be_read_counts_as_none(value: bytes) -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     key = state_key(StateName.SELECTED_MODEL, A)
     keeper.entries[A, key] = StoredEntry(value=value, updated_at=EPOCH)
     assert await Scope(keeper, A).get(StateName.SELECTED_MODEL) is None

@@ -22,7 +22,7 @@ from codewalk.workspace.sessions import (
 from tests.fake_time import fake_time
 from tests.fakes import (
     FakeConnection,
-    FakeStateRepository,
+    FakeStateStore,
     Reply,
     html_reply,
     json_reply,
@@ -60,9 +60,9 @@ def session(number: int, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-async def fetched(body: Any, keeper: FakeStateRepository | None = None) -> SessionList:
+async def fetched(body: Any, keeper: FakeStateStore | None = None) -> SessionList:
     """What is made of `body`, after a look that the store gives back the same."""
-    scope = Scope(keeper or FakeStateRepository(), A)
+    scope = Scope(keeper or FakeStateStore(), A)
     live = await fetch_sessions(scope, FakeConnection({"/session": json_reply(body)}))
     again = await cached_sessions(scope)
     assert again.sessions == live.sessions
@@ -207,7 +207,7 @@ def test_whatever_a_server_sends_is_a_list_that_comes_back_from_the_store(body: 
 async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_list(
     reply: Reply,
 ) -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     before = await fetched([session(1)], keeper)
     with pytest.raises(RequestFailed) as failed:
         await fetch_sessions(Scope(keeper, A), FakeConnection({"/session": reply}))
@@ -217,7 +217,7 @@ async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_lis
 
 @fake_time
 async def test_the_directory_goes_in_the_query_and_each_has_a_list_of_its_own() -> None:
-    scope, connection = Scope(FakeStateRepository(), A), FakeConnection()
+    scope, connection = Scope(FakeStateStore(), A), FakeConnection()
     for directory, number in ((None, 1), ("/a b", 2), ("/c::d", 3)):
         connection.script["/session"] = json_reply([session(number)])
         await fetch_sessions(scope, connection, directory)
@@ -237,21 +237,21 @@ async def test_a_release_that_refuses_a_limit_is_asked_without_one() -> None:
     connection = FakeConnection(
         {"/session": [json_reply({"error": "limit"}, 400), json_reply([session(1)])]}
     )
-    live = await fetch_sessions(Scope(FakeStateRepository(), A), connection, "/p")
+    live = await fetch_sessions(Scope(FakeStateStore(), A), connection, "/p")
     assert len(live.sessions) == 1
     assert connection.params[1] == {"directory": "/p"}
 
 
 @fake_time
 async def test_without_a_kept_list_it_is_empty_and_was_never_fetched() -> None:
-    cached = await cached_sessions(Scope(FakeStateRepository(), A), "/p")
+    cached = await cached_sessions(Scope(FakeStateStore(), A), "/p")
     assert (cached.sessions, cached.fetched_at, cached.source) == ((), None, "cache")
 
 
 @pytest.mark.parametrize("value", [{"sessions": []}, [["ses_1"]], [5], "x", 5, None])
 @fake_time
 async def test_a_list_that_another_release_kept_in_another_form_counts_as_none(value: Any) -> None:
-    scope = Scope(FakeStateRepository(), A)
+    scope = Scope(FakeStateStore(), A)
     await scope.put({StateName.CACHED_SESSIONS: value}, "")
     cached = await cached_sessions(scope)
     assert (cached.sessions, cached.fetched_at) == ((), None)
@@ -259,14 +259,14 @@ async def test_a_list_that_another_release_kept_in_another_form_counts_as_none(v
 
 @fake_time
 async def test_one_servers_list_is_never_anothers() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     await fetched([session(1)], keeper)
     assert (await cached_sessions(Scope(keeper, B))).sessions == ()
 
 
 @fake_time
 async def test_a_list_for_a_server_removed_meanwhile_is_not_kept() -> None:
-    keeper = FakeStateRepository()
+    keeper = FakeStateStore()
     keeper.removed_servers.add(A)
     connection = FakeConnection({"/session": json_reply([session(1)])})
     live = await fetch_sessions(Scope(keeper, A), connection)

@@ -9,7 +9,7 @@ import pytest
 from codewalk.workspace.scope import Scope, Serializer, StateName
 from codewalk.workspace.state_cache import FetchStart, StateCache
 from tests.fake_time import fake_time
-from tests.fakes import FakeStateRepository
+from tests.fakes import FakeStateStore
 
 A, B = "server-a", "server-b"
 Names = tuple[str, ...]
@@ -31,7 +31,7 @@ class Reading:
         return tuple(value)
 
 
-class Store(FakeStateRepository):
+class Store(FakeStateStore):
     """One that tells what had to wait for the disk."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Store(FakeStateRepository):
 
 @fake_time
 async def test_what_was_kept_comes_back_with_the_time_and_without_being_read() -> None:
-    reading, scope = Reading(), Scope(FakeStateRepository(), A, StateCache())
+    reading, scope = Reading(), Scope(FakeStateStore(), A, StateCache())
     assert await scope.get_cached(reading.form, "/p") is None
     asked = scope.begin_fetch()
     assert await scope.put_cached(reading.form, ("x",), asked, "/p")
@@ -64,7 +64,7 @@ async def test_what_was_kept_comes_back_with_the_time_and_without_being_read() -
 
 @fake_time
 async def test_what_another_process_kept_is_read_once() -> None:
-    reading, keeper = Reading(), FakeStateRepository()
+    reading, keeper = Reading(), FakeStateStore()
     here, elsewhere = Scope(keeper, A, StateCache()), Scope(keeper, A, StateCache())
     await here.put_cached(reading.form, ("old",), here.begin_fetch())
     await elsewhere.put_cached(reading.form, ("new",), elsewhere.begin_fetch())
@@ -77,7 +77,7 @@ async def test_what_another_process_kept_is_read_once() -> None:
 
 @fake_time
 async def test_what_another_process_cleared_is_gone() -> None:
-    reading, keeper = Reading(), FakeStateRepository()
+    reading, keeper = Reading(), FakeStateStore()
     scope = Scope(keeper, A, StateCache())
     await scope.put_cached(reading.form, ("x",), scope.begin_fetch())
     keeper.entries.clear()
@@ -86,7 +86,7 @@ async def test_what_another_process_cleared_is_gone() -> None:
 
 @fake_time
 async def test_the_same_bytes_under_another_key_are_their_own() -> None:
-    reading, keeper, memory = Reading(), FakeStateRepository(), StateCache()
+    reading, keeper, memory = Reading(), FakeStateStore(), StateCache()
     for server_id, place in ((A, "/p"), (A, "/q"), (B, "/p")):
         scope = Scope(keeper, server_id, memory)
         await scope.put_cached(reading.form, (server_id, place), scope.begin_fetch(), place)
@@ -99,7 +99,7 @@ async def test_the_same_bytes_under_another_key_are_their_own() -> None:
 @fake_time
 async def test_an_older_answer_that_comes_last_is_not_kept() -> None:
     # The race: two pages ask for the list, and the first request's answer comes last.
-    reading, scope = Reading(), Scope(FakeStateRepository(), A, StateCache())
+    reading, scope = Reading(), Scope(FakeStateStore(), A, StateCache())
     first, second = scope.begin_fetch(), scope.begin_fetch()
     assert await scope.put_cached(reading.form, ("newer",), second, "/p")
     assert not await scope.put_cached(reading.form, ("older",), first, "/p")
@@ -111,7 +111,7 @@ async def test_an_older_answer_that_comes_last_is_not_kept() -> None:
 
 @fake_time
 async def test_a_clock_set_back_doesnt_make_an_answer_older() -> None:
-    reading, scope = Reading(), Scope(FakeStateRepository(), A, StateCache())
+    reading, scope = Reading(), Scope(FakeStateStore(), A, StateCache())
     await scope.put_cached(reading.form, ("before",), scope.begin_fetch())
     yesterday = FetchStart(
         at=datetime(2000, 1, 1, tzinfo=UTC), sequence=scope.begin_fetch().sequence
@@ -122,7 +122,7 @@ async def test_a_clock_set_back_doesnt_make_an_answer_older() -> None:
 @pytest.mark.parametrize("value", [5, "x", None, {"a": 1}])
 @fake_time
 async def test_another_releases_form_counts_as_none(value: Any) -> None:
-    reading, scope = Reading(), Scope(FakeStateRepository(), A, StateCache())
+    reading, scope = Reading(), Scope(FakeStateStore(), A, StateCache())
     await scope.put({StateName.CACHED_SESSIONS: value})
     assert await scope.get_cached(reading.form) is None
 
@@ -138,7 +138,7 @@ async def test_only_what_a_person_chose_waits_for_the_disk() -> None:
 
 @fake_time
 async def test_a_server_that_is_gone_keeps_nothing() -> None:
-    reading, keeper = Reading(), FakeStateRepository()
+    reading, keeper = Reading(), FakeStateStore()
     keeper.removed_servers.add(A)
     scope = Scope(keeper, A, StateCache())
     assert not await scope.put_cached(reading.form, ("x",), scope.begin_fetch())
