@@ -17,6 +17,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from codewalk.history.period import HOUR
 from codewalk.notifications.notice import NoticeKind
+from codewalk.servers.draft import Change
 from tests.browser.conftest import CHROMIUM, system_chromium
 from tests.integration.web.running import Running, running
 from tests.integration.web.telling import tell
@@ -81,6 +82,14 @@ class Stage:
 
 async def first_run(stage: Stage) -> None:
     await stage.go("/servers")
+
+
+async def first_server_refused(stage: Stage) -> None:
+    """A URL on the first page at which nothing listens: the whole form, with its error."""
+    await stage.go("/servers")
+    await stage.tab.get_by_label("URL", exact=True).fill(CLOSED)
+    await stage.tab.get_by_role("button", name="Add server").click()
+    await stage.tab.get_by_role("button", name="Save anyway").wait_for()
 
 
 async def one(stage: Stage) -> None:
@@ -219,6 +228,19 @@ async def edit(stage: Stage) -> None:
     await stage.go(f"/servers/{stage.web.app.server('Laptop').id}/edit")
 
 
+async def edit_conflict(stage: Stage) -> None:
+    """The label and an interval were changed elsewhere while the form was open."""
+    await edit(stage)
+    tab, laptop = stage.tab, stage.web.app.server("Laptop")
+    await tab.get_by_label("Label", exact=True).fill("Old laptop")
+    await tab.get_by_text("Checks and notifications").click()
+    await tab.get_by_label("Interval (s)").fill("60")
+    newer = Change(label="Ana's laptop", health_check={"interval": 30, "fall": 4})
+    await stage.web.app.edit_server(laptop.id, newer)
+    await tab.get_by_role("button", name="Save", exact=True).last.click()
+    await tab.get_by_role("button", name="Use Ana's laptop").wait_for()
+
+
 async def remove(stage: Stage) -> None:
     await stage.five()
     await stage.go(f"/servers/{stage.web.app.server('Dev box').id}/remove")
@@ -273,6 +295,7 @@ async def locked_out(stage: Stage) -> None:
 
 SCENES: Sequence[Scene] = (
     first_run,
+    first_server_refused,
     one,
     five,
     bar_pointed_at,
@@ -292,6 +315,7 @@ SCENES: Sequence[Scene] = (
     add_unreachable,
     add_tested,
     edit,
+    edit_conflict,
     remove,
     server,
     server_check,

@@ -12,6 +12,7 @@
     │   └── NoActiveServer          no_active_server
     ├── Refused                     it could be done, but a rule forbids it now
     │   ├── DuplicateServer         duplicate_server
+    │   ├── EditConflict            edit_conflict
     │   ├── ServerUnhealthy         server_unhealthy
     │   ├── ServerManaged           server_managed
     │   ├── AlreadyRunning          already_running
@@ -28,6 +29,7 @@
 Callers branch on the class, other programs on `code`, people read the message.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from codewalk.reason import Reason
@@ -107,6 +109,21 @@ class DuplicateServer(Refused):
     """Another server has this URL or label."""
 
     code = "duplicate_server"
+
+
+class EditConflict(Refused):
+    """The same was changed elsewhere since the values that an edit started from were read.
+
+    `fields` are the names of what was changed elsewhere, as in `EditableValues`.
+    """
+
+    code = "edit_conflict"
+
+    def __init__(
+        self, message: str, *, value: str | None = None, fields: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, value=value)
+        self.fields = fields
 
 
 class ServerUnhealthy(Refused):

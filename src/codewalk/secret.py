@@ -1,5 +1,6 @@
 """A text that no rendering shows."""
 
+import hashlib
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -42,6 +43,16 @@ class Secret:
             StorageError: It is sealed and can't be unsealed.
         """
         return self._reveal()
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells a stored secret from another one, also in another process; empty if not stored.
+
+        It is made of the encrypted form, which has a random nonce: it says nothing of the text.
+        """
+        if self._sealed is None:
+            return ""
+        return hashlib.sha256(self._sealed.encode()).hexdigest()[:16]
 
     def __eq__(self, other: object) -> bool:
         """Compare without unsealing: what was read twice from one place is equal.

@@ -1,6 +1,7 @@
 """What a person sees who has no server yet, or comes from the Flutter app."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -21,21 +22,72 @@ async def test_three_ways_to_a_first_server_are_offered(chromium: Browser, tmp_p
         await expect(opener(tab)).to_have_accessible_description("No active server")
         await expect(tab.get_by_role("main").locator(".first > ul > li")).to_have_count(3)
         await expect(tab.get_by_role("heading", level=2)).to_have_text(
-            ["Run one on this machine", "Use one that is running here", "Add one by its address"]
+            ["Add one by its address", "Run one on this machine", "Use one that is running here"]
         )
         await expect(button(tab, "Look at 127.0.0.1:4096")).to_be_visible()
         # Where `codewalk up` isn't what runs, it says why it can't be started.
         await expect(button(tab, "Start a local server")).to_have_count(0)
 
-        await field(tab, "URL").fill(mock.url)
-        await button(tab, "Add server").click()
-        await expect(tab.get_by_role("heading", name="Add server")).to_be_visible()
-        await expect(field(tab, "URL")).to_have_value(mock.url)
+        await field(tab, "URL").fill(f"{mock.url}/")
+        await expect(tab.locator("#url-message")).to_have_text(f"Kept as {mock.url}")
         assert mock.requests == []
-        await button(tab, "Save").click()
+        await button(tab, "Add server").click()
         await expect(rows(tab)).to_contain_text("Active")
         await expect(button(tab, "Check all")).to_be_visible()
         await expect(tab.get_by_text("No servers yet.")).to_have_count(0)
+
+
+async def test_a_first_server_that_cannot_be_added_gets_the_whole_form_in_its_place(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path, watch=True) as (web, tab),
+        MockOpenCode(password="s3cret") as mock,
+    ):
+        await listening(tab)
+        url, outcome = field(tab, "URL"), tab.locator("#outcome")
+        await url.fill("ftp://devbox")
+        await url.press("Enter")
+        await expect(url).to_have_accessible_description(re.compile("not http or https"))
+        await expect(url).to_have_value("ftp://devbox")
+        await url.fill(mock.url)
+        await button(tab, "Save").click()
+        await expect(outcome).to_contain_text("asks for a user name and password")
+        await field(tab, "Label").fill("Box")
+        # Nothing of it goes when the list is painted again, as when a local server starts.
+        web.app.import_message = "Something was taken over."
+        web.app.announcer.announce(Event(kind=Kind.SERVERS))
+        await expect(tab.get_by_text("Something was taken over.")).to_be_visible()
+        await expect(url).to_have_value(mock.url)
+        await expect(field(tab, "Label")).to_have_value("Box")
+        await field(tab, "Password").fill("s3cret")
+        await button(tab, "Save").click()
+        await expect(row(tab, "Box")).to_contain_text("Active")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+async def test_the_first_page_has_heading_and_field_in_one_column_and_in_sight(
+    chromium: Browser, tmp_path: Path, width: int
+) -> None:
+    async with opened(chromium, tmp_path, viewport={"width": width, "height": 640}) as (_, tab):
+        boxes = [
+            await place.bounding_box()
+            for place in (
+                tab.get_by_role("heading", level=1),
+                tab.get_by_role("region", name="Add one by its address"),
+                field(tab, "URL"),
+                button(tab, "Add server"),
+            )
+        ]
+        heading, card, url, add = (box for box in boxes if box)
+        assert heading["x"] == card["x"]
+        assert add["y"] + add["height"] < 640
+        inner = card["width"] - 2 * (url["x"] - card["x"])
+        if width < 640:
+            assert url["width"] == add["width"] == pytest.approx(inner)
+        else:
+            assert url["y"] == add["y"]
+            assert add["x"] + add["width"] == pytest.approx(url["x"] + inner)
 
 
 async def test_what_runs_on_this_machine_is_looked_at_on_the_word_alone(

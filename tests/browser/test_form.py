@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from codewalk.secret import Secret
+from codewalk.servers.draft import Change
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import NotifySetting
 from tests.browser.parts import CLOSED, button, choose, field, fill_in, row, stand
@@ -37,7 +38,7 @@ async def test_while_one_types_the_url_is_shown_as_it_would_be_kept(
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
         await web.app.add_server(f"{CLOSED}/x", label="Kept", check=False)
         await button(tab, "Add server").click()
-        url, told = field(tab, "URL"), tab.locator("#url-told")
+        url, told = field(tab, "URL"), tab.locator("#url-message")
         await expect(url).to_be_focused()
         await url.press_sequentially("  DevBox:4096/team/ ")
         await expect(told).to_have_text("Kept as http://devbox:4096/team")
@@ -161,7 +162,7 @@ async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
         await field(tab, "URL").fill(f"{host}:4096")
         await field(tab, "URL").press("Enter")
         await expect(field(tab, "URL")).to_have_attribute("aria-invalid", "true")
-        await expect(tab.locator("#url-told")).to_contain_text("already saved as 'Box'")
+        await expect(tab.locator("#url-message")).to_contain_text("already saved as 'Box'")
 
         # A port that was typed is meant.
         await field(tab, "URL").fill(CLOSED)
@@ -228,7 +229,7 @@ async def test_how_a_server_is_checked_and_told_of_is_set_in_its_form(
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
         server = await web.app.add_server(mock.url, label="Box")
         await tab.goto(f"{web.url}/servers/{server.id}/edit")
-        interval, told = field(tab, "Interval (s)"), tab.locator("#interval-told")
+        interval, told = field(tab, "Interval (s)"), tab.locator("#interval-message")
         await expect(interval).to_be_hidden()
         await tab.get_by_text("Checks and notifications").click()
         await expect(interval).to_have_value("10")
@@ -254,3 +255,56 @@ async def test_how_a_server_is_checked_and_told_of_is_set_in_its_form(
         await button(tab, "Save").click()
         await stand(tab, "Box")
         assert web.app.server(server.id).profile.health_check == HealthCheckSettings()
+
+
+async def test_what_was_changed_elsewhere_is_shown_beside_what_was_typed_and_nothing_is_lost(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode(password=PASSWORD) as mock:
+        server = await web.app.add_server(mock.url, label="Box", check=False)
+        await tab.goto(f"{web.url}/servers/{server.id}/edit")
+        label, interval = field(tab, "Label"), field(tab, "Interval (s)")
+        await label.fill("Mine")
+        await field(tab, "Password").fill(PASSWORD)
+        await tab.get_by_text("Checks and notifications").click()
+        await field(tab, "Fall").fill("4")
+
+        newer = Change(label="Theirs", health_check={"interval": 30}, notify=NotifySetting.OFF)
+        await web.app.edit_server(server.id, newer)
+        await button(tab, "Save").click()
+        await expect(tab.locator("#outcome")).to_contain_text("changed elsewhere")
+        await expect(label).to_have_value("Mine")
+        await expect(label).to_have_attribute("aria-invalid", "true")
+        await expect(label).to_have_accessible_description(re.compile("Now “Theirs”"))
+        await expect(field(tab, "Password")).to_have_value(PASSWORD)
+        await expect(field(tab, "Fall")).to_have_value("4")
+        # What was left alone is as it is now.
+        await expect(interval).to_have_value("30")
+        await expect(field(tab, "Notifications")).to_have_value("off")
+        assert web.app.server(server.id).name == "Theirs"
+
+        await button(tab, "Use Theirs").click()
+        await expect(label).to_have_value("Theirs")
+        await expect(tab.locator("[aria-invalid]")).to_have_count(0)
+        await expect(field(tab, "Password")).to_have_value(PASSWORD)
+        await button(tab, "Save").click()
+        await expect(row(tab, "Theirs")).to_contain_text("signs in as opencode")
+        checks = web.app.server(server.id).profile.health_check
+        assert (checks.interval, checks.fall) == (30, 4)
+
+
+async def test_a_second_save_replaces_what_was_changed_elsewhere(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url, label="Box", check=False)
+        await tab.goto(f"{web.url}/servers/{server.id}/edit")
+        await tab.get_by_text("Checks and notifications").click()
+        await field(tab, "Notifications").select_option("Never")
+        await web.app.edit_server(server.id, Change(notify=NotifySetting.ON))
+        await button(tab, "Save").click()
+        await expect(field(tab, "Notifications")).to_have_accessible_description(re.compile("on"))
+        await expect(field(tab, "Notifications")).to_have_value("off")
+        await button(tab, "Save").click()
+        await stand(tab, "Box")
+        assert web.app.server(server.id).profile.notify is NotifySetting.OFF

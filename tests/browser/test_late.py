@@ -89,9 +89,9 @@ async def test_a_page_that_comes_after_the_switch_back_is_not_shown(
         async with held(tab, f"**/servers/{second.id}/use") as answer:
             await switch(tab, "Box B")
             await answer.made.wait()
-            await expect(tab.locator("#active-told")).to_contain_text("Box B")
+            await expect(tab.locator("#active-description")).to_contain_text("Box B")
             await web.app.switch_to(first.id)
-            await expect(tab.locator("#active-told")).to_contain_text("Box A")
+            await expect(tab.locator("#active-description")).to_contain_text("Box A")
         await expect(heading).to_have_text("Box A")
-        await expect(tab.locator("#active-told")).to_contain_text("Box A")
+        await expect(tab.locator("#active-description")).to_contain_text("Box A")
         assert second.id not in tab.url

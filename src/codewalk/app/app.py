@@ -14,6 +14,7 @@ from codewalk.app.server_connections import ServerConnections
 from codewalk.app.server_views import ServerViews
 from codewalk.app.switcher import Switcher
 from codewalk.app.work import Work
+from codewalk.errors import EditConflict
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.counters import CheckCounters, ServerCounters
 from codewalk.health.monitor import Monitor
@@ -27,6 +28,7 @@ from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.server import Removed, Server
 from codewalk.servers import roster as rules
+from codewalk.servers.conflict import EditableValues, connection_values
 from codewalk.servers.draft import Change, changed_fields, new_profile
 from codewalk.servers.profile import ServerProfile, connects_differently
 from codewalk.servers.registry import Registry
@@ -153,21 +155,46 @@ class App:
         await self._registry.change(add)
         return self._saved(profile.id, status)
 
-    async def edit_server(self, ref: str, change: Change, *, check: bool = True) -> Server:
-        """Change what `change` names, leave the rest.
+    async def edit_server(
+        self, ref: str, change: Change, *, base: EditableValues | None = None, check: bool = True
+    ) -> Server:
+        """Change the fields of a server that `change` names, and leave the others.
 
-        The server is checked first where its URL or credentials change. Raises `InvalidInput`,
-        `DuplicateServer`, `ServerManaged`, and `ServerUnreachable` as `add_server` does.
+        The server is checked first where its URL or credentials change.
+
+        Args:
+            ref: Names the server.
+            change: The new values.
+            base: The values that the change was made from, as a form showed them. Without them the
+                last writer of a field wins, but for the URL and credentials during a check.
+            check: Whether an unhealthy server is refused.
+
+        Raises:
+            EditConflict: What `change` names was changed elsewhere since `base` was read, or the
+                URL or credentials while they were checked.
+            InvalidInput: A value can't be used.
+            DuplicateServer: Another server has the URL or label.
+            ServerManaged: CodeWalk itself keeps the profile.
+            ServerUnreachable: The server failed its check, as with `add_server`.
         """
         old = self._find(ref)
         rules.require_unmanaged(old, "edited")
         fields = changed_fields(change)
         now = _now()
-        draft = rules.edit(self._registry.roster, old.id, now, **fields).require(old.id)
+        draft = rules.edit(self._registry.roster, old.id, now, base=base, **fields).require(old.id)
         status = None
         if check and connects_differently(old, draft):
             status = await self.drafts.require_healthy(draft, typed=change.url or draft.url)
-        await self._registry.change(lambda roster: rules.edit(roster, old.id, now, **fields))
+            # What was checked is what is saved.
+            base = {**connection_values(old), **(base or {})}
+        try:
+            await self._registry.change(
+                lambda roster: rules.edit(roster, old.id, now, base=base, **fields)
+            )
+        except EditConflict:
+            # The caller wants to see the newer values, which another process may have written.
+            await self._registry.refresh()
+            raise
         return self._saved(old.id, status)
 
     async def move_server(self, ref: str, *, before: str | None) -> Server:
@@ -175,6 +202,12 @@ class App:
         profile = self._find(ref)
         follower = None if before is None else self._find(before).id
         await self._registry.change(lambda roster: rules.move(roster, profile.id, follower))
+        return self._server(self._registry.roster.require(profile.id))
+
+    async def move_server_by(self, ref: str, *, places: int) -> Server:
+        """Move a server by this many places in the list, up where that is negative."""
+        profile = self._find(ref)
+        await self._registry.change(lambda roster: rules.move_by(roster, profile.id, places))
         return self._server(self._registry.roster.require(profile.id))
 
     async def remove_server(self, ref: str) -> Removed:
@@ -216,9 +249,15 @@ class App:
         await self._registry.change(lambda roster: rules.set_default(roster, profile.id))
         return self._server(profile)
 
-    async def clear_default(self) -> None:
-        """Leave no server as the default."""
-        await self._registry.change(lambda roster: rules.set_default(roster, None))
+    async def clear_default(self, ref: str | None = None) -> None:
+        """Leave no server as the default; with `ref`, only where that one is the default."""
+        profile = None if ref is None else self._find(ref)
+
+        def clear(roster: rules.Roster) -> rules.Roster:
+            is_other = profile is not None and roster.default_id != profile.id
+            return roster if is_other else rules.set_default(roster, None)
+
+        await self._registry.change(clear)
 
     def dismiss_import_message(self) -> None:
         """Clear `import_message`, once a user has read it."""

@@ -11,6 +11,7 @@ from codewalk.health.status import HealthStatus, explain
 from codewalk.reason import NO_ANSWER, State
 from codewalk.secret import Secret
 from codewalk.servers import roster as rules
+from codewalk.servers.conflict import EditableValues
 from codewalk.servers.draft import (
     DEFAULT_URL,
     Change,
@@ -64,18 +65,16 @@ class Drafts:
         now = datetime.now(UTC)
         return await self._check(new_profile(url, username=username, password=password, now=now))
 
-    async def test_change(self, ref: str, change: Change) -> HealthStatus:
-        """Check a saved server as it would be after `change`.
+    async def test_change(
+        self, ref: str, change: Change, *, base: EditableValues | None = None
+    ) -> HealthStatus:
+        """Check a stored server as it would be after `change`.
 
-        Raises:
-            InvalidInput: `change` can't be applied.
-            ServerNotFound: `ref` is no reference to a server, as `App` takes them.
-            AmbiguousReference: It fits several.
+        `ref` and `base` are as in `App.edit_server`, which raises the same errors.
         """
         old = rules.find(self._registry.roster, ref)
-        roster = rules.edit(
-            self._registry.roster, old.id, datetime.now(UTC), **changed_fields(change)
-        )
+        now, fields = datetime.now(UTC), changed_fields(change)
+        roster = rules.edit(self._registry.roster, old.id, now, base=base, **fields)
         return await self._check(roster.require(old.id))
 
     async def require_healthy(self, profile: ServerProfile, *, typed: str) -> HealthStatus:

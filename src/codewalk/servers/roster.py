@@ -12,6 +12,7 @@ from typing import Any, Final
 from codewalk.errors import (
     AmbiguousReference,
     DuplicateServer,
+    EditConflict,
     InvalidURL,
     InvalidValue,
     ServerManaged,
@@ -19,6 +20,7 @@ from codewalk.errors import (
 )
 from codewalk.reason import State
 from codewalk.secret import Secret
+from codewalk.servers.conflict import FIELD_LABELS, EditableValues, conflicting_fields
 from codewalk.servers.profile import PREVIOUS_REFERENCE, ServerProfile
 from codewalk.servers.url import parse_url, redact_url
 
@@ -141,12 +143,23 @@ def edit(
     server_id: str,
     now: datetime,
     *,
+    base: EditableValues | None = None,
     health_check: Mapping[str, float | None] | None = None,
     **changes: Any,
 ) -> Roster:
     """Change the named fields of a profile, and the named settings of its health check.
 
+    Args:
+        roster: The current roster.
+        server_id: Whose profile is changed.
+        now: The time of the change.
+        base: The values that the change was made from; what was changed elsewhere since isn't
+            overwritten.
+        health_check: Settings of the health check by name, None for the default.
+        changes: Fields of the profile by name.
+
     Raises:
+        EditConflict: A change would overwrite one that was made elsewhere since `base` was read.
         ServerNotFound: No server has this id.
         DuplicateServer: Another server has the URL or label.
         InvalidValue: A setting is unknown or out of bounds.
@@ -155,6 +168,13 @@ def edit(
     new = replace(old, health_check=old.health_check.with_changes(health_check or {}), **changes)
     if new == old:
         return roster
+    if conflicts := conflicting_fields(base or {}, old, new):
+        fields = ", ".join(FIELD_LABELS[name] for name in conflicts)
+        raise EditConflict(
+            f"{old.name!r} was changed elsewhere meanwhile ({fields}); nothing is saved.",
+            value=server_id,
+            fields=conflicts,
+        )
     new = replace(new, updated_at=now)
     _require_unique(roster, new)
     if new.label != old.label:
@@ -173,6 +193,18 @@ def move(roster: Roster, server_id: str, before: str | None) -> Roster:
         return roster
     others = [p for p in roster.profiles if p.id != server_id]
     place = len(others) if before is None else others.index(roster.require(before))
+    return replace(roster, profiles=(*others[:place], moved, *others[place:]))
+
+
+def move_by(roster: Roster, server_id: str, places: int) -> Roster:
+    """Move a server by this many places, up where that is negative, and no further than the end.
+
+    Raises:
+        ServerNotFound: No server has this id.
+    """
+    moved = roster.require(server_id)
+    others = [p for p in roster.profiles if p.id != server_id]
+    place = max(0, roster.profiles.index(moved) + places)
     return replace(roster, profiles=(*others[:place], moved, *others[place:]))
 
 

@@ -1,15 +1,16 @@
-"""What a user types into the form of a server, and how it is shown again."""
+"""The form of a server as it is shown, never with a password."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict
+import orjson
 
 from codewalk.errors import (
     CodeWalkError,
     DuplicateServer,
+    EditConflict,
     InvalidCredentials,
     InvalidURL,
     InvalidValue,
@@ -17,61 +18,36 @@ from codewalk.errors import (
 )
 from codewalk.health.status import HealthStatus
 from codewalk.opencode.defaults import DEFAULT_USERNAME
-from codewalk.servers.draft import Change
-from codewalk.servers.health_check import (
-    DEFAULT_SETTINGS,
-    SETTING_BOUNDS,
-    HealthCheckSettings,
-    parse_setting,
-)
+from codewalk.servers.conflict import EditableValues, editable_values
+from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.url import parse_url, strip_userinfo
-from codewalk.web.requests import Password, password_or_none
+from codewalk.web.form_data import SETTINGS, ServerFormData, display_texts, entered_credentials
+from codewalk.web.requests import password_or_none
 
-_FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(
+_ERROR_FIELDS: Final[Mapping[type[CodeWalkError], str]] = MappingProxyType(
     {InvalidURL: "url", InvalidCredentials: "password", InvalidValue: "label"}
 )
 """The field that an error is about, where it is about one."""
 
-_IN_THE_URL: Final = "A password in a URL isn't shown again: enter it here."
+_DEFAULT_SETTING_TEXTS: Final = display_texts(dict(DEFAULT_SETTINGS.items()))
 
+_URL_HINT: Final = "A password in a URL isn't shown again: enter it here."
+_ENTER_AGAIN: Final = "Enter the password again: a page never holds one."
+_CHANGED_ELSEWHERE: Final = "Changed elsewhere since this form was opened."
+_CONFLICT_ADVICE: Final = "Save again to keep your values, or take the newer ones."
 
-class ServerFormData(BaseModel):
-    """A form as it was sent. What it lacks is empty."""
-
-    model_config = ConfigDict(
-        extra="ignore", arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
-
-    url: str = ""
-    label: str = ""
-    username: str = ""
-    password: Password = None
-    interval: str = ""
-    timeout: str = ""
-    rise: str = ""
-    fall: str = ""
-    notify: Literal["", "on", "off", "default"] = ""
-    action: Literal["test", "save", "anyway", "forget"] = "save"
-    instead: str = ""
-
-    @property
-    def has_settings(self) -> bool:
-        """Whether the form had the part on checks and notifications, whose fields may all be empty:
-        what is empty isn't told from what isn't there."""
-        return bool(self.notify)
-
-    @property
-    def meant(self) -> "ServerFormData":
-        """With the URL that was offered instead, to be tried out, where that was taken."""
-        if not self.instead:
-            return self
-        return self.model_copy(update={"url": self.instead, "action": "test", "instead": ""})
+_VALUE_FIELDS: Final = frozenset({"url", "label", "username", "notify"})
+"""Fields of a form that show one value each, besides the settings."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerForm:
-    """The form as it is shown: never with a password."""
+    """A form to add or edit a server.
+
+    `base` are the values that the form is compared with when it is sent; None where it adds one.
+    `conflicts` are the newer values of fields that were changed both here and elsewhere.
+    """
 
     heading: str
     address: str
@@ -80,174 +56,167 @@ class ServerForm:
     label: str = ""
     username: str = DEFAULT_USERNAME
     has_password: bool = False
-    errors: dict[str, str] = field(default_factory=dict)
-    hints: dict[str, str] = field(default_factory=dict)
-    found: HealthStatus | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
+    conflicts: Mapping[str, str] = field(default_factory=dict)
+    test_result: HealthStatus | None = None
     offer_anyway: bool = False
     suggestion: str | None = None
     password_typed: bool = False
-    checks: Mapping[str, str] | None = None
+    settings: Mapping[str, str] | None = None
     notify: str = ""
+    base: EditableValues | None = None
 
     @classmethod
     def empty(cls) -> Self:
+        """Return the form that adds a server."""
         return cls(heading="Add server", address="/servers/new", preview="/servers/preview")
 
     @classmethod
-    def prefilled(cls, url: str, *, username: str = "", lost: bool = False) -> Self:
-        """With a URL that was typed elsewhere; `lost` is whether a password was taken out of it."""
-        typed = ServerFormData(url=url, username=username or DEFAULT_USERNAME)
-        form = cls.empty().with_data(typed)
-        return replace(form, hints={"password": _IN_THE_URL}) if lost else form
-
-    @property
-    def prefill_query(self) -> dict[str, str]:
-        """What to begin with, as an address may have it; the names are those of `begun`."""
-        known = {"url": self.url, "username": self.username, "lost": "true" if self.hints else ""}
-        if self.username == DEFAULT_USERNAME:
-            del known["username"]
-        return {name: value for name, value in known.items() if value}
-
-    @classmethod
     def for_profile(cls, profile: ServerProfile) -> Self:
+        """Return the form that edits a profile."""
+        base = editable_values(profile)
+        texts = display_texts(base)
         return cls(
             heading=f"Edit {profile.name}",
             address=f"/servers/{profile.id}/edit",
             preview=f"/servers/{profile.id}/preview",
             url=profile.url,
-            label=profile.label or "",
-            username=profile.basic_auth_username,
+            label=texts["label"],
+            username=texts["username"],
             has_password=profile.basic_auth_password is not None,
-            checks=_shown(profile.health_check),
-            notify=profile.notify.value,
+            settings={name: texts[name] for name in SETTINGS},
+            notify=texts["notify"],
+            base=base,
         )
 
     @property
-    def has_settings(self) -> bool:
-        """Whether it says anything of checks and notifications but the defaults."""
-        return self.checks != _shown(DEFAULT_SETTINGS) or self.notify != NotifySetting.DEFAULT
+    def base_json(self) -> str:
+        """`base` as the form carries it."""
+        return orjson.dumps(dict(self.base or {})).decode()
 
-    def with_data(self, typed: ServerFormData, **shown: Any) -> Self:
-        """With what was typed, but for a password: none is ever sent back. A user name in the URL
-        goes to its own field, and a password there has to be entered in its."""
-        entered = _Entered.of(typed.url)
-        username = entered_credentials(typed, self.username)["username"] or entered.username
-        lost = entered.password and password_or_none(typed.password) is None
-        return replace(
+    @property
+    def has_settings(self) -> bool:
+        """Whether a setting of checks or notifications isn't the default."""
+        return self.settings != _DEFAULT_SETTING_TEXTS or self.notify != NotifySetting.DEFAULT
+
+    def with_data(self, data: ServerFormData, **changes: Any) -> Self:
+        """Return the form with what was typed, but for a password: none is ever sent back.
+
+        A user name in the URL goes to its own field; a password there has to be entered in its.
+        Of a profile that is edited, fields that the user left alone have their newest values.
+        """
+        entered = _EnteredURL.parse(data.url)
+        username = entered_credentials(data, self.username)["username"] or entered.username
+        password_lost = entered.has_password and password_or_none(data.password) is None
+        form = replace(
             self,
             url=entered.url,
-            label=typed.label,
-            username=username or typed.username,
-            password_typed=typed.password is not None,
-            hints={"password": _IN_THE_URL} if lost else {},
-            checks=_texts(typed) if self.checks and typed.has_settings else self.checks,
-            notify=typed.notify or self.notify,
-            **shown,
+            label=data.label,
+            username=username or data.username or self.username,
+            password_typed=data.password is not None,
+            hints={"password": _URL_HINT} if password_lost else {},
+        )
+        if self.settings and data.has_settings:
+            texts = data.texts
+            settings = {name: texts[name] for name in SETTINGS}
+            form = replace(form, settings=settings, notify=data.notify)
+        return replace(self._merge(form, data), **changes)
+
+    def _merge(self, typed: Self, data: ServerFormData) -> Self:
+        """Return `typed` with the newest values, which are this form's, of what was left alone."""
+        if self.base is None:
+            return typed
+        base = data.base_values(self.base)
+        changed = {*data.changed_texts(base)}
+        if typed.username not in (data.username, self.username):
+            changed.add("username")  # it stood in the URL
+        if data.action == "forget" or password_or_none(data.password):
+            changed.add("password")
+        unchanged = base.keys() - changed
+        settings = {
+            name: text if name in changed else (self.settings or {})[name]
+            for name, text in (typed.settings or {}).items()
+        }
+        newer = [name for name in unchanged if base[name] != self.base[name]]
+        hints = {name: f"{_prefix(name)}{_CHANGED_ELSEWHERE}" for name in newer}
+        return replace(
+            typed,
+            **{name: getattr(self, name) for name in unchanged & _VALUE_FIELDS},
+            settings=settings,
+            hints={**hints, **typed.hints},
+            base={name: (self.base if name in unchanged else base)[name] for name in base},
         )
 
     def with_test_result(
-        self, typed: ServerFormData, found: HealthStatus, suggestion: str | None
+        self, data: ServerFormData, result: HealthStatus, suggestion: str | None
     ) -> Self:
-        """With what the check of the connection found."""
-        return self.with_data(typed, found=found, suggestion=suggestion)
+        """Return the form with the result of a test of the connection."""
+        return self.with_data(data, test_result=result, suggestion=suggestion)
+
+    def with_error(self, data: ServerFormData, exc: CodeWalkError) -> Self:
+        """Return the form with an error beside the field that it is about."""
+        errors = {_error_field(exc, data): exc.message}
+        if not isinstance(exc, ServerUnreachable):
+            return self.with_data(data, errors=errors)
+        return self.with_data(data, errors=errors, offer_anyway=True, suggestion=exc.suggestion)
+
+    def with_conflict(self, data: ServerFormData, exc: EditConflict) -> Self:
+        """Return the form with both values of each field that `exc` is about.
+
+        Sent once more, it replaces the newer values: its user has seen them by then.
+        """
+        newest = self.base or {}
+        texts = display_texts(newest)
+        changed = data.changed_texts(data.base_values(newest))
+        errors = {name: _conflict_message(name, texts.get(name)) for name in exc.fields}
+        errors["form"] = f"{exc.message} {_CONFLICT_ADVICE}"
+        conflicts = {name: texts[name] for name in exc.fields if name in changed}
+        return self.with_data(data, errors=errors, conflicts=conflicts, base=self.base)
 
     def for_new_page(self) -> Self:
-        """As a page of its own: what was typed as a password isn't there any more."""
+        """Return the form for a page of its own, from which a typed password is gone."""
         if not self.password_typed or "password" in self.errors:
             return self
-        again = "Enter the password again: a page never holds one."
-        return replace(self, errors={**self.errors, "password": again})
-
-    def with_error(self, typed: ServerFormData, exc: CodeWalkError) -> Self:
-        """With what is wrong beside the field it is about."""
-        errors = {_field_of(exc, typed): exc.message}
-        if not isinstance(exc, ServerUnreachable):
-            return self.with_data(typed, errors=errors)
-        return self.with_data(typed, errors=errors, offer_anyway=True, suggestion=exc.suggestion)
-
-
-def entered_credentials(typed: ServerFormData, preset: str) -> dict[str, Any]:
-    """The user name and password that were really entered.
-
-    The user name is preset, so it says something only where it was changed or a password is there.
-    """
-    username, password = typed.username.strip(), password_or_none(typed.password)
-    meant = username and (password or username != preset)
-    return {"username": username if meant else None, "password": password}
-
-
-def change_from_form(typed: ServerFormData, profile: ServerProfile) -> Change:
-    """What the form changes; an empty password field keeps the password, an empty setting of the
-    checks is its default.
-
-    Raises `InvalidValue` for such a setting; `invalid_settings` tells which before.
-    """
-    notify = NotifySetting(typed.notify) if typed.notify else None
-    fixed = Change(url=typed.url, label=typed.label, notify=notify)
-    if typed.action == "forget":
-        return replace(fixed, no_auth=True, health_check=_settings_of(typed, profile))
-    given = entered_credentials(typed, profile.basic_auth_username)
-    return replace(fixed, health_check=_settings_of(typed, profile), **given)
-
-
-def invalid_settings(typed: ServerFormData, profile: ServerProfile) -> dict[str, str]:
-    """What is wrong with each setting of the checks, by its name."""
-    wrong = {}
-    for name, text in _entered_settings(typed, profile).items():
-        try:
-            profile.health_check.with_changes({name: _read(name, text)})
-        except InvalidValue as exc:
-            wrong[name] = exc.message
-    return wrong
-
-
-def _settings_of(typed: ServerFormData, profile: ServerProfile) -> Mapping[str, float | None]:
-    entered = _entered_settings(typed, profile)
-    return {name: _read(name, text) for name, text in entered.items()}
-
-
-def _entered_settings(typed: ServerFormData, profile: ServerProfile) -> Mapping[str, str]:
-    """Those that were really changed. A form without them, a program's say, changes none."""
-    if not typed.has_settings:
-        return {}
-    before = _shown(profile.health_check)
-    return {name: text for name, text in _texts(typed).items() if text != before[name]}
-
-
-def _texts(typed: ServerFormData) -> Mapping[str, str]:
-    return {name: getattr(typed, name).strip() for name in SETTING_BOUNDS}
-
-
-def _read(name: str, text: str) -> float | None:
-    return parse_setting(name, text) if text else None
-
-
-def _shown(settings: HealthCheckSettings) -> Mapping[str, str]:
-    return {name: f"{value:g}" for name, value in settings.items()}
+        return replace(self, errors={**self.errors, "password": _ENTER_AGAIN})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Entered:
-    """A URL as it may be shown again, and what else stood in it."""
+class _EnteredURL:
+    """A URL as it may be shown again, and which credentials stood in it."""
 
     url: str
     username: str | None = None
-    password: bool = False
+    has_password: bool = False
 
     @classmethod
-    def of(cls, typed: str) -> Self:
+    def parse(cls, text: str) -> Self:
         try:
-            parsed = parse_url(typed)
+            parsed = parse_url(text)
         except InvalidURL:
             # Whatever stands before an at sign may hold a password.
-            shown = strip_userinfo(typed)
-            return cls(url=shown, password=shown != typed)
+            stripped = strip_userinfo(text)
+            return cls(url=stripped, has_password=stripped != text)
         if not (parsed.username or parsed.password):
-            return cls(url=typed)
-        return cls(url=parsed.url, username=parsed.username, password=parsed.password is not None)
+            return cls(url=text)
+        has_password = parsed.password is not None
+        return cls(url=parsed.url, username=parsed.username, has_password=has_password)
 
 
-def _field_of(exc: CodeWalkError, typed: ServerFormData) -> str:
+def _conflict_message(name: str, newest: str | None) -> str:
+    if name == "password":
+        return "Another password was stored, or it was removed, since this form was opened."
+    if not newest:
+        return "Removed elsewhere since this form was opened."
+    return f"{_prefix(name)}Now “{newest}”. {_CHANGED_ELSEWHERE}"
+
+
+def _prefix(name: str) -> str:
+    """Name the field in messages of settings, which stand below all of them."""
+    return f"{name.capitalize()}: " if name in SETTINGS else ""
+
+
+def _error_field(exc: CodeWalkError, data: ServerFormData) -> str:
     if isinstance(exc, DuplicateServer):
-        return "label" if exc.value == typed.label.strip() else "url"
-    return _FIELDS.get(type(exc), "form")
+        return "label" if exc.value == data.label.strip() else "url"
+    return _ERROR_FIELDS.get(type(exc), "form")

@@ -2,31 +2,33 @@
 
 from contextlib import suppress
 from typing import Annotated
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from codewalk.app.app import App
 from codewalk.errors import (
     CodeWalkError,
     DuplicateServer,
+    EditConflict,
     InvalidInput,
     ServerManaged,
     ServerNotFound,
     ServerUnhealthy,
     Superseded,
 )
+from codewalk.servers.conflict import editable_values
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.url import origin
 from codewalk.web.dependencies import AppDep, ServerId, ViewsDep, server_by_id
-from codewalk.web.forms import (
-    ServerForm,
+from codewalk.web.form_data import (
     ServerFormData,
     change_from_form,
     entered_credentials,
     invalid_settings,
 )
+from codewalk.web.forms import ServerForm
 from codewalk.web.page_context import Alert, get_page_context
 from codewalk.web.page_responses import ResponderDep, page_of, parts
 from codewalk.web.text import sentence
@@ -78,25 +80,16 @@ async def add_found(app: AppDep, answer: ResponderDep) -> Response:
 
 @router.get("/new")
 async def show_add_form(
-    answer: ResponderDep,
-    url: Annotated[str, Query(max_length=2048)] = "",
-    username: Annotated[str, Query(max_length=1024)] = "",
-    lost: Annotated[bool, Query()] = False,
+    answer: ResponderDep, url: Annotated[str, Query(max_length=2048)] = ""
 ) -> Response:
-    """The form; nothing is asked of a URL that comes with the address until the user says so."""
-    return answer.form(ServerForm.prefilled(url, username=username, lost=lost))
-
-
-@router.post("/begin")
-async def begin_form(url: Annotated[str, Form(max_length=2048)] = "") -> Response:
-    """To the form with this URL; of a password in it the address says only that there was one."""
-    beginning = ServerForm.prefilled(url).prefill_query
-    return RedirectResponse(f"/servers/new?{urlencode(beginning)}", 303)
+    """Show the form; a URL in the address is only filled in, no server is asked."""
+    form = ServerForm.empty()
+    return answer.form(form.with_data(ServerFormData(url=url)) if url else form)
 
 
 @router.post("/new")
 async def add_server(app: AppDep, answer: ResponderDep, typed: FormData) -> Response:
-    form, typed = ServerForm.empty(), typed.meant
+    form, typed = ServerForm.empty(), typed.with_offer()
     given = entered_credentials(typed, form.username)
     try:
         if typed.action == "test":
@@ -134,35 +127,47 @@ def _told(app: App, views: Views, url: str, *, edited: ServerProfile | None) -> 
     said = [] if kept == url.strip() else [f"Kept as {kept}"]
     if edited and edited.basic_auth_password and origin(kept) != origin(edited.url):
         said.append("The stored password is sent there, unless you enter another one")
-    return views.field_message_fragment("url", fine=". ".join(said))
+    return views.field_message_fragment("url", hint=". ".join(said))
 
 
 @router.get("/{id}/edit")
 async def show_edit_form(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
-    return answer.form(ServerForm.for_profile(server_by_id(app, server_id).profile))
+    return answer.form(_edit_form(app, server_id))
 
 
 @router.post("/{id}/edit")
 async def edit_server(
-    app: AppDep, answer: ResponderDep, server_id: ServerId, typed: FormData
+    app: AppDep, answer: ResponderDep, server_id: ServerId, data: FormData
 ) -> Response:
-    profile = server_by_id(app, server_id).profile
-    form, typed = ServerForm.for_profile(profile), typed.meant
-    if wrong := invalid_settings(typed, profile):
-        return answer.form(form.with_data(typed, errors=wrong))
+    """Save what the user changed of the values that the form was opened with, or test it."""
+    profile, data = server_by_id(app, server_id).profile, data.with_offer()
+    base = data.base_values(editable_values(profile))
+    if errors := invalid_settings(data, base, profile):
+        return answer.form(_edit_form(app, server_id).with_data(data, errors=errors))
     try:
-        change = change_from_form(typed, profile)
-        if typed.action == "test":
-            found = await app.drafts.test_change(profile.id, change)
-            return answer.form(
-                form.with_test_result(typed, found, app.drafts.suggest_url(typed.url, found))
-            )
-        await app.edit_server(profile.id, change, check=typed.action == "save")
+        change = change_from_form(data, base)
+        match data.action:
+            case "show":
+                return answer.form(_edit_form(app, server_id).with_data(data))
+            case "test":
+                result = await app.drafts.test_change(server_id, change, base=base)
+                suggestion = app.drafts.suggest_url(data.url, result)
+                form = _edit_form(app, server_id)
+                return answer.form(form.with_test_result(data, result, suggestion))
+            case action:
+                await app.edit_server(server_id, change, base=base, check=action == "save")
     except (ServerManaged, ServerNotFound):
         raise
+    except EditConflict as exc:
+        return answer.form(_edit_form(app, server_id).with_conflict(data, exc))
     except CodeWalkError as exc:
-        return answer.form(form.with_error(typed, exc))
+        return answer.form(_edit_form(app, server_id).with_error(data, exc))
     return answer.servers()
+
+
+def _edit_form(app: App, server_id: str) -> ServerForm:
+    """Return the form of a server with its newest values."""
+    return ServerForm.for_profile(server_by_id(app, server_id).profile)
 
 
 # What is done to one server
@@ -179,25 +184,20 @@ async def move_server(
     app: AppDep, answer: ResponderDep, server_id: ServerId, before: Annotated[str, Form()] = ""
 ) -> Response:
     """Puts it before another one, at the end with none."""
-    await app.move_server(server_by_id(app, server_id).id, before=before or None)
+    follower = server_by_id(app, before).id if before else None
+    await app.move_server(server_by_id(app, server_id).id, before=follower)
     return answer.done()
 
 
 @router.post("/{id}/up")
 async def move_up(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
-    ids = [server.id for server in app.servers()]
-    place = ids.index(server_by_id(app, server_id).id)
-    if place > 0:
-        await app.move_server(server_id, before=ids[place - 1])
+    await app.move_server_by(server_by_id(app, server_id).id, places=-1)
     return answer.done()
 
 
 @router.post("/{id}/down")
 async def move_down(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
-    ids = [server.id for server in app.servers()]
-    place = ids.index(server_by_id(app, server_id).id)
-    if place < len(ids) - 1:
-        await app.move_server(server_id, before=next(iter(ids[place + 2 :]), None))
+    await app.move_server_by(server_by_id(app, server_id).id, places=1)
     return answer.done()
 
 
@@ -255,8 +255,7 @@ async def set_default(app: AppDep, answer: ResponderDep, server_id: ServerId) ->
 @router.post("/{id}/default/clear")
 async def clear_default(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
     # Another tab may have chosen another default meanwhile; that one isn't meant.
-    if server_by_id(app, server_id).default:
-        await app.clear_default()
+    await app.clear_default(server_by_id(app, server_id).id)
     return answer.done()
 
 

@@ -232,9 +232,9 @@ class Views:
     def form_fragment(self, form: ServerForm) -> str:
         return _part("server-form", self._parts("form").server_form(form))
 
-    def field_message_fragment(self, field: str, *, error: str = "", fine: str = "") -> str:
+    def field_message_fragment(self, field: str, *, error: str = "", hint: str = "") -> str:
         """What is said of a field of the form while somebody types there."""
-        return _part(f"{field}-told", self._parts("form").about(field, error, fine))
+        return _part(f"{field}-message", self._parts("form").message(field, error, hint))
 
     def _fetched(self, home: HomeContext) -> dict[str, Any]:
         """How old the list is, and whether the page shall ask for a newer one by itself."""

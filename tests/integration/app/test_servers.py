@@ -1,7 +1,7 @@
 """Adding, editing, removing and choosing servers, through the core and a real store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from codewalk.app.app import App
 from codewalk.app.composition import Parts, open_parts
 from codewalk.errors import (
     DuplicateServer,
+    EditConflict,
     InvalidURL,
     ServerNotFound,
     ServerUnhealthy,
@@ -20,6 +21,7 @@ from codewalk.events import Kind
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
+from codewalk.servers.conflict import editable_values
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings
 from tests.mock_behaviours import page
@@ -159,6 +161,90 @@ async def test_edit_that_fails_its_check_leaves_the_server_as_it_was(app: App) -
         with pytest.raises(ServerUnreachable):
             await app.edit_server(added.id, Change(url=NOBODY))
         assert app.server(added.id) == added
+
+
+async def test_the_race_of_an_edit_whose_server_gets_another_url_while_it_is_checked(
+    parts: Parts, settings: Settings
+) -> None:
+    """The password was checked at one address, and would be sent to another one."""
+    app = parts.app
+    async with MockOpenCode(password="pw") as here, MockOpenCode() as there:
+        added = await app.add_server(here.url, check=False)
+        gate = here.hold("/global/health")
+        async with asyncio.TaskGroup() as group:
+            editing = group.create_task(
+                refused(app.edit_server(added.id, Change(password=Secret("pw")))), name="edit"
+            )
+            await gate.arrived.wait()
+            async with codewalk.open(settings) as other:
+                await other.edit_server(added.id, Change(url=there.url))
+            gate.release()
+    assert editing.result().fields == ["url"]
+    profile = app.server(added.id).profile
+    assert (profile.url, profile.basic_auth_password) == (there.url, None)
+
+
+async def refused(edit: Awaitable[object]) -> EditConflict:
+    with pytest.raises(EditConflict) as error:
+        await edit
+    return error.value
+
+
+async def test_edits_of_two_processes_that_name_different_fields_are_merged(
+    settings: Settings,
+) -> None:
+    async with codewalk.open(settings) as one:
+        server = await one.add_server(NOBODY, check=False)
+        async with codewalk.open(settings) as other:
+            base = editable_values(server.profile)
+            await other.edit_server(
+                server.id, Change(label="Theirs", health_check={"rise": 3}), base=base
+            )
+            edited = await one.edit_server(
+                server.id,
+                Change(url="http://127.0.0.1:2", health_check={"fall": 4}),
+                base=base,
+                check=False,
+            )
+    profile = edited.profile
+    assert (profile.url, profile.label) == ("http://127.0.0.1:2", "Theirs")
+    assert (profile.health_check.rise, profile.health_check.fall) == (3, 4)
+
+
+async def test_an_edit_without_a_base_replaces_what_it_names(settings: Settings) -> None:
+    async with codewalk.open(settings) as one:
+        server = await one.add_server(NOBODY, check=False)
+        async with codewalk.open(settings) as other:
+            await other.edit_server(server.id, Change(label="Theirs"))
+            assert (await one.edit_server(server.id, Change(label="Mine"))).name == "Mine"
+
+
+async def test_the_race_of_two_moves_by_one_place(settings: Settings) -> None:
+    """The place was looked up in the list before the other process changed it."""
+    async with codewalk.open(settings) as one:
+        for name in ("a", "b", "c"):
+            await one.add_server(name, label=name, check=False)
+        async with codewalk.open(settings) as other:
+            await other.move_server("a", before=None)
+            await one.move_server_by("c", places=-1)
+            assert [server.name for server in one.servers()] == ["c", "b", "a"]
+
+
+async def test_the_race_of_a_default_that_is_cleared_while_another_is_chosen(
+    settings: Settings,
+) -> None:
+    async with codewalk.open(settings) as one:
+        for name in ("a", "b"):
+            await one.add_server(name, label=name, check=False)
+        await one.set_default("a")
+        async with codewalk.open(settings) as other:
+            await other.set_default("b")
+            await one.clear_default("a")
+            default = one.default()
+            assert default
+            assert default.name == "b"
+            await one.clear_default()
+            assert one.default() is None
 
 
 async def test_active_server_stays_active_when_its_url_changes(app: App) -> None:

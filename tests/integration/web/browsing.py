@@ -1,6 +1,7 @@
 """A browser without JavaScript, as far as tests need one, and what it reads."""
 
 import re
+from html.parser import HTMLParser
 from typing import Any, Final
 
 import aiohttp
@@ -39,6 +40,35 @@ class Browser:
             self.path = answer.url.path
         assert PASSWORD not in text
         return text
+
+
+class _Fields(HTMLParser):
+    """Collects what a browser would send of a form."""
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__()
+        self.values: dict[str, str] = {}
+        self._form_id = form_id
+        self._inside = False
+        self._select = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "form":
+            self._inside = given.get("id") == self._form_id
+        elif tag == "select":
+            self._select = given.get("name") or ""
+        elif self._inside and tag == "input" and given.get("name"):
+            self.values[given["name"] or ""] = given.get("value") or ""
+        elif self._inside and tag == "option" and "selected" in given:
+            self.values[self._select] = given.get("value") or ""
+
+
+def fields(text: str, form_id: str = "server-form") -> dict[str, str]:
+    """Return the fields of a form with the values that a page gives them."""
+    parser = _Fields(form_id)
+    parser.feed(text)
+    return parser.values
 
 
 def row(text: str, name: str) -> str:

@@ -1,5 +1,6 @@
 """The HTTP API, call by call, over a real socket."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,40 @@ async def test_an_edit_is_checked_before_it_is_kept(tmp_path: Path) -> None:
         path = f"/servers/{server['id']}"
         await problem(web, "PATCH", path, 502, "server_unreachable", json=body)
         assert (await web.call("GET", path))[1]["url"] == mock.url
+
+
+async def test_the_race_of_two_changes_of_one_server_keeps_both(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        path = f"/servers/{(await add(web, CLOSED, check=False))['id']}"
+        changes = (
+            {"label": "Box"},
+            {"health_check": {"interval_s": 30}},
+            {"health_check": {"fall": 4}},
+            {"notify": "off"},
+        )
+        async with asyncio.TaskGroup() as group:
+            for change in changes:
+                group.create_task(web.call("PATCH", path, json=change), name=str(change))
+        _, server = await web.call("GET", path)
+        assert (server["label"], server["notify"], server["url"]) == ("Box", "off", CLOSED)
+        assert (server["health_check"]["interval_s"], server["health_check"]["fall"]) == (30, 4)
+
+
+async def test_the_race_of_a_change_whose_server_is_changed_while_it_is_checked(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as web, MockOpenCode(password=PASSWORD) as mock:
+        path = f"/servers/{(await add(web, mock.url, check=False))['id']}"
+        gate = mock.hold("/global/health")
+        async with asyncio.TaskGroup() as group:
+            body = {"password": PASSWORD}
+            call = problem(web, "PATCH", path, 409, "edit_conflict", json=body)
+            group.create_task(call, name="change")
+            await gate.arrived.wait()
+            await web.call("PATCH", path, json={"url": f"{CLOSED}/new", "check": False})
+            gate.release()
+        _, server = await web.call("GET", path)
+        assert (server["url"], server["basic_auth"]["has_password"]) == (f"{CLOSED}/new", False)
 
 
 async def test_removing_the_active_one_tells_which_follows(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """The pages as a browser without JavaScript gets them, and the parts that htmx gets."""
 
 from pathlib import Path
+from urllib.parse import urlencode
 
+from codewalk.app.composition import open_app
 from codewalk.secret import Secret
-from tests.integration.web.browsing import CLOSED, PASSWORD, Browser, row
-from tests.integration.web.running import running
+from codewalk.servers.draft import Change
+from codewalk.servers.profile import NotifySetting
+from tests.integration.web.browsing import CLOSED, PASSWORD, Browser, fields, row
+from tests.integration.web.running import running, settings_in
 from tests.mock_opencode import MockOpenCode
 
 
@@ -53,7 +57,7 @@ async def test_a_refused_form_keeps_what_was_typed_but_the_password(tmp_path: Pa
         typed = {"label": "Böx", "username": "ana", "password": PASSWORD}
         text = await browser.post("/servers/new", url="ftp://x", action="save", **typed)
         assert browser.status == 422
-        assert 'id="url-told" class="error"' in text
+        assert 'id="url-message" class="error"' in text
         assert "not http or https" in text
         for part in ('value="ftp://x"', 'value="Böx"', 'value="ana"'):
             assert part in text
@@ -65,8 +69,8 @@ async def test_a_refused_form_keeps_what_was_typed_but_the_password(tmp_path: Pa
         text = await browser.post("/servers/new", url=CLOSED, action="anyway", **typed)
         assert "unknown" in row(text, "Böx")
         text = await browser.post("/servers/new", url=CLOSED, action="anyway", **typed)
-        assert 'id="url-told" class="error"' in text
-        assert "already kept" in text
+        assert 'id="url-message" class="error"' in text
+        assert "already saved" in text
 
 
 async def test_a_connection_is_tested_and_nothing_is_kept(tmp_path: Path) -> None:
@@ -110,29 +114,105 @@ async def test_an_edit_says_where_a_stored_password_goes(tmp_path: Path) -> None
             assert (warning in text) is warned, typed
 
 
-async def test_credentials_in_the_first_url_come_back_and_the_password_is_in_no_address(
+async def test_the_first_page_adds_a_server_and_shows_the_form_only_where_that_fails(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        browser = Browser(web)
+        assert 'id="server-form" class="inline" method="post" action="/servers/new"' in (
+            await browser.get("/servers")
+        )
+        text = await browser.post("/servers/new", url=CLOSED)
+        assert (browser.path, browser.status) == ("/servers/new", 422)
+        assert "Nothing listens" in text
+        assert f'value="{CLOSED}"' in text
+        assert web.app.servers() == []
+        text = await browser.post("/servers/new", url=mock.url)
+        assert browser.path == "/servers"
+        assert "healthy" in row(text, mock.url.removeprefix("http://"))
+
+
+async def test_credentials_in_the_first_url_come_back_in_their_fields_but_for_the_password(
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as web:
         browser = Browser(web)
-        assert 'method="post" action="/servers/begin"' in await browser.get("/servers")
-        address, again = "/servers/new?url=http%3A%2F%2F127.0.0.1%3A9", "enter it here"
-        for userinfo, query, username, lost in (
-            ("", "", "opencode", False),
-            ("ana@", "&username=ana", "ana", False),
-            (f"ana:{PASSWORD}@", "&username=ana&lost=true", "ana", True),
-            (f":{PASSWORD}@", "&lost=true", "opencode", True),
+        for userinfo, username, lost in (
+            ("", "opencode", False),
+            ("ana@", "ana", False),
+            (f"ana:{PASSWORD}@", "ana", True),
+            (f":{PASSWORD}@", "opencode", True),
         ):
-            typed = {"url": f"http://{userinfo}127.0.0.1:9"}
-            async with web.client.post(
-                f"{web.url}/servers/begin", data=typed, allow_redirects=False
-            ) as answer:
-                assert answer.headers["location"] == address + query
-            text = await browser.post("/servers/begin", **typed)
-            assert 'value="http://127.0.0.1:9"' in text
-            assert f'name="username" value="{username}"' in text
-            assert (again in text) is lost, typed
-            assert PASSWORD not in text
+            url = f"http://{userinfo}127.0.0.1:9"
+            for text in (
+                await browser.post("/servers/new", url=url),
+                await browser.get(f"/servers/new?{urlencode({'url': url})}"),
+            ):
+                assert f'value="{CLOSED}"' in text
+                assert f'name="username" value="{username}"' in text
+                assert ("enter it here" in text) is lost, url
+                assert PASSWORD not in text
+
+
+async def test_an_edit_that_was_opened_earlier_reverts_nothing(tmp_path: Path) -> None:
+    """Each field that the form had was sent, and compared with the profile as it was by then."""
+    async with running(tmp_path) as web, MockOpenCode(password=PASSWORD) as mock:
+        server = await web.app.add_server(CLOSED, password=Secret(PASSWORD), check=False)
+        browser, path = Browser(web), f"/servers/{server.id}/edit"
+        form = fields(await browser.get(path))
+        newer = Change(url=mock.url, health_check={"interval": 30}, notify=NotifySetting.OFF)
+        await web.app.edit_server(server.id, newer)
+        row(await browser.post(path, **{**form, "label": "Renamed"}), "Renamed")
+        profile = web.app.server(server.id).profile
+        assert (profile.url, profile.label) == (mock.url, "Renamed")
+        assert (profile.health_check.interval, profile.notify) == (30, NotifySetting.OFF)
+
+
+async def test_an_edit_of_what_was_changed_elsewhere_is_refused_and_keeps_both_values(
+    tmp_path: Path,
+) -> None:
+    """Another process has changed it: the app here doesn't know that yet."""
+    newer = Change(label="Theirs", health_check={"interval": 30})
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        browser, path = Browser(web), f"/servers/{server.id}/edit"
+        form = fields(await browser.get(path))
+        async with open_app(settings_in(tmp_path)) as other:
+            await other.edit_server(server.id, newer)
+        text = await browser.post(path, **{**form, "label": "Mine", "interval": "60", "fall": "5"})
+        assert browser.status == 422
+        assert "was changed elsewhere meanwhile (label, interval)" in text
+        assert "Now “Theirs”. Changed elsewhere since this form was opened." in text
+        assert "Interval: Now “30”. Changed elsewhere" in text
+        again = fields(text)
+        assert (again["label"], again["interval"], again["fall"]) == ("Mine", "60", "5")
+        assert web.app.server(server.id).profile.label == "Theirs"
+
+        # Either way is one click: the newer value …
+        taken = fields(await browser.post(path, **again, use_current="label"))
+        assert (taken["label"], taken["interval"]) == ("Theirs", "60")
+        # … or the own one, once more.
+        row(await browser.post(path, **again), "Mine")
+        checks = web.app.server(server.id).profile.health_check
+        assert (checks.interval, checks.fall) == (60, 5)
+
+
+async def test_a_test_of_the_connection_finds_the_conflict_too(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        browser, path = Browser(web), f"/servers/{server.id}/edit"
+        form = fields(await browser.get(path))
+        await web.app.edit_server(server.id, Change(url=mock.url))
+        typed = {**form, "password": PASSWORD, "action": "test"}
+        text = await browser.post(path, **typed)
+        assert "was changed elsewhere meanwhile (URL)" in text
+        assert f'value="{mock.url}"' in text
+        assert "Basic" not in str([seen.headers for seen in mock.requests])
+        # What was left alone is tested as it is now.
+        text = await browser.post(path, **{**form, "label": "Mine", "action": "test"})
+        assert "OpenCode 1.18.33." in text
+        assert f'value="{mock.url}"' in text
+        assert "Changed elsewhere since this form was opened." in text
 
 
 async def test_a_server_is_removed_after_a_question(tmp_path: Path) -> None:

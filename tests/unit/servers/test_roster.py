@@ -25,6 +25,7 @@ from codewalk.servers.roster import (
     fallback,
     find,
     move,
+    move_by,
     remove,
     require_unambiguous_label,
     require_unmanaged,
@@ -134,6 +135,7 @@ def test_an_edit_that_changes_nothing_is_none() -> None:
         lambda r: remove(r, "nobody", everyone(State.HEALTHY)),
         lambda r: move(r, "nobody", None),
         lambda r: move(r, A.id, "nobody"),
+        lambda r: move_by(r, "nobody", 1),
         lambda r: switch(r, "nobody"),
         lambda r: set_default(r, "nobody"),
     ],
@@ -160,6 +162,23 @@ def test_a_server_moves_right_before_another_or_to_the_end(
 ) -> None:
     after = move(roster(active=0, default=1), moved.id, before.id if before else None)
     assert after == replace(roster(active=0, default=1), profiles=order)
+
+
+@pytest.mark.parametrize(
+    ("moved", "places", "order"),
+    [
+        (B, -1, (B, A, C)),
+        (B, 1, (A, C, B)),
+        (A, -1, (A, B, C)),
+        (C, 1, (A, B, C)),
+        (A, 2, (B, C, A)),
+        (C, -9, (C, A, B)),
+    ],
+)
+def test_a_server_moves_by_places_and_no_further_than_the_end(
+    moved: ServerProfile, places: int, order: tuple[ServerProfile, ...]
+) -> None:
+    assert move_by(roster(), moved.id, places).profiles == order
 
 
 def test_a_switch_is_a_new_generation_and_remembers_the_previous_one() -> None:

@@ -9,6 +9,7 @@ import pytest
 from codewalk.errors import (
     CodeWalkError,
     DuplicateServer,
+    EditConflict,
     InvalidCredentials,
     InvalidURL,
     InvalidValue,
@@ -16,127 +17,95 @@ from codewalk.errors import (
     StorageError,
 )
 from codewalk.secret import Secret
+from codewalk.servers.conflict import editable_values
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
-from codewalk.web.forms import (
-    ServerForm,
-    ServerFormData,
-    change_from_form,
-    entered_credentials,
-    invalid_settings,
-)
+from codewalk.web.form_data import ServerFormData
+from codewalk.web.forms import ServerForm
 
 NOW = datetime(2026, 2, 9, tzinfo=UTC)
+PROFILE = ServerProfile(
+    id="1",
+    url="http://x",
+    label="Box",
+    basic_auth_enabled=True,
+    basic_auth_username="ana",
+    basic_auth_password=Secret.sealed("sealed", lambda: "hunter2"),
+    health_check=HealthCheckSettings(interval=30, fall=3),
+    notify=NotifySetting.OFF,
+    created_at=NOW,
+    updated_at=NOW,
+)
+SETTINGS = {"interval": "30", "timeout": "3", "rise": "1", "fall": "3"}
 
 
 def typed(**fields: Any) -> ServerFormData:
     return ServerFormData.model_validate(fields)
 
 
-def revealed(given: dict[str, Any]) -> tuple[str | None, str | None]:
-    password = given["password"]
-    return given["username"], password.reveal() if password else None
-
-
-@pytest.mark.parametrize(
-    ("username", "password", "meant"),
-    [
-        ("opencode", "", (None, None)),
-        ("", "", (None, None)),
-        ("  ", "", (None, None)),
-        ("ana", "", ("ana", None)),
-        ("opencode", " p ", ("opencode", " p ")),
-        ("", "p", (None, "p")),
-    ],
-)
-def test_the_preset_user_name_counts_beside_a_password_only(
-    username: str, password: str, meant: tuple[str | None, str | None]
-) -> None:
-    given = entered_credentials(typed(username=username, password=password), "opencode")
-    assert revealed(given) == meant
-
-
-def test_an_edit_with_an_empty_password_keeps_it() -> None:
-    profile = ServerProfile(
-        id="1",
-        url="http://x",
-        basic_auth_enabled=True,
-        basic_auth_username="ana",
-        basic_auth_password=Secret("p"),
-        created_at=NOW,
-        updated_at=NOW,
-    )
-    same = typed(url="http://x", username="ana")
-    change = change_from_form(same, profile)
-    assert (change.username, change.password, change.no_auth) == (None, None, False)
-    assert change_from_form(typed(url="http://x", username="bo"), profile).username == "bo"
-    forgotten = typed(url="http://x", username="ana", password="typed", action="forget")
-    change = change_from_form(forgotten, profile)
-    assert (change.username, change.password, change.no_auth) == (None, None, True)
-
-
-PROFILE = ServerProfile(
-    id="1",
-    url="http://x",
-    health_check=HealthCheckSettings(interval=30, fall=3),
-    notify=NotifySetting.OFF,
-    created_at=NOW,
-    updated_at=NOW,
-)
-SHOWN = {"interval": "30", "timeout": "3", "rise": "1", "fall": "3"}
-
-
-@pytest.mark.parametrize(
-    ("entered", "changed"),
-    [
-        ({}, {}),
-        ({"interval": " 30 ", "timeout": "2,5"}, {"timeout": 2.5}),
-        ({"interval": ""}, {"interval": None}),
-        ({"rise": "2", "fall": ""}, {"rise": 2, "fall": None}),
-        (dict.fromkeys(SHOWN, ""), dict.fromkeys(SHOWN)),
-    ],
-)
-def test_an_edit_changes_the_settings_that_were_changed(
-    entered: dict[str, str], changed: dict[str, float | None]
-) -> None:
-    assert ServerForm.for_profile(PROFILE).checks == SHOWN
-    sent = typed(url="http://x", notify="on", **{**SHOWN, **entered})
-    change = change_from_form(sent, PROFILE)
-    assert change.health_check == changed
-    assert change.notify is NotifySetting.ON
-
-
-def test_a_form_without_settings_leaves_them() -> None:
-    sent = typed(url="http://x")
-    change = change_from_form(sent, PROFILE)
-    assert (change.health_check, change.notify) == ({}, None)
-    assert ServerForm.for_profile(PROFILE).with_data(sent).checks == SHOWN
-
-
-@pytest.mark.parametrize(
-    ("entered", "told"),
-    [
-        ({"interval": "often"}, "time between two checks is a number of seconds, not 'often'"),
-        ({"interval": "0"}, "from 1 to 3600 seconds, not 0"),
-        ({"timeout": "nan"}, "from 0.1 to 60 seconds, not nan"),
-        ({"rise": "1.5"}, "is a whole number, not '1.5'"),
-        ({"fall": "11"}, "from 1 to 10, not 11"),
-    ],
-)
-def test_a_setting_that_is_none_is_told_and_comes_back(entered: dict[str, str], told: str) -> None:
-    sent = typed(url="http://x", notify="off", **{**SHOWN, **entered})
-    wrong = invalid_settings(sent, PROFILE)
-    assert list(wrong) == list(entered)
-    assert told in wrong[min(entered)]
-    form = ServerForm.for_profile(PROFILE).with_data(sent, errors=wrong)
-    assert form.checks == {**SHOWN, **entered}
-    assert form.has_settings
+def test_the_form_of_a_profile_shows_its_values_and_no_password() -> None:
+    form = ServerForm.for_profile(PROFILE)
+    assert (form.url, form.label, form.username) == ("http://x", "Box", "ana")
+    assert (form.settings, form.notify) == (SETTINGS, "off")
+    assert form.has_password
+    assert "hunter2" not in repr(form) + form.base_json
 
 
 def test_the_settings_are_unfolded_where_some_were_set() -> None:
     assert ServerForm.for_profile(PROFILE).has_settings
     plain = replace(PROFILE, health_check=HealthCheckSettings(), notify=NotifySetting.DEFAULT)
     assert not ServerForm.for_profile(plain).has_settings
+
+
+def test_a_form_without_settings_comes_back_with_the_stored_ones() -> None:
+    form = ServerForm.for_profile(PROFILE).with_data(typed(url="http://x"))
+    assert (form.settings, form.notify) == (SETTINGS, "off")
+
+
+NEWER = replace(
+    PROFILE,
+    url="http://y",
+    label="Theirs",
+    basic_auth_password=Secret.sealed("sealed again", lambda: "p"),
+    health_check=HealthCheckSettings(interval=60, fall=3),
+)
+
+
+def opened(**changes: str) -> ServerFormData:
+    """The form of `PROFILE` as it is sent back after these changes."""
+    form = ServerForm.for_profile(PROFILE)
+    shown = {"url": form.url, "label": form.label, "username": form.username}
+    return typed(**{**shown, **SETTINGS, "notify": "off", "base": form.base_json, **changes})
+
+
+def test_what_was_left_alone_comes_back_with_its_newest_value() -> None:
+    form = ServerForm.for_profile(NEWER).with_data(opened(label="Mine"))
+    assert (form.url, form.label) == ("http://y", "Mine")
+    assert (form.settings or {})["interval"] == "60"
+    assert form.hints.keys() == {"url", "interval", "password"}
+    assert form.base
+    # Still compared with what was there when it was typed: saving must find the conflict.
+    assert form.base["label"] == "Box"
+    assert form.base["url"] == "http://y"
+
+
+def test_a_conflict_shows_both_values_and_the_next_save_replaces_the_newer_one() -> None:
+    error = EditConflict("Box was changed.", fields=("url", "label", "password"))
+    data = opened(label="Mine", password="typed")
+    form = ServerForm.for_profile(NEWER).with_conflict(data, error)
+    assert (form.url, form.label) == ("http://y", "Mine")
+    assert form.conflicts == {"label": "Theirs"}
+    assert form.errors.keys() == {"url", "label", "password", "form"}
+    assert "“Theirs”" in form.errors["label"]
+    assert form.errors["form"].startswith("Box was changed. ")
+    assert form.base == editable_values(NEWER)
+
+
+def test_a_conflict_with_an_emptied_field_says_that_it_was_removed() -> None:
+    form = ServerForm.for_profile(replace(PROFILE, label=None))
+    form = form.with_conflict(opened(label="Mine"), EditConflict("no", fields=("label",)))
+    assert form.errors["label"].startswith("Removed")
+    assert form.conflicts == {"label": ""}
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,9 @@ def test_the_chart_has_a_title_words_and_both_axes() -> None:
     periods = [minute(300, ms=3), minute(200, ms=8), minute(100, down=MINUTE)]
     html = page(past(server(), periods=periods))
     (svg,) = re.findall(r"<svg viewBox.*?</svg>", html, re.DOTALL)
-    assert 'role="img" aria-labelledby="chart-title" aria-describedby="chart-told"' in svg
+    assert 'role="img" aria-labelledby="chart-title" aria-describedby="chart-description"' in svg
     assert '<title id="chart-title">Latency in the last 24 hours</title>' in svg
-    (told,) = re.findall(r'<desc id="chart-told">(.*?)</desc>', svg)
+    (told,) = re.findall(r'<desc id="chart-description">(.*?)</desc>', svg)
     assert told.startswith("Mean 5.5 ms; 95 % of the answers within 11 ms. Slowest around ")
     assert told.endswith(": 16 ms. Down for 1 min.")
     assert re.findall(r'<path class="(\w+)"', svg) == ["down", "grid", "p95", "mean"]

@@ -30,6 +30,7 @@ EXPECTED = {
     "NoActiveServer": 409,
     "Refused": 409,
     "DuplicateServer": 409,
+    "EditConflict": 409,
     "ServerUnhealthy": 409,
     "ServerManaged": 409,
     "AlreadyRunning": 409,

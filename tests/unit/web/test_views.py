@@ -13,7 +13,8 @@ from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.server import Server
 from codewalk.web.files import ADDRESSES, ASSETS
-from codewalk.web.forms import ServerForm, ServerFormData
+from codewalk.web.form_data import ServerFormData
+from codewalk.web.forms import ServerForm
 from codewalk.web.page_context import SESSIONS_PER_PAGE, Alert, HomeQuery
 from codewalk.web.problems import Problem
 from codewalk.web.text import (
