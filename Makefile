@@ -50,7 +50,7 @@ run: setup-run ## set up what is missing, then start CodeWalk (ARGS="--port 4091
 
 # The stages in this order, each under its name; make says which one failed.
 .PHONY: test
-test: setup-test format lint types layers pytest ## set up what is missing, then run every check and test (ARGS="-k url")
+test: setup-test format lint types layers pythons pytest ## set up what is missing, then run every check and test (ARGS="-k url")
 
 .PHONY: format
 format: $(DEV_STAMP) ## check the code's format
@@ -72,6 +72,12 @@ types: $(DEV_STAMP) ## check types
 layers: $(DEV_STAMP) ## check that imports follow the layers
 	@echo "== layers"
 	@$(BIN)/lint-imports --no-logo
+
+# Before the tests on the main one, so that their summary stands last.
+.PHONY: pythons
+pythons: setup-test ## run the unit tests on every other Python of this machine
+	@echo "== unit tests on other Pythons"
+	@scripts/test-pythons
 
 .PHONY: pytest
 pytest: setup-test ## run the tests alone (ARGS="-k url")
