@@ -1,4 +1,4 @@
-"""What a mock OpenCode server knows: its sessions, models, projects and events."""
+"""The state behind a mock OpenCode server: its sessions, models, projects and events."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ class World:
     def add_session(
         self, title: str, *, directory: str | None = None, updated: int | None = None
     ) -> dict[str, Any]:
-        """A session as `GET /session` lists it; the last one added is the newest."""
+        """Add a session as `GET /session` lists it; the last one added is the newest."""
         number = next(self._numbers)
         moment = NOW + number if updated is None else updated
         session = {
@@ -68,7 +68,7 @@ class World:
         return session
 
     def add_project(self, directory: str) -> dict[str, Any]:
-        """A project under version control; the last one added is the newest."""
+        """Add a project under version control; the last one added is the newest."""
         number = next(self._numbers)
         times = {"created": NOW, "updated": NOW + number}
         project = {"id": f"{number:040x}", "worktree": directory, "vcs": "git", "time": times}
@@ -76,7 +76,7 @@ class World:
         return project
 
     def set_status(self, session: dict[str, Any], kind: str) -> None:
-        """Has a session be `busy` or `idle`, and tells."""
+        """Make a session `busy` or `idle`, and emit the event."""
         status = {"type": kind}
         if kind == "idle":
             self.statuses.pop(session["id"], None)
@@ -86,19 +86,19 @@ class World:
         self.emit("session.status", properties, directory=session["directory"])
 
     def emit(self, kind: str, properties: dict[str, Any], *, directory: str = "global") -> None:
-        """Sends an event to every subscriber of `/global/event`."""
+        """Send an event to every subscriber."""
         payload = {"id": f"evt_{next(self._numbers)}", "type": kind, "properties": properties}
         for stream in self._streams:
             stream.put_nowait({"directory": directory, "payload": payload})
 
     def end_streams(self) -> None:
-        """Ends every event stream, as a server does that stops."""
+        """End every event stream, as a server does that stops."""
         for stream in self._streams:
             stream.put_nowait(_End())
 
     def handler(self, method: str, path: str) -> Behaviour | None:
-        """What a current release does at `path`, None where it has no such path."""
-        known: dict[tuple[str, str], Behaviour] = {
+        """Return what a current release does at `path`, None where it has no such path."""
+        handlers: dict[tuple[str, str], Behaviour] = {
             ("GET", "/global/health"): json_reply({"healthy": True, "version": self.version}),
             ("GET", "/path"): self._path,
             ("GET", "/config"): json_reply(self.config),
@@ -111,7 +111,7 @@ class World:
             ("GET", "/global/event"): self._stream_events,
             ("GET", "/event"): self._stream_flat_events,
         }
-        return known.get((method, path))
+        return handlers.get((method, path))
 
     def _project(self) -> dict[str, Any]:
         times = {"created": NOW, "updated": NOW}
@@ -130,27 +130,27 @@ class World:
 
     async def _list_sessions(self, request: web.Request) -> web.StreamResponse:
         _refuse_undeclared(request, {"directory", "roots", "start", "search", "limit"})
-        found = sorted(self.sessions, key=lambda s: int(s["time"]["updated"]), reverse=True)
+        sessions = sorted(self.sessions, key=lambda s: int(s["time"]["updated"]), reverse=True)
         if "directory" in request.query:
-            found = [s for s in found if s["directory"] == request.query["directory"]]
+            sessions = [s for s in sessions if s["directory"] == request.query["directory"]]
         if "search" in request.query:
             text = request.query["search"].lower()
-            found = [s for s in found if text in str(s["title"]).lower()]
+            sessions = [s for s in sessions if text in str(s["title"]).lower()]
         if "start" in request.query:
-            found = [s for s in found if s["time"]["updated"] >= int(request.query["start"])]
-        return web.json_response(found[: int(request.query.get("limit", "100"))])
+            sessions = [s for s in sessions if s["time"]["updated"] >= int(request.query["start"])]
+        return web.json_response(sessions[: int(request.query.get("limit", "100"))])
 
     async def _create_session(self, request: web.Request) -> web.StreamResponse:
         _refuse_undeclared(request, {"directory"})
         body = json.loads(await request.read() or b"{}")
         title = str(body.get("title", "New session"))
-        made = self.add_session(title, directory=self._directory(request))
-        self.emit("session.created", {"info": made}, directory=made["directory"])
-        return web.json_response(made)
+        session = self.add_session(title, directory=self._directory(request))
+        self.emit("session.created", {"info": session}, directory=session["directory"])
+        return web.json_response(session)
 
     async def _list_statuses(self, request: web.Request) -> web.StreamResponse:
-        here = {s["id"] for s in self.sessions if s["directory"] == self._directory(request)}
-        return web.json_response({key: s for key, s in self.statuses.items() if key in here})
+        ids = {s["id"] for s in self.sessions if s["directory"] == self._directory(request)}
+        return web.json_response({key: s for key, s in self.statuses.items() if key in ids})
 
     async def _stream_events(self, request: web.Request) -> web.StreamResponse:
         return await self._stream(request, flat=False)

@@ -1,4 +1,4 @@
-"""What is done on the active server, on real OpenCode servers."""
+"""Work on the active server, with real OpenCode servers."""
 
 import asyncio
 import subprocess
@@ -47,7 +47,7 @@ def repository(server: RealServer, name: str) -> Path:
 
 
 async def until(app: App, true: Callable[[], bool]) -> None:
-    """Waits until `true` holds; looked at whenever something is announced."""
+    """Wait until `true` holds; it is evaluated whenever something is announced."""
     async with asyncio.timeout(SOON):
         with app.announcer.listen() as events:
             while not true():
@@ -61,13 +61,13 @@ async def test_projects_are_those_that_were_worked_in_and_the_servers_own(
         active = await app.switch_to(server.release)
         shop = repository(server, f"shop{number}")
         await app.work.new_session(str(shop), title="In the shop", server_id=active.id)
-        found = await app.work.projects()
-        told = {project.directory: (project.name, project.own) for project in found.projects}
-        assert told[str(shop)] == (shop.name, False)
-        assert told[str(server.project)] == ("project", True)
-        assert "/" not in told
-        assert all(project.updated_at for project in found.projects)
-        assert (await app.work.projects(cached=True)).projects == found.projects
+        live = await app.work.projects()
+        projects = {project.directory: (project.name, project.own) for project in live.projects}
+        assert projects[str(shop)] == (shop.name, False)
+        assert projects[str(server.project)] == ("project", True)
+        assert "/" not in projects
+        assert all(project.updated_at for project in live.projects)
+        assert (await app.work.projects(cached=True)).projects == live.projects
 
 
 async def test_a_new_session_is_listed_where_it_was_made(
@@ -77,11 +77,14 @@ async def test_a_new_session_is_listed_where_it_was_made(
         active = await app.switch_to(server.release)
         for directory in (None, str(server.home)):
             await app.work.sessions(directory)
-            made = await app.work.new_session(directory, title="Tëst 🙂", server_id=active.id)
-            assert (made.title, made.directory) == ("Tëst 🙂", directory or str(server.project))
+            created = await app.work.new_session(directory, title="Tëst 🙂", server_id=active.id)
+            assert (created.title, created.directory) == (
+                "Tëst 🙂",
+                directory or str(server.project),
+            )
             for cached in (True, False):
                 listed = await app.work.sessions(directory, cached=cached)
-                assert made in listed.sessions
+                assert created in listed.sessions
         untitled = await app.work.new_session(server_id=active.id)
         assert untitled.title.startswith("New session")
 

@@ -48,8 +48,8 @@ async def both(app: App, alpha: MockOpenCode, beta: MockOpenCode) -> App:
 
 
 async def titles(app: App, *, cached: bool = False, directory: str | None = None) -> list[str]:
-    shown = await app.work.sessions(directory, cached=cached)
-    return [session.title for session in shown.sessions]
+    listed = await app.work.sessions(directory, cached=cached)
+    return [session.title for session in listed.sessions]
 
 
 async def test_session_list_follows_the_active_server(both: App) -> None:
@@ -67,23 +67,23 @@ async def test_cached_list_is_the_active_servers_own(both: App) -> None:
     assert await titles(both, cached=True) == ["Alpha's work"]
 
 
-async def test_cache_is_kept_by_directory(both: App) -> None:
+async def test_each_directory_has_its_own_cached_list(both: App) -> None:
     await both.work.sessions("/work")
     assert await titles(both, cached=True, directory="/work") == ["Alpha's work"]
     assert await titles(both, cached=True, directory="/other") == []
 
 
-async def test_list_on_its_way_is_never_shown_after_a_switch(
+async def test_a_list_in_flight_is_never_returned_after_a_switch(
     both: App, alpha: MockOpenCode
 ) -> None:
     """Raced: alpha's answer was due at the moment beta became active."""
     gate = alpha.hold("/session")
     async with asyncio.TaskGroup() as group:
-        shown = group.create_task(_outcome(both))
+        listed = group.create_task(_list_outcome(both))
         await gate.arrived.wait()
         await both.switch_to("beta")
         gate.release()
-    assert isinstance(shown.result(), Superseded)
+    assert isinstance(listed.result(), Superseded)
     assert await titles(both, cached=True) == []
     await both.switch_to("alpha")
     assert await titles(both, cached=True) == []
@@ -94,7 +94,7 @@ async def test_work_of_the_older_generation_ends_at_the_switch_not_with_its_answ
 ) -> None:
     gate = alpha.hold("/session")
     async with asyncio.TaskGroup() as group:
-        group.create_task(_outcome(both))
+        group.create_task(_list_outcome(both))
         await gate.arrived.wait()
         await both.switch_to("beta")
         await gate.abandoned.wait()
@@ -105,11 +105,11 @@ async def test_switching_to_the_active_server_interrupts_nothing(
 ) -> None:
     gate = alpha.hold("/session")
     async with asyncio.TaskGroup() as group:
-        shown = group.create_task(titles(both))
+        listed = group.create_task(titles(both))
         await gate.arrived.wait()
         await both.switch_to("alpha")
         gate.release()
-    assert shown.result() == ["Alpha's work"]
+    assert listed.result() == ["Alpha's work"]
 
 
 async def test_rapid_switching_shows_only_the_server_that_is_active(both: App) -> None:
@@ -284,7 +284,7 @@ async def test_credentials_go_to_their_own_server_alone(
     assert alpha.requests[0].headers["Authorization"] != beta.requests[0].headers["Authorization"]
 
 
-async def test_model_selection_is_kept_per_server(both: App) -> None:
+async def test_each_server_has_its_own_model_selection(both: App) -> None:
     await both.work.use_model("anthropic/claude-haiku")
     await both.switch_to("beta")
     assert (await both.work.models()).selected is None
@@ -293,11 +293,11 @@ async def test_model_selection_is_kept_per_server(both: App) -> None:
     assert (await both.work.models()).selected == "anthropic/claude-haiku"
 
 
-async def test_everything_kept_for_a_server_goes_with_it(both: App) -> None:
+async def test_everything_stored_for_a_server_is_removed_with_it(both: App) -> None:
     await both.work.sessions()
     await both.work.use_model("local/tiny")
     alpha_id = both.server("alpha").id
-    assert {kept.key.partition("::")[0] for kept in await both.stored_state("alpha")} == {
+    assert {stored.key.partition("::")[0] for stored in await both.stored_state("alpha")} == {
         "cached_models",
         "cached_sessions",
         "own_directory",
@@ -305,7 +305,7 @@ async def test_everything_kept_for_a_server_goes_with_it(both: App) -> None:
         "selected_provider",
     }
     await both.remove_server("alpha")
-    assert [kept for kept in await both.stored_state() if kept.server_id == alpha_id] == []
+    assert [entry for entry in await both.stored_state() if entry.server_id == alpha_id] == []
 
 
 async def test_cleared_state_leaves_the_server_and_the_others(both: App) -> None:
@@ -337,14 +337,14 @@ async def test_switch_by_another_process_is_followed_within_a_second(
         gate = alpha.hold("/session")
         with running.announcer.listen() as events:
             async with asyncio.TaskGroup() as group:
-                shown = group.create_task(_outcome(running))
+                listed = group.create_task(_list_outcome(running))
                 await gate.arrived.wait()
                 started = asyncio.get_running_loop().time()
                 await both.switch_to("beta")
                 switched = await _next(events, Kind.ACTIVE)
                 assert asyncio.get_running_loop().time() - started < 1
         assert switched.server_id == both.server("beta").id
-        assert isinstance(shown.result(), Superseded)
+        assert isinstance(listed.result(), Superseded)
 
 
 async def test_server_added_by_another_process_is_seen_and_checked(
@@ -375,7 +375,7 @@ async def test_killed_server_turns_unhealthy_without_being_asked_for(
         assert running.server(added.id).health.reason == "refused"
 
 
-async def _outcome(app: App) -> list[str] | Superseded:
+async def _list_outcome(app: App) -> list[str] | Superseded:
     try:
         return await titles(app)
     except Superseded as exc:

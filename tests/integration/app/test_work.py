@@ -1,4 +1,4 @@
-"""What the active server has is there, fresh and its own, without being asked for."""
+"""The active server's work is cached, fresh and its own, without a request by a user."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -51,8 +51,8 @@ async def until(app: App, true: Callable[[], Awaitable[bool]]) -> float:
     return monotonic() - began
 
 
-async def kept(app: App) -> dict[str, list[str]]:
-    """What there is of the active server without asking it."""
+async def cached_work(app: App) -> dict[str, list[str]]:
+    """The cached lists of the active server."""
     sessions = await app.work.sessions(cached=True)
     projects = await app.work.projects(cached=True)
     models = await app.work.models(cached=True)
@@ -64,7 +64,7 @@ async def kept(app: App) -> dict[str, list[str]]:
     }
 
 
-async def test_all_of_a_server_is_there_once_it_is_active(
+async def test_all_lists_of_a_server_are_cached_once_it_is_active(
     app: App, alpha: MockOpenCode, beta: MockOpenCode
 ) -> None:
     await app.add_server(alpha.url, label="alpha", password=Secret("of alpha"))
@@ -78,23 +78,21 @@ async def test_all_of_a_server_is_there_once_it_is_active(
         }
 
         async def complete(expected: dict[str, list[str]] = expected) -> bool:
-            return await kept(app) == expected
+            return await cached_work(app) == expected
 
         await until(app, complete)
 
 
 @pytest.mark.parametrize("path", ["/session", "/project", "/config/providers", "/path"])
-async def test_one_that_fails_loses_none_of_the_others(
-    app: App, beta: MockOpenCode, path: str
-) -> None:
+async def test_a_list_that_fails_affects_no_other(app: App, beta: MockOpenCode, path: str) -> None:
     beta.script(path, reply(status=500))
     await app.add_server(beta.url)
     lost = {"/session": "sessions", "/config/providers": "models"}.get(path, "projects")
 
     async def complete() -> bool:
-        found = await kept(app)
-        assert found.pop(lost) == []
-        return all(found.values())
+        lists = await cached_work(app)
+        assert lists.pop(lost) == []
+        return all(lists.values())
 
     await until(app, complete)
 
@@ -132,7 +130,7 @@ async def stored_names(app: App, ref: str) -> set[str]:
     return {size.key.partition("::")[0] for size in await app.stored_state(ref)}
 
 
-async def test_what_a_form_of_another_server_sends_reaches_nobody(
+async def test_a_form_of_a_server_that_is_not_active_reaches_no_server(
     app: App, alpha: MockOpenCode, beta: MockOpenCode
 ) -> None:
     first = await app.add_server(alpha.url, label="Dev box", password=Secret("of alpha"))
@@ -143,7 +141,7 @@ async def test_what_a_form_of_another_server_sends_reaches_nobody(
     assert posts == []
 
 
-async def test_a_session_under_way_at_the_switch_is_made_on_its_own_server_at_most(
+async def test_a_session_in_creation_at_a_switch_is_created_on_its_own_server_at_most(
     app: App, alpha: MockOpenCode, beta: MockOpenCode
 ) -> None:
     """Raced: alpha has the request, and beta becomes active before it answers."""
@@ -173,11 +171,11 @@ async def test_a_new_session_is_listed_at_once_and_after_the_next_fetch(
 ) -> None:
     server = await app.add_server(beta.url)
     await app.work.sessions()
-    made = await app.work.new_session(title="Mine", server_id=server.id)
+    created = await app.work.new_session(title="Mine", server_id=server.id)
     for cached in (True, False):
         listed = await app.work.sessions(cached=cached)
         assert [session.title for session in listed.sessions] == ["Mine", "Beta's work"]
-        assert listed.sessions[0] == made
+        assert listed.sessions[0] == created
     keys = {size.key for size in await app.stored_state()}
     assert f"current_session_id::{server.id}::/srv/project" in keys
 
@@ -241,7 +239,7 @@ async def test_a_command_caches_the_own_list_under_the_directory_of_its_server(
         }
 
 
-async def test_a_busy_mark_follows_within_a_second_and_without_a_fetch(
+async def test_activity_follows_within_a_second_and_without_a_fetch(
     app: App, beta: MockOpenCode
 ) -> None:
     server = await app.add_server(beta.url)
@@ -264,54 +262,58 @@ async def test_a_busy_mark_follows_within_a_second_and_without_a_fetch(
                 assert beta.count("/session") == asked
 
 
-async def test_a_session_that_is_busy_already_is_marked(app: App, beta: MockOpenCode) -> None:
+async def test_a_session_that_was_busy_before_is_known_to_be_busy(
+    app: App, beta: MockOpenCode
+) -> None:
     session = beta.world.sessions[0]
     beta.world.statuses[session["id"]] = {"type": "retry", "attempt": 3, "message": "Overloaded"}
     server = await app.add_server(beta.url)
 
-    async def marked() -> bool:
+    async def is_busy() -> bool:
         return session["id"] in app.work.busy_sessions(server.id)
 
-    await until(app, marked)
-    mark = app.work.busy_sessions(server.id)[session["id"]]
-    assert (mark.kind, mark.attempt, mark.message) == ("retry", 3, "Overloaded")
+    await until(app, is_busy)
+    activity = app.work.busy_sessions(server.id)[session["id"]]
+    assert (activity.kind, activity.attempt, activity.message) == ("retry", 3, "Overloaded")
 
 
-async def test_a_mark_does_not_outlive_a_broken_link(app: App, beta: MockOpenCode) -> None:
+async def test_activity_does_not_outlive_a_broken_link(app: App, beta: MockOpenCode) -> None:
     server = await app.add_server(beta.url)
     await asyncio.wait_for(beta.world.subscribed.wait(), SOON)
     session = beta.world.add_session("Elsewhere", directory="/srv/other")
     beta.world.set_status(session, "busy")
 
-    async def marked() -> bool:
+    async def is_busy() -> bool:
         return session["id"] in app.work.busy_sessions(server.id)
 
-    async def unmarked() -> bool:
-        return not await marked()
+    async def is_idle() -> bool:
+        return not await is_busy()
 
-    await until(app, marked)
+    await until(app, is_busy)
     beta.world.end_streams()
     beta.world.statuses.clear()
-    await until(app, unmarked)
+    await until(app, is_idle)
 
 
-async def test_an_edited_or_removed_server_is_unknown_anew(app: App, beta: MockOpenCode) -> None:
+async def test_a_removed_server_has_no_busy_session_and_a_renamed_one_keeps_them(
+    app: App, beta: MockOpenCode
+) -> None:
     server = await app.add_server(beta.url, label="beta")
     await asyncio.wait_for(beta.world.subscribed.wait(), SOON)
     session = beta.world.sessions[0]
     beta.world.set_status(session, "busy")
 
-    async def marked() -> bool:
+    async def is_busy() -> bool:
         return session["id"] in app.work.busy_sessions(server.id)
 
-    await until(app, marked)
+    await until(app, is_busy)
     await app.edit_server("beta", codewalk.Change(label="gamma"))
     assert app.work.busy_sessions(server.id)
     await app.remove_server("gamma")
     assert not app.work.busy_sessions(server.id)
 
 
-async def test_a_directory_that_is_shown_follows_what_happens_there(
+async def test_the_list_of_a_viewed_directory_follows_its_changes(
     app: App, beta: MockOpenCode
 ) -> None:
     await app.add_server(beta.url)
@@ -319,17 +321,17 @@ async def test_a_directory_that_is_shown_follows_what_happens_there(
     await app.work.sessions("/srv/other")
 
     async def listed() -> bool:
-        found = await app.work.sessions("/srv/other", cached=True)
-        return [session.title for session in found.sessions] == ["Made in a terminal"]
+        cached = await app.work.sessions("/srv/other", cached=True)
+        return [session.title for session in cached.sessions] == ["Made in a terminal"]
 
     assert not await listed()
-    made = beta.world.add_session("Made in a terminal", directory="/srv/other")
-    beta.world.emit("session.created", {"info": made}, directory="/srv/other")
+    created = beta.world.add_session("Made in a terminal", directory="/srv/other")
+    beta.world.emit("session.created", {"info": created}, directory="/srv/other")
     await until(app, listed)
 
 
 @pytest.mark.parametrize("release", [Release.OLD, Release.CURRENT])
-async def test_a_release_that_lacks_most_of_it_is_well_all_the_same(
+async def test_a_release_that_lacks_most_calls_is_healthy_all_the_same(
     app: App, release: Release
 ) -> None:
     async with MockOpenCode(release=release) as server:
@@ -340,8 +342,8 @@ async def test_a_release_that_lacks_most_of_it_is_well_all_the_same(
         added = await app.add_server(server.url)
 
         async def complete() -> bool:
-            found = await kept(app)
-            return bool(found["sessions"] and found["models"])
+            lists = await cached_work(app)
+            return bool(lists["sessions"] and lists["models"])
 
         await until(app, complete)
         assert await app.work.activity() == {}

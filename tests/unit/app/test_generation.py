@@ -195,17 +195,17 @@ async def test_an_error_of_the_works_own_passes_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "raised"),
     [
         (RequestFailed(Reason.REFUSED, "Nothing listens."), Superseded),
         (TimeoutError(), Superseded),
         (ZeroDivisionError(), ZeroDivisionError),
     ],
-    ids=["of the server", "of time", "a fault of CodeWalk's"],
+    ids=["of the server", "a timeout", "a bug"],
 )
 @fake_time
-async def test_after_a_switch_what_went_wrong_with_the_other_server_is_no_news(
-    error: Exception, told: type[Exception]
+async def test_an_error_of_the_server_after_a_switch_is_superseded(
+    error: Exception, raised: type[Exception]
 ) -> None:
     # The race: the request failing_reply at the moment of the switch.
     generation = Generation()
@@ -215,7 +215,7 @@ async def test_after_a_switch_what_went_wrong_with_the_other_server_is_no_news(
             generation.advance(1)
             raise error
 
-    with pytest.raises(told):
+    with pytest.raises(raised):
         await failing()
 
 

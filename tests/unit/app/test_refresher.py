@@ -1,4 +1,4 @@
-"""What belongs to the active server is fetched when there is a reason to, and only then."""
+"""The active server's work is fetched when there is a reason to, and only then."""
 
 import asyncio
 from collections import Counter
@@ -44,12 +44,12 @@ OWN_LIST = {"/session": 1, "/path": 1}
 
 @dataclass(kw_only=True)
 class Refreshed:
-    """A refresher at work, and the app that it sees; `told` holds when sessions were announced."""
+    """A running refresher, the app as it sees it, and when sessions were announced."""
 
     here: Working
     refresher: Refresher
     link: LinkState = LinkState.LIVE
-    told: list[float] = field(default_factory=list)
+    announced_at: list[float] = field(default_factory=list)
     bug: Exception | None = None
 
     @property
@@ -63,26 +63,28 @@ class Refreshed:
     def active(self) -> Server | None:
         if self.bug:
             raise self.bug
-        found = self.here.registry.roster.active
-        if found is None:
+        profile = self.here.registry.roster.active
+        if profile is None:
             return None
-        health = self.here.monitor.status(found.id)
-        return Server(profile=found, health=health, active=True, default=False, link=self.link)
+        health = self.here.monitor.status(profile.id)
+        return Server(profile=profile, health=health, active=True, default=False, link=self.link)
 
-    def asked(self, server: ServerProfile = A) -> Counter[str]:
-        """What a server was asked for since the last look."""
+    def requested(self, server: ServerProfile = A) -> Counter[str]:
+        """The requests to a server since the last call, health checks left out."""
         paths = Counter(path for path, _ in self.here.network.of(server).requests)
         self.here.network.of(server).requests.clear()
         return Counter({path: n for path, n in paths.items() if "health" not in path})
 
     def directories(self) -> list[str | None]:
-        """For which directories A was asked for sessions since the last look."""
+        """The directories of the session lists requested from A since the last call."""
         connection = self.here.network.of(A)
         pairs = zip(connection.paths, connection.params, strict=True)
-        found = [(params or {}).get("directory") for path, params in pairs if path == "/session"]
+        directories = [
+            (params or {}).get("directory") for path, params in pairs if path == "/session"
+        ]
         connection.requests.clear()
         connection.params.clear()
-        return found
+        return directories
 
     async def make_healthy(self, server: ServerProfile) -> None:
         await self.here.monitor.check(server)
@@ -91,138 +93,144 @@ class Refreshed:
 
 @asynccontextmanager
 async def refreshing(*servers: ServerProfile) -> AsyncIterator[Refreshed]:
-    """A refresher of the first of these servers, past its first fetch."""
+    """A refresher after its first fetch from the first of these servers, which is active."""
     async with working(*servers) as here, asyncio.TaskGroup() as group:
         for server in servers:
             here.network.of(server).script |= ANSWERS
-        seen = Refreshed(here=here, refresher=Refresher(here.activities))
+        refreshed = Refreshed(here=here, refresher=Refresher(here.activities))
         with here.announcer.listen() as events:
 
             async def listen() -> None:
                 while True:
                     if (await events.get()).kind is Kind.SESSIONS:
-                        seen.told.append(elapsed())
+                        refreshed.announced_at.append(elapsed())
 
             jobs = [
-                group.create_task(seen.refresher.run(seen), name="refresher"),
+                group.create_task(refreshed.refresher.run(refreshed), name="refresher"),
                 group.create_task(listen(), name="listener"),
             ]
             await advance_time(1)
-            yield seen
+            yield refreshed
             for job in jobs:
                 job.cancel()
 
 
 @fake_time
 async def test_everything_is_fetched_at_the_start() -> None:
-    async with refreshing(A, B) as seen:
-        assert seen.asked(A) == EVERYTHING
-        assert seen.asked(B) == {}
+    async with refreshing(A, B) as refreshed:
+        assert refreshed.requested(A) == EVERYTHING
+        assert refreshed.requested(B) == {}
 
 
 @fake_time
 async def test_everything_is_fetched_of_a_server_that_became_active_or_healthy() -> None:
-    async with refreshing(A, B) as seen:
-        seen.asked(A)
-        await seen.here.switch_to(B)
-        seen.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
+    async with refreshing(A, B) as refreshed:
+        refreshed.requested(A)
+        await refreshed.here.switch_to(B)
+        refreshed.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
         await advance_time(1)
-        assert (seen.asked(A), seen.asked(B)) == ({}, EVERYTHING)
-        await seen.make_healthy(A)
+        assert (refreshed.requested(A), refreshed.requested(B)) == ({}, EVERYTHING)
+        await refreshed.make_healthy(A)
         await advance_time(1)
-        assert (seen.asked(A), seen.asked(B)) == ({}, {})
-        await seen.make_healthy(B)
+        assert (refreshed.requested(A), refreshed.requested(B)) == ({}, {})
+        await refreshed.make_healthy(B)
         await advance_time(1)
-        assert seen.asked(B) == EVERYTHING
+        assert refreshed.requested(B) == EVERYTHING
 
 
 @fake_time
-async def test_one_that_fails_loses_none_of_the_others() -> None:
+async def test_a_fetch_that_fails_affects_no_other() -> None:
     for broken in ANSWERS:
-        async with refreshing(A) as seen:
-            connection = seen.here.network.of(A)
+        async with refreshing(A) as refreshed:
+            connection = refreshed.here.network.of(A)
             connection.script |= {broken: html_reply(), "/session": json_reply([{"id": "ses_1"}])}
             if broken == "/session":
                 connection.script["/session"] = html_reply()
-            seen.announcer.announce(Event(kind=Kind.OVERFLOW))
+            refreshed.announcer.announce(Event(kind=Kind.OVERFLOW))
             await advance_time(1)
-            kept = {key.partition("::")[0] for _, key in seen.here.kept.entries}
-            assert kept == {
+            stored = {key.partition("::")[0] for _, key in refreshed.here.store.entries}
+            assert stored == {
                 "cached_sessions",
                 "cached_projects",
                 "cached_models",
                 "own_directory",
             }
-            assert seen.asked()[broken] == 2
+            assert refreshed.requested()[broken] == 2
 
 
 @fake_time
-async def test_a_switch_ends_what_is_under_way() -> None:
-    async with refreshing(A, B) as seen:
-        connection = seen.here.network.of(A)
+async def test_a_switch_ends_the_fetches_in_flight() -> None:
+    async with refreshing(A, B) as refreshed:
+        connection = refreshed.here.network.of(A)
         connection.script = {path: delayed(60, reply) for path, reply in ANSWERS.items()}
-        seen.announcer.announce(Event(kind=Kind.OVERFLOW))
+        refreshed.announcer.announce(Event(kind=Kind.OVERFLOW))
         await advance_time(1)
         assert connection.in_flight > 0
-        await seen.here.switch_to(B)
-        seen.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
+        await refreshed.here.switch_to(B)
+        refreshed.announcer.announce(Event(kind=Kind.ACTIVE, server_id=B.id, generation=1))
         await advance_time(0.1)
         assert connection.in_flight == 0
-        assert seen.asked(B) == EVERYTHING
+        assert refreshed.requested(B) == EVERYTHING
 
 
 @fake_time
 async def test_a_burst_of_changes_is_one_fetch() -> None:
-    async with refreshing(A, B) as seen:
-        seen.asked()
+    async with refreshing(A, B) as refreshed:
+        refreshed.requested()
         for _ in range(50):
-            seen.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
-            seen.refresher.handle_event(B.id, SessionChanged(session_id="ses_1", directory="/p"))
+            refreshed.refresher.handle_event(
+                A.id, SessionChanged(session_id="ses_1", directory="/p")
+            )
+            refreshed.refresher.handle_event(
+                B.id, SessionChanged(session_id="ses_1", directory="/p")
+            )
             await advance_time(CHANGE_DEBOUNCE / 100)
         await advance_time(1)
-        assert seen.asked() == OWN_LIST
-        assert seen.asked(B) == {}
+        assert refreshed.requested() == OWN_LIST
+        assert refreshed.requested(B) == {}
 
 
 @fake_time
-async def test_a_list_that_takes_long_is_fetched_with_pauses() -> None:
-    async with refreshing(A) as seen:
-        seen.asked()
-        seen.here.network.of(A).script["/session"] = delayed(0.5, json_reply([]))
+async def test_a_slow_list_is_fetched_with_pauses() -> None:
+    async with refreshing(A) as refreshed:
+        refreshed.requested()
+        refreshed.here.network.of(A).script["/session"] = delayed(0.5, json_reply([]))
         for _ in range(100):
-            seen.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
+            refreshed.refresher.handle_event(
+                A.id, SessionChanged(session_id="ses_1", directory="/p")
+            )
             await advance_time(0.1)
-        assert seen.asked()["/session"] <= 5
+        assert refreshed.requested()["/session"] <= 5
 
 
 @fake_time
-async def test_a_directory_that_somebody_looks_at_is_fetched_when_it_changed() -> None:
-    async with refreshing(A) as seen:
-        await seen.work.sessions("/p", cached=True)
-        await seen.work.sessions("/q", cached=True)
-        seen.directories()
-        seen.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
+async def test_a_viewed_directory_is_fetched_when_it_changed() -> None:
+    async with refreshing(A) as refreshed:
+        await refreshed.work.sessions("/p", cached=True)
+        await refreshed.work.sessions("/q", cached=True)
+        refreshed.directories()
+        refreshed.refresher.handle_event(A.id, SessionChanged(session_id="ses_1", directory="/p"))
         await advance_time(1)
-        assert seen.directories() == [None, "/p"]
-        seen.refresher.handle_event(
+        assert refreshed.directories() == [None, "/p"]
+        refreshed.refresher.handle_event(
             A.id, SessionChanged(session_id="ses_1", directory="/elsewhere")
         )
         await advance_time(1)
-        assert seen.directories() == [None]
-        seen.refresher.handle_event(A.id, Connected())
+        assert refreshed.directories() == [None]
+        refreshed.refresher.handle_event(A.id, Connected())
         await advance_time(1)
-        assert seen.directories() == [None, "/q", "/p"]
+        assert refreshed.directories() == [None, "/q", "/p"]
 
 
 @fake_time
 async def test_changes_in_ever_new_directories_are_bounded() -> None:
-    async with refreshing(A) as seen:
-        seen.asked()
+    async with refreshing(A) as refreshed:
+        refreshed.requested()
         for number in range(MAX_CHANGED_DIRECTORIES * 3):
             changed = SessionChanged(session_id="ses_1", directory=f"/{number}")
-            seen.refresher.handle_event(A.id, changed)
+            refreshed.refresher.handle_event(A.id, changed)
         await advance_time(1)
-        assert seen.asked() == OWN_LIST
+        assert refreshed.requested() == OWN_LIST
 
 
 def busy(number: int, directory: str = "/p") -> ActivityChanged:
@@ -234,77 +242,77 @@ def idle(number: int) -> ActivityChanged:
 
 
 @fake_time
-async def test_busy_marks_are_announced_soon_together_and_without_a_fetch() -> None:
-    async with refreshing(A) as seen:
-        seen.asked()
-        seen.told.clear()
+async def test_changes_of_activity_are_announced_soon_together_and_without_a_fetch() -> None:
+    async with refreshing(A) as refreshed:
+        refreshed.requested()
+        refreshed.announced_at.clear()
         began = elapsed()
         for number in range(50):
-            seen.refresher.handle_event(A.id, busy(number))
+            refreshed.refresher.handle_event(A.id, busy(number))
             await advance_time(ACTIVITY_DEBOUNCE / 100)
-        assert len(seen.work.busy_sessions(A.id)) == 50
+        assert len(refreshed.work.busy_sessions(A.id)) == 50
         await advance_time(1)
-        assert len(seen.told) == 1
-        assert seen.told[0] - began < ACTIVITY_DEBOUNCE * 2
-        seen.refresher.handle_event(A.id, busy(1))
+        assert len(refreshed.announced_at) == 1
+        assert refreshed.announced_at[0] - began < ACTIVITY_DEBOUNCE * 2
+        refreshed.refresher.handle_event(A.id, busy(1))
         await advance_time(1)
-        assert len(seen.told) == 1
-        seen.refresher.handle_event(A.id, idle(1))
+        assert len(refreshed.announced_at) == 1
+        refreshed.refresher.handle_event(A.id, idle(1))
         await advance_time(1)
-        assert len(seen.told) == 2
-        assert seen.asked() == {}
+        assert len(refreshed.announced_at) == 2
+        assert refreshed.requested() == {}
 
 
 @fake_time
-async def test_marks_of_a_server_that_nobody_looks_at_are_known_and_not_announced() -> None:
-    async with refreshing(A, B) as seen:
-        seen.told.clear()
-        seen.refresher.handle_event(B.id, busy(1))
+async def test_activity_of_a_server_that_is_not_active_is_known_and_not_announced() -> None:
+    async with refreshing(A, B) as refreshed:
+        refreshed.announced_at.clear()
+        refreshed.refresher.handle_event(B.id, busy(1))
         await advance_time(1)
-        assert seen.work.busy_sessions(B.id) == {"ses_1": BUSY}
-        assert seen.told == []
+        assert refreshed.work.busy_sessions(B.id) == {"ses_1": BUSY}
+        assert refreshed.announced_at == []
 
 
 @fake_time
-async def test_after_a_broken_link_marks_are_asked_for_where_some_were_known() -> None:
-    async with refreshing(A, B) as seen:
-        seen.refresher.handle_event(A.id, busy(1, "/elsewhere"))
-        seen.refresher.handle_event(B.id, busy(1))
+async def test_after_a_broken_link_activity_is_fetched_where_sessions_were_busy() -> None:
+    async with refreshing(A, B) as refreshed:
+        refreshed.refresher.handle_event(A.id, busy(1, "/elsewhere"))
+        refreshed.refresher.handle_event(B.id, busy(1))
         await advance_time(1)
-        seen.told.clear()
-        connection = seen.here.network.of(A)
+        refreshed.announced_at.clear()
+        connection = refreshed.here.network.of(A)
         connection.params.clear()
-        seen.refresher.handle_event(A.id, Connected())
-        seen.refresher.handle_event(B.id, Connected())
+        refreshed.refresher.handle_event(A.id, Connected())
+        refreshed.refresher.handle_event(B.id, Connected())
         await advance_time(1)
         assert {"directory": "/elsewhere"} in connection.params
-        assert (seen.work.busy_sessions(A.id), seen.work.busy_sessions(B.id)) == ({}, {})
-        assert len(seen.told) == 1
+        assert (refreshed.work.busy_sessions(A.id), refreshed.work.busy_sessions(B.id)) == ({}, {})
+        assert len(refreshed.announced_at) == 1
 
 
 @fake_time
-async def test_a_server_that_tells_nothing_is_looked_at_now_and_then() -> None:
-    async with refreshing(A) as seen:
-        await seen.make_healthy(A)
+async def test_a_server_without_a_link_is_polled() -> None:
+    async with refreshing(A) as refreshed:
+        await refreshed.make_healthy(A)
         await advance_time(1)
-        seen.asked()
+        refreshed.requested()
         await advance_time(POLL_INTERVAL * 2)
-        assert seen.asked() == {}
-        seen.link = LinkState.POLLING
+        assert refreshed.requested() == {}
+        refreshed.link = LinkState.POLLING
         await advance_time(POLL_INTERVAL * 2)
-        assert seen.asked() == {"/session": 2, "/path": 2, "/session/status": 2}
+        assert refreshed.requested() == {"/session": 2, "/path": 2, "/session/status": 2}
 
 
 @fake_time
-async def test_without_a_server_there_is_nothing_to_fetch() -> None:
-    async with refreshing(A) as seen:
-        await seen.here.remove(A)
-        seen.asked()
-        seen.refresher.handle_event(A.id, Connected())
-        seen.refresher.handle_event(A.id, busy(1))
-        seen.announcer.announce(Event(kind=Kind.ACTIVE))
+async def test_without_an_active_server_nothing_is_fetched() -> None:
+    async with refreshing(A) as refreshed:
+        await refreshed.here.remove(A)
+        refreshed.requested()
+        refreshed.refresher.handle_event(A.id, Connected())
+        refreshed.refresher.handle_event(A.id, busy(1))
+        refreshed.announcer.announce(Event(kind=Kind.ACTIVE))
         await advance_time(POLL_INTERVAL * 2)
-        assert seen.asked() == {}
+        assert refreshed.requested() == {}
 
 
 @pytest.mark.parametrize(
@@ -315,43 +323,43 @@ async def test_without_a_server_there_is_nothing_to_fetch() -> None:
 async def test_a_bug_in_a_fetch_is_logged_by_name_and_affects_no_other_fetch(
     path: str, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with refreshing(A) as seen:
-        seen.asked()
-        connection = seen.here.network.of(A)
+    async with refreshing(A) as refreshed:
+        refreshed.requested()
+        connection = refreshed.here.network.of(A)
         connection.script[path] = Reply(bug=KeyError("unforeseen"))
         for other in ANSWERS.keys() - {path}:
             # Slower than the one with the bug, which would cancel them.
             connection.script[other] = delayed(1, ANSWERS[other])
-        seen.here.kept.entries.clear()
-        seen.announcer.announce(Event(kind=Kind.OVERFLOW))
+        refreshed.here.store.entries.clear()
+        refreshed.announcer.announce(Event(kind=Kind.OVERFLOW))
         await advance_time(5)
         (record,) = caplog.records
         assert record.getMessage() == f"The fetch of {name} from the server {A.id} failed."
         assert record.exc_info
-        stored = {key.partition("::")[0] for _, key in seen.here.kept.entries}
+        stored = {key.partition("::")[0] for _, key in refreshed.here.store.entries}
         assert "cached_projects" in stored
         assert ("cached_models" in stored) == (path != "/config/providers")
         assert ("cached_sessions" in stored) == (path != "/session")
         connection.script[path] = ANSWERS[path]
-        seen.announcer.announce(Event(kind=Kind.OVERFLOW))
+        refreshed.announcer.announce(Event(kind=Kind.OVERFLOW))
         await advance_time(5)
-        assert seen.asked()[path] == 2
+        assert refreshed.requested()[path] == 2
 
 
 @fake_time
 async def test_a_bug_in_the_refresher_itself_is_logged_by_name_and_it_starts_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with refreshing(A) as seen:
-        seen.asked()
-        seen.bug = KeyError("unforeseen")
-        seen.refresher.handle_event(A.id, Connected())
+    async with refreshing(A) as refreshed:
+        refreshed.requested()
+        refreshed.bug = KeyError("unforeseen")
+        refreshed.refresher.handle_event(A.id, Connected())
         await advance_time(CHANGE_DEBOUNCE * 2)
         (record,) = caplog.records
         assert "'refresh after server events' failed" in record.getMessage()
-        seen.bug = None
+        refreshed.bug = None
         await advance_time(RESTART_DELAY)
-        assert seen.asked() == {}
-        seen.refresher.handle_event(A.id, Connected())
+        assert refreshed.requested() == {}
+        refreshed.refresher.handle_event(A.id, Connected())
         await advance_time(1)
-        assert seen.asked() == {**OWN_LIST, "/session/status": 1}
+        assert refreshed.requested() == {**OWN_LIST, "/session/status": 1}

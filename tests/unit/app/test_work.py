@@ -1,4 +1,4 @@
-"""What is done on the active server is done on no other one."""
+"""A call meant for one server never reaches another."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ A, B = profile(1, label="Dev box"), profile(2, label="Laptop")
 
 Call = Callable[[Work, str | None], Awaitable[Any]]
 
-ASKING: dict[str, Call] = {
+REQUESTING: dict[str, Call] = {
     "sessions": lambda work, server_id: work.sessions(server_id=server_id),
     "new_session": lambda work, server_id: work.new_session(server_id=server_id or A.id),
     "projects": lambda work, server_id: work.projects(server_id=server_id),
@@ -26,9 +26,9 @@ ASKING: dict[str, Call] = {
     "use_model": lambda work, server_id: work.use_model("p/m", server_id=server_id),
     "activity": lambda work, server_id: work.activity(server_id=server_id),
 }
-"""The calls that ask the server."""
+"""The calls that send a request."""
 
-CALLS: dict[str, Call] = ASKING | {
+CALLS: dict[str, Call] = REQUESTING | {
     "cached sessions": lambda work, server_id: work.sessions(cached=True, server_id=server_id),
     "cached projects": lambda work, server_id: work.projects(cached=True, server_id=server_id),
     "cached models": lambda work, server_id: work.models(cached=True, server_id=server_id),
@@ -41,7 +41,9 @@ def each(calls: dict[str, Call]) -> pytest.MarkDecorator:
 
 @each(CALLS)
 @fake_time
-async def test_what_was_meant_for_another_server_is_refused_and_nothing_is_sent(call: Call) -> None:
+async def test_a_call_for_a_server_that_is_not_active_is_refused_and_sends_nothing(
+    call: Call,
+) -> None:
     async with working(A, B) as here:
         await here.switch_to(B)
         with pytest.raises(Superseded) as refused:
@@ -50,17 +52,15 @@ async def test_what_was_meant_for_another_server_is_refused_and_nothing_is_sent(
             "Dev box isn't the active server any more; Laptop is. Nothing was sent."
         )
         assert refused.value.value == A.id
-        assert here.asked(A) == here.asked(B) == []
+        assert here.requested(A) == here.requested(B) == []
 
 
 @pytest.mark.parametrize("gets_it", [True, False])
-@each(ASKING)
+@each(REQUESTING)
 @fake_time
-async def test_a_switch_between_the_look_and_the_request_sends_nothing(
-    call: Call, gets_it: bool
-) -> None:
-    # The race: the server is still the active one when it is looked at, and another one is at the
-    # moment at which the connection is there.
+async def test_a_switch_between_lookup_and_request_sends_nothing(call: Call, gets_it: bool) -> None:
+    # The race: the server is active when it is looked up, and another one is by the time its
+    # connection is open.
     async with working(A, B) as here:
         gate = here.network.gate = asyncio.Event()
 
@@ -75,7 +75,7 @@ async def test_a_switch_between_the_look_and_the_request_sends_nothing(
             await here.registry.change(switch)
         assert isinstance(outcome.result(), Superseded)
         assert here.network.connected == [A.id]
-        assert here.asked(A) == here.asked(B) == []
+        assert here.requested(A) == here.requested(B) == []
 
 
 async def _outcome(call: Awaitable[Any]) -> Any:
@@ -86,7 +86,7 @@ async def _outcome(call: Awaitable[Any]) -> Any:
 
 
 @fake_time
-async def test_a_switch_there_and_back_leaves_what_was_meant_for_the_server() -> None:
+async def test_a_call_succeeds_after_a_switch_away_and_back() -> None:
     async with working(A, B) as here:
         await here.switch_to(B)
         await here.switch_to(A)
@@ -94,12 +94,12 @@ async def test_a_switch_there_and_back_leaves_what_was_meant_for_the_server() ->
 
 
 @fake_time
-async def test_a_server_that_is_gone_is_named_as_such() -> None:
+async def test_a_call_for_a_removed_server_is_refused() -> None:
     async with working(A, B) as here:
-        for gone, told in ((A, "Laptop is"), (B, "none is")):
-            await here.remove(gone)
-            with pytest.raises(Superseded, match=f"^The server isn't .* more; {told}. Nothing"):
-                await here.work.sessions(server_id=gone.id)
+        for removed, active in ((A, "Laptop is"), (B, "none is")):
+            await here.remove(removed)
+            with pytest.raises(Superseded, match=f"^The server isn't .* more; {active}. Nothing"):
+                await here.work.sessions(server_id=removed.id)
 
 
 READING = {name: call for name, call in CALLS.items() if name != "new_session"}
@@ -107,14 +107,14 @@ READING = {name: call for name, call in CALLS.items() if name != "new_session"}
 
 @each(READING)
 @fake_time
-async def test_without_a_server_there_is_nothing_to_do(call: Call) -> None:
+async def test_every_call_needs_an_active_server(call: Call) -> None:
     async with working() as here:
         with pytest.raises(NoActiveServer):
             await call(here.work, None)
 
 
 @fake_time
-async def test_its_requests_are_heard_as_signs_of_the_servers_health() -> None:
+async def test_a_successful_request_ends_the_suspicion_about_a_server() -> None:
     async with working(A) as here:
         here.network.of(A).script["/session"] = json_reply([])
         await here.monitor.check(A)

@@ -1,4 +1,4 @@
-"""What the active server has, as it is fetched, kept, announced and added to."""
+"""The active server's lists: fetched, cached, announced, added to."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,26 +41,26 @@ def answer(here: Working, **replies: Reply | list[Reply]) -> None:
 
 
 def make_old(here: Working) -> None:
-    """As if everything had been kept an hour ago."""
-    for key, entry in here.kept.entries.items():
+    """Let an hour pass since everything was stored."""
+    for key, entry in here.store.entries.items():
         before = entry.updated_at - timedelta(hours=1)
-        here.kept.entries[key] = StoredEntry(value=entry.value, updated_at=before)
+        here.store.entries[key] = StoredEntry(value=entry.value, updated_at=before)
 
 
 @contextmanager
-def heard(here: Working) -> Iterator[list[Kind]]:
-    """What was announced of A in the block."""
-    told: list[Kind] = []
+def announced(here: Working) -> Iterator[list[Kind]]:
+    """The kinds of events that the block announces about A."""
+    kinds: list[Kind] = []
     with here.announcer.listen() as events:
-        yield told
+        yield kinds
         while not events.empty():
             event = events.get_nowait()
             assert event.server_id == A.id
-            told.append(event.kind)
+            kinds.append(event.kind)
 
 
 @fake_time
-async def test_a_list_is_news_when_it_changed_and_when_it_was_old() -> None:
+async def test_a_list_is_announced_when_it_changed_and_when_it_was_old() -> None:
     async with working(A) as here:
         answer(here)
         for fetch, kind in (
@@ -68,32 +68,32 @@ async def test_a_list_is_news_when_it_changed_and_when_it_was_old() -> None:
             (here.work.projects, Kind.WORK),
             (here.work.models, Kind.WORK),
         ):
-            with heard(here) as told:
+            with announced(here) as kinds:
                 await fetch()
                 await fetch()
-            assert told == [kind]
+            assert kinds == [kind]
             make_old(here)
-            with heard(here) as told:
+            with announced(here) as kinds:
                 await fetch(cached=True)
                 await fetch()
-            assert told == [kind]
+            assert kinds == [kind]
 
 
 @fake_time
-async def test_a_cached_list_asks_nobody_and_says_when_it_was_fetched() -> None:
+async def test_a_cached_list_sends_no_request_and_says_when_it_was_fetched() -> None:
     async with working(A) as here:
         answer(here)
         for fetch in (here.work.sessions, here.work.projects, here.work.models):
             assert (await fetch(cached=True)).fetched_at is None
             live = await fetch()
-            asked = list(here.asked(A))
+            asked = list(here.requested(A))
             cached = await fetch(cached=True)
             assert (cached.source, cached.fetched_at) == ("cache", live.fetched_at)
-            assert here.asked(A) == asked
+            assert here.requested(A) == asked
 
 
 @fake_time
-async def test_an_answer_that_was_overtaken_is_not_kept() -> None:
+async def test_an_answer_to_an_older_request_does_not_replace_a_newer_one() -> None:
     # The race: two pages ask, and the first request's answer comes last.
     async with working(A) as here:
         gate = asyncio.Event()
@@ -108,22 +108,22 @@ async def test_an_answer_that_was_overtaken_is_not_kept() -> None:
 
 
 @fake_time
-async def test_a_new_session_is_made_in_its_directory_and_listed_at_once() -> None:
+async def test_a_new_session_is_created_in_its_directory_and_listed_at_once() -> None:
     async with working(A) as here:
         answer(here)
         fetched = await here.work.sessions("/p")
         answer(here, session=json_reply(session(2, title="New", directory="/p")))
-        with heard(here) as told:
-            made = await here.work.new_session("/p", title=" New ", server_id=A.id)
-        assert (made.id, made.title, made.directory) == ("ses_2", "New", "/p")
-        assert told == [Kind.SESSIONS]
+        with announced(here) as kinds:
+            created = await here.work.new_session("/p", title=" New ", server_id=A.id)
+        assert (created.id, created.title, created.directory) == ("ses_2", "New", "/p")
+        assert kinds == [Kind.SESSIONS]
         connection = here.network.of(A)
         assert connection.params[-1] == {"directory": "/p"}
         assert connection.bodies[-1] == b'{"title":"New"}'
         cached = await here.work.sessions("/p", cached=True)
-        assert cached.sessions[0] == made
+        assert cached.sessions[0] == created
         assert cached.fetched_at == fetched.fetched_at
-        assert here.kept.entries[A.id, f"current_session_id::{A.id}::/p"].value == b'"ses_2"'
+        assert here.store.entries[A.id, f"current_session_id::{A.id}::/p"].value == b'"ses_2"'
 
 
 @fake_time
@@ -133,17 +133,17 @@ async def test_a_session_where_the_server_was_started_is_in_both_lists_that_have
         await here.work.sessions()
         await here.work.sessions("/own")
         answer(here, session=json_reply(session(2)))
-        made = await here.work.new_session(server_id=A.id)
+        created = await here.work.new_session(server_id=A.id)
         assert here.network.of(A).params[-1] == {}
         assert here.network.of(A).bodies[-1] == b"{}"
         for directory in (None, "/own"):
             cached = await here.work.sessions(directory, cached=True)
-            assert [s.id for s in cached.sessions] == [made.id, "ses_1"]
-        assert here.kept.entries[A.id, f"current_session_id::{A.id}::/own"].value == b'"ses_2"'
+            assert [s.id for s in cached.sessions] == [created.id, "ses_1"]
+        assert here.store.entries[A.id, f"current_session_id::{A.id}::/own"].value == b'"ses_2"'
 
 
 @fake_time
-async def test_a_list_never_fetched_is_not_taken_for_one_with_a_new_session_alone() -> None:
+async def test_a_new_session_alone_does_not_make_a_list_that_was_never_fetched() -> None:
     async with working(A) as here:
         answer(here, session=json_reply(session(2)))
         await here.work.new_session("/p", server_id=A.id)
@@ -151,8 +151,8 @@ async def test_a_list_never_fetched_is_not_taken_for_one_with_a_new_session_alon
 
 
 @fake_time
-async def test_a_list_asked_for_before_the_session_was_there_does_not_take_it_away() -> None:
-    # The race: the list is on its way, without the session, while the session is made.
+async def test_a_list_requested_before_a_session_was_created_does_not_remove_it() -> None:
+    # The race: the list is on its way, without the session, while the session is created.
     async with working(A) as here:
         answer(here)
         await here.work.sessions()
@@ -169,16 +169,16 @@ async def test_a_list_asked_for_before_the_session_was_there_does_not_take_it_aw
 
 @pytest.mark.parametrize("title", ["x" * (MAX_TITLE + 1), "two\nlines", "\x00", "half \ud83d"])
 @fake_time
-async def test_a_title_that_is_none_is_refused_and_nothing_is_sent(title: str) -> None:
+async def test_a_bad_title_is_refused_and_nothing_is_sent(title: str) -> None:
     async with working(A) as here:
         with pytest.raises(InvalidValue, match="title"):
             await here.work.new_session(title=title, server_id=A.id)
-        assert here.asked(A) == []
+        assert here.requested(A) == []
 
 
 @pytest.mark.parametrize("directory", ["/half \ud83d", "/" + "x" * 5000])
 @fake_time
-async def test_a_directory_that_cant_be_asked_for_is_refused(directory: str) -> None:
+async def test_a_directory_that_cannot_be_sent_is_refused(directory: str) -> None:
     async with working(A) as here:
         for call in (
             here.work.sessions(directory),
@@ -187,20 +187,20 @@ async def test_a_directory_that_cant_be_asked_for_is_refused(directory: str) -> 
         ):
             with pytest.raises(InvalidValue, match="directory"):
                 await call
-        assert here.asked(A) == []
+        assert here.requested(A) == []
 
 
 @pytest.mark.parametrize("directory", ["p", "~/p", "./p", "../p"])
 @fake_time
-async def test_a_session_is_made_in_a_whole_path_alone(directory: str) -> None:
+async def test_a_session_is_created_only_in_an_absolute_path(directory: str) -> None:
     async with working(A) as here:
         with pytest.raises(InvalidValue, match="isn't an absolute path"):
             await here.work.new_session(directory, server_id=A.id)
-        assert here.asked(A) == []
+        assert here.requested(A) == []
 
 
 @fake_time
-async def test_a_server_on_windows_has_whole_paths_too() -> None:
+async def test_a_windows_path_is_absolute_too() -> None:
     async with working(A) as here:
         answer(here, session=json_reply(session(1)))
         await here.work.new_session(r"C:\work\p", server_id=A.id)
@@ -214,24 +214,24 @@ async def test_an_answer_that_is_no_session_is_an_error_of_the_server(said: Any)
         answer(here, session=json_reply(said))
         with pytest.raises(ServerUnreachable):
             await here.work.new_session(server_id=A.id)
-        assert here.kept.entries == {}
+        assert here.store.entries == {}
 
 
 @fake_time
-async def test_a_model_is_selected_from_the_kept_list_while_that_is_fresh() -> None:
+async def test_a_model_is_selected_from_the_cached_list_while_that_is_fresh() -> None:
     async with working(A) as here:
         answer(here)
         offered = await here.work.models()
         assert offered.default == "p/n"
-        with heard(here) as told:
+        with announced(here) as kinds:
             used = await here.work.use_model("p/m")
         assert (used.selected, used.models) == ("p/m", offered.models)
-        assert told == [Kind.WORK]
-        assert here.asked(A) == ["/config/providers"]
+        assert kinds == [Kind.WORK]
+        assert here.requested(A) == ["/config/providers"]
         assert (await here.work.models(cached=True)).selected == "p/m"
 
 
-async def test_an_old_list_of_models_is_not_believed() -> None:
+async def test_an_old_list_of_models_is_fetched_again_before_a_selection() -> None:
     async with working(A) as here:
         answer(here)
         await here.work.models()
@@ -243,7 +243,7 @@ async def test_an_old_list_of_models_is_not_believed() -> None:
 
 
 @fake_time
-async def test_a_model_that_the_kept_list_lacks_is_asked_for() -> None:
+async def test_a_model_that_the_cached_list_lacks_is_looked_up_on_the_server() -> None:
     async with working(A) as here:
         answer(here)
         await here.work.models()
@@ -254,33 +254,33 @@ async def test_a_model_that_the_kept_list_lacks_is_asked_for() -> None:
 
 @pytest.mark.parametrize("ref", ["", "claude", "/", "p/", "/m"])
 @fake_time
-async def test_what_names_no_model_is_refused_before_the_server_is_asked(ref: str) -> None:
+async def test_a_bad_model_reference_is_refused_before_the_server_is_asked(ref: str) -> None:
     async with working(A) as here:
         with pytest.raises(InvalidValue, match="PROVIDER/MODEL"):
             await here.work.use_model(ref)
-        assert here.asked(A) == []
+        assert here.requested(A) == []
 
 
 @fake_time
-async def test_busy_sessions_are_known_once_they_were_asked_for() -> None:
+async def test_busy_sessions_are_known_once_they_were_fetched() -> None:
     async with working(A, B) as here:
         answer(here)
         connection = here.network.of(A)
         connection.script["/session/status"] = json_reply({"ses_1": {"type": "busy"}})
-        with heard(here) as told:
+        with announced(here) as kinds:
             assert await here.work.activity("/p") == {"ses_1": BUSY}
             await here.work.activity("/p")
-        assert told == [Kind.SESSIONS]
+        assert kinds == [Kind.SESSIONS]
         assert here.work.busy_sessions(A.id) == {"ses_1": BUSY}
         assert here.work.busy_sessions(B.id) == {}
         connection.script["/session/status"] = json_reply({})
-        with heard(here) as told:
+        with announced(here) as kinds:
             await here.work.activity("/p")
-        assert (told, here.work.busy_sessions(A.id)) == ([Kind.SESSIONS], {})
+        assert (kinds, here.work.busy_sessions(A.id)) == ([Kind.SESSIONS], {})
 
 
 @fake_time
-async def test_directories_that_are_looked_at_are_remembered_for_one_server() -> None:
+async def test_viewed_directories_are_remembered_for_one_server() -> None:
     async with working(A, B) as here:
         assert here.work.viewed_directories(A.id) == (None,)
         for directory in ("/a", None, "/b", "/c", "/a", "/d"):
@@ -293,13 +293,15 @@ async def test_directories_that_are_looked_at_are_remembered_for_one_server() ->
 
 
 @fake_time
-async def test_what_another_process_kept_is_shown() -> None:
+async def test_a_list_that_another_process_stored_is_returned() -> None:
     async with working(A) as here:
         answer(here)
         await here.work.sessions()
         key = (A.id, f"cached_sessions::{A.id}::/own")
         row = ["ses_9", "elsewhere", "/own", MOMENT, MOMENT]
-        entry = here.kept.entries[key]
-        here.kept.entries[key] = StoredEntry(value=orjson.dumps([row]), updated_at=entry.updated_at)
+        entry = here.store.entries[key]
+        here.store.entries[key] = StoredEntry(
+            value=orjson.dumps([row]), updated_at=entry.updated_at
+        )
         cached = await here.work.sessions(cached=True)
         assert [s.title for s in cached.sessions] == ["elsewhere"]

@@ -1,4 +1,4 @@
-"""Work on made-up servers, on a clock that jumps."""
+"""A `Work` on fake servers, on a fake clock."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,13 +20,13 @@ from tests.unit.health.watching import watching
 
 @dataclass(frozen=True, kw_only=True)
 class Working:
-    """A `Work` and what it works with."""
+    """A `Work` and its collaborators."""
 
     work: Work
     registry: Registry
     monitor: Monitor
     network: FakeNetwork
-    kept: FakeStateStore
+    store: FakeStateStore
     activities: Activities
     announcer: Announcer
 
@@ -37,15 +37,15 @@ class Working:
         state_of = self.monitor.state
         await self.registry.change(lambda roster: rules.remove(roster, server.id, state_of))
 
-    def asked(self, server: ServerProfile) -> list[str]:
-        """What this server was asked for."""
+    def requested(self, server: ServerProfile) -> list[str]:
+        """The paths that were requested from this server."""
         return self.network.of(server).paths
 
 
 @asynccontextmanager
 async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
-    """Work on these servers; the first one is active."""
-    network, kept, activities = FakeNetwork(), FakeStateStore(), Activities()
+    """A `Work` on these servers; the first one is active."""
+    network, store, activities = FakeNetwork(), FakeStateStore(), Activities()
     announcer, generation = Announcer(), Generation()
 
     def changed(_: Roster, new: Roster) -> None:
@@ -59,7 +59,7 @@ async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
             registry=registry,
             monitor=watch.monitor,
             connect=network.connect,
-            state=kept,
+            state=store,
             activities=activities,
             announcer=announcer,
             generation=generation,
@@ -69,7 +69,7 @@ async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
             registry=registry,
             monitor=watch.monitor,
             network=network,
-            kept=kept,
+            store=store,
             activities=activities,
             announcer=announcer,
         )

@@ -119,8 +119,8 @@ class RosterMachine(RuleBasedStateMachine):
         return server_id
 
     def successor(self, left: list[ServerProfile], default: str | None) -> str | None:
-        """The default if it isn't unhealthy, else the first healthy one in list order, else the
-        first unknown, else the first, else none."""
+        # The default if it isn't unhealthy, else the first healthy one in list order, else the
+        # first unknown, else the first, else none.
         if default and self.health[default] is not State.UNHEALTHY:
             return default
         for state in (State.HEALTHY, State.UNKNOWN):

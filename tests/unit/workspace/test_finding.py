@@ -17,16 +17,16 @@ def session(title: str, directory: str = "/p") -> Session:
     return Session(id=title, title=title, directory=directory, created_ms=None, updated_ms=None)
 
 
-def found(query: str, *titles: str) -> list[str]:
+def find(query: str, *titles: str) -> list[str]:
     return [s.title for s in find_sessions(map(session, titles), query)]
 
 
 def test_words_are_found_in_any_order_and_any_case() -> None:
     titles = ("Fix the flaky login test", "Login page", "Straße")
-    assert found("LOGIN fix", *titles) == ["Fix the flaky login test"]
-    assert found("login", *titles) == ["Fix the flaky login test", "Login page"]
-    assert found("STRASSE", *titles) == ["Straße"]
-    assert found("login nothing", *titles) == []
+    assert find("LOGIN fix", *titles) == ["Fix the flaky login test"]
+    assert find("login", *titles) == ["Fix the flaky login test", "Login page"]
+    assert find("STRASSE", *titles) == ["Straße"]
+    assert find("login nothing", *titles) == []
 
 
 def test_a_word_may_be_in_the_directory() -> None:
@@ -38,12 +38,12 @@ def test_a_letter_with_an_accent_is_found_however_it_is_written() -> None:
     one, two = normalize("NFC", "Café"), normalize("NFD", "Café")
     assert one != two
     for title in (one, two):
-        assert found(one.upper(), title) == found(two.lower(), title) == [title]
+        assert find(one.upper(), title) == find(two.lower(), title) == [title]
 
 
 @given(st.lists(TEXT, max_size=8), st.text(" \t\n", max_size=3))
 def test_an_empty_query_finds_all_in_their_order(titles: list[str], query: str) -> None:
-    assert found(query, *titles) == titles
+    assert find(query, *titles) == titles
 
 
 @given(st.lists(TEXT, max_size=8), TEXT)
@@ -59,13 +59,13 @@ def test_a_title_is_found_by_its_words_in_any_order_and_case(
 ) -> None:
     query = [word.swapcase() if len(word) % 2 else word for word in words]
     random.shuffle(query)
-    assert found(" ".join(query), " ".join(words)) == [" ".join(words)]
+    assert find(" ".join(query), " ".join(words)) == [" ".join(words)]
 
 
 @given(st.lists(TEXT, max_size=8), TEXT, WORD)
-def test_another_word_never_finds_more(titles: list[str], query: str, word: str) -> None:
-    wide = found(query[: MAX_QUERY - 10], *titles)
-    assert set(found(f"{query[: MAX_QUERY - 10]} {word}", *titles)) <= set(wide)
+def test_another_word_never_adds_results(titles: list[str], query: str, word: str) -> None:
+    wide = find(query[: MAX_QUERY - 10], *titles)
+    assert set(find(f"{query[: MAX_QUERY - 10]} {word}", *titles)) <= set(wide)
 
 
 def test_ten_thousand_sessions_are_searched_between_two_keystrokes() -> None:
@@ -79,7 +79,7 @@ def test_ten_thousand_sessions_are_searched_between_two_keystrokes() -> None:
     assert min(times) < 0.05
 
 
-def test_accents_in_a_row_hold_nobody_up() -> None:
+def test_accents_in_a_row_take_no_long_time() -> None:
     # Normalised, each of them takes some 15 ms: a list of thousands takes minutes.
     row = "a" + "\u0301\u0323" * 2047
     sessions = [session("Fix", f"/{row}/{number}") for number in range(50)]
@@ -89,5 +89,5 @@ def test_accents_in_a_row_hold_nobody_up() -> None:
         assert thread_time() - began < 0.2
 
 
-def test_a_query_without_end_is_cut() -> None:
-    assert found("x " * 100_000, "x") == ["x"]
+def test_a_long_query_is_truncated() -> None:
+    assert find("x " * 100_000, "x") == ["x"]

@@ -41,7 +41,7 @@ def offering(body: Any) -> FakeConnection:
 
 
 async def listed(body: Any) -> ModelList:
-    """What is made of `body`, after a look that the store gives back the same."""
+    """The list parsed from `body`, which also comes back from the store."""
     scope = Scope(FakeStateStore(), A)
     live = await fetch_models(scope, offering(body))
     again = await cached_models(scope)
@@ -70,7 +70,7 @@ async def test_the_connected_providers_models_are_listed() -> None:
 
 @pytest.mark.parametrize("body", [[], None, 5, {}, {"providers": {}}, {"providers": None}])
 @fake_time
-async def test_what_is_no_list_is_an_error_of_that_server(body: Any) -> None:
+async def test_a_bad_answer_is_an_error_of_that_server(body: Any) -> None:
     with pytest.raises(RequestFailed) as failed:
         await listed(body)
     assert failed.value.reason is Reason.NOT_OPENCODE
@@ -95,7 +95,7 @@ async def test_what_is_no_list_is_an_error_of_that_server(body: Any) -> None:
     ],
 )
 @fake_time
-async def test_what_is_no_provider_or_model_is_left_out(provider: Any) -> None:
+async def test_an_item_that_is_no_provider_or_model_is_left_out(provider: Any) -> None:
     models = await listed({"providers": [provider, *PROVIDERS["providers"]]})
     assert len(models.models) == 3
 
@@ -158,7 +158,7 @@ async def test_a_model_is_selected_for_its_server_alone(ref: str) -> None:
 
 
 @fake_time
-async def test_a_provider_with_a_slash_in_its_id_is_kept_as_it_is() -> None:
+async def test_a_provider_with_a_slash_in_its_id_is_stored_whole() -> None:
     keeper = FakeStateStore()
     odd = offering({"providers": [{"id": "a/b", "models": {"c": {}}}]})
     await use(keeper, odd, "a/b/c")
@@ -168,12 +168,12 @@ async def test_a_provider_with_a_slash_in_its_id_is_kept_as_it_is() -> None:
 
 @pytest.mark.parametrize("ref", ["", "claude", "/", "anthropic/", "/claude", "  /  "])
 @fake_time
-async def test_what_is_no_model_is_refused_as_such(ref: str) -> None:
+async def test_a_reference_that_is_no_provider_and_model_is_refused(ref: str) -> None:
     with pytest.raises(InvalidValue, match="PROVIDER/MODEL"):
         find_model(await listed(PROVIDERS), ref)
 
 
-async def test_a_model_that_is_not_offered_is_refused_with_what_is_near() -> None:
+async def test_a_model_that_is_not_available_is_refused_with_similar_ones() -> None:
     keeper = FakeStateStore()
     with pytest.raises(InvalidValue) as refused:
         await use(keeper, offering(PROVIDERS), "anthropic/cloude")
@@ -182,7 +182,7 @@ async def test_a_model_that_is_not_offered_is_refused_with_what_is_near() -> Non
     assert await selected_model(Scope(keeper, A)) is None
 
 
-async def test_looking_for_what_is_near_is_bounded() -> None:
+async def test_the_search_for_similar_models_is_bounded() -> None:
     long: dict[str, Any] = {"ab" * 200 + str(number): {} for number in range(20_000)}
     connection = offering({"providers": [{"id": "p", "models": long}]})
     with pytest.raises(InvalidValue):
@@ -229,7 +229,7 @@ async def test_a_list_never_fetched_is_empty_and_says_so() -> None:
 
 @pytest.mark.parametrize("value", [5, None, [], {}, {"models": 5}, {"models": [["p", "m"]]}])
 @fake_time
-async def test_a_list_in_another_releases_form_counts_as_none(value: Any) -> None:
+async def test_a_list_that_cannot_be_loaded_counts_as_none(value: Any) -> None:
     scope = Scope(FakeStateStore(), A)
     await scope.put({StateName.CACHED_MODELS: value})
     assert (await cached_models(scope)).fetched_at is None

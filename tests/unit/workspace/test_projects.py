@@ -54,7 +54,7 @@ def answering(body: Any, directory: Any = "/home/me", worktree: Any = "/") -> Fa
 
 
 async def fetched(*items: Any, **path: Any) -> ProjectList:
-    """What is made of these, after a look that the store gives back the same."""
+    """The list parsed from these items, which also comes back from the store."""
     scope = Scope(FakeStateStore(), A)
     live = await fetch_projects(scope, answering([*items], **path))
     assert await cached_projects(scope) == replace(live, source="cache")
@@ -66,7 +66,7 @@ def folders(projects: ProjectList) -> list[str]:
 
 
 @fake_time
-async def test_the_last_one_worked_in_is_first() -> None:
+async def test_the_project_last_worked_in_is_first() -> None:
     live = await fetched(project(2), project(9), project(5), GLOBAL)
     assert folders(live) == ["/srv/p9", "/home/me", "/srv/p5", "/srv/p2"]
     assert live.projects[0].updated_at == datetime(2026, 2, 9, 20, 51, 50, 498_000, tzinfo=UTC)
@@ -75,9 +75,9 @@ async def test_the_last_one_worked_in_is_first() -> None:
 
 @fake_time
 async def test_json_has_names_as_the_sessions_have_them() -> None:
-    told = (await fetched(project(0, name="Shop"), worktree="/srv/p0")).to_json()
-    assert told.pop("fetched_at").endswith("Z")
-    assert told == {
+    as_json = (await fetched(project(0, name="Shop"), worktree="/srv/p0")).to_json()
+    assert as_json.pop("fetched_at").endswith("Z")
+    assert as_json == {
         "server_id": A,
         "source": "live",
         "projects": [
@@ -102,7 +102,7 @@ async def test_a_server_started_in_a_project_has_that_one_for_its_own() -> None:
 
 
 @fake_time
-async def test_a_server_started_elsewhere_has_that_folder_in_place_of_the_root() -> None:
+async def test_a_server_started_elsewhere_has_that_directory_in_place_of_the_root() -> None:
     live = await fetched(project(1), GLOBAL, directory="/home/me/notes")
     own, other = live.projects
     assert (own.id, own.directory, own.name, own.own) == ("global", "/home/me/notes", "notes", True)
@@ -118,7 +118,7 @@ async def test_the_own_folder_is_there_though_the_server_lists_nothing() -> None
 
 @pytest.mark.parametrize("directory", [None, 5, "", "x" * (MAX_DIRECTORY + 1)])
 @fake_time
-async def test_without_a_folder_of_its_own_none_is_made_up(directory: Any) -> None:
+async def test_without_an_own_directory_there_is_no_own_project(directory: Any) -> None:
     live = await fetched(project(1), GLOBAL, directory=directory)
     assert [(p.directory, p.own) for p in live.projects] == [("/srv/p1", False)]
 
@@ -160,13 +160,13 @@ async def test_a_project_is_called_as_it_was_named_or_as_its_folder(
     ],
 )
 @fake_time
-async def test_what_is_no_project_is_left_out(item: Any) -> None:
+async def test_an_item_that_is_no_project_is_left_out(item: Any) -> None:
     live = await fetched(project(1), item, project(2))
     assert folders(live) == ["/srv/p2", "/srv/p1", "/home/me"]
 
 
 @fake_time
-async def test_1_0_0_tells_one_time_for_both() -> None:
+async def test_one_time_stands_for_both_as_1_0_0_sends_it() -> None:
     live = await fetched(project(1, time={"created": MOMENT}))
     assert live.projects[0].updated_ms == MOMENT
 
@@ -195,9 +195,7 @@ def test_whatever_a_server_sends_is_a_list_that_comes_back_from_the_store(
     "reply", [json_reply(5), json_reply("x"), json_reply(None), html_reply(), text_reply(404)]
 )
 @fake_time
-async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_list(
-    path: str, reply: Reply
-) -> None:
+async def test_a_bad_answer_is_an_error_and_leaves_the_last_list(path: str, reply: Reply) -> None:
     scope, connection = Scope(FakeStateStore(), A), answering([project(1)])
     before = await fetch_projects(scope, connection)
     connection.script[path] = reply
@@ -216,7 +214,7 @@ async def test_one_servers_list_is_never_anothers() -> None:
 
 @pytest.mark.parametrize("value", [5, None, {"projects": []}, [["p1"]], [5], "x"])
 @fake_time
-async def test_a_list_that_another_release_kept_in_another_form_counts_as_none(value: Any) -> None:
+async def test_a_list_that_cannot_be_loaded_counts_as_none(value: Any) -> None:
     scope = Scope(FakeStateStore(), A)
     await scope.put({StateName.CACHED_PROJECTS: value})
     cached = await cached_projects(scope)

@@ -1,4 +1,4 @@
-"""The only door to the state kept for a server."""
+"""The stored state of one server, and its keys."""
 
 import re
 from urllib.parse import unquote
@@ -57,41 +57,41 @@ def test_a_path_stays_readable(place: str) -> None:
 
 
 @fake_time
-async def test_what_is_read_ahead_is_read_once_and_of_one_moment() -> None:
+async def test_prefetched_values_are_read_once_and_at_one_moment() -> None:
     keeper = FakeStateStore()
     scope = Scope(keeper, A)
     await scope.put({StateName.SELECTED_MODEL: "one"})
     await Scope(keeper, B).put({StateName.SELECTED_PROVIDER: "another's"})
-    ahead = await scope.prefetch(
+    prefetched = await scope.prefetch(
         (StateName.SELECTED_MODEL, None), (StateName.SELECTED_PROVIDER, None)
     )
     await scope.put({StateName.SELECTED_MODEL: "two", StateName.SELECTED_PROVIDER: "late"})
     reads = keeper.reads
-    kept = await ahead.get(StateName.SELECTED_MODEL)
-    assert kept is not None
-    assert kept.value == "one"
-    assert await ahead.get(StateName.SELECTED_PROVIDER) is None
+    stored = await prefetched.get(StateName.SELECTED_MODEL)
+    assert stored is not None
+    assert stored.value == "one"
+    assert await prefetched.get(StateName.SELECTED_PROVIDER) is None
     assert keeper.reads == reads
     # What wasn't named is read when it is asked for, and the scope itself reads as ever.
-    assert await ahead.get(StateName.CURRENT_SESSION_ID, "/p") is None
+    assert await prefetched.get(StateName.CURRENT_SESSION_ID, "/p") is None
     late = await scope.get(StateName.SELECTED_PROVIDER)
     assert late is not None
     assert late.value == "late"
 
 
 @fake_time
-async def test_what_is_kept_comes_back_with_the_time() -> None:
+async def test_a_stored_value_is_returned_with_its_time() -> None:
     scope = Scope(FakeStateStore(), A)
     assert await scope.get(StateName.SELECTED_MODEL) is None
     assert await scope.put({StateName.SELECTED_MODEL: "m"})
-    kept = await scope.get(StateName.SELECTED_MODEL)
-    assert kept
-    assert kept.value == "m"
-    assert kept.updated_at.tzinfo
+    stored = await scope.get(StateName.SELECTED_MODEL)
+    assert stored
+    assert stored.value == "m"
+    assert stored.updated_at.tzinfo
 
 
 @fake_time
-async def test_several_values_are_kept_in_one_call() -> None:
+async def test_several_values_are_stored_in_one_call() -> None:
     keeper = FakeStateStore()
     await Scope(keeper, A).put({StateName.SELECTED_PROVIDER: "p", StateName.SELECTED_MODEL: "m"})
     assert keeper.calls == [
@@ -105,9 +105,9 @@ async def test_one_servers_scope_never_reaches_anothers_state() -> None:
     await Scope(keeper, A).put({StateName.CACHED_SESSIONS: ["a"]}, "/p")
     assert await Scope(keeper, B).get(StateName.CACHED_SESSIONS, "/p") is None
     await Scope(keeper, B).put({StateName.CACHED_SESSIONS: ["b"]}, "/p")
-    kept = await Scope(keeper, A).get(StateName.CACHED_SESSIONS, "/p")
-    assert kept
-    assert kept.value == ["a"]
+    stored = await Scope(keeper, A).get(StateName.CACHED_SESSIONS, "/p")
+    assert stored
+    assert stored.value == ["a"]
     assert {server_id for server_id, _ in keeper.entries} == {A, B}
 
 
@@ -121,15 +121,15 @@ def test_each_server_and_directory_has_its_own(places: list[tuple[str, str]]) ->
         for number, (server_id, place) in enumerate(places):
             await Scope(keeper, server_id).put({StateName.CACHED_SESSIONS: number}, place)
         for number, (server_id, place) in enumerate(places):
-            kept = await Scope(keeper, server_id).get(StateName.CACHED_SESSIONS, place)
-            assert kept
-            assert kept.value == number
+            stored = await Scope(keeper, server_id).get(StateName.CACHED_SESSIONS, place)
+            assert stored
+            assert stored.value == number
 
     run()
 
 
 @fake_time
-async def test_nothing_is_kept_for_a_server_that_is_gone() -> None:
+async def test_nothing_is_stored_for_a_removed_server() -> None:
     keeper = FakeStateStore()
     keeper.removed_servers.add(A)
     assert not await Scope(keeper, A).put({StateName.SELECTED_MODEL: "m"})

@@ -61,7 +61,7 @@ def session(number: int, **fields: Any) -> dict[str, Any]:
 
 
 async def fetched(body: Any, keeper: FakeStateStore | None = None) -> SessionList:
-    """What is made of `body`, after a look that the store gives back the same."""
+    """The list parsed from `body`, which also comes back from the store."""
     scope = Scope(keeper or FakeStateStore(), A)
     live = await fetch_sessions(scope, FakeConnection({"/session": json_reply(body)}))
     again = await cached_sessions(scope)
@@ -85,9 +85,9 @@ async def test_sessions_are_listed_newest_first() -> None:
 @fake_time
 async def test_json_has_the_names_of_the_interface() -> None:
     live = await fetched([session(0)])
-    told = live.to_json()
-    assert told.pop("fetched_at").endswith("Z")
-    assert told == {
+    as_json = live.to_json()
+    assert as_json.pop("fetched_at").endswith("Z")
+    assert as_json == {
         "server_id": A,
         "directory": None,
         "source": "live",
@@ -120,14 +120,14 @@ async def test_json_has_the_names_of_the_interface() -> None:
     ],
 )
 @fake_time
-async def test_what_is_no_session_is_left_out(item: Any) -> None:
+async def test_an_item_that_is_no_session_is_left_out(item: Any) -> None:
     live = await fetched([session(1), item, session(2)])
     assert [s.id for s in live.sessions] == ["ses_2", "ses_1"]
 
 
 @pytest.mark.parametrize("value", [None, 5, [], {}, True, ["title"]])
 @fake_time
-async def test_text_of_another_kind_is_no_text(value: Any) -> None:
+async def test_a_value_that_is_no_text_counts_as_empty(value: Any) -> None:
     live = await fetched([session(1, title=value, directory=value)])
     assert (live.sessions[0].title, live.sessions[0].directory) == ("", "")
 
@@ -136,7 +136,7 @@ async def test_text_of_another_kind_is_no_text(value: Any) -> None:
     "value", [None, "1770670310489", [], {}, True, 10**18, -(10**18), 1e300, -1e300, 1e17]
 )
 @fake_time
-async def test_a_time_that_is_none_is_none(value: Any) -> None:
+async def test_a_bad_time_counts_as_none(value: Any) -> None:
     live = await fetched([session(1, time={"created": value, "updated": value}), session(2)])
     assert [s.id for s in live.sessions] == ["ses_2", "ses_1"]
     assert (live.sessions[1].created_at, live.sessions[1].updated_at) == (None, None)
@@ -145,7 +145,7 @@ async def test_a_time_that_is_none_is_none(value: Any) -> None:
 
 @pytest.mark.parametrize("time", [None, 5, [], "now", {}])
 @fake_time
-async def test_times_of_another_kind_are_none(time: Any) -> None:
+async def test_a_bad_time_object_counts_as_none(time: Any) -> None:
     live = await fetched([session(1, time=time)])
     assert live.sessions[0].updated_at is None
 
@@ -154,7 +154,7 @@ async def test_times_of_another_kind_are_none(time: Any) -> None:
     "value", [0, -1, 1.5, MOMENT + 0.25, -62_135_596_800_000, 253_402_300_799_999]
 )
 @fake_time
-async def test_odd_times_are_times_all_the_same(value: float) -> None:
+async def test_unusual_times_are_accepted(value: float) -> None:
     live = await fetched([session(1, time={"created": value})])
     assert live.sessions[0].created_at
     assert live.sessions[0].updated_at == live.sessions[0].created_at
@@ -162,7 +162,7 @@ async def test_odd_times_are_times_all_the_same(value: float) -> None:
 
 
 @fake_time
-async def test_a_title_has_at_most_10_000_characters() -> None:
+async def test_titles_and_directories_are_bounded() -> None:
     live = await fetched([session(1, title="é" * (MAX_TITLE + 1), directory="/" * 20_000)])
     assert live.sessions[0].title == "é" * MAX_TITLE
     assert len(live.sessions[0].directory) == MAX_DIRECTORY
@@ -204,7 +204,7 @@ def test_whatever_a_server_sends_is_a_list_that_comes_back_from_the_store(body: 
     ],
 )
 @fake_time
-async def test_what_is_no_list_is_an_error_of_that_server_and_keeps_the_last_list(
+async def test_a_bad_answer_is_an_error_and_leaves_the_last_list(
     reply: Reply,
 ) -> None:
     keeper = FakeStateStore()
@@ -228,8 +228,8 @@ async def test_the_directory_goes_in_the_query_and_each_has_a_list_of_its_own() 
         {"limit": "10000", "directory": "/c::d"},
     ]
     for directory, number in ((None, 1), ("/a b", 2), ("/c::d", 3)):
-        kept = await cached_sessions(scope, directory)
-        assert (kept.directory, [s.id for s in kept.sessions]) == (directory, [f"ses_{number}"])
+        cached = await cached_sessions(scope, directory)
+        assert (cached.directory, [s.id for s in cached.sessions]) == (directory, [f"ses_{number}"])
 
 
 @fake_time
@@ -243,14 +243,14 @@ async def test_a_release_that_refuses_a_limit_is_asked_without_one() -> None:
 
 
 @fake_time
-async def test_without_a_kept_list_it_is_empty_and_was_never_fetched() -> None:
+async def test_a_list_that_was_never_fetched_is_empty_and_says_so() -> None:
     cached = await cached_sessions(Scope(FakeStateStore(), A), "/p")
     assert (cached.sessions, cached.fetched_at, cached.source) == ((), None, "cache")
 
 
 @pytest.mark.parametrize("value", [{"sessions": []}, [["ses_1"]], [5], "x", 5, None])
 @fake_time
-async def test_a_list_that_another_release_kept_in_another_form_counts_as_none(value: Any) -> None:
+async def test_a_list_that_cannot_be_loaded_counts_as_none(value: Any) -> None:
     scope = Scope(FakeStateStore(), A)
     await scope.put({StateName.CACHED_SESSIONS: value}, "")
     cached = await cached_sessions(scope)
@@ -265,7 +265,7 @@ async def test_one_servers_list_is_never_anothers() -> None:
 
 
 @fake_time
-async def test_a_list_for_a_server_removed_meanwhile_is_not_kept() -> None:
+async def test_a_list_of_a_server_removed_meanwhile_is_not_stored() -> None:
     keeper = FakeStateStore()
     keeper.removed_servers.add(A)
     connection = FakeConnection({"/session": json_reply([session(1)])})

@@ -1,4 +1,4 @@
-"""What was read once isn't read again while it is the same, and an older answer isn't kept."""
+"""The same bytes are decoded once, and an older answer never replaces a newer one."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ A, B = "server-a", "server-b"
 Names = tuple[str, ...]
 
 
-class Reading:
-    """A form that counts how often something was read from its JSON."""
+class CountingSerializer:
+    """A serializer that counts how often a value was decoded."""
 
     def __init__(self) -> None:
         self.loads = 0
-        self.form: Serializer[Names] = Serializer(
+        self.serializer: Serializer[Names] = Serializer(
             name=StateName.CACHED_SESSIONS, dump=list, load=self._load
         )
 
@@ -32,7 +32,7 @@ class Reading:
 
 
 class Store(FakeStateStore):
-    """One that tells what had to wait for the disk."""
+    """A store that records which writes were durable."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,101 +51,101 @@ class Store(FakeStateStore):
 
 
 @fake_time
-async def test_what_was_kept_comes_back_with_the_time_and_without_being_read() -> None:
-    reading, scope = Reading(), Scope(FakeStateStore(), A, StateCache())
-    assert await scope.get_cached(reading.form, "/p") is None
+async def test_a_stored_value_is_returned_with_its_time_and_without_being_decoded() -> None:
+    counting, scope = CountingSerializer(), Scope(FakeStateStore(), A, StateCache())
+    assert await scope.get_cached(counting.serializer, "/p") is None
     asked = scope.begin_fetch()
-    assert await scope.put_cached(reading.form, ("x",), asked, "/p")
-    kept = await scope.get_cached(reading.form, "/p")
-    assert kept
-    assert (kept.value, kept.updated_at) == (("x",), asked.at)
-    assert reading.loads == 0
+    assert await scope.put_cached(counting.serializer, ("x",), asked, "/p")
+    stored = await scope.get_cached(counting.serializer, "/p")
+    assert stored
+    assert (stored.value, stored.updated_at) == (("x",), asked.at)
+    assert counting.loads == 0
 
 
 @fake_time
-async def test_what_another_process_kept_is_read_once() -> None:
-    reading, keeper = Reading(), FakeStateStore()
+async def test_a_value_that_another_process_stored_is_decoded_once() -> None:
+    counting, keeper = CountingSerializer(), FakeStateStore()
     here, elsewhere = Scope(keeper, A, StateCache()), Scope(keeper, A, StateCache())
-    await here.put_cached(reading.form, ("old",), here.begin_fetch())
-    await elsewhere.put_cached(reading.form, ("new",), elsewhere.begin_fetch())
+    await here.put_cached(counting.serializer, ("old",), here.begin_fetch())
+    await elsewhere.put_cached(counting.serializer, ("new",), elsewhere.begin_fetch())
     for _ in range(3):
-        kept = await here.get_cached(reading.form)
-        assert kept
-        assert kept.value == ("new",)
-    assert reading.loads == 1
+        stored = await here.get_cached(counting.serializer)
+        assert stored
+        assert stored.value == ("new",)
+    assert counting.loads == 1
 
 
 @fake_time
-async def test_what_another_process_cleared_is_gone() -> None:
-    reading, keeper = Reading(), FakeStateStore()
+async def test_a_value_that_another_process_cleared_is_gone() -> None:
+    counting, keeper = CountingSerializer(), FakeStateStore()
     scope = Scope(keeper, A, StateCache())
-    await scope.put_cached(reading.form, ("x",), scope.begin_fetch())
+    await scope.put_cached(counting.serializer, ("x",), scope.begin_fetch())
     keeper.entries.clear()
-    assert await scope.get_cached(reading.form) is None
+    assert await scope.get_cached(counting.serializer) is None
 
 
 @fake_time
-async def test_the_same_bytes_under_another_key_are_their_own() -> None:
-    reading, keeper, memory = Reading(), FakeStateStore(), StateCache()
+async def test_the_same_bytes_under_another_key_are_another_value() -> None:
+    counting, keeper, memory = CountingSerializer(), FakeStateStore(), StateCache()
     for server_id, place in ((A, "/p"), (A, "/q"), (B, "/p")):
         scope = Scope(keeper, server_id, memory)
-        await scope.put_cached(reading.form, (server_id, place), scope.begin_fetch(), place)
-    kept = await Scope(keeper, B, memory).get_cached(reading.form, "/p")
-    assert kept
-    assert kept.value == (B, "/p")
-    assert await Scope(keeper, B, memory).get_cached(reading.form, "/q") is None
+        await scope.put_cached(counting.serializer, (server_id, place), scope.begin_fetch(), place)
+    stored = await Scope(keeper, B, memory).get_cached(counting.serializer, "/p")
+    assert stored
+    assert stored.value == (B, "/p")
+    assert await Scope(keeper, B, memory).get_cached(counting.serializer, "/q") is None
 
 
 @fake_time
-async def test_an_older_answer_that_comes_last_is_not_kept() -> None:
+async def test_an_older_answer_that_comes_last_is_not_stored() -> None:
     # The race: two pages ask for the list, and the first request's answer comes last.
-    reading, scope = Reading(), Scope(FakeStateStore(), A, StateCache())
+    counting, scope = CountingSerializer(), Scope(FakeStateStore(), A, StateCache())
     first, second = scope.begin_fetch(), scope.begin_fetch()
-    assert await scope.put_cached(reading.form, ("newer",), second, "/p")
-    assert not await scope.put_cached(reading.form, ("older",), first, "/p")
-    assert await scope.put_cached(reading.form, ("another directory's",), first, "/q")
-    kept = await scope.get_cached(reading.form, "/p")
-    assert kept
-    assert kept.value == ("newer",)
+    assert await scope.put_cached(counting.serializer, ("newer",), second, "/p")
+    assert not await scope.put_cached(counting.serializer, ("older",), first, "/p")
+    assert await scope.put_cached(counting.serializer, ("another directory's",), first, "/q")
+    stored = await scope.get_cached(counting.serializer, "/p")
+    assert stored
+    assert stored.value == ("newer",)
 
 
 @fake_time
-async def test_a_clock_set_back_doesnt_make_an_answer_older() -> None:
-    reading, scope = Reading(), Scope(FakeStateStore(), A, StateCache())
-    await scope.put_cached(reading.form, ("before",), scope.begin_fetch())
+async def test_a_clock_that_is_set_back_makes_no_answer_older() -> None:
+    counting, scope = CountingSerializer(), Scope(FakeStateStore(), A, StateCache())
+    await scope.put_cached(counting.serializer, ("before",), scope.begin_fetch())
     yesterday = FetchStart(
         at=datetime(2000, 1, 1, tzinfo=UTC), sequence=scope.begin_fetch().sequence
     )
-    assert await scope.put_cached(reading.form, ("after",), yesterday)
+    assert await scope.put_cached(counting.serializer, ("after",), yesterday)
 
 
 @pytest.mark.parametrize("value", [5, "x", None, {"a": 1}])
 @fake_time
-async def test_another_releases_form_counts_as_none(value: Any) -> None:
-    reading, scope = Reading(), Scope(FakeStateStore(), A, StateCache())
+async def test_a_value_that_cannot_be_loaded_counts_as_none(value: Any) -> None:
+    counting, scope = CountingSerializer(), Scope(FakeStateStore(), A, StateCache())
     await scope.put({StateName.CACHED_SESSIONS: value})
-    assert await scope.get_cached(reading.form) is None
+    assert await scope.get_cached(counting.serializer) is None
 
 
 @fake_time
-async def test_only_what_a_person_chose_waits_for_the_disk() -> None:
-    reading, store = Reading(), Store()
+async def test_only_a_users_choice_waits_for_the_disk() -> None:
+    counting, store = CountingSerializer(), Store()
     scope = Scope(store, A, StateCache())
-    await scope.put_cached(reading.form, ("x",), scope.begin_fetch())
+    await scope.put_cached(counting.serializer, ("x",), scope.begin_fetch())
     await scope.put({StateName.SELECTED_MODEL: "m"})
     assert store.durable == [False, True]
 
 
 @fake_time
-async def test_a_server_that_is_gone_keeps_nothing() -> None:
-    reading, keeper = Reading(), FakeStateStore()
+async def test_nothing_is_stored_for_a_removed_server() -> None:
+    counting, keeper = CountingSerializer(), FakeStateStore()
     keeper.removed_servers.add(A)
     scope = Scope(keeper, A, StateCache())
-    assert not await scope.put_cached(reading.form, ("x",), scope.begin_fetch())
-    assert await scope.get_cached(reading.form) is None
+    assert not await scope.put_cached(counting.serializer, ("x",), scope.begin_fetch())
+    assert await scope.get_cached(counting.serializer) is None
 
 
-def test_memory_is_bounded_and_forgets_what_wasnt_asked_for_the_longest() -> None:
+def test_the_cache_is_bounded_and_drops_the_least_recently_used_value() -> None:
     memory = StateCache(max_bytes=30)
     for key in ("one", "two", "three"):
         memory.put(key, b"x" * 10, key)
