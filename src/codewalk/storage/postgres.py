@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from codewalk.storage.location import PostgresLocation, translate_errors
 from codewalk.storage.tables import SCHEMA_VERSION
@@ -61,6 +61,28 @@ async def open_postgres(location: PostgresLocation) -> AsyncIterator[PostgresDat
         await engine.dispose()
 
 
+async def read_postgres_version(location: PostgresLocation) -> str | None:
+    """Return the version of the schema, None for an empty database. Changes nothing.
+
+    Raises:
+        StorageError: The database can't be read.
+    """
+    engine = _engine(location)
+    try:
+        with translate_errors(location):
+            async with engine.connect() as connection:
+                return await _read_version(connection)
+    finally:
+        await engine.dispose()
+
+
+async def _read_version(connection: AsyncConnection) -> str | None:
+    if not await connection.scalar(text("SELECT to_regclass('alembic_version')::text")):
+        return None
+    version = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if version is None else str(version)
+
+
 def _engine(location: PostgresLocation) -> AsyncEngine:
     async def connect(*_arguments: object, **_options: object) -> Any:
         return await asyncpg.connect(
@@ -78,10 +100,8 @@ def _engine(location: PostgresLocation) -> AsyncEngine:
 
 async def _make_ready(location: PostgresLocation, engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
-        found = None
-        if await connection.scalar(text("SELECT to_regclass('alembic_version')::text")):
-            found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-    if found != SCHEMA_VERSION:
+        version = await _read_version(connection)
+    if version != SCHEMA_VERSION:
         # Imported here: only a store that has to be changed needs Alembic.
         from codewalk.storage.migrate import load_migrations, migrate_postgres
 

@@ -66,6 +66,7 @@ class Vault:
         settings: Name the data folder, and the key where the environment has it.
         keyring: The keyring to use; by default the system's.
         clock: Counts seconds.
+        read_only: Leave the mode of the key's file as it is; by default it is made private.
     """
 
     def __init__(
@@ -74,9 +75,11 @@ class Vault:
         *,
         keyring: Keyring | None = None,
         clock: Callable[[], float] = monotonic,
+        read_only: bool = False,
     ) -> None:
         self._key_store = KeyStore(settings, keyring=keyring)
         self._clock = clock
+        self._read_only = read_only
         self._key: _Key | None = None
         self._attempt: asyncio.Future[_Key] | None = None
         self._failure: StorageError | None = None
@@ -196,7 +199,7 @@ class Vault:
                 "unlock the keyring, or set CODEWALK_SECRET_KEY to the former key.",
                 value=str(self._key_store.path),
             )
-        if stored.source is KeySource.FILE:
+        if stored.source is KeySource.FILE and not self._read_only:
             make_private(self._key_store.path)
         return _derive(stored)
 
