@@ -15,7 +15,7 @@ from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 from codewalk.workspace.activity import Activities
 from tests.fakes import FakeNetwork, FakeRosterStore, FakeStateStore
-from tests.unit.health.watching import watching
+from tests.unit.health.monitor_harness import run_monitor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,10 @@ async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
     registry = Registry(FakeRosterStore(), changed=changed)
     for server in servers:
         await registry.change(partial(rules.add, profile=server))
-    async with watching(*servers, network=network, watch=False) as watch:
+    async with run_monitor(*servers, network=network, watch=False) as running:
         work = Work(
             registry=registry,
-            monitor=watch.monitor,
+            monitor=running.monitor,
             connect=network.connect,
             state=store,
             activities=activities,
@@ -67,7 +67,7 @@ async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
         yield Working(
             work=work,
             registry=registry,
-            monitor=watch.monitor,
+            monitor=running.monitor,
             network=network,
             store=store,
             activities=activities,

@@ -10,7 +10,7 @@ from codewalk.reason import Reason, State
 from codewalk.servers.health_check import HealthCheckSettings
 from tests.fake_time import advance_time, fake_time
 from tests.fakes import FakeNetwork, no_reply, profile
-from tests.unit.health.watching import watching
+from tests.unit.health.monitor_harness import run_monitor
 
 SERVERS = 1000
 LATE = 0.1
@@ -23,7 +23,7 @@ def later_than(bound: float, lateness: Histogram) -> int:
 
 @pytest.mark.parametrize("holes", [1, 600])
 @fake_time
-async def test_black_holes_make_nobody_elses_check_late(holes: int) -> None:
+async def test_servers_that_never_answer_make_no_other_check_late(holes: int) -> None:
     chance = random.Random(holes)
     servers = [profile(number) for number in range(SERVERS)]
     dead = set(chance.sample(range(SERVERS), holes))
@@ -31,21 +31,21 @@ async def test_black_holes_make_nobody_elses_check_late(holes: int) -> None:
     for number in dead:
         network.script(servers[number], health=no_reply(), path=no_reply())
     jitter = [chance.random() for _ in range(20 * SERVERS)]
-    async with watching(*servers, network=network, jitter=jitter) as watch:
+    async with run_monitor(*servers, network=network, jitter=jitter) as running:
         # The first round, of which nothing is known yet, and what follows from its bunches.
         await advance_time(20)
-        lateness = watch.monitor.lateness.passing
+        lateness = running.monitor.lateness.passing
         late, count = later_than(LATE, lateness), lateness.count
         await advance_time(40)
         assert lateness.count - count > 3 * (SERVERS - holes)
         assert later_than(LATE, lateness) == late
         for number, server in enumerate(servers):
             expected = State.UNHEALTHY if number in dead else State.HEALTHY
-            assert watch.state(server) is expected
+            assert running.state(server) is expected
 
 
 @fake_time
-async def test_more_black_holes_than_places_make_only_each_other_late() -> None:
+async def test_more_of_them_than_the_throttle_allows_delay_only_each_other() -> None:
     # Patience of a minute each: they hold all the places of their lane, for ever.
     patient = HealthCheckSettings(interval=1, timeout=60)
     servers = [profile(number) for number in range(10)]
@@ -53,13 +53,13 @@ async def test_more_black_holes_than_places_make_only_each_other_late() -> None:
     network = FakeNetwork()
     for hole in holes:
         network.script(hole, health=no_reply(), path=no_reply())
-    async with watching(*holes[:900], *servers, network=network) as watch:
+    async with run_monitor(*holes[:900], *servers, network=network) as running:
         await advance_time(70)
-        watch.monitor.reconcile([*holes, *servers], None)
+        running.monitor.reconcile([*holes, *servers], None)
         await advance_time(130)
         for server in servers:
-            gaps = [b - a for a, b in pairwise(watch.checks(server))]
+            gaps = [b - a for a, b in pairwise(running.check_times(server))]
             assert len(gaps) == 19
             assert max(gaps) <= 10 + LATE
-            assert watch.state(server) is State.HEALTHY
-        assert {watch.monitor.status(hole.id).reason for hole in holes} == {Reason.TIMEOUT}
+            assert running.state(server) is State.HEALTHY
+        assert {running.monitor.status(hole.id).reason for hole in holes} == {Reason.TIMEOUT}

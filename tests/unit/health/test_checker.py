@@ -73,7 +73,7 @@ async def test_a_result_is_reused_for_750_ms_from_its_end() -> None:
 
 
 @fake_time
-async def test_a_fresh_check_reuses_nothing_but_joins_the_one_under_way() -> None:
+async def test_a_fresh_check_reuses_no_result_but_joins_the_check_in_flight() -> None:
     network = FakeNetwork()
     connection = network.script(A, health=delayed(0.2, HEALTHY))
     async with checking(network) as checker:
@@ -87,7 +87,7 @@ async def test_a_fresh_check_reuses_nothing_but_joins_the_one_under_way() -> Non
 
 
 @fake_time
-async def test_a_waiter_that_gives_up_takes_the_check_from_nobody() -> None:
+async def test_a_cancelled_waiter_does_not_cancel_the_check() -> None:
     network = FakeNetwork()
     connection = network.script(A, health=delayed(0.2, HEALTHY))
     async with checking(network) as checker, asyncio.TaskGroup() as group:
@@ -100,7 +100,7 @@ async def test_a_waiter_that_gives_up_takes_the_check_from_nobody() -> None:
 
 
 @fake_time
-async def test_a_check_goes_on_though_its_only_waiter_gave_up() -> None:
+async def test_a_check_goes_on_after_its_only_waiter_was_cancelled() -> None:
     network = FakeNetwork()
     network.script(A, health=delayed(0.2, HEALTHY))
     async with checking(network) as checker:
@@ -113,7 +113,7 @@ async def test_a_check_goes_on_though_its_only_waiter_gave_up() -> None:
 
 
 @fake_time
-async def test_forgetting_a_server_ends_its_check_and_frees_who_waits() -> None:
+async def test_forgetting_a_server_cancels_its_check_and_releases_its_waiters() -> None:
     network = FakeNetwork()
     connection = network.script(A, health=no_reply(), path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
@@ -127,7 +127,7 @@ async def test_forgetting_a_server_ends_its_check_and_frees_who_waits() -> None:
 
 
 @fake_time
-async def test_after_forgetting_a_server_it_is_checked_anew() -> None:
+async def test_a_forgotten_server_is_checked_again_when_asked_for() -> None:
     network = FakeNetwork()
     async with checking(network) as checker:
         await checker.check(A)
@@ -138,7 +138,7 @@ async def test_after_forgetting_a_server_it_is_checked_anew() -> None:
 
 
 @fake_time
-async def test_the_race_of_a_check_that_begins_while_the_forgotten_one_ends() -> None:
+async def test_a_check_that_begins_while_a_forgotten_one_ends_counts() -> None:
     network = FakeNetwork()
     network.script(A, health=[no_reply(), HEALTHY], path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
@@ -152,7 +152,7 @@ async def test_the_race_of_a_check_that_begins_while_the_forgotten_one_ends() ->
 
 
 @fake_time
-async def test_a_longer_budget_begins_a_check_of_its_own() -> None:
+async def test_a_longer_budget_starts_a_check_of_its_own() -> None:
     network = FakeNetwork()
     network.script(A, health=delayed(2, HEALTHY), path=no_reply())
     async with checking(network) as checker:
@@ -163,7 +163,7 @@ async def test_a_longer_budget_begins_a_check_of_its_own() -> None:
 
 
 @fake_time
-async def test_forgetting_ends_checks_of_every_budget() -> None:
+async def test_forgetting_a_server_cancels_checks_of_every_budget() -> None:
     network = FakeNetwork()
     connection = network.script(A, health=no_reply(), path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
@@ -176,7 +176,7 @@ async def test_forgetting_ends_checks_of_every_budget() -> None:
 
 
 @fake_time
-async def test_closing_ends_every_check_at_once_also_of_a_server_that_was_renamed() -> None:
+async def test_closing_cancels_every_check_also_of_a_server_that_was_renamed() -> None:
     network = FakeNetwork()
     for server in (A, B):
         network.script(server, health=no_reply(), path=no_reply())
@@ -200,7 +200,7 @@ async def test_an_edited_server_gets_a_check_of_its_own() -> None:
 
 
 @fake_time
-async def test_what_nobody_expected_is_logged_and_told_and_spares_the_others(
+async def test_an_unforeseen_error_is_logged_and_fails_only_its_own_check(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     network = FakeNetwork()
@@ -220,7 +220,7 @@ async def test_what_nobody_expected_is_logged_and_told_and_spares_the_others(
 
 
 @fake_time
-async def test_an_unreadable_password_asks_for_it_again() -> None:
+async def test_an_unreadable_password_gives_auth_required() -> None:
     async def connect(server: ServerProfile) -> Connection:
         raise StorageError("Stored under another key.")
 
@@ -230,7 +230,7 @@ async def test_an_unreadable_password_asks_for_it_again() -> None:
 
 
 @fake_time
-async def test_a_server_known_by_its_path_is_asked_for_nothing_else_for_a_while() -> None:
+async def test_a_path_only_server_gets_no_health_request_for_a_while() -> None:
     network = FakeNetwork()
     connection = network.script(A, health=text_reply(404), path=PATH)
     async with checking(network) as checker:
@@ -245,7 +245,7 @@ async def test_a_server_known_by_its_path_is_asked_for_nothing_else_for_a_while(
 
 
 @fake_time
-async def test_a_failure_ends_what_was_known_of_the_path() -> None:
+async def test_a_failure_ends_path_only() -> None:
     network = FakeNetwork()
     network.script(A, health=text_reply(404), path=PATH)
     async with checking(network) as checker:
@@ -264,7 +264,7 @@ async def _late(share: float, budget: float) -> None:
 
 
 @fake_time
-async def test_a_check_that_ran_out_of_time_while_this_process_was_late_is_made_again() -> None:
+async def test_a_check_that_times_out_while_this_process_is_late_is_repeated() -> None:
     network = FakeNetwork()
     network.script(A, health=[delayed(0.95, HEALTHY), HEALTHY], path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
@@ -275,7 +275,7 @@ async def test_a_check_that_ran_out_of_time_while_this_process_was_late_is_made_
 
 
 @fake_time
-async def test_a_check_that_ran_out_of_time_counts_where_this_process_was_hardly_late() -> None:
+async def test_a_check_that_times_out_counts_where_this_process_was_hardly_late() -> None:
     network = FakeNetwork()
     network.script(A, health=no_reply(), path=no_reply())
     async with checking(network) as checker, asyncio.TaskGroup() as group:
@@ -285,7 +285,7 @@ async def test_a_check_that_ran_out_of_time_counts_where_this_process_was_hardly
 
 
 @fake_time
-async def test_a_server_that_never_answers_is_found_out_on_a_machine_that_is_always_late() -> None:
+async def test_a_server_that_never_answers_times_out_on_a_busy_machine_too() -> None:
     network = FakeNetwork()
     network.script(A, health=no_reply(), path=no_reply())
 
@@ -303,7 +303,7 @@ async def test_a_server_that_never_answers_is_found_out_on_a_machine_that_is_alw
 
 
 @fake_time
-async def test_a_definite_answer_counts_however_late_this_process_is() -> None:
+async def test_an_http_response_counts_however_late_this_process_is() -> None:
     network = FakeNetwork()
     connection = network.script(A, health=delayed(0.05, text_reply(401)))
     async with checking(network) as checker, asyncio.TaskGroup() as group:
@@ -314,7 +314,7 @@ async def test_a_definite_answer_counts_however_late_this_process_is() -> None:
 
 
 @fake_time
-async def test_a_server_that_just_began_to_listen_and_left_a_request_is_asked_again_soon() -> None:
+async def test_a_check_of_an_unhealthy_server_that_has_just_started_has_a_short_timeout() -> None:
     network = FakeNetwork()
     network.down(A)
     async with checking(network) as checker:
@@ -335,9 +335,7 @@ async def test_a_server_that_just_began_to_listen_and_left_a_request_is_asked_ag
 
 
 @fake_time
-async def test_of_one_that_is_starting_no_check_is_made_twice_however_late_this_process_is() -> (
-    None
-):
+async def test_a_check_with_the_short_timeout_is_not_repeated() -> None:
     network = FakeNetwork()
     network.down(A)
     async with checking(network) as checker, asyncio.TaskGroup() as group:

@@ -13,7 +13,7 @@ GOOD = CheckResult(reason=Reason.OK, latency_ms=3.0)
 BAD = CheckResult(reason=Reason.REFUSED)
 
 
-def test_checks_changes_and_latencies_are_counted() -> None:
+def test_checks_transitions_and_latencies_are_counted() -> None:
     counters = CheckCounters()
     seen = ((NEW, UP, GOOD), (UP, UP, GOOD), (UP, DOWN, BAD), (DOWN, UP, GOOD))
     for before, after, result in seen:
@@ -27,7 +27,7 @@ def test_checks_changes_and_latencies_are_counted() -> None:
     assert found.latency.total == pytest.approx(0.009)
 
 
-def test_a_server_that_was_never_checked_has_nothing_but_zeros() -> None:
+def test_the_counters_of_a_server_before_its_first_check_are_zero() -> None:
     counters = CheckCounters()
     counters.get("a").good = 7
     assert counters.get("a").good == 0
@@ -41,7 +41,7 @@ def test_a_removed_server_is_forgotten() -> None:
     assert (counters.get("a").good, counters.get("b").good) == (0, 1)
 
 
-def test_counts_are_added_up() -> None:
+def test_the_counters_of_several_servers_can_be_added() -> None:
     counters, total = CheckCounters(), ServerCounters()
     counters.record("a", NEW, NEW, UP, GOOD)
     counters.record("b", NEW, NEW, DOWN, BAD)

@@ -22,7 +22,7 @@ from codewalk.reason import Reason, State
 from tests.fake_events import StreamingConnection
 from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import HEALTHY, PATH, no_reply, profile
-from tests.unit.health.linking import linking
+from tests.unit.health.links_harness import run_links
 
 A, B = profile(1), profile(2)
 
@@ -35,139 +35,137 @@ async def heartbeats(connection: StreamingConnection, times: int, every: float =
 
 @fake_time
 async def test_a_healthy_server_is_linked() -> None:
-    async with linking(A, B, active=A) as linked:
-        assert linked.state(A) is linked.state(B) is LinkState.LIVE
-        assert linked.links.state("nobody") is LinkState.POLLING
+    async with run_links(A, B, active=A) as running:
+        assert running.state(A) is running.state(B) is LinkState.LIVE
+        assert running.links.state("nobody") is LinkState.POLLING
 
 
 @fake_time
 async def test_a_killed_server_is_red_within_a_second_and_the_other_never_changes() -> None:
-    async with linking(A, B, active=A) as linked:
+    async with run_links(A, B, active=A) as running:
         for _ in range(20):
             await advance_time(3.21)
-            linked.of(B).kill()
+            running.of(B).kill()
             killed = elapsed()
             await advance_time(5)
-            assert linked.monitor.status(B.id).reason is Reason.REFUSED
-            red = linked.became(B, State.UNHEALTHY, killed)
+            assert running.monitor.status(B.id).reason is Reason.REFUSED
+            red = running.seconds_until(B, State.UNHEALTHY, killed)
             assert red is not None
             assert red < 1
-            assert linked.state(B) is LinkState.POLLING
+            assert running.state(B) is LinkState.POLLING
             await advance_time(7.7)
-            linked.of(B).restart()
+            running.of(B).restart()
             restarted = elapsed()
             await advance_time(3)
-            green = linked.became(B, State.HEALTHY, restarted)
+            green = running.seconds_until(B, State.HEALTHY, restarted)
             assert green is not None
             assert green < 2
-            assert linked.state(B) is LinkState.LIVE
-        assert [change for change in linked.changes if change[1] == A.id][1:] == []
+            assert running.state(B) is LinkState.LIVE
+        assert [change for change in running.changes if change[1] == A.id][1:] == []
 
 
 @fake_time
 async def test_a_server_that_is_back_at_once_is_green_within_two_seconds() -> None:
     """It was refused once only, and left the request after that unanswered."""
-    async with linking(A) as linked:
-        linked.of(A).kill()
+    async with run_links(A) as running:
+        running.of(A).kill()
         await advance_time(0.75)
-        assert linked.monitor.state(A.id) is State.UNHEALTHY
-        linked.of(A).script |= {
+        assert running.monitor.state(A.id) is State.UNHEALTHY
+        running.of(A).script |= {
             "/global/health": [no_reply(), HEALTHY],
             "/path": [no_reply(), PATH],
         }
-        linked.of(A).refuses = None
+        running.of(A).refuses = None
         restarted = elapsed()
         await advance_time(5)
-        green = linked.became(A, State.HEALTHY, restarted)
+        green = running.seconds_until(A, State.HEALTHY, restarted)
         assert green is not None
         assert green <= 2
 
 
 @fake_time
-async def test_a_first_request_left_unanswered_puts_the_next_one_off_by_no_more_than_its_turn() -> (
-    None
-):
+async def test_a_first_request_without_an_answer_does_not_delay_the_next_check() -> None:
     """The other reason for being down is news of this server, too, which wakes the link."""
-    async with linking(A) as linked:
-        linked.of(A).kill()
+    async with run_links(A) as running:
+        running.of(A).kill()
         await advance_time(8)
         # It begins to listen, and takes one request that it never answers.
-        linked.of(A).script |= {
+        running.of(A).script |= {
             "/global/health": [no_reply(), HEALTHY],
             "/path": [no_reply(), PATH],
         }
-        linked.of(A).refuses = None
+        running.of(A).refuses = None
         restarted = elapsed()
         await advance_time(3)
-        asked = next(at for _, at in linked.of(A).requests if at > restarted)
-        green = linked.became(A, State.HEALTHY, asked)
+        asked = next(at for _, at in running.of(A).requests if at > restarted)
+        green = running.seconds_until(A, State.HEALTHY, asked)
         assert green is not None
         assert green <= RECOVERY_CHECK_INTERVAL + MIN_WAKE_INTERVAL
-        since_restart = linked.became(A, State.HEALTHY, restarted)
+        since_restart = running.seconds_until(A, State.HEALTHY, restarted)
         assert since_restart is not None
         assert since_restart <= 2
 
 
 @fake_time
-async def test_a_check_under_way_at_the_kill_cant_hide_it() -> None:
+async def test_a_check_in_flight_at_the_kill_does_not_hide_it() -> None:
     """Raced: the check had its answer before the kill and was told after it."""
-    async with linking(A) as linked:
+    async with run_links(A) as running:
         await advance_time(9.45)
-        linked.of(A).kill()
+        running.of(A).kill()
         killed = elapsed()
         await advance_time(2)
-        red = linked.became(A, State.UNHEALTHY, killed)
+        red = running.seconds_until(A, State.UNHEALTHY, killed)
         assert red is not None
         assert red < 1
 
 
 @fake_time
-async def test_a_stream_that_ends_while_the_server_is_well_is_opened_again() -> None:
-    async with linking(A) as linked:
+async def test_a_stream_that_ends_while_the_server_is_healthy_is_opened_again() -> None:
+    async with run_links(A) as running:
         await advance_time(15)
-        linked.of(A).current.end()
+        running.of(A).current.end()
         await advance_time(0.1)
-        assert linked.state(A) is LinkState.CONNECTING
+        assert running.state(A) is LinkState.CONNECTING
         await advance_time(0.5)
-        assert linked.state(A) is LinkState.LIVE
-        assert [state for _, _, state in linked.changes] == [State.HEALTHY]
-        assert len(linked.heard) == 2
+        assert running.state(A) is LinkState.LIVE
+        assert [state for _, _, state in running.changes] == [State.HEALTHY]
+        assert len(running.events) == 2
 
 
 @fake_time
 async def test_silence_of_a_stopped_process_is_noticed_before_20_seconds() -> None:
     """SIGSTOP: it accepts and never answers; the check by the clock is first here."""
-    async with linking(A) as linked:
-        await heartbeats(linked.of(A), 3)
-        linked.of(A).script |= {"/global/health": no_reply(), "/path": no_reply()}
+    async with run_links(A) as running:
+        await heartbeats(running.of(A), 3)
+        running.of(A).script |= {"/global/health": no_reply(), "/path": no_reply()}
         stopped = elapsed()
         await advance_time(30)
-        red = linked.became(A, State.UNHEALTHY, stopped)
+        red = running.seconds_until(A, State.UNHEALTHY, stopped)
         assert red is not None
         assert red < 20
 
 
 @fake_time
-async def test_silence_has_the_server_checked_at_once() -> None:
-    async with linking(A) as linked:
-        await heartbeats(linked.of(A), 3, every=4.0)
+async def test_silence_leads_to_a_check_at_once() -> None:
+    async with run_links(A) as running:
+        await heartbeats(running.of(A), 3, every=4.0)
         since = elapsed()
-        asked = len(linked.of(A).requests)
+        asked = len(running.of(A).requests)
         await advance_time(9.95)
-        before = [at for path, at in linked.of(A).requests[asked:]]
+        before = [at for path, at in running.of(A).requests[asked:]]
         await advance_time(0.1)
-        after = [at for path, at in linked.of(A).requests[asked:]]
+        after = [at for path, at in running.of(A).requests[asked:]]
         assert [round(at - since, 1) for at in after[len(before) :]] == [10.0]
 
 
 @fake_time
-async def test_a_server_that_is_well_without_heartbeats_is_left_in_peace() -> None:
-    async with linking(A, served=(EVENTS_PATH,)) as linked:
+async def test_a_healthy_server_without_heartbeats_is_rarely_reconnected() -> None:
+    async with run_links(A, served=(EVENTS_PATH,)) as running:
         await advance_time(300)
-        opened = [at for path, at in linked.of(A).tried if path == EVENTS_PATH]
+        opened = [at for path, at in running.of(A).tried if path == EVENTS_PATH]
         assert len(opened) == 5
-        assert [state for _, _, state in linked.changes] == [State.HEALTHY]
-        assert [path for path, _ in linked.of(A).tried].count(GLOBAL_EVENTS_PATH) == 1
+        assert [state for _, _, state in running.changes] == [State.HEALTHY]
+        assert [path for path, _ in running.of(A).tried].count(GLOBAL_EVENTS_PATH) == 1
 
 
 @pytest.mark.parametrize(
@@ -175,87 +173,87 @@ async def test_a_server_that_is_well_without_heartbeats_is_left_in_peace() -> No
     [(0.0, [0.5, 1, 2, 4, 6.7, 6.7, 6.7]), (1.0, [0.8, 1.5, 3, 6, 10, 10, 10])],
 )
 @fake_time
-async def test_a_link_that_ends_at_once_is_tried_ever_less_often(
+async def test_a_link_that_ends_at_once_is_retried_with_backoff(
     jitter: float, expected: list[float]
 ) -> None:
-    async with linking(A, jitter=jitter) as linked:
+    async with run_links(A, jitter=jitter) as running:
 
         async def end_all() -> None:
             count = 0
             while True:
                 await asyncio.sleep(0.01)
-                if len(linked.of(A).opened) > count:
-                    count = len(linked.of(A).opened)
-                    linked.of(A).current.end()
+                if len(running.of(A).opened) > count:
+                    count = len(running.of(A).opened)
+                    running.of(A).current.end()
 
         async with asyncio.TaskGroup() as group:
             ender = group.create_task(end_all())
             await advance_time(60)
             ender.cancel()
-        times = [at for _, at in linked.of(A).tried]
+        times = [at for _, at in running.of(A).tried]
         gaps = [b - a for a, b in pairwise(times)]
         assert gaps[1:8] == pytest.approx(expected, abs=0.1)
-        assert linked.monitor.state(A.id) is State.HEALTHY
+        assert running.monitor.state(A.id) is State.HEALTHY
 
 
 @fake_time
-async def test_a_server_without_a_stream_is_polled_and_asked_rarely() -> None:
-    async with linking(A, served=()) as linked:
-        assert linked.state(A) is LinkState.POLLING
+async def test_a_server_without_a_stream_is_polled_and_rarely_asked_for_one() -> None:
+    async with run_links(A, served=()) as running:
+        assert running.state(A) is LinkState.POLLING
         await advance_time(NO_STREAM_RETRY_DELAY - 1)
-        assert len(linked.of(A).tried) == 2
-        linked.of(A).served = (GLOBAL_EVENTS_PATH,)
+        assert len(running.of(A).tried) == 2
+        running.of(A).served = (GLOBAL_EVENTS_PATH,)
         await advance_time(2)
-        assert linked.state(A) is LinkState.LIVE
+        assert running.state(A) is LinkState.LIVE
 
 
 @fake_time
-async def test_a_proxy_that_holds_events_back_makes_no_server_red() -> None:
-    async with linking(A) as linked:
-        linked.of(A).says_nothing = True
-        linked.of(A).current.end()
+async def test_a_proxy_that_buffers_events_makes_no_server_unhealthy() -> None:
+    async with run_links(A) as running:
+        running.of(A).says_nothing = True
+        running.of(A).current.end()
         await advance_time(120)
-        assert linked.state(A) is LinkState.POLLING
-        assert [state for _, _, state in linked.changes] == [State.HEALTHY]
+        assert running.state(A) is LinkState.POLLING
+        assert [state for _, _, state in running.changes] == [State.HEALTHY]
 
 
 @fake_time
 async def test_a_server_whose_streams_end_without_a_byte_is_polled_and_not_suspected() -> None:
-    async with linking(A) as linked:
-        linked.of(A).ends_at_once = True
-        linked.of(A).current.end()
+    async with run_links(A) as running:
+        running.of(A).ends_at_once = True
+        running.of(A).current.end()
         failures = []
         for _ in range(600):
             await advance_time(0.1)
-            failures.append(linked.monitor.status(A.id).failures)
-        assert linked.state(A) is LinkState.POLLING
-        assert [state for _, _, state in linked.changes] == [State.HEALTHY]
+            failures.append(running.monitor.status(A.id).failures)
+        assert running.state(A) is LinkState.POLLING
+        assert [state for _, _, state in running.changes] == [State.HEALTHY]
         # Only the stream that was open is fetched again, and counts as a failure until a check.
-        assert [event for _, _, event in linked.heard] == [Connected()]
+        assert [event for _, _, event in running.events] == [Connected()]
         assert sum(failures) <= 1
-        assert len(linked.of(A).tried) < 15
+        assert len(running.of(A).tried) < 15
 
 
 @fake_time
-async def test_a_hung_server_that_keeps_its_stream_open_isnt_streamed() -> None:
-    async with linking(A) as linked:
-        linked.of(A).script |= {"/global/health": no_reply(), "/path": no_reply()}
+async def test_the_stream_of_a_hung_server_is_closed_when_it_is_unhealthy() -> None:
+    async with run_links(A) as running:
+        running.of(A).script |= {"/global/health": no_reply(), "/path": no_reply()}
         await advance_time(25)
-        assert linked.monitor.state(A.id) is State.UNHEALTHY
-        assert linked.of(A).current.closed
-        assert linked.state(A) is LinkState.POLLING
+        assert running.monitor.state(A.id) is State.UNHEALTHY
+        assert running.of(A).current.closed
+        assert running.state(A) is LinkState.POLLING
 
 
 @fake_time
-async def test_a_new_stream_and_what_it_tells_of_sessions_are_passed_on() -> None:
-    async with linking(A, B) as linked:
+async def test_a_new_stream_and_its_session_events_are_passed_on() -> None:
+    async with run_links(A, B) as running:
         await advance_time(1)
-        stream = linked.of(B).current
+        stream = running.of(B).current
         stream.send("session.deleted", {"info": {"id": "ses_1"}})
         stream.send("message.part.delta", {"delta": "x"})
         stream.send("session.status", {"sessionID": "ses_2", "status": {"type": "busy"}})
         await advance_time(1)
-        assert [(server_id, event) for _, server_id, event in linked.heard] == [
+        assert [(server_id, event) for _, server_id, event in running.events] == [
             (A.id, Connected()),
             (B.id, Connected()),
             (B.id, SessionChanged(session_id="ses_1", directory="global")),
@@ -264,70 +262,70 @@ async def test_a_new_stream_and_what_it_tells_of_sessions_are_passed_on() -> Non
 
 
 @fake_time
-async def test_only_so_many_are_linked_and_the_active_one_always() -> None:
+async def test_the_number_of_links_is_bounded_and_the_active_server_is_linked() -> None:
     servers = [profile(number) for number in range(1, 8)]
-    async with linking(*servers, active=servers[6], max_links=3) as linked:
-        assert [s for s in servers if linked.state(s) is LinkState.LIVE] == [
+    async with run_links(*servers, active=servers[6], max_links=3) as running:
+        assert [s for s in servers if running.state(s) is LinkState.LIVE] == [
             *servers[:2],
             servers[6],
         ]
-        linked.links.reconcile(servers, servers[4].id)
+        running.links.reconcile(servers, servers[4].id)
         await advance_time(0.5)
-        assert [s for s in servers if linked.state(s) is LinkState.LIVE] == [
+        assert [s for s in servers if running.state(s) is LinkState.LIVE] == [
             *servers[:2],
             servers[4],
         ]
-        assert linked.of(servers[6]).current.closed
-        assert len(linked.of(servers[0]).opened) == 1
+        assert running.of(servers[6]).current.closed
+        assert len(running.of(servers[0]).opened) == 1
 
 
 @fake_time
-async def test_an_edit_of_the_url_links_anew_one_of_the_label_doesnt() -> None:
-    async with linking(A) as linked:
+async def test_a_new_url_reconnects_the_link_and_a_new_label_does_not() -> None:
+    async with run_links(A) as running:
         for edited, opened in ((replace(A, label="new"), 1), (replace(A, url="http://b"), 2)):
-            linked.monitor.reconcile([edited], None)
-            linked.links.reconcile([edited], None)
+            running.monitor.reconcile([edited], None)
+            running.links.reconcile([edited], None)
             await advance_time(1)
-            assert len(linked.of(A).opened) == opened
-        assert linked.of(A).opened[0].closed
+            assert len(running.of(A).opened) == opened
+        assert running.of(A).opened[0].closed
 
 
 @pytest.mark.parametrize("reason", [Reason.AUTH_REJECTED, Reason.TLS, Reason.SERVER_ERROR])
-def test_a_link_that_fails_has_the_server_checked_and_makes_nothing_red_by_itself(
+def test_a_link_that_cannot_be_opened_makes_no_healthy_server_unhealthy(
     reason: Reason,
 ) -> None:
     @fake_time
     async def run() -> None:
-        async with linking(A) as linked:
-            linked.of(A).refuses = reason
-            linked.of(A).current.end(RequestFailed(Reason.UNREACHABLE, "Cut."))
+        async with run_links(A) as running:
+            running.of(A).refuses = reason
+            running.of(A).current.end(RequestFailed(Reason.UNREACHABLE, "Cut."))
             await advance_time(60)
-            assert [state for _, _, state in linked.changes] == [State.HEALTHY]
+            assert [state for _, _, state in running.changes] == [State.HEALTHY]
 
     run()
 
 
 @fake_time
-async def test_after_a_sleep_every_link_is_opened_anew() -> None:
-    async with linking(A, B) as linked:
-        linked.of(B).kill()
+async def test_reconnect_opens_every_stream_again() -> None:
+    async with run_links(A, B) as running:
+        running.of(B).kill()
         await advance_time(5)
-        asked = len(linked.of(A).requests)
-        linked.links.reconnect()
+        asked = len(running.of(A).requests)
+        running.links.reconnect()
         await advance_time(0.1)
-        assert linked.state(A) is LinkState.LIVE
-        assert [stream.closed for stream in linked.of(A).opened] == [True, False]
+        assert running.state(A) is LinkState.LIVE
+        assert [stream.closed for stream in running.of(A).opened] == [True, False]
         # What it would have told meanwhile is fetched.
-        opened = [i for _, i, event in linked.heard if isinstance(event, Connected)]
+        opened = [i for _, i, event in running.events if isinstance(event, Connected)]
         assert opened == [A.id, B.id, A.id]
         # It says nothing of the server.
-        assert len(linked.of(A).requests) == asked
-        assert linked.monitor.status(A.id).failures == 0
+        assert len(running.of(A).requests) == asked
+        assert running.monitor.status(A.id).failures == 0
 
 
 @fake_time
-async def test_at_the_end_every_stream_is_closed() -> None:
-    async with linking(A, B) as linked:
-        linked.of(B).kill()
-    assert linked.of(A).current.closed
-    assert linked.of(B).current.closed
+async def test_closing_closes_every_stream() -> None:
+    async with run_links(A, B) as running:
+        running.of(B).kill()
+    assert running.of(A).current.closed
+    assert running.of(B).current.closed

@@ -24,7 +24,7 @@ from tests.fakes import (
     no_reply,
     profile,
 )
-from tests.unit.health.watching import watching
+from tests.unit.health.monitor_harness import run_monitor
 
 A, B, C = profile(1), profile(2), profile(3)
 
@@ -45,29 +45,29 @@ def seen(status: HealthStatus, *, minutes_ago: float) -> HealthStatus:
 
 
 @fake_time
-async def test_a_check_that_somebody_asks_for_answers_settled() -> None:
+async def test_a_check_that_is_asked_for_settles_the_status() -> None:
     network = FakeNetwork()
-    async with watching(A, network=network, watch=False) as watch:
-        assert (await watch.monitor.check(A)).state is State.HEALTHY
+    async with run_monitor(A, network=network, watch=False) as running:
+        assert (await running.monitor.check(A)).state is State.HEALTHY
         network.down(A)
         await advance_time(1)
-        status = await watch.monitor.check(A)
+        status = await running.monitor.check(A)
         assert (status.state, status.reason) == (State.UNHEALTHY, Reason.REFUSED)
         # Two checks of 0.3 s each, half a second apart.
         assert elapsed() == pytest.approx(2.1)
 
 
 @fake_time
-async def test_a_check_that_several_asked_for_counts_once() -> None:
+async def test_a_check_with_several_waiters_counts_once() -> None:
     # The race: two waiters apply one result, and one lost packet counts as two failures in a row.
     network = FakeNetwork()
-    async with watching(A, network=network, watch=False) as watch:
-        await watch.monitor.check(A)
+    async with run_monitor(A, network=network, watch=False) as running:
+        await running.monitor.check(A)
         await advance_time(1)
         network.script(A, health=[failing_reply(Reason.UNREACHABLE)] * 3 + [HEALTHY])
-        statuses = await asyncio.gather(*(watch.monitor.check(A) for _ in range(5)))
+        statuses = await asyncio.gather(*(running.monitor.check(A) for _ in range(5)))
         assert {status.state for status in statuses} == {State.HEALTHY}
-        assert watch.told(A) == [0]
+        assert running.change_times(A) == [0]
         assert len(network.of(A).requests) == 1 + 3 + 1
 
 
@@ -75,137 +75,140 @@ async def test_a_check_that_several_asked_for_counts_once() -> None:
 async def test_a_result_that_is_reused_counts_once() -> None:
     network = FakeNetwork()
     network.down(A)
-    async with watching(A, network=network, watch=False) as watch:
+    async with run_monitor(A, network=network, watch=False) as running:
         for _ in range(3):
-            await watch.monitor.check(A)
-        assert watch.monitor.status(A.id).failures == 1
+            await running.monitor.check(A)
+        assert running.monitor.status(A.id).failures == 1
 
 
 @fake_time
-async def test_the_scheduler_and_somebody_who_asks_share_one_check() -> None:
+async def test_the_scheduler_and_a_caller_share_one_check() -> None:
     network = FakeNetwork()
     network.script(A, health=delayed(0.2, HEALTHY))
-    async with watching(A, network=network) as watch:
+    async with run_monitor(A, network=network) as running:
         await advance_time(10.1)
-        assert (await watch.monitor.check(A)).state is State.HEALTHY
-        assert watch.checks(A) == [0, 10.1]
+        assert (await running.monitor.check(A)).state is State.HEALTHY
+        assert running.check_times(A) == [0, 10.1]
 
 
 @fake_time
 async def test_a_check_has_the_budget_that_it_is_given() -> None:
     network = FakeNetwork()
     network.script(A, health=no_reply(), path=no_reply())
-    async with watching(A, network=network, watch=False) as watch:
-        status = await watch.monitor.check(A, budget=0.5)
+    async with run_monitor(A, network=network, watch=False) as running:
+        status = await running.monitor.check(A, budget=0.5)
         assert (status.reason, status.detail) == (Reason.TIMEOUT, "No answer within 0.5 s.")
 
 
 @fake_time
-async def test_a_check_that_is_given_none_has_the_servers_own() -> None:
+async def test_a_check_without_a_budget_has_the_servers_timeout() -> None:
     patient = replace(A, health_check=HealthCheckSettings(timeout=5))
     network = FakeNetwork()
     network.script(A, health=delayed(4, HEALTHY), path=no_reply())
-    async with watching(patient, network=network, watch=False) as watch:
-        assert (await watch.monitor.check(patient)).state is State.HEALTHY
+    async with run_monitor(patient, network=network, watch=False) as running:
+        assert (await running.monitor.check(patient)).state is State.HEALTHY
         # The one that isn't kept, as the Test button has it.
         draft = replace(patient, id="draft")
         network.connections["draft"] = network.of(A)
-        assert (await watch.monitor.check(draft)).state is State.HEALTHY
+        assert (await running.monitor.check(draft)).state is State.HEALTHY
         await advance_time(1)
-        assert (await watch.monitor.check(draft, budget=3)).reason is Reason.TIMEOUT
+        assert (await running.monitor.check(draft, budget=3)).reason is Reason.TIMEOUT
 
 
 @fake_time
-async def test_a_check_that_somebody_asks_for_sees_a_server_rise() -> None:
+async def test_a_check_that_is_asked_for_waits_until_the_server_has_risen() -> None:
     careful = replace(A, health_check=HealthCheckSettings(rise=3))
-    async with watching(careful, watch=False) as watch:
-        assert (await watch.monitor.check(careful)).state is State.HEALTHY
+    async with run_monitor(careful, watch=False) as running:
+        assert (await running.monitor.check(careful)).state is State.HEALTHY
         assert elapsed() == 1
 
 
 @fake_time
-async def test_one_good_check_shows_that_a_server_may_be_kept() -> None:
+async def test_one_good_check_is_enough_for_a_server_that_is_not_watched() -> None:
     careful = replace(A, health_check=HealthCheckSettings(rise=3))
-    async with watching(watch=False) as watch:
-        assert (await watch.monitor.check(careful)).state is State.HEALTHY
+    async with run_monitor(watch=False) as running:
+        assert (await running.monitor.check(careful)).state is State.HEALTHY
         assert elapsed() == 0
 
 
 @fake_time
-async def test_a_server_that_is_not_kept_is_checked_and_forgotten() -> None:
+async def test_the_status_of_a_server_that_is_not_watched_is_not_stored() -> None:
     network = FakeNetwork()
     network.script(A, health=html_reply(), path=html_reply())
-    async with watching(B, network=network, watch=False) as watch:
-        assert (await watch.monitor.check(A)).reason is Reason.NOT_OPENCODE
-        assert watch.monitor.status(A.id) == HealthStatus()
-        assert watch.changes == []
-        await watch.monitor.save()
-        assert watch.store.batches == []
+    async with run_monitor(B, network=network, watch=False) as running:
+        assert (await running.monitor.check(A)).reason is Reason.NOT_OPENCODE
+        assert running.monitor.status(A.id) == HealthStatus()
+        assert running.changes == []
+        await running.monitor.save()
+        assert running.store.batches == []
 
 
 @fake_time
-async def test_a_transport_failure_of_a_server_that_is_not_kept_is_final() -> None:
+async def test_one_transport_failure_is_enough_for_a_server_that_is_not_watched() -> None:
     network = FakeNetwork()
     network.down(A)
-    async with watching(network=network, watch=False) as watch:
-        assert (await watch.monitor.check(A)).reason is Reason.REFUSED
+    async with run_monitor(network=network, watch=False) as running:
+        assert (await running.monitor.check(A)).reason is Reason.REFUSED
         assert elapsed() == pytest.approx(0.3)
 
 
 @fake_time
-async def test_a_check_that_a_change_of_the_server_ended_says_nothing_of_it() -> None:
+async def test_a_check_that_was_cancelled_by_a_change_does_not_count() -> None:
     network = FakeNetwork()
     network.script(A, health=no_reply(), path=no_reply())
-    async with watching(A, network=network, watch=False) as watch, asyncio.TaskGroup() as group:
-        asked = group.create_task(watch.monitor.check(A), name="check")
+    async with (
+        run_monitor(A, network=network, watch=False) as running,
+        asyncio.TaskGroup() as group,
+    ):
+        asked = group.create_task(running.monitor.check(A), name="check")
         await advance_time(0.1)
-        watch.monitor.forget(A.id)
+        running.monitor.forget(A.id)
         assert (await asked).state is State.UNKNOWN
-        assert watch.monitor.status(A.id) == HealthStatus()
+        assert running.monitor.status(A.id) == HealthStatus()
 
 
 @fake_time
-async def test_what_was_kept_is_shown_until_it_is_three_minutes_old() -> None:
+async def test_a_stored_status_counts_until_it_is_three_minutes_old() -> None:
     store = FakeStatusStore({A.id: seen(WELL, minutes_ago=2.9), B.id: seen(WELL, minutes_ago=3.1)})
-    async with watching(A, B, store=store, watch=False) as watch:
-        assert watch.state(A) is State.HEALTHY
-        assert watch.state(B) is State.UNKNOWN
-        assert watch.monitor.status(B.id).version == "1.18.33"
+    async with run_monitor(A, B, store=store, watch=False) as running:
+        assert running.state(A) is State.HEALTHY
+        assert running.state(B) is State.UNKNOWN
+        assert running.monitor.status(B.id).version == "1.18.33"
         await advance_time(60)
-        assert watch.state(A) is State.UNKNOWN
+        assert running.state(A) is State.UNKNOWN
 
 
 @fake_time
-async def test_yesterdays_green_gives_no_second_chance() -> None:
+async def test_a_stale_healthy_status_does_not_excuse_a_failure() -> None:
     network, store = FakeNetwork(), FakeStatusStore({A.id: seen(WELL, minutes_ago=1440)})
     network.down(A)
-    async with watching(A, network=network, store=store) as watch:
-        while watch.state(A) is not State.UNHEALTHY:
-            assert watch.state(A) is State.UNKNOWN
+    async with run_monitor(A, network=network, store=store) as running:
+        while running.state(A) is not State.UNHEALTHY:
+            assert running.state(A) is State.UNKNOWN
             await advance_time(0.05)
         assert elapsed() < 0.5
 
 
 @fake_time
-async def test_a_server_that_was_grey_with_age_is_told_to_be_green_again() -> None:
+async def test_a_stale_status_that_becomes_healthy_again_is_announced() -> None:
     store = FakeStatusStore({A.id: seen(WELL, minutes_ago=1440)})
-    async with watching(A, store=store) as watch:
-        assert watch.state(A) is State.UNKNOWN
+    async with run_monitor(A, store=store) as running:
+        assert running.state(A) is State.UNKNOWN
         await advance_time(0.1)
-        assert watch.state(A) is State.HEALTHY
-        assert watch.told(A) == [0]
-        assert watch.monitor.status(A.id).since == EPOCH
+        assert running.state(A) is State.HEALTHY
+        assert running.change_times(A) == [0]
+        assert running.monitor.status(A.id).since == EPOCH
 
 
 @fake_time
-async def test_only_what_a_person_would_see_is_told() -> None:
-    async with watching(A) as watch:
+async def test_only_visible_changes_are_announced() -> None:
+    async with run_monitor(A) as running:
         await advance_time(35)
-        assert len(watch.checks(A)) == 4
-        assert watch.told(A) == [0]
-        watch.network.script(A, health=html_reply(), path=html_reply())
+        assert len(running.check_times(A)) == 4
+        assert running.change_times(A) == [0]
+        running.network.script(A, health=html_reply(), path=html_reply())
         await advance_time(10)
-        assert watch.told(A) == [0, 40]
+        assert running.change_times(A) == [0, 40]
 
 
 @fake_time
@@ -214,7 +217,7 @@ async def test_a_state_is_logged_when_it_changes_and_not_while_it_lasts(
 ) -> None:
     caplog.set_level(logging.INFO)
     network = FakeNetwork()
-    async with watching(A, network=network):
+    async with run_monitor(A, network=network):
         await advance_time(25)
         network.script(A, health=html_reply(), path=html_reply())
         await advance_time(25)
@@ -225,22 +228,22 @@ async def test_a_state_is_logged_when_it_changes_and_not_while_it_lasts(
 
 
 @fake_time
-async def test_a_status_found_under_another_id_is_taken_over() -> None:
-    async with watching(A, watch=False) as watch:
-        watch.monitor.set_status(A.id, WELL)
-        assert watch.monitor.status(A.id) == WELL
-        assert watch.told(A) == [0]
+async def test_a_status_can_be_set_from_outside() -> None:
+    async with run_monitor(A, watch=False) as running:
+        running.monitor.set_status(A.id, WELL)
+        assert running.monitor.status(A.id) == WELL
+        assert running.change_times(A) == [0]
 
 
 @fake_time
-async def test_each_check_that_counts_is_recorded_once_with_what_it_changed() -> None:
-    async with watching(A) as watch:
+async def test_each_check_that_counts_is_recorded_once_with_its_change() -> None:
+    async with run_monitor(A) as running:
         await advance_time(0.1)
-        watch.network.script(A, health=html_reply(), path=html_reply())
-        await asyncio.gather(*(watch.monitor.check(A) for _ in range(3)))
+        running.network.script(A, health=html_reply(), path=html_reply())
+        await asyncio.gather(*(running.monitor.check(A) for _ in range(3)))
         await advance_time(11)
         # The checks that somebody asked for reused the result of the first one.
-        first, second = watch.records
+        first, second = running.records
         for (server, left, before, after, result, interval), states, reason in (
             (first, (State.UNKNOWN, State.HEALTHY), Reason.OK),
             (second, (State.HEALTHY, State.UNHEALTHY), Reason.NOT_OPENCODE),
@@ -250,15 +253,15 @@ async def test_each_check_that_counts_is_recorded_once_with_what_it_changed() ->
             assert result is not None
             assert result.reason is reason
         assert second[1] is first[3]
-        assert second[3] is watch.monitor.status(A.id)
+        assert second[3] is running.monitor.status(A.id)
 
 
 @fake_time
-async def test_an_old_status_is_recorded_as_it_was_left_and_as_it_counted() -> None:
+async def test_a_stale_status_is_recorded_as_stored_and_as_it_counted() -> None:
     old = seen(WELL, minutes_ago=1440)
-    async with watching(A, store=FakeStatusStore({A.id: old})) as watch:
+    async with run_monitor(A, store=FakeStatusStore({A.id: old})) as running:
         await advance_time(0.1)
-        ((_, left, before, after, *_),) = watch.records
+        ((_, left, before, after, *_),) = running.records
         assert left == old
         assert before == old.as_of(EPOCH)
         assert before.state is State.UNKNOWN
@@ -266,37 +269,37 @@ async def test_an_old_status_is_recorded_as_it_was_left_and_as_it_counted() -> N
 
 
 @fake_time
-async def test_a_status_that_no_check_found_is_recorded_without_one() -> None:
-    async with watching(A, B, watch=False) as watch:
-        watch.monitor.set_status(A.id, WELL)
-        watch.monitor.pause(A.id, HealthStatus(detail="It starts."))
-        watch.monitor.reconcile([replace(A, url="http://elsewhere"), B], None)
-        details = [after.detail for _, _, _, after, *_ in watch.records]
+async def test_a_status_set_from_outside_is_recorded_without_a_check() -> None:
+    async with run_monitor(A, B, watch=False) as running:
+        running.monitor.set_status(A.id, WELL)
+        running.monitor.pause(A.id, HealthStatus(detail="It starts."))
+        running.monitor.reconcile([replace(A, url="http://elsewhere"), B], None)
+        details = [after.detail for _, _, _, after, *_ in running.records]
         assert details == [None, "It starts.", None]
-        assert {result for *_, result, _ in watch.records} == {None}
-        await watch.monitor.check(profile(9))
-        assert len(watch.records) == 3
+        assert {result for *_, result, _ in running.records} == {None}
+        await running.monitor.check(profile(9))
+        assert len(running.records) == 3
 
 
 @fake_time
 async def test_statuses_are_saved_in_batches_once_a_second_and_only_where_checked() -> None:
-    async with watching(A, B, C) as watch:
+    async with run_monitor(A, B, C) as running:
         await advance_time(5)
-        [(at, batch)] = watch.store.batches
+        [(at, batch)] = running.store.batches
         assert (at, set(batch)) == (1, {A.id, B.id, C.id})
         await advance_time(7)
-        assert [at for at, _ in watch.store.batches] == [1, 11]
+        assert [at for at, _ in running.store.batches] == [1, 11]
 
 
 @fake_time
-async def test_what_could_not_be_saved_is_saved_when_the_store_works_again(
+async def test_statuses_that_could_not_be_saved_are_saved_when_the_store_works_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store = FakeStatusStore()
     store.broken = True
-    async with watching(A, B, store=store) as watch:
+    async with run_monitor(A, B, store=store) as running:
         await advance_time(4)
-        assert watch.state(A) is State.HEALTHY
+        assert running.state(A) is State.HEALTHY
         store.broken = False
         await advance_time(1)
         assert set(store.statuses) == {A.id, B.id}
@@ -306,18 +309,18 @@ async def test_what_could_not_be_saved_is_saved_when_the_store_works_again(
 
 
 @fake_time
-async def test_at_the_end_everything_is_saved() -> None:
-    async with watching(A) as watch:
+async def test_closing_saves_everything() -> None:
+    async with run_monitor(A) as running:
         await advance_time(0.1)
-        assert watch.store.batches == []
-    assert watch.store.statuses[A.id].state is State.HEALTHY
+        assert running.store.batches == []
+    assert running.store.statuses[A.id].state is State.HEALTHY
 
 
 @fake_time
-async def test_a_batch_that_the_end_interrupts_is_saved_all_the_same() -> None:
+async def test_a_batch_that_closing_interrupts_is_saved_all_the_same() -> None:
     store = FakeStatusStore()
     store.gate = asyncio.Event()
-    async with watching(A, store=store):
+    async with run_monitor(A, store=store):
         await advance_time(1.5)
         assert store.batches == []
         loop = asyncio.get_running_loop()
@@ -326,52 +329,52 @@ async def test_a_batch_that_the_end_interrupts_is_saved_all_the_same() -> None:
 
 
 @fake_time
-async def test_what_this_process_cannot_do_says_nothing_of_a_server() -> None:
+async def test_a_failure_of_this_process_does_not_count_against_a_server() -> None:
     network = FakeNetwork()
     full = Reply(
         failure=RequestFailed(Reason.UNREACHABLE, "Too many connections.", local_fault=True)
     )
-    async with watching(A, network=network) as watch:
+    async with run_monitor(A, network=network) as running:
         await advance_time(5)
         network.script(A, health=full, path=full)
         await advance_time(60)
-        assert watch.states(A) == [State.HEALTHY]
+        assert running.states(A) == [State.HEALTHY]
         # Asked again in vain, it is no more than that: nobody has looked for long.
         await advance_time(200)
-        assert (watch.state(A), watch.monitor.status(A.id).reason) == (
+        assert (running.state(A), running.monitor.status(A.id).reason) == (
             State.UNKNOWN,
             Reason.UNCHECKED,
         )
 
 
 @fake_time
-async def test_a_store_that_is_broken_at_the_end_breaks_nothing_else() -> None:
+async def test_a_store_that_fails_while_closing_breaks_nothing_else() -> None:
     store = FakeStatusStore()
-    async with watching(A, store=store):
+    async with run_monitor(A, store=store):
         await advance_time(0.1)
         store.broken = True
 
 
 @fake_time
 async def test_a_removed_servers_status_is_not_saved() -> None:
-    async with watching(A, B) as watch:
+    async with run_monitor(A, B) as running:
         await advance_time(0.5)
-        watch.monitor.reconcile([B], None)
+        running.monitor.reconcile([B], None)
         await advance_time(1)
-        assert set(watch.store.statuses) == {B.id}
+        assert set(running.store.statuses) == {B.id}
 
 
 @fake_time
-async def test_a_check_of_what_was_edited_meanwhile_comes_to_an_end() -> None:
+async def test_a_check_of_a_server_that_is_edited_meanwhile_ends() -> None:
     # The race: the old URL fails once, and while the second look is awaited the server moves on.
     network = FakeNetwork()
-    async with watching(A, network=network) as watch, asyncio.TaskGroup() as group:
+    async with run_monitor(A, network=network) as running, asyncio.TaskGroup() as group:
         await advance_time(1)
         network.down(A)
-        asked = group.create_task(watch.monitor.check(A), name="check")
+        asked = group.create_task(running.monitor.check(A), name="check")
         await advance_time(0.5)
         moved = replace(A, url="http://elsewhere")
-        watch.monitor.reconcile([moved], None)
-        watch.monitor.set_status(A.id, WELL)
+        running.monitor.reconcile([moved], None)
+        running.monitor.set_status(A.id, WELL)
         await asyncio.wait_for(asked, 2)
-        assert watch.state(moved) is State.HEALTHY
+        assert running.state(moved) is State.HEALTHY

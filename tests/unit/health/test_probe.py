@@ -88,9 +88,7 @@ RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
 
 @pytest.mark.parametrize(("script", "expected"), RELEASES.values(), ids=RELEASES)
 @fake_time
-async def test_each_release_is_known_for_what_it_is(
-    script: dict[str, Reply], expected: CheckResult
-) -> None:
+async def test_each_release_is_recognised(script: dict[str, Reply], expected: CheckResult) -> None:
     result = await probe(FakeConnection(script))
     assert result.reason is expected.reason
     assert (result.version, result.path_only) == (expected.version, expected.path_only)
@@ -123,7 +121,7 @@ NOT_OPENCODE = {
 
 @pytest.mark.parametrize("reply", NOT_OPENCODE.values(), ids=NOT_OPENCODE)
 @fake_time
-async def test_what_answers_but_is_no_opencode_server_is_told_apart(reply: Reply) -> None:
+async def test_another_program_is_not_taken_for_opencode(reply: Reply) -> None:
     everywhere = dict.fromkeys((BASE, "/path", "/api/health", "/api/info"), reply)
     result = await probe(FakeConnection(everywhere))
     assert result.reason is Reason.NOT_OPENCODE
@@ -133,13 +131,13 @@ async def test_what_answers_but_is_no_opencode_server_is_told_apart(reply: Reply
 
 @pytest.mark.parametrize("reply", NOT_OPENCODE.values(), ids=NOT_OPENCODE)
 @fake_time
-async def test_a_path_that_is_no_opencode_servers_heals_nothing(reply: Reply) -> None:
+async def test_the_path_of_another_program_does_not_count(reply: Reply) -> None:
     result = await probe(FakeConnection({BASE: text_reply(404), "/path": reply}))
     assert result.reason is Reason.NOT_OPENCODE
 
 
 @fake_time
-async def test_a_directory_that_is_no_text_is_no_opencode_servers() -> None:
+async def test_a_path_whose_directory_is_no_string_does_not_count() -> None:
     result = await probe(
         FakeConnection({BASE: text_reply(404), "/path": json_reply({"directory": 1})})
     )
@@ -148,7 +146,7 @@ async def test_a_directory_that_is_no_text_is_no_opencode_servers() -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 @fake_time
-async def test_missing_and_wrong_credentials_are_told_apart(status: int) -> None:
+async def test_missing_and_wrong_credentials_are_distinguished(status: int) -> None:
     script = {BASE: raw_reply(b"Unauthorized", "text/plain", status), "/path": PATH}
     without = await probe(FakeConnection(script))
     wrong = await probe(FakeConnection(script, password=Secret("wrong")))
@@ -157,7 +155,7 @@ async def test_missing_and_wrong_credentials_are_told_apart(status: int) -> None
 
 
 @fake_time
-async def test_an_old_release_behind_credentials_says_so_by_its_path() -> None:
+async def test_an_old_release_with_credentials_asks_for_them_at_its_path() -> None:
     script = {BASE: text_reply(404), "/path": raw_reply(b"", "text/plain", 401)}
     assert (await probe(FakeConnection(script))).reason is Reason.AUTH_REQUIRED
 
@@ -170,7 +168,7 @@ async def test_a_failing_server_or_proxy_is_a_server_error(status: int) -> None:
 
 
 @fake_time
-async def test_a_server_that_says_that_it_is_not_well_is_believed() -> None:
+async def test_a_server_that_reports_itself_unhealthy_is_unhealthy() -> None:
     ill = json_reply({"healthy": False, "version": "1.18.33"})
     result = await probe(FakeConnection({BASE: ill, "/path": html_reply()}))
     assert (result.reason, result.version) == (Reason.SERVER_ERROR, "1.18.33")

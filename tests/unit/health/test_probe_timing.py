@@ -24,7 +24,7 @@ BASE = "/global/health"
 
 @pytest.mark.parametrize("reason", [Reason.REFUSED, Reason.DNS, Reason.UNREACHABLE])
 @fake_time
-async def test_a_transport_error_is_tried_again_after_100_and_200_ms(reason: Reason) -> None:
+async def test_a_transport_failure_is_retried_after_100_and_200_ms(reason: Reason) -> None:
     connection = FakeConnection({BASE: failing_reply(reason), "/path": failing_reply(reason)})
     result = await probe(connection)
     assert (result.reason, result.detail) == (reason, f"It failed: {reason}.")
@@ -35,7 +35,7 @@ async def test_a_transport_error_is_tried_again_after_100_and_200_ms(reason: Rea
 
 @pytest.mark.parametrize("failures", [1, 2])
 @fake_time
-async def test_a_hiccup_heals_within_the_check(failures: int) -> None:
+async def test_a_retry_that_succeeds_makes_the_check_good(failures: int) -> None:
     connection = FakeConnection({BASE: [failing_reply(Reason.UNREACHABLE)] * failures + [HEALTHY]})
     result = await probe(connection)
     assert (result.reason, result.version) == (Reason.OK, "1.18.33")
@@ -43,7 +43,7 @@ async def test_a_hiccup_heals_within_the_check(failures: int) -> None:
 
 
 @fake_time
-async def test_a_tls_failure_stays_one_and_is_not_tried_again() -> None:
+async def test_a_tls_failure_is_not_retried() -> None:
     connection = FakeConnection(
         {BASE: failing_reply(Reason.TLS), "/path": failing_reply(Reason.TLS)}
     )
@@ -52,7 +52,7 @@ async def test_a_tls_failure_stays_one_and_is_not_tried_again() -> None:
 
 
 @fake_time
-async def test_a_black_hole_takes_the_budget_and_no_more() -> None:
+async def test_a_server_that_never_answers_takes_the_budget_and_no_more() -> None:
     connection = FakeConnection({BASE: no_reply(), "/path": no_reply()})
     result = await probe(connection)
     assert (result.reason, result.detail) == (Reason.TIMEOUT, "No answer within 3 s.")
@@ -84,7 +84,7 @@ async def test_retries_end_with_the_budget() -> None:
 
 
 @fake_time
-async def test_after_300_ms_of_silence_the_path_is_asked_beside() -> None:
+async def test_after_300_ms_without_a_response_the_path_is_requested_too() -> None:
     connection = FakeConnection({BASE: delayed(2, HEALTHY), "/path": PATH})
     result = await probe(connection)
     assert result.ok
@@ -100,14 +100,14 @@ async def test_a_server_that_is_only_slow_is_not_taken_for_an_old_release() -> N
 
 
 @fake_time
-async def test_an_answer_within_300_ms_asks_nothing_else() -> None:
+async def test_a_response_within_300_ms_leads_to_no_other_request() -> None:
     connection = FakeConnection({BASE: delayed(0.29, HEALTHY)})
     assert (await probe(connection)).ok
     assert connection.paths == [BASE]
 
 
 @fake_time
-async def test_a_slow_health_answer_still_counts_where_the_path_says_nothing() -> None:
+async def test_a_slow_health_response_counts_where_the_path_has_none() -> None:
     connection = FakeConnection({BASE: delayed(1, HEALTHY), "/path": html_reply()})
     result = await probe(connection)
     assert (result.reason, result.version) == (Reason.OK, "1.18.33")
@@ -124,7 +124,7 @@ async def test_a_slow_refusal_of_the_credentials_counts_over_a_slower_path() -> 
 
 
 @fake_time
-async def test_both_at_the_same_moment_are_one_result() -> None:
+async def test_both_responses_at_the_same_moment_give_one_result() -> None:
     # The race: `/path` proves the server well at the very moment that `/global/health` answers.
     for health in (delayed(0.8, HEALTHY), delayed(0.8, text_reply(404))):
         connection = FakeConnection({BASE: health, "/path": delayed(0.5, PATH)})
@@ -133,14 +133,14 @@ async def test_both_at_the_same_moment_are_one_result() -> None:
 
 
 @fake_time
-async def test_a_silent_health_and_a_refused_path_end_in_a_timeout() -> None:
+async def test_no_health_response_and_a_refused_path_end_in_a_timeout() -> None:
     connection = FakeConnection({BASE: no_reply(), "/path": failing_reply(Reason.REFUSED)})
     assert (await probe(connection)).reason is Reason.TIMEOUT
     assert elapsed() == pytest.approx(DEFAULT_BUDGET)
 
 
 @fake_time
-async def test_known_by_its_path_a_server_is_asked_nothing_else() -> None:
+async def test_a_path_only_server_gets_no_other_request() -> None:
     connection = FakeConnection({BASE: no_reply(), "/path": PATH})
     result = await probe(connection, path_first=True)
     assert (result.ok, result.path_only) == (True, True)
@@ -149,14 +149,14 @@ async def test_known_by_its_path_a_server_is_asked_nothing_else() -> None:
 
 
 @fake_time
-async def test_known_by_its_path_but_changed_it_is_checked_in_full() -> None:
+async def test_a_path_only_server_whose_path_fails_is_checked_in_full() -> None:
     connection = FakeConnection({BASE: HEALTHY, "/path": html_reply()})
     result = await probe(connection, path_first=True)
     assert (result.ok, result.path_only, result.version) == (True, False, "1.18.33")
 
 
 @fake_time
-async def test_a_check_that_is_cancelled_ends_its_requests() -> None:
+async def test_cancelling_a_check_cancels_its_requests() -> None:
     connection = FakeConnection({BASE: no_reply(), "/path": no_reply()})
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):

@@ -50,7 +50,7 @@ def test_a_server_that_was_never_checked_is_unknown() -> None:
     assert (status.state, status.reason, status.since) == (State.UNKNOWN, Reason.UNCHECKED, None)
 
 
-def test_one_success_makes_healthy() -> None:
+def test_one_good_check_makes_a_server_healthy() -> None:
     status = after(OK)
     assert (status.state, status.reason, status.detail) == (State.HEALTHY, Reason.OK, None)
     assert (status.version, status.latency_ms) == ("1.18.33", 3.14)
@@ -58,7 +58,7 @@ def test_one_success_makes_healthy() -> None:
 
 
 @pytest.mark.parametrize("reason", sorted(Reason))
-def test_one_success_heals_from_everything(reason: Reason) -> None:
+def test_one_good_check_ends_every_failure(reason: Reason) -> None:
     status = after(failed(reason), failed(reason), OK)
     assert (status.state, status.reason, status.failures) == (State.HEALTHY, Reason.OK, 0)
 
@@ -74,7 +74,7 @@ def test_a_transport_failure_makes_a_healthy_server_suspect_and_no_more(reason: 
 
 @pytest.mark.parametrize("first", sorted(TRANSPORT_FAILURES))
 @pytest.mark.parametrize("second", sorted(TRANSPORT_FAILURES))
-def test_the_second_transport_failure_in_a_row_makes_unhealthy(
+def test_the_second_transport_failure_in_a_row_makes_a_server_unhealthy(
     first: Reason, second: Reason
 ) -> None:
     status = after(OK, failed(first), failed(second))
@@ -84,19 +84,19 @@ def test_the_second_transport_failure_in_a_row_makes_unhealthy(
     assert not status.suspect
 
 
-def test_a_success_between_two_transport_failures_forgives_the_first() -> None:
+def test_a_good_check_between_two_transport_failures_resets_their_count() -> None:
     status = after(OK, failed(Reason.TIMEOUT), OK, failed(Reason.TIMEOUT))
     assert status.suspect
 
 
 @pytest.mark.parametrize("reason", sorted(DEFINITE))
-def test_a_definite_answer_counts_at_once(reason: Reason) -> None:
+def test_an_http_failure_counts_at_once(reason: Reason) -> None:
     assert after(OK, failed(reason)).state is State.UNHEALTHY
     assert after(OK, failed(reason)).reason is reason
 
 
 @pytest.mark.parametrize("reason", sorted(DEFINITE | TRANSPORT_FAILURES))
-def test_a_server_that_was_never_healthy_gets_no_second_chance(reason: Reason) -> None:
+def test_the_first_failure_of_a_server_that_was_never_healthy_counts(reason: Reason) -> None:
     assert after(failed(reason)).state is State.UNHEALTHY
     assert after(failed(Reason.AUTH_REJECTED), failed(reason)).reason is reason
 
@@ -111,7 +111,7 @@ def test_a_network_that_has_just_come_back_may_fail_once(reason: Reason) -> None
     assert after(OK, offline, failed(reason), failed(reason)).reason is reason
 
 
-def test_hours_without_a_network_are_no_failures_of_a_server() -> None:
+def test_time_without_a_network_counts_as_no_failure() -> None:
     status = after(OK, *[failed(Reason.OFFLINE)] * 100)
     assert (status.failures, status.unsettled) == (0, False)
 
@@ -147,12 +147,12 @@ def test_a_server_falls_with_as_many_failed_checks_as_its_settings_say() -> None
 
 
 @pytest.mark.parametrize("reason", sorted(DEFINITE))
-def test_no_fall_delays_a_definite_answer(reason: Reason) -> None:
+def test_fall_does_not_delay_an_http_failure(reason: Reason) -> None:
     assert after(OK, failed(reason), settings=HealthCheckSettings(fall=9)).state is State.UNHEALTHY
 
 
 @given(RUNS, SETTINGS)
-def test_a_state_changes_when_the_last_results_are_enough_of_one_kind_and_never_sooner(
+def test_a_state_changes_after_rise_good_or_fall_failed_checks_and_never_sooner(
     reasons: list[Reason], settings: HealthCheckSettings
 ) -> None:
     status = HealthStatus()
@@ -177,7 +177,7 @@ def test_a_state_changes_when_the_last_results_are_enough_of_one_kind_and_never_
 
 @pytest.mark.parametrize("reason", [Reason.OFFLINE, Reason.UNCHECKED])
 @pytest.mark.parametrize("before", [OK, failed(Reason.REFUSED), failed(Reason.OFFLINE)])
-def test_without_a_network_nothing_is_known(reason: Reason, before: CheckResult) -> None:
+def test_without_a_network_the_state_is_unknown(reason: Reason, before: CheckResult) -> None:
     status = after(before, failed(reason))
     assert (status.state, status.reason) == (State.UNKNOWN, reason)
 
@@ -188,7 +188,7 @@ def test_the_version_last_seen_stays_when_a_server_goes_down() -> None:
 
 
 @given(STEPS)
-def test_since_changes_with_the_state_and_never_without(
+def test_since_changes_with_the_state_alone(
     steps: list[tuple[CheckResult, timedelta]],
 ) -> None:
     status, now = HealthStatus(), EPOCH
@@ -202,7 +202,7 @@ def test_since_changes_with_the_state_and_never_without(
 
 
 @given(STEPS, RESULTS)
-def test_whatever_came_before_each_step_keeps_the_promises(
+def test_the_invariants_hold_after_any_results(
     steps: list[tuple[CheckResult, timedelta]], last: CheckResult
 ) -> None:
     status, now = HealthStatus(), EPOCH
@@ -229,7 +229,7 @@ def test_whatever_came_before_each_step_keeps_the_promises(
 
 
 @given(STEPS)
-def test_three_minutes_without_a_look_make_any_status_unknown(
+def test_three_minutes_without_a_check_make_any_status_unknown(
     steps: list[tuple[CheckResult, timedelta]],
 ) -> None:
     status, now = HealthStatus(), EPOCH
@@ -245,7 +245,7 @@ def test_three_minutes_without_a_look_make_any_status_unknown(
     assert old.as_of(now + timedelta(days=1)).state is State.UNKNOWN
 
 
-def test_an_old_status_says_what_it_was_and_since_when_it_is_unknown() -> None:
+def test_a_stale_status_says_what_it_was_and_since_when_it_is_unknown() -> None:
     status = after(OK)
     old = status.as_of(EPOCH + timedelta(hours=1))
     assert old.detail == "Not checked lately; was healthy when last seen."
@@ -253,7 +253,7 @@ def test_an_old_status_says_what_it_was_and_since_when_it_is_unknown() -> None:
     assert old.as_of(EPOCH + timedelta(hours=2)) == old
 
 
-def test_a_status_that_was_unknown_before_it_grew_old_stays_so_since_then() -> None:
+def test_an_unknown_status_that_becomes_stale_keeps_its_since() -> None:
     status = after(failed(Reason.OFFLINE))
     assert status.as_of(EPOCH + timedelta(hours=1)).since == EPOCH
 
@@ -271,7 +271,7 @@ def test_json_has_the_names_and_units_of_the_interface() -> None:
     assert set(HealthStatus().to_json().values()) == {"unknown", "unchecked", None}
 
 
-def test_the_interface_knows_these_states_and_reasons() -> None:
+def test_the_states_and_reasons_of_the_interface() -> None:
     assert {*State} == {"healthy", "unknown", "unhealthy"}
     assert {*Reason} == {
         "ok",

@@ -28,22 +28,22 @@ def after(monotonic: float, wall: float) -> bool:
 
 
 @given(st.floats(0, CLOCK_CHECK_INTERVAL + SUSPEND_THRESHOLD), st.floats(-1.9, 1.9))
-def test_a_busy_loop_and_a_clock_that_is_trimmed_lose_no_time(passed: float, slew: float) -> None:
+def test_a_busy_loop_and_a_slewed_clock_are_no_suspend(passed: float, slew: float) -> None:
     assert not after(passed, passed + slew)
 
 
 @pytest.mark.parametrize("asleep", [2.5, 60, 8 * 3600])
-def test_a_sleep_that_the_monotonic_clock_does_not_count_is_noticed(asleep: float) -> None:
+def test_a_sleep_that_the_monotonic_clock_does_not_count_is_detected(asleep: float) -> None:
     assert after(0.7, 0.7 + asleep)
 
 
 @pytest.mark.parametrize("asleep", [3.5, 60, 8 * 3600])
-def test_a_sleep_that_both_clocks_count_is_noticed(asleep: float) -> None:
+def test_a_sleep_that_both_clocks_count_is_detected(asleep: float) -> None:
     assert after(asleep, asleep)
 
 
 @pytest.mark.parametrize("jump", [-3600, -2.5, 2.5, 3600])
-def test_a_clock_that_is_set_is_noticed(jump: float) -> None:
+def test_a_clock_that_is_set_is_detected(jump: float) -> None:
     assert after(1.0, 1.0 + jump)
 
 
@@ -52,7 +52,7 @@ def failed(reason: Reason) -> CheckResult:
 
 
 @pytest.mark.parametrize("reason", sorted(TRANSPORT_FAILURES))
-def test_the_first_failure_of_each_server_counts_as_none(reason: Reason) -> None:
+def test_the_first_failure_of_each_server_is_ignored(reason: Reason) -> None:
     grace = GracePeriod()
     grace.begin(["a", "b"])
     assert grace.covers("a")
@@ -65,7 +65,7 @@ def test_the_first_failure_of_each_server_counts_as_none(reason: Reason) -> None
 
 
 @pytest.mark.parametrize("reason", sorted(frozenset(Reason) - TRANSPORT_FAILURES))
-def test_a_definite_answer_counts_and_ends_the_amnesty(reason: Reason) -> None:
+def test_an_http_response_counts_and_ends_the_grace_period(reason: Reason) -> None:
     grace = GracePeriod()
     grace.begin(["a"])
     assert not grace.excuses("a", failed(reason))
@@ -73,7 +73,7 @@ def test_a_definite_answer_counts_and_ends_the_amnesty(reason: Reason) -> None:
     assert not grace.excuses("a", failed(Reason.TIMEOUT))
 
 
-def test_a_second_sleep_grants_it_anew() -> None:
+def test_a_second_suspend_begins_a_new_grace_period() -> None:
     grace = GracePeriod()
     for _ in range(2):
         grace.begin(["a"])

@@ -20,13 +20,13 @@ def started(throttle: Throttle, count: int, first: int = 0) -> None:
         throttle.started(check)
 
 
-def test_checks_start_without_waiting_while_few_are_under_way() -> None:
+def test_checks_start_without_delay_while_few_are_in_flight() -> None:
     throttle = Throttle(clock=IdleClock())
     started(throttle, MAX_RECENT - 1)
     assert throttle.delay() == 0
 
 
-def test_a_burst_waits_for_checks_to_end() -> None:
+def test_a_burst_waits_until_checks_end() -> None:
     throttle = Throttle(clock=IdleClock())
     started(throttle, MAX_RECENT)
     assert throttle.delay() == RECENT_SECONDS
@@ -34,7 +34,7 @@ def test_a_burst_waits_for_checks_to_end() -> None:
     assert throttle.delay() == 0
 
 
-def test_slow_servers_give_their_places_away() -> None:
+def test_checks_that_wait_for_slow_servers_make_room() -> None:
     clock = IdleClock()
     throttle = Throttle(clock=clock)
     started(throttle, MAX_RECENT // 2)
@@ -45,7 +45,7 @@ def test_slow_servers_give_their_places_away() -> None:
     assert throttle.delay() == 0
 
 
-def test_time_in_which_the_process_was_busy_makes_no_server_slow() -> None:
+def test_time_in_which_the_process_is_busy_does_not_count() -> None:
     # The clock counts idle time alone, and the process had none since the checks began.
     throttle = Throttle(clock=IdleClock())
     started(throttle, MAX_RECENT)
@@ -63,7 +63,7 @@ def test_a_slow_check_that_ends_is_counted_out_once() -> None:
     assert throttle.delay() == RECENT_SECONDS
 
 
-def test_no_more_than_the_limit_are_under_way_however_slow_they_are() -> None:
+def test_checks_in_flight_are_bounded_however_slow_they_are() -> None:
     clock = IdleClock()
     throttle = Throttle(clock=clock)
     for check in range(MAX_IN_FLIGHT):

@@ -1,4 +1,4 @@
-"""A monitor over made-up servers, on a clock that jumps."""
+"""A monitor over fake servers, on a fake clock."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,22 +17,30 @@ Recorded = tuple[str, HealthStatus, HealthStatus, HealthStatus, CheckResult | No
 
 
 @dataclass(kw_only=True)
-class Watch:
-    """A running monitor and what it works with; `changes` holds what it told, with the time, and
-    `records` what it gave to be recorded."""
+class MonitorHarness:
+    """A running monitor and what it works with.
+
+    Attributes:
+        monitor: The monitor.
+        network: The fake servers.
+        store: Where the statuses are stored.
+        changes: The times and servers of the announced changes.
+        records: The arguments of `record`, call by call.
+        announced_states: The servers and states of the announced changes.
+    """
 
     monitor: Monitor
     network: FakeNetwork
     store: FakeStatusStore
     changes: list[tuple[float, str]] = field(default_factory=list)
     records: list[Recorded] = field(default_factory=list)
-    seen: list[tuple[str, State]] = field(default_factory=list)
+    announced_states: list[tuple[str, State]] = field(default_factory=list)
 
     def state(self, server: ServerProfile) -> State:
         return self.monitor.state(server.id)
 
-    def checks(self, server: ServerProfile) -> list[float]:
-        """When this server's checks began, to the tenth of a second; retries don't count."""
+    def check_times(self, server: ServerProfile) -> list[float]:
+        """Return when this server's checks began, to the tenth of a second, without retries."""
         starts: list[float] = []
         for path, at in self.network.of(server).requests:
             if path == "/global/health" and not (starts and at - starts[-1] < 0.35):
@@ -40,16 +48,16 @@ class Watch:
         return [round(at, 1) for at in starts]
 
     def states(self, server: ServerProfile) -> list[State]:
-        """The states that were told of this server, one after the other."""
-        return [state for server_id, state in self.seen if server_id == server.id]
+        """Return the announced states of this server in order."""
+        return [state for server_id, state in self.announced_states if server_id == server.id]
 
-    def told(self, server: ServerProfile) -> list[float]:
-        """When a change of this server's was told."""
+    def change_times(self, server: ServerProfile) -> list[float]:
+        """Return when changes of this server were announced."""
         return [round(at, 1) for at, server_id in self.changes if server_id == server.id]
 
 
 @asynccontextmanager
-async def watching(
+async def run_monitor(
     *servers: ServerProfile,
     network: FakeNetwork | None = None,
     store: FakeStatusStore | None = None,
@@ -59,25 +67,25 @@ async def watching(
     route: Callable[[str], bool] = lambda _: True,
     now: Callable[[], datetime] = utc_now,
     on_resume: Callable[[], None] = lambda: None,
-) -> AsyncIterator[Watch]:
-    """Watches `servers`; the `jitter` of 0.5 leaves the interval as it is."""
+) -> AsyncIterator[MonitorHarness]:
+    """Watch `servers`; a `jitter` of 0.5 leaves the interval as it is."""
     network, store = network or FakeNetwork(), store or FakeStatusStore()
-    drawn = iter(jitter)
+    jitter_values = iter(jitter)
     changes: list[tuple[float, str]] = []
     records: list[Recorded] = []
-    seen: list[tuple[str, State]] = []
+    announced_states: list[tuple[str, State]] = []
 
-    def changed(server_id: str) -> None:
+    def on_change(server_id: str) -> None:
         changes.append((elapsed(), server_id))
-        seen.append((server_id, monitor.state(server_id)))
+        announced_states.append((server_id, monitor.state(server_id)))
 
     async with Checker(network.connect, route=route, clock=elapsed) as checker:
         monitor = Monitor(
             checker,
             store,
-            on_change=changed,
+            on_change=on_change,
             record=lambda *args: records.append(args),
-            jitter=lambda: next(drawn, jitter[-1]),
+            jitter=lambda: next(jitter_values, jitter[-1]),
             now=now,
             idle_clock=elapsed,
             on_resume=on_resume,
@@ -85,11 +93,11 @@ async def watching(
         )
         async with monitor:
             monitor.reconcile(servers, active.id if active else None)
-            yield Watch(
+            yield MonitorHarness(
                 monitor=monitor,
                 network=network,
                 store=store,
                 changes=changes,
                 records=records,
-                seen=seen,
+                announced_states=announced_states,
             )

@@ -1,4 +1,4 @@
-"""Live links over made-up servers, on a clock that jumps."""
+"""Live links over fake servers, on a fake clock."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -18,13 +18,13 @@ from tests.fakes import FakeNetwork, FakeStatusStore, utc_now
 
 
 @dataclass(kw_only=True)
-class Linked:
-    """Running links; `changes` holds what the monitor told, `heard` what the servers told."""
+class LinksHarness:
+    """Running links, the changes of health that the monitor announced, and the events."""
 
     links: Links
     monitor: Monitor
     connections: dict[str, StreamingConnection]
-    heard: list[tuple[float, str, ServerEvent]] = field(default_factory=list)
+    events: list[tuple[float, str, ServerEvent]] = field(default_factory=list)
     changes: list[tuple[float, str, State]] = field(default_factory=list)
 
     def of(self, server: ServerProfile) -> StreamingConnection:
@@ -33,41 +33,41 @@ class Linked:
     def state(self, server: ServerProfile) -> LinkState:
         return self.links.state(server.id)
 
-    def became(self, server: ServerProfile, state: State, since: float) -> float | None:
-        """Seconds from `since` until this server had `state`; None where it never had."""
+    def seconds_until(self, server: ServerProfile, state: State, since: float) -> float | None:
+        """Return the seconds from `since` until this server had `state`, None if never."""
         changes = [at for at, i, s in self.changes if i == server.id and s is state and at > since]
         return changes[0] - since if changes else None
 
 
 @asynccontextmanager
-async def linking(
+async def run_links(
     *servers: ServerProfile,
     active: ServerProfile | None = None,
     served: Collection[str] = (GLOBAL_EVENTS_PATH,),
     max_links: int = MAX_LINKS,
     jitter: float = 0.0,
-) -> AsyncIterator[Linked]:
-    """Links to `servers`, all healthy, half a second after the start."""
+) -> AsyncIterator[LinksHarness]:
+    """Link `servers`, all healthy; the block begins half a second after the start."""
     connections = {s.id: StreamingConnection(served=served, url=s.url) for s in servers}
     network = FakeNetwork(connections=dict(connections))
     announcer = Announcer()
     changes: list[tuple[float, str, State]] = []
-    heard: list[tuple[float, str, ServerEvent]] = []
+    events: list[tuple[float, str, ServerEvent]] = []
 
-    def changed(server_id: str) -> None:
+    def on_change(server_id: str) -> None:
         changes.append((elapsed(), server_id, monitor.state(server_id)))
         announcer.announce(Event(kind=Kind.HEALTH, server_id=server_id))
 
     async with Checker(network.connect, route=lambda _: True, clock=elapsed) as checker:
         store = FakeStatusStore()
         monitor = Monitor(
-            checker, store, on_change=changed, jitter=lambda: 0.5, now=utc_now, idle_clock=elapsed
+            checker, store, on_change=on_change, jitter=lambda: 0.5, now=utc_now, idle_clock=elapsed
         )
         links = Links(
             network.connect,
             monitor,
             announcer,
-            on_event=lambda server_id, event: heard.append((elapsed(), server_id, event)),
+            on_event=lambda server_id, event: events.append((elapsed(), server_id, event)),
             jitter=lambda: jitter,
             max_links=max_links,
         )
@@ -76,10 +76,10 @@ async def linking(
             monitor.reconcile(servers, active_id)
             links.reconcile(servers, active_id)
             await advance_time(0.5)
-            yield Linked(
+            yield LinksHarness(
                 links=links,
                 monitor=monitor,
                 connections=connections,
-                heard=heard,
+                events=events,
                 changes=changes,
             )
