@@ -70,3 +70,13 @@ def wait_for_keyring_threads() -> None:
     for thread in threading.enumerate():
         if thread.name == "codewalk keyring":
             thread.join(60)
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

@@ -17,7 +17,7 @@ from codewalk.secret import Secret
 from codewalk.storage.database import Database
 from codewalk.storage.sealed import read_sealed
 from codewalk.storage.tables import from_micros, hooks, to_micros
-from codewalk.storage.vault import UnreadableSecret, Vault
+from codewalk.storage.vault import KeyMissing, UnreadableSecret, Vault
 from codewalk.tasks import run_to_completion
 
 
@@ -34,13 +34,16 @@ class HookStore:
     async def list(self) -> tuple[Hook, ...]:
         """Return all hooks.
 
-        A hook whose target can't be read is among them, so that it can be removed; revealing the
-        target then raises `StorageError`.
+        A hook whose key is missing is among them, so that it can be removed; revealing its target
+        raises `StorageError`.
+
+        Raises:
+            StorageError: The key can't be read now, as in a locked keyring, either.
         """
         query = select(hooks).order_by(hooks.c.created_at, hooks.c.id)
         rows = await self._database.read(lambda c: c.execute(query).all())
         if rows:
-            with suppress(StorageError):
+            with suppress(KeyMissing):
                 await self._vault.unlock()
         return tuple(hook for row in rows if (hook := self._hook(row)))
 

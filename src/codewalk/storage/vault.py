@@ -49,8 +49,8 @@ class UnreadableSecret(StorageError):
     """A sealed text is damaged, or was sealed with another key than the vault has."""
 
 
-class _KeyMissing(StorageError):
-    """No place has a key."""
+class KeyMissing(StorageError):
+    """Each place was read and has no key: what is sealed can't be read until one is put there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +126,7 @@ class Vault:
         """
         try:
             await self.unlock(retry=True)
-        except _KeyMissing as exc:
+        except KeyMissing as exc:
             if stored:
                 raise self._stored_key_missing(stored) from exc
         else:
@@ -194,7 +194,7 @@ class Vault:
     def _load_key(self) -> _Key:
         stored = self._key_store.find()
         if stored is None:
-            raise _KeyMissing(
+            raise KeyMissing(
                 f"The key for stored passwords is missing: {self._searched()}. Put the file back, "
                 "unlock the keyring, or set CODEWALK_SECRET_KEY to the former key.",
                 value=str(self._key_store.path),

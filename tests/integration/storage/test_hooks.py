@@ -13,7 +13,8 @@ from codewalk.settings import Settings
 from codewalk.storage.hooks import HookStore
 from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.tables import hooks
-from codewalk.storage.vault import Vault
+from codewalk.storage.vault import FAILURE_REUSE_SECONDS, Vault
+from tests.fake_keyring import Clock, FakeKeyring
 from tests.fakes import EPOCH
 from tests.integration.storage.conftest import Stores
 
@@ -76,6 +77,36 @@ async def test_a_target_is_good_for_its_own_hook_alone(stores: Stores) -> None:
         except StorageError:
             unreadable += 1
     assert unreadable == 1
+
+
+async def test_hooks_whose_key_is_missing_can_still_be_removed(
+    stores: Stores, settings: Settings
+) -> None:
+    await kept_in(stores).add(new_webhook(URL, [], EPOCH))
+    vault = Vault(replace(settings, secret_key=None), keyring=NoKeyring())
+    store = HookStore(stores.database, vault)
+    (hook,) = await store.list()
+    with pytest.raises(StorageError, match=r"key for stored passwords is missing.*CODEWALK_SECRET"):
+        hook.target.reveal()
+    await store.remove(hook.id)
+    assert await store.list() == ()
+
+
+async def test_hooks_wait_for_a_keyring_that_is_locked(stores: Stores, settings: Settings) -> None:
+    keyring = FakeKeyring()
+    vault = Vault(replace(settings, secret_key=None), keyring=keyring)
+    store = HookStore(stores.database, vault)
+    await store.add(new_webhook(URL, [], EPOCH))
+    keyring.unavailable = "is locked"
+    clock = Clock()
+    vault = Vault(replace(settings, secret_key=None), keyring=keyring, clock=clock)
+    restarted = HookStore(stores.database, vault)
+    with pytest.raises(StorageError, match="keyring is locked"):
+        await restarted.list()
+    keyring.unavailable = None
+    clock.now += FAILURE_REUSE_SECONDS
+    (hook,) = await restarted.list()
+    assert hook.target.reveal() == URL
 
 
 async def test_there_are_only_so_many(stores: Stores) -> None:

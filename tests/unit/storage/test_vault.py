@@ -17,17 +17,7 @@ from codewalk.settings import Settings
 from codewalk.storage.keyring import Keyring, NoKeyring, SystemKeyring
 from codewalk.storage.vault import FAILURE_REUSE_SECONDS, Vault
 from codewalk.storage.vault_key import KeySource, KeyStore
-from tests.fake_keyring import FakeBackend, FakeKeyring, wait_for_keyring_threads
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.fake_keyring import Clock, FakeBackend, FakeKeyring, wait_for_keyring_threads
 
 
 @pytest.fixture
