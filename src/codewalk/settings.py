@@ -1,4 +1,4 @@
-"""What the environment says, and the folders that follow from it."""
+"""The settings from the environment, and the private files in the data folder."""
 
 import os
 import stat
@@ -14,12 +14,12 @@ DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
 VARIABLE_PREFIX: Final = "CODEWALK_"
-"""How the names of CodeWalk's own environment variables begin."""
+"""The beginning of the names of CodeWalk's own environment variables."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """One CodeWalk's surroundings, from the variables that the README lists."""
+    """The settings of one CodeWalk, from the environment variables that the README lists."""
 
     data_dir: Path
     database_url: Secret | None = None
@@ -30,8 +30,13 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
-        given = os.environ if environment is None else environment
-        env = {name: text for name, text in given.items() if text}
+        """Read the settings; a variable that is empty counts as unset.
+
+        Args:
+            environment: The variables; by default the process's.
+        """
+        variables = os.environ if environment is None else environment
+        env = {name: text for name, text in variables.items() if text}
         return cls(
             data_dir=Path(env.get("CODEWALK_DATA_DIR") or _default_data_dir()).expanduser(),
             database_url=_secret(env.get("CODEWALK_DATABASE_URL")),
@@ -43,19 +48,23 @@ class Settings:
 
     @property
     def database_file(self) -> Path:
-        """Where the SQLite store is, unless `database_url` names another store."""
+        """The SQLite store, unless `database_url` names another."""
         return self.data_dir / "codewalk.db"
 
     def make_data_dir(self) -> None:
-        """Makes the data folder, for its owner alone. Raises `StorageError`."""
+        """Create the data folder, for its owner alone.
+
+        Raises:
+            StorageError: It can't be created or made private.
+        """
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
             if stat.S_IMODE(self.data_dir.stat().st_mode) != DIRECTORY_MODE:
                 self.data_dir.chmod(DIRECTORY_MODE)
         except OSError as exc:
             raise StorageError(
-                f"The data folder {self.data_dir} can't be made or made private: {exc.strerror}. "
-                "Set CODEWALK_DATA_DIR to a folder of your own.",
+                f"The data folder {self.data_dir} can't be created or made private: "
+                f"{exc.strerror}. Set CODEWALK_DATA_DIR to a folder of your own.",
                 value=str(self.data_dir),
             ) from exc
 
@@ -71,9 +80,9 @@ def environment_without_secrets(environment: Mapping[str, str]) -> dict[str, str
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a small file that only its owner can read, whole or not at all."""
+    """Write a small file that only its owner can read, whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    # What a killed process of the same id left there is not written into, nor where a link leads.
+    # It may be left from a killed process with the same id, or a link that somebody else made.
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
     try:
@@ -96,7 +105,7 @@ def _path(text: str | None) -> Path | None:
 
 
 def _default_data_dir() -> str:
-    # Imported here: a set CODEWALK_DATA_DIR has no need of it, and start-up time is felt.
+    # Imported here: it isn't needed where CODEWALK_DATA_DIR is set, and slows down each start.
     from platformdirs import user_data_dir
 
     return user_data_dir("codewalk", appauthor=False)

@@ -1,1 +1,1 @@
-"""Where everything is kept."""
+"""The store: SQLite or PostgreSQL, its schema, and the vault for passwords."""

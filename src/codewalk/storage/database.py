@@ -1,8 +1,8 @@
-"""The open store: work to be done in one transaction, on SQLite and PostgreSQL alike.
+"""The open store: transactions on SQLite and PostgreSQL alike.
 
-A piece of work is a plain function of a connection. SQLite, which blocks, runs it in a thread of
-its own; PostgreSQL's driver is asynchronous and runs it on the event loop. So each statement is
-written once, and a piece of work costs one change of threads, not one a statement.
+The work of a transaction is a plain function of a connection. SQLite, which blocks, runs it in a
+thread; PostgreSQL's driver is asynchronous and runs it on the event loop. So each statement is
+written once, and a transaction costs one change of threads, not one for each statement.
 """
 
 import asyncio
@@ -26,43 +26,52 @@ class Database(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call the store to a person: its file, or its host and database."""
+        """The store as a message names it: its file, or its host and database."""
 
     @property
     def is_sqlite(self) -> bool:
-        """Which dialect of SQL it speaks, where that matters."""
+        """Whether it is SQLite rather than PostgreSQL, for statements that differ."""
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns. Its statements see one moment of the store.
+        """Run `work` in a transaction that only reads, and return its result.
 
-        Raises `StorageError`, and what `work` raises.
+        All of its statements see the same snapshot of the store.
+
+        Raises:
+            StorageError: The store can't be read. What `work` raises passes through.
         """
 
     async def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
-        """What `work` returns, once what it did is on disk; when it raises, nothing was done.
-
-        Without `durable` a loss of power may undo it, whole, but no crash of this program: for
-        what is only fetched again, so that nothing else waits for the disk.
+        """Run `work` in a transaction, and return its result once that is committed.
 
         On SQLite it has the write lock from its start; on PostgreSQL it is `READ COMMITTED`.
-        `work` may run in another thread. Raises `StorageError`, and what `work` raises.
+
+        Args:
+            work: Gets the connection; may run in another thread. Where it raises, nothing is
+                written.
+            durable: Wait until the commit is on disk. Without, a loss of power may undo it as a
+                whole, but no crash of this program: for what is fetched again anyway.
+
+        Raises:
+            StorageError: The store can't be written. What `work` raises passes through.
         """
 
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Opens the store that `settings` names, made and migrated where that is due.
+    """Open the store that `settings` names; create and migrate it where that is needed.
 
-    Several processes may do so at once. Raises `StorageError`: a damaged file or a newer schema is
-    left untouched.
+    Several processes may do so at once.
+
+    Raises:
+        StorageError: It can't be opened. A damaged file or a newer schema is left untouched.
     """
     location = await asyncio.to_thread(_prepare, settings)
     if isinstance(location, SqliteFile):
         async with open_sqlite(location) as sqlite:
             yield sqlite
         return
-    # Imported here: SQLAlchemy's asynchronous half brings its ORM along, a fifth of the time that
-    # a command takes.
+    # Imported here: SQLAlchemy's asyncio extension imports its ORM, a fifth of a command's time.
     from codewalk.storage.postgres import open_postgres
 
     async with open_postgres(location) as postgres:
@@ -70,11 +79,11 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
 
 
 def _prepare(settings: Settings) -> Location:
-    """Everything about files that comes first, in a thread."""
+    """Create and migrate a SQLite file. Blocks."""
     settings.make_data_dir()
     location = locate(settings)
     if isinstance(location, SqliteFile) and (version := ensure_file(location)) != SCHEMA_VERSION:
-        # Imported here: Alembic costs more time than everything else that a command does.
+        # Imported here: Alembic takes more time than the rest of a command.
         from codewalk.storage.migrate import migrate_sqlite
 
         with translate_errors(location):

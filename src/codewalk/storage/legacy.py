@@ -1,7 +1,7 @@
-"""The servers of the CodeWalk Flutter app, read from its preferences and never written there.
+"""The servers of the CodeWalk Flutter app, read from its preferences, which are never written.
 
-The app kept one server in single keys, later several as a JSON list. Flutter puts `flutter.` before
-every key; on Linux and Windows the preferences are a JSON file, on macOS a property list.
+The app stored one server in single keys, later several as a JSON list. Flutter puts `flutter.`
+before every key; on Linux and Windows the preferences are a JSON file, on macOS a property list.
 """
 
 import json
@@ -21,9 +21,10 @@ from codewalk.settings import Settings
 from codewalk.storage.legacy_entries import LegacyServers, read_list, read_single
 
 MAX_BYTES: Final = 2**20
+"""Size of the preferences above which they are not read."""
 
-_MALFORMED: Final = (
-    # The property list reader lets its own slips through, besides what it means to raise.
+_PARSE_ERRORS: Final = (
+    # The parser of property lists fails on some files in ways that it doesn't document.
     plistlib.InvalidFileException,
     ExpatError,
     ArithmeticError,
@@ -39,10 +40,14 @@ _PREFIX: Final = "flutter."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LegacyImport:
-    """What was found in `source`.
+    """The servers that were read.
 
-    `profiles` have different URLs, labels and ids; `active_id` and `default_id` are among them.
-    `warnings` say what was left out and why, one sentence each; no password is in them.
+    Attributes:
+        profiles: Have different URLs, labels and ids.
+        active_id: The id of one of them, if one was active.
+        default_id: The id of one of them, if one was the default.
+        warnings: What was left out and why, one sentence each, without passwords.
+        source: The file that was read.
     """
 
     profiles: tuple[ServerProfile, ...] = ()
@@ -52,75 +57,85 @@ class LegacyImport:
     source: Path
 
 
-class _Unreadable(Exception):
+class _UnreadableFile(Exception):
     """The file can't be used; the text says why."""
 
 
 def read_legacy(settings: Settings, now: datetime) -> LegacyImport | None:
-    """The Flutter app's servers; None where it left no file. Blocks; never raises for bad content.
+    """Read the Flutter app's servers. Blocks; the file's bytes and times stay as they are.
 
-    `now` stands in for times that are missing. The file's bytes and times stay as they are.
+    Args:
+        settings: May name the file.
+        now: Stands for times that are missing.
+
+    Returns:
+        What was read, with a warning for all that can't be; None where there is no file.
     """
-    source = settings.legacy_preferences or _own_place()
+    source = settings.legacy_preferences or _default_path()
     try:
         preferences = _load(source)
     except FileNotFoundError:
         return None
-    except (OSError, _Unreadable) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else exc
-        return LegacyImport(source=source, warnings=(f"It can't be read: {why}.",))
-    found = _read(preferences, now)
+    except (OSError, _UnreadableFile) as exc:
+        problem = exc.strerror if isinstance(exc, OSError) else exc
+        return LegacyImport(source=source, warnings=(f"It can't be read: {problem}.",))
+    servers = _read(preferences, now)
     return LegacyImport(
         source=source,
-        profiles=tuple(found.profiles),
-        active_id=found.active_id,
-        default_id=found.default_id,
-        warnings=tuple(found.warnings),
+        profiles=tuple(servers.profiles),
+        active_id=servers.active_id,
+        default_id=servers.default_id,
+        warnings=tuple(servers.warnings),
     )
 
 
 def _read(preferences: Mapping[str, Any], now: datetime) -> LegacyServers:
-    """The list of servers, where there is one; else the single server that came before it."""
-    found = read_list(preferences, now)
-    if found is None:
+    """Read the list of servers, where there is one; else the single server of older releases."""
+    servers = read_list(preferences, now)
+    if servers is None:
         return read_single(preferences, now)
-    if found.profiles or not found.warnings:
-        # An empty list is an answer too: the single keys may name a server long removed.
-        return found
+    if servers.profiles or not servers.warnings:
+        # An empty list counts too: the single keys may name a server that was removed long ago.
+        return servers
     single = read_single(preferences, now)
     return LegacyServers(
         profiles=single.profiles,
         active_id=single.active_id,
         default_id=single.default_id,
-        warnings=[*found.warnings, *single.warnings],
+        warnings=[*servers.warnings, *single.warnings],
     )
 
 
-def _own_place() -> Path:
+def _default_path() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Preferences" / f"{_APP}.plist"
-    # Imported here: a named file has no need of it, and start-up time is felt.
+    # Imported here: it isn't needed where the file is named, and slows down each start.
     from platformdirs import user_data_dir
 
     return Path(user_data_dir(_APP, appauthor=False, roaming=True)) / "shared_preferences.json"
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The file's `flutter.` keys, without that. Raises `OSError` and `_Unreadable`."""
-    data = _bytes(path)
+    """Return the values under the file's `flutter.` keys, by key without that prefix.
+
+    Raises:
+        OSError: The file can't be read.
+        _UnreadableFile: It has no preferences.
+    """
+    data = _read_bytes(path)
     try:
         if data.startswith((b"bplist00", b"<?xml")):
             content = plistlib.loads(data)
         else:
             content = json.loads(data)
     except RecursionError:
-        raise _Unreadable("it is nested too deep") from None
+        raise _UnreadableFile("it is nested too deep") from None
     except json.JSONDecodeError as exc:
-        raise _Unreadable(f"it is no JSON (line {exc.lineno})") from exc
-    except _MALFORMED as exc:
-        raise _Unreadable("it is neither JSON nor a property list") from exc
+        raise _UnreadableFile(f"it isn't JSON (line {exc.lineno})") from exc
+    except _PARSE_ERRORS as exc:
+        raise _UnreadableFile("it is neither JSON nor a property list") from exc
     if not isinstance(content, dict):
-        raise _Unreadable("it holds no preferences")
+        raise _UnreadableFile("it has no preferences")
     return {
         key.removeprefix(_PREFIX): value
         for key, value in content.items()
@@ -128,20 +143,20 @@ def _load(path: Path) -> dict[str, Any]:
     }
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     info = path.stat()
-    # Looked at before it is opened: opening a pipe or a device can hang, or do something.
+    # Before it is opened: opening a pipe or a device can hang, or have an effect.
     if not stat.S_ISREG(info.st_mode):
-        raise _Unreadable("it is no regular file")
-    with os.fdopen(_open_quietly(path), "rb") as file:
+        raise _UnreadableFile("it isn't a regular file")
+    with os.fdopen(_open_untraced(path), "rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise _Unreadable(f"it is over {MAX_BYTES // 2**20} MiB")
+        raise _UnreadableFile(f"it is larger than {MAX_BYTES // 2**20} MiB")
     return data
 
 
-def _open_quietly(path: Path) -> int:
-    """For reading; where the system can, without a trace in the time of last access."""
+def _open_untraced(path: Path) -> int:
+    """Open for reading, where possible without changing the file's time of last access."""
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
     try:
         return os.open(path, flags | getattr(os, "O_NOATIME", 0))

@@ -1,4 +1,4 @@
-"""The Flutter app's servers as values, from its preferences without the `flutter.` of the keys."""
+"""Parses the servers in the Flutter app's preferences, whose keys come without `flutter.`."""
 
 import json
 import re
@@ -16,17 +16,17 @@ from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile, check_credentials, clean_label
 from codewalk.servers.url import parse_url
 
-DEFAULT_HOST: Final = "127.0.0.1"
-PRIMARY: Final = "Primary server"
+_DEFAULT_HOST: Final = "127.0.0.1"
+_SINGLE_SERVER_LABEL: Final = "Primary server"
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*://)?([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_URL_PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*://)?([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _EXPLICIT_PORT: Final = re.compile(r":[^\]]*$")
 
 
 @dataclass(kw_only=True, slots=True)
 class LegacyServers:
-    """What has been read so far."""
+    """The servers that have been read so far, and what was left out."""
 
     profiles: list[ServerProfile] = field(default_factory=list)
     active_id: str | None = None
@@ -35,46 +35,46 @@ class LegacyServers:
 
 
 def read_single(preferences: Mapping[str, Any], now: datetime) -> LegacyServers:
-    """The one server of the first releases, active and default; nothing where no key names one."""
-    found = LegacyServers()
-    host, port = _host(preferences, found), _port(preferences, found)
+    """Read the one server of the first releases, which is active and default, if there is one."""
+    servers = LegacyServers()
+    host, port = _host(preferences, servers), _port(preferences, servers)
     if host is None and port is None:
-        return found
+        return servers
     entry = {
-        "url": _url(host or DEFAULT_HOST, port),
-        "label": PRIMARY,
+        "url": _url(host or _DEFAULT_HOST, port),
+        "label": _SINGLE_SERVER_LABEL,
         "basicAuthEnabled": preferences.get("basic_auth_enabled"),
         "basicAuthUsername": preferences.get("basic_auth_username"),
         "basicAuthPassword": preferences.get("basic_auth_password"),
     }
-    _add(found, "The server", entry, now)
-    if found.profiles:
-        found.active_id = found.default_id = found.profiles[0].id
-    return found
+    _add(servers, "The server", entry, now)
+    if servers.profiles:
+        servers.active_id = servers.default_id = servers.profiles[0].id
+    return servers
 
 
 def read_list(preferences: Mapping[str, Any], now: datetime) -> LegacyServers | None:
-    """The servers of later releases; None where there is no list of them."""
+    """Read the servers of later releases; None where there is no list of them."""
     if "server_profiles" not in preferences:
         return None
-    found = LegacyServers()
-    entries = _decoded(preferences["server_profiles"])
+    servers = LegacyServers()
+    entries = _decode(preferences["server_profiles"])
     if not isinstance(entries, list):
-        found.warnings.append("Its list of servers can't be read.")
-        return found
-    # Their ids may be any text; here they are UUIDs, so what points to them is mapped over.
+        servers.warnings.append("Its list of servers can't be read.")
+        return servers
+    # Their ids may be any text; here they are UUIDs, so references to them are mapped.
     ids: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):
-        added = _add(found, f"Server {number}", _decoded(entry), now)
+        added = _add(servers, f"Server {number}", _decode(entry), now)
         if added:
             ids.setdefault(added[0], added[1])
-    found.active_id = _pointer(preferences, "active_server_id", ids, found)
-    found.default_id = _pointer(preferences, "default_server_id", ids, found)
-    return found
+    servers.active_id = _pointer(preferences, "active_server_id", ids, servers)
+    servers.default_id = _pointer(preferences, "default_server_id", ids, servers)
+    return servers
 
 
-def _decoded(value: object) -> Any:
-    """The value itself, or what it says where it is a text of JSON, as Flutter keeps structures."""
+def _decode(value: object) -> Any:
+    """Return the value, parsed where it is a JSON text: Flutter stores structures so."""
     if not isinstance(value, str):
         return value
     try:
@@ -84,70 +84,72 @@ def _decoded(value: object) -> Any:
 
 
 def _pointer(
-    preferences: Mapping[str, Any], key: str, ids: Mapping[str, str], found: LegacyServers
+    preferences: Mapping[str, Any], key: str, ids: Mapping[str, str], servers: LegacyServers
 ) -> str | None:
     value = preferences.get(key)
     if value in (None, ""):
         return None
     if isinstance(value, str) and value in ids:
         return ids[value]
-    found.warnings.append(f"Its {key} names no server that was taken over.")
+    servers.warnings.append(f"Its {key} names no server that was imported.")
     return None
 
 
-def _add(found: LegacyServers, name: str, entry: object, now: datetime) -> tuple[str, str] | None:
-    """Adds the entry's profile; its id there and here, or None where it is left out."""
+def _add(servers: LegacyServers, name: str, entry: object, now: datetime) -> tuple[str, str] | None:
+    """Add the entry's profile; return its old and new id, or None where it is left out."""
     if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
-        found.warnings.append(f"{name} was left out: it has no URL.")
+        servers.warnings.append(f"{name} was left out: it has no URL.")
         return None
     try:
         parsed = parse_url(entry["url"])
     except CodeWalkError as exc:
-        found.warnings.append(f"{name} was left out: {exc.message}")
+        servers.warnings.append(f"{name} was left out: {exc.message}")
         return None
-    if any(p.url == parsed.url for p in found.profiles):
-        found.warnings.append(f"{name} was left out: {parsed.url} is there already.")
+    if any(p.url == parsed.url for p in servers.profiles):
+        servers.warnings.append(f"{name} was left out: another server has the URL {parsed.url}.")
         return None
-    known = str(entry.get("id") or "")
+    old_id = str(entry.get("id") or "")
     profile = ServerProfile(
-        id=_new_id(known, found),
+        id=_new_id(old_id, servers),
         url=parsed.url,
-        label=_label(entry.get("label"), name, found),
-        created_at=_moment(entry.get("createdAt"), now),
-        updated_at=_moment(entry.get("updatedAt"), now),
+        label=_label(entry.get("label"), name, servers),
+        created_at=_parse_time(entry.get("createdAt"), now),
+        updated_at=_parse_time(entry.get("updatedAt"), now),
     )
-    profile = _with_auth(profile, entry, name, found)
+    profile = _with_auth(profile, entry, name, servers)
     if parsed.password and profile.basic_auth_password is None:
         profile = _with_credentials(
-            profile, True, parsed.username or DEFAULT_USERNAME, parsed.password, name, found
+            profile, True, parsed.username or DEFAULT_USERNAME, parsed.password, name, servers
         )
-    found.profiles.append(profile)
-    return known, profile.id
+    servers.profiles.append(profile)
+    return old_id, profile.id
 
 
-def _new_id(known: str, found: LegacyServers) -> str:
-    plain = known.strip().lower()
-    if _UUID.fullmatch(plain) and all(p.id != plain for p in found.profiles):
+def _new_id(old_id: str, servers: LegacyServers) -> str:
+    plain = old_id.strip().lower()
+    if _UUID.fullmatch(plain) and all(p.id != plain for p in servers.profiles):
         return plain
     return str(uuid4())
 
 
-def _label(value: object, name: str, found: LegacyServers) -> str | None:
+def _label(value: object, name: str, servers: LegacyServers) -> str | None:
     if value is None:
         return None
     try:
         label = clean_label(value if isinstance(value, str) else "\0")
     except InvalidValue:
-        found.warnings.append(f"{name} came without its label, which can't be used.")
+        servers.warnings.append(f"{name} was imported without its label, which can't be used.")
         return None
-    if label and any((p.label or "").casefold() == label.casefold() for p in found.profiles):
-        found.warnings.append(f"{name} came without its label: {label!r} is there already.")
+    if label and any((p.label or "").casefold() == label.casefold() for p in servers.profiles):
+        servers.warnings.append(
+            f"{name} was imported without its label: another server has the label {label!r}."
+        )
         return None
     return label
 
 
 def _with_auth(
-    profile: ServerProfile, entry: Mapping[str, Any], name: str, found: LegacyServers
+    profile: ServerProfile, entry: Mapping[str, Any], name: str, servers: LegacyServers
 ) -> ServerProfile:
     enabled, username, password = (
         entry.get(key) for key in ("basicAuthEnabled", "basicAuthUsername", "basicAuthPassword")
@@ -157,11 +159,13 @@ def _with_auth(
         and isinstance(username, str | None)
         and isinstance(password, str | None)
     ):
-        found.warnings.append(f"{name} came without its credentials, which can't be used.")
+        servers.warnings.append(
+            f"{name} was imported without its credentials, which can't be used."
+        )
         return profile
     secret = Secret(password) if password else None
     return _with_credentials(
-        profile, bool(enabled), username or DEFAULT_USERNAME, secret, name, found
+        profile, bool(enabled), username or DEFAULT_USERNAME, secret, name, servers
     )
 
 
@@ -171,12 +175,12 @@ def _with_credentials(
     username: str,
     password: Secret | None,
     name: str,
-    found: LegacyServers,
+    servers: LegacyServers,
 ) -> ServerProfile:
     try:
         check_credentials(username, password)
     except InvalidCredentials as exc:
-        found.warnings.append(f"{name} came without its credentials: {exc.message}")
+        servers.warnings.append(f"{name} was imported without its credentials: {exc.message}")
         return profile
     return replace(
         profile,
@@ -186,9 +190,8 @@ def _with_credentials(
     )
 
 
-def _moment(value: object, now: datetime) -> datetime:
-    """Milliseconds since 1970 as a time; `now` for 0, which the app wrote for unknown, and for
-    what is no such time."""
+def _parse_time(value: object, now: datetime) -> datetime:
+    """Return the time for milliseconds since 1970; `now` for 0, the app's unknown, and no time."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         return now
     try:
@@ -197,39 +200,39 @@ def _moment(value: object, now: datetime) -> datetime:
         return now
 
 
-def _host(preferences: Mapping[str, Any], found: LegacyServers) -> str | None:
+def _host(preferences: Mapping[str, Any], servers: LegacyServers) -> str | None:
     value = preferences.get("server_host")
     if value is None:
         return None
     if not isinstance(value, str):
-        found.warnings.append("Its server_host is no text.")
+        servers.warnings.append("Its server_host isn't text.")
         return None
     return value.strip() or None
 
 
-def _port(preferences: Mapping[str, Any], found: LegacyServers) -> int | None:
+def _port(preferences: Mapping[str, Any], servers: LegacyServers) -> int | None:
     value = preferences.get("server_port")
     if value is None:
         return None
     text = str(value).strip() if isinstance(value, int | str) else ""
     if re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) and 1 <= int(text) <= 65535:
         return int(text)
-    found.warnings.append("Its server_port is no port.")
+    servers.warnings.append("Its server_port isn't a port.")
     return None
 
 
 def _url(host: str, port: int | None) -> str:
-    """The URL that host and port mean. The host may hold a port, or be a whole URL, which wins.
+    """Return the URL for host and port. The host may have a port, or be a whole URL, which wins.
 
-    Without any port it is OpenCode's own, except behind TLS: nobody serves that there.
+    Without any port it is OpenCode's own, except behind TLS, where nobody uses that.
     """
     with suppress(AddressValueError):
         host = f"[{IPv6Address(host)}]"
-    # Taken apart by hand: the library's parser would tidy up what has to be refused.
-    parts = _PARTS.fullmatch(host)
-    scheme, place, rest = parts.groups("") if parts else ("", host, "")
+    # Not by the library's parser: it would repair what has to be refused.
+    parts = _URL_PARTS.fullmatch(host)
+    scheme, authority, rest = parts.groups("") if parts else ("", host, "")
     scheme = scheme.lower() or "http://"
-    has_port = _EXPLICIT_PORT.search(place.rpartition("@")[2])
+    has_port = _EXPLICIT_PORT.search(authority.rpartition("@")[2])
     if has_port or (port is None and scheme == "https://"):
-        return f"{scheme}{place}{rest}"
-    return f"{scheme}{place}:{port or DEFAULT_PORT}{rest}"
+        return f"{scheme}{authority}{rest}"
+    return f"{scheme}{authority}:{port or DEFAULT_PORT}{rest}"

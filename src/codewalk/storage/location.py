@@ -1,4 +1,4 @@
-"""Where the store is: which database, what to call it, and what its errors mean to a person."""
+"""Where the store is: which database, its name in messages, and its errors in plain words."""
 
 import os
 import sqlite3
@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from codewalk.errors import StorageError
 from codewalk.settings import Settings
 
-_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_KINDS: Final = "Use sqlite:///path/to/file or postgresql://user:password@host/database."
+_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_URL_FORMS: Final = "Use sqlite:///path/to/file or postgresql://user:password@host/database."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,19 +33,19 @@ class SqliteFile:
         return self.path.with_name(f"{self.path.name}-shm")
 
     def driver_errors(self) -> tuple[type[Exception], ...]:
-        """What reading or writing this store raises when it fails."""
+        """Return what the driver raises when reading or writing fails."""
         return (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError)
 
     def to_storage_error(self, error: Exception) -> StorageError:
-        """`error` as a sentence for a person that names the file."""
+        """Return the driver's error as a sentence that names the file."""
         origin = error.orig if isinstance(error, DBAPIError) else error
         name = str(getattr(origin, "sqlite_errorname", ""))
-        return StorageError(f"{self._problem(name, origin)}", value=str(self.path))
+        return StorageError(self._problem(name, origin), value=str(self.path))
 
     def damaged_error(self) -> StorageError:
         return StorageError(
-            f"The store {self.path} is damaged or no CodeWalk store; it was left as it is. "
-            "Put a copy back, or move it away to start with an empty one.",
+            f"The store {self.path} is damaged or isn't a CodeWalk store; it was left as it is. "
+            "Restore a copy, or move it away to start with an empty one.",
             value=str(self.path),
         )
 
@@ -68,14 +68,14 @@ class SqliteFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostgresLocation:
-    """A store in PostgreSQL. `dsn` may hold a password, so it is kept out of every rendering."""
+    """A store in PostgreSQL. `dsn` may have a password in it, so no rendering shows it."""
 
     dsn: str = field(repr=False)
     name: str
 
     def driver_errors(self) -> tuple[type[Exception], ...]:
-        """What reading or writing this store raises when it fails."""
-        # Imported here: with SQLite, nobody pays for this driver.
+        """Return what the driver raises when reading or writing fails."""
+        # Imported here: SQLite doesn't need this driver.
         import asyncpg
 
         return (
@@ -88,16 +88,16 @@ class PostgresLocation:
         )
 
     def to_storage_error(self, error: Exception) -> StorageError:
-        """`error` as a sentence for a person that names host and database, no password."""
+        """Return the driver's error as a sentence that names host and database."""
         origin = error.orig if isinstance(error, DBAPIError) else error
         state = str(getattr(origin, "sqlstate", None) or "")
         cause = getattr(origin, "__cause__", None) or origin
         if state.startswith("28"):
             problem = "refused the user name or password"
         elif state == "3D000":
-            problem = "isn't there; make it with `createdb`"
+            problem = "doesn't exist; create it with `createdb`"
         elif state == "42501":
-            problem = "doesn't let this user make or change tables"
+            problem = "doesn't let this user create or change tables"
         elif state == "53100":
             problem = "can't grow: the disk is full"
         elif isinstance(cause, TimeoutError):
@@ -116,25 +116,31 @@ Location = SqliteFile | PostgresLocation
 
 
 def locate(settings: Settings) -> Location:
-    """Which store `settings` names. Raises `StorageError`; its text never repeats the URL."""
+    """Return where the store is that `settings` names.
+
+    Raises:
+        StorageError: The URL names no supported database; the text never repeats it.
+    """
     if settings.database_url is None:
         return SqliteFile(path=settings.database_file)
     try:
         url = make_url(settings.database_url.reveal())
     except (SQLAlchemyError, ValueError):
         # Without the cause: it may quote a part of the URL that holds the password.
-        raise StorageError(f"CODEWALK_DATABASE_URL is no database URL. {_KINDS}") from None
+        raise StorageError(f"CODEWALK_DATABASE_URL isn't a database URL. {_URL_FORMS}") from None
     backend = url.get_backend_name()
     if backend == "sqlite":
         return _sqlite(url)
     if backend in ("postgresql", "postgres"):
         return _postgres(url)
-    raise StorageError(f"CODEWALK_DATABASE_URL names {backend!r}, which isn't supported. {_KINDS}")
+    raise StorageError(
+        f"CODEWALK_DATABASE_URL names {backend!r}, which isn't supported. {_URL_FORMS}"
+    )
 
 
 @contextmanager
 def translate_errors(location: Location) -> Iterator[None]:
-    """Turns what the driver raises inside into `StorageError`, once and here."""
+    """Raise what the driver raises inside the block as `StorageError`."""
     try:
         yield
     except StorageError:
@@ -157,24 +163,24 @@ def _sqlite(url: URL) -> SqliteFile:
 
 def _postgres(url: URL) -> PostgresLocation:
     host = url.host or url.query.get("host") or "localhost"
-    where = host if isinstance(host, str) else ",".join(host)
+    hosts = host if isinstance(host, str) else ",".join(host)
     port = f":{url.port}" if url.port else ""
-    plain = url.set(drivername="postgresql")
-    if where in _THIS_MACHINE and "sslmode" not in url.query and "PGSSLMODE" not in os.environ:
-        # Nobody listens in between, and the driver would look for certificates at every connect.
-        plain = plain.update_query_dict({"sslmode": "disable"})
+    dsn = url.set(drivername="postgresql")
+    if hosts in _LOCAL_HOSTS and "sslmode" not in url.query and "PGSSLMODE" not in os.environ:
+        # Nobody can listen in between, and the driver would look for certificates each time.
+        dsn = dsn.update_query_dict({"sslmode": "disable"})
     return PostgresLocation(
-        # The driver reads the URL itself, so that everything libpq knows (sslmode, several hosts,
-        # a socket's folder) means the same here.
-        dsn=plain.render_as_string(hide_password=False),
-        name=f"the PostgreSQL database {url.database or url.username!r} at {where}{port}",
+        # The driver parses the URL itself, so that everything libpq supports (sslmode, several
+        # hosts, a socket's folder) means the same here.
+        dsn=dsn.render_as_string(hide_password=False),
+        name=f"the PostgreSQL database {url.database or url.username!r} at {hosts}{port}",
     )
 
 
 def _newer(name: str, version: str) -> StorageError:
     return StorageError(
-        f"A newer CodeWalk made the store, {name} (its schema is {version!r}); it was left as it "
-        "is. Get that CodeWalk, or set CODEWALK_DATA_DIR to another folder.",
+        f"The store, {name}, is from a newer CodeWalk (its schema is {version!r}); it was left as "
+        "it is. Install that version, or set CODEWALK_DATA_DIR to another folder.",
         value=name,
     )
 

@@ -1,4 +1,4 @@
-"""Brings a store's schema up to date. Imports Alembic, so only those that need it import this."""
+"""Migrates a store's schema. Imports Alembic, so import this only where it is needed."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,34 +18,34 @@ from codewalk.settings import FILE_MODE
 from codewalk.storage.location import Location, PostgresLocation, SqliteFile
 from codewalk.storage.sqlite import BUSY_SECONDS, read_schema_version
 
-_LOCK_SECONDS: Final = 30.0
+_LOCK_TIMEOUT: Final = 30.0
 
 _ADVISORY_LOCK: Final = 0x636F6465_77616C6B
-"""Any number will do, as long as every CodeWalk takes the same one: `codewalk` in ASCII."""
+"""The lock that every CodeWalk takes to migrate; any number would do (`codewalk` in ASCII)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Migrations:
-    """The migrations that this CodeWalk knows, oldest first, read from its package."""
+    """The migrations in this package, oldest first."""
 
     directory: ScriptDirectory
     scripts: tuple[Script, ...]
 
     def refuse_newer(self, location: Location, version: str | None) -> None:
-        """Raises `StorageError` for a version that isn't among them."""
+        """Raise `StorageError` for a version that isn't among them."""
         if version is not None and version not in {script.revision for script in self.scripts}:
             raise location.newer_schema_error(version)
 
     def run(self, connection: Connection) -> None:
-        """Runs those that are missing, in the connection's transaction: all land, or none.
+        """Run those that are missing, in the connection's transaction: all of them, or none.
 
         Not through Alembic's own command: that reads files, and PostgreSQL's driver runs on the
         event loop.
         """
         context = MigrationContext.configure(connection, opts={"transactional_ddl": True})
-        done = context.get_current_revision()
+        current = context.get_current_revision()
         versions = [script.revision for script in self.scripts]
-        start = versions.index(done) + 1 if done else 0
+        start = versions.index(current) + 1 if current else 0
         with Operations.context(context):
             for script in self.scripts[start:]:
                 script.module.upgrade()
@@ -53,7 +53,7 @@ class Migrations:
 
 
 def load_migrations() -> Migrations:
-    """Reads the migrations. Blocks."""
+    """Read the migrations. Blocks."""
     config = Config()
     config.set_main_option("script_location", "codewalk.storage:migrations")
     config.set_main_option("path_separator", "os")
@@ -63,22 +63,27 @@ def load_migrations() -> Migrations:
 
 
 def migrate_sqlite(location: SqliteFile, version: str | None) -> None:
-    """Migrates the file, one process at a time. Blocks.
+    """Migrate the file, one process at a time. Blocks.
 
-    `version` is what the file was seen to have. Raises `StorageError`.
+    Args:
+        location: The file.
+        version: The version of its schema, as `read_schema_version` returned it.
+
+    Raises:
+        StorageError: The file can't be migrated, or its schema is newer.
     """
     migrations = load_migrations()
     migrations.refuse_newer(location, version)
-    lock = FileLock(f"{location.path}.lock", mode=FILE_MODE, timeout=_LOCK_SECONDS)
+    lock = FileLock(f"{location.path}.lock", mode=FILE_MODE, timeout=_LOCK_TIMEOUT)
     try:
         with lock:
-            # Another process may have done it, or something newer, while this one waited.
+            # Another process, or a newer CodeWalk, may have migrated it while this one waited.
             migrations.refuse_newer(location, read_schema_version(location))
             _run_on_sqlite(location, migrations)
     except Timeout as exc:
         raise StorageError(
             f"Another CodeWalk has been changing the store {location.path} "
-            f"for {_LOCK_SECONDS:.0f} s.",
+            f"for {_LOCK_TIMEOUT:.0f} s.",
             value=str(location.path),
         ) from exc
 
@@ -86,7 +91,11 @@ def migrate_sqlite(location: SqliteFile, version: str | None) -> None:
 async def migrate_postgres(
     location: PostgresLocation, engine: AsyncEngine, migrations: Migrations
 ) -> None:
-    """Migrates the database, one process at a time. Raises `StorageError`."""
+    """Migrate the database, one process at a time.
+
+    Raises:
+        StorageError: Its schema is newer.
+    """
     async with engine.begin() as connection:
         await connection.execute(
             text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
@@ -105,8 +114,8 @@ def _run_on_sqlite(location: SqliteFile, migrations: Migrations) -> None:
         poolclass=NullPool,
         hide_parameters=True,
     )
-    # Switching to WAL needs the file for itself, and can't be done inside a transaction. Foreign
-    # keys stay off: a migration may rebuild a table that others point to.
+    # Switching to WAL needs the file for itself, and isn't possible inside a transaction. Foreign
+    # keys stay off: a migration may rebuild a table that others refer to.
     event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA journal_mode = WAL").close())
     event.listen(engine, "begin", _begin_immediate)
     with engine.begin() as connection:

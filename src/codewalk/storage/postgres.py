@@ -15,18 +15,18 @@ from codewalk.storage.tables import SCHEMA_VERSION
 
 T = TypeVar("T")
 
-_CONNECT_SECONDS: Final = 10.0
-_COMMAND_SECONDS: Final = 30.0
+_CONNECT_TIMEOUT: Final = 10.0
+_COMMAND_TIMEOUT: Final = 30.0
 
 
 class PostgresDatabase:
-    """Runs work on a PostgreSQL database, on the event loop."""
+    """Runs transactions on a PostgreSQL database, on the event loop."""
 
     is_sqlite: Final = False
 
     def __init__(self, location: PostgresLocation, engine: AsyncEngine) -> None:
         self._location = location
-        # Several selects of one read see one moment, as they do in SQLite.
+        # All selects of one read see the same snapshot, as they do in SQLite.
         self._reader = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
@@ -51,11 +51,15 @@ class PostgresDatabase:
 
 @asynccontextmanager
 async def open_postgres(location: PostgresLocation) -> AsyncIterator[PostgresDatabase]:
-    """Opens the database and migrates it where that is due. Raises `StorageError`."""
+    """Open the database, and migrate it where its schema is older.
+
+    Raises:
+        StorageError: It can't be reached or migrated, or its schema is newer.
+    """
     engine = _engine(location)
     try:
         with translate_errors(location):
-            await _make_ready(location, engine)
+            await _migrate(location, engine)
         yield PostgresDatabase(location, engine)
     finally:
         await engine.dispose()
@@ -86,23 +90,23 @@ async def _read_version(connection: AsyncConnection) -> str | None:
 def _engine(location: PostgresLocation) -> AsyncEngine:
     async def connect(*_arguments: object, **_options: object) -> Any:
         return await asyncpg.connect(
-            location.dsn, timeout=_CONNECT_SECONDS, command_timeout=_COMMAND_SECONDS
+            location.dsn, timeout=_CONNECT_TIMEOUT, command_timeout=_COMMAND_TIMEOUT
         )
 
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
-        # A PostgreSQL that was restarted costs one round trip, not one failed call.
+        # One round trip more for each use, instead of a failed call after a restart of PostgreSQL.
         pool_pre_ping=True,
         hide_parameters=True,
     )
 
 
-async def _make_ready(location: PostgresLocation, engine: AsyncEngine) -> None:
+async def _migrate(location: PostgresLocation, engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         version = await _read_version(connection)
     if version != SCHEMA_VERSION:
-        # Imported here: only a store that has to be changed needs Alembic.
+        # Imported here: only a migration needs Alembic.
         from codewalk.storage.migrate import load_migrations, migrate_postgres
 
         await migrate_postgres(location, engine, await asyncio.to_thread(load_migrations))

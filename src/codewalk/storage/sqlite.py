@@ -1,7 +1,7 @@
-"""How a SQLite store is looked at before it is opened, kept private, and set up to be used.
+"""A SQLite file before it is opened: created, kept private, and checked for damage.
 
-Nothing here opens the file in any other way than through SQLite: on POSIX, closing any descriptor
-of a file drops the process's locks on it, SQLite's too.
+The file is opened through SQLite alone: on POSIX, closing any descriptor of a file drops the
+process's locks on it, SQLite's too.
 """
 
 import os
@@ -15,20 +15,20 @@ from codewalk.settings import FILE_MODE
 from codewalk.storage.location import SqliteFile, translate_errors
 
 BUSY_SECONDS: Final = 5.0
-"""How long a connection waits for another process's write to end."""
+"""Seconds that a connection waits for another process's write to end."""
 
 MAX_FULL_CHECK_BYTES: Final = 4 * 2**20
-"""Up to this size the whole file is checked for damage at each start: a few milliseconds."""
+"""Size up to which the whole file is checked for damage at each start, in a few milliseconds."""
 
 _CHECKED_TABLES: Final = ("servers", "pointers")
-"""What is checked of a larger file, which history has made so: what can't be had again."""
+"""The tables to check of a larger file: what can't be restored. History has made it large."""
 
 CONNECTION_SETUP: Final = """
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
 """
-"""Every connection's own settings; the first one stays with the file and is free when it is set."""
+"""The settings of each connection. The first one is stored in the file, and costs nothing then."""
 
 
 def ensure_file(location: SqliteFile) -> str | None:
@@ -49,15 +49,19 @@ def ensure_file(location: SqliteFile) -> str | None:
 
 
 def read_schema_version(location: SqliteFile) -> str | None:
-    """The schema's version, or None for an empty file, without a byte written.
+    """Read the version of the schema without writing a byte.
 
-    Raises `StorageError` for a file that isn't whole or isn't CodeWalk's.
+    Returns:
+        The version, None for an empty file.
+
+    Raises:
+        StorageError: The file is damaged, or isn't CodeWalk's.
     """
     if location.path.with_name(f"{location.path.name}-journal").exists():
-        # A first start was cut short. SQLite rolls that back when it opens the file for writing.
+        # A first start was interrupted. SQLite rolls that back when it opens the file for writing.
         return None
-    # A plain read-only connection makes -wal and -shm and leaves them behind. Where no process has
-    # the store open there is no -wal, and an immutable one reads without them.
+    # A plain read-only connection creates -wal and -shm and leaves them behind. Where no process
+    # has the store open there is no -wal, and an immutable connection reads without them.
     live = location.wal.exists()
     try:
         return _read_version(location, "mode=ro" if live else "immutable=1")
@@ -71,15 +75,15 @@ def read_schema_version(location: SqliteFile) -> str | None:
 
 
 def make_private(path: Path) -> None:
-    """Takes everybody else's rights to an existing file away."""
+    """Take away all rights of others to a file, if it exists."""
     with suppress(FileNotFoundError):
         if path.stat().st_mode & 0o077:
             path.chmod(FILE_MODE)
 
 
 def _create(path: Path) -> None:
-    # Made before SQLite would make it, with the right mode from its first moment; -wal and -shm
-    # take theirs from it.
+    # Before SQLite would create it, so that it has the right mode from the beginning; -wal and
+    # -shm take theirs from it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
 
@@ -101,10 +105,10 @@ def _read_version(location: SqliteFile, mode: str) -> str | None:
         return str(row[0]) if row else None
 
 
-def _check(connection: sqlite3.Connection, what: str) -> None:
-    found = str(connection.execute(f"PRAGMA quick_check({what})").fetchone()[0])
-    if found != "ok":
-        raise sqlite3.DatabaseError(found)
+def _check(connection: sqlite3.Connection, scope: str) -> None:
+    result = str(connection.execute(f"PRAGMA quick_check({scope})").fetchone()[0])
+    if result != "ok":
+        raise sqlite3.DatabaseError(result)
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

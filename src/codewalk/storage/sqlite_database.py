@@ -16,17 +16,17 @@ from codewalk.storage.sqlite import BUSY_SECONDS, CONNECTION_SETUP
 T = TypeVar("T")
 
 THREADS: Final = 4
-"""Pieces of work at once, one of them a write; each has a connection to itself."""
+"""Concurrent transactions, one of them a write; each has a connection of its own."""
 
 _SYNC: Final = "codewalk_sync"
-"""The execution option that says whether a commit waits for the disk."""
+"""The execution option for `PRAGMA synchronous`: whether a commit waits for the disk."""
 
 _BEGIN: Final = "codewalk_begin"
-"""The execution option that says how a transaction begins."""
+"""The execution option for the statement that begins a transaction."""
 
 
 class SqliteDatabase:
-    """Runs work on a SQLite file in its own threads."""
+    """Runs transactions on a SQLite file in its own threads."""
 
     is_sqlite: Final = True
 
@@ -34,11 +34,11 @@ class SqliteDatabase:
         self._location = location
         self._reader = engine
         self._writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        self._noter = self._writer.execution_options(**{_SYNC: "NORMAL"})
+        self._fast_writer = self._writer.execution_options(**{_SYNC: "NORMAL"})
         self._threads = threads
-        # SQLite has one writer. Waiting here is fair and quick; its own waiting is a sleep loop,
-        # left to other processes.
-        self._turn = asyncio.Lock()
+        # SQLite has one writer. This lock is fair and quick; SQLite's own waiting is a loop of
+        # sleeps, which is left to other processes.
+        self._write_lock = asyncio.Lock()
 
     @property
     def name(self) -> str:
@@ -48,11 +48,13 @@ class SqliteDatabase:
         return await self._run(self._read, work)
 
     async def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
-        async with self._turn:
-            return await self._run(self._write if durable else self._note, work)
+        async with self._write_lock:
+            return await self._run(self._write if durable else self._write_fast, work)
 
-    async def _run(self, how: Callable[[Callable[[Connection], T]], T], work: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, how, work)
+    async def _run(
+        self, transact: Callable[[Callable[[Connection], T]], T], work: Callable[[Connection], T]
+    ) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, transact, work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         with translate_errors(self._location), self._reader.connect() as connection:
@@ -62,16 +64,16 @@ class SqliteDatabase:
         with translate_errors(self._location), self._writer.begin() as connection:
             return work(connection)
 
-    def _note(self, work: Callable[[Connection], T]) -> T:
-        with translate_errors(self._location), self._noter.begin() as connection:
+    def _write_fast(self, work: Callable[[Connection], T]) -> T:
+        with translate_errors(self._location), self._fast_writer.begin() as connection:
             return work(connection)
 
 
 @asynccontextmanager
 async def open_sqlite(location: SqliteFile) -> AsyncIterator[SqliteDatabase]:
-    """Opens a file that `codewalk.storage.sqlite.ensure_file` has made.
+    """Open a file that `codewalk.storage.sqlite.ensure_file` has made.
 
-    At the end it waits for the work that is under way, a cancelled caller's too.
+    The end of the block waits for the transactions under way, those of cancelled callers too.
     """
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="codewalk store")
     engine = await asyncio.to_thread(_engine, location)
@@ -86,16 +88,17 @@ def _engine(location: SqliteFile) -> Engine:
         URL.create("sqlite", database=str(location.path)),
         connect_args={
             "timeout": BUSY_SECONDS,
-            # The driver's own transaction handling begins too late and too weakly; see `_begin`.
+            # The driver would begin a transaction only before its first write, and deferred; see
+            # `_begin`.
             "isolation_level": None,
-            # A connection serves one piece of work at a time, but not always in the same thread.
+            # A connection serves one transaction at a time, but not always in the same thread.
             "check_same_thread": False,
         },
         poolclass=QueuePool,
         pool_size=THREADS,
         hide_parameters=True,
     )
-    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "connect", _set_up_connection)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -105,7 +108,7 @@ def _close(engine: Engine, threads: ThreadPoolExecutor) -> None:
     engine.dispose()
 
 
-def _set_up(connection: Any, _record: object) -> None:
+def _set_up_connection(connection: Any, _record: object) -> None:
     connection.executescript(CONNECTION_SETUP)
 
 

@@ -1,9 +1,9 @@
-"""What is kept for each server under its keys.
+"""The values that are stored for each server under its keys.
 
 Every statement names the server too, so that a wrong key can't reach another server's value.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -26,8 +26,8 @@ from codewalk.storage.tables import from_micros, server_state, to_micros
 
 _C: Final = server_state.c
 
-# The select is empty where the server is gone. PostgreSQL has to be told to keep it from going
-# between that look and the insert; SQLite's write transaction does that anyway.
+# The select is empty where the server is gone. The lock keeps it from being removed between the
+# select and the insert; SQLite's write transaction does that anyway.
 _PUT: Final = """
     INSERT INTO server_state (key, server_id, value, updated_at)
     SELECT :key, servers.id, :value, :updated_at FROM servers WHERE servers.id = :server_id {lock}
@@ -38,7 +38,7 @@ _PUT: Final = """
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StateEntry:
-    """One kept value."""
+    """One stored value."""
 
     key: str
     server_id: str
@@ -48,7 +48,7 @@ class StateEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StateSize:
-    """One kept value without itself: `bytes` is its length."""
+    """A stored value's key and size, without the value itself."""
 
     key: str
     server_id: str
@@ -56,11 +56,8 @@ class StateSize:
     updated_at: datetime
 
 
-Sizes = list[StateSize]
-
-
 class StateStore:
-    """Keeps bytes by key, for servers that exist. All methods raise `StorageError`."""
+    """Stores bytes by key, for servers that exist. Its methods raise `StorageError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -68,11 +65,11 @@ class StateStore:
         self._put = _put_statement(lock=lock)
 
     async def get(self, server_id: str, key: str) -> StateEntry | None:
-        """The value under `key`, if it is this server's."""
+        """Return the value under `key`; None where there is none, or it is another server's."""
         return (await self.get_all(server_id, [key])).get(key)
 
     async def get_all(self, server_id: str, keys: Collection[str]) -> dict[str, StateEntry]:
-        """The values under those of the keys that are this server's, read at one moment."""
+        """Return the values under those of the keys that are this server's, read at one moment."""
         query = select(_C.key, _C.value, _C.updated_at).where(
             _C.key.in_(keys), _C.server_id == server_id
         )
@@ -95,12 +92,19 @@ class StateStore:
         *,
         durable: bool = True,
     ) -> bool:
-        """Keeps values by key, all or none; none, and False, where the server is gone.
+        """Store values by key, all or none.
 
-        A key that is another server's counts as gone too. `durable` is as in `Database.write`.
+        Args:
+            server_id: The server that they belong to.
+            values: The values by key.
+            now: Their time.
+            durable: As in `Database.write`.
+
+        Returns:
+            False where nothing was stored: the server is gone, or a key is another server's.
         """
-        fixed = {"server_id": server_id, "updated_at": to_micros(now)}
-        rows = [{**fixed, "key": key, "value": value} for key, value in values.items()]
+        common = {"server_id": server_id, "updated_at": to_micros(now)}
+        rows = [{**common, "key": key, "value": value} for key, value in values.items()]
 
         def put(connection: Connection) -> bool:
             for row in rows:
@@ -111,13 +115,8 @@ class StateStore:
 
         return await self._database.write(put, durable=durable)
 
-    async def delete(self, server_id: str, key: str) -> bool:
-        """Forgets one value of this server; whether it was there."""
-        statement = delete(server_state).where(_C.key == key, _C.server_id == server_id)
-        return await self._database.write(lambda c: c.execute(statement).rowcount > 0)
-
-    async def list(self, server_id: str | None) -> Sizes:
-        """What is kept for one server, or for all with None, in order of the keys."""
+    async def list(self, server_id: str | None) -> Sequence[StateSize]:
+        """Return the keys of one server, or with None of all, in order."""
         query = select(_C.key, _C.server_id, func.length(_C.value).label("size"), _C.updated_at)
         if server_id is not None:
             query = query.where(_C.server_id == server_id)
@@ -131,17 +130,17 @@ class StateStore:
             )
             for row in rows
         ]
-        # Sorted here: a PostgreSQL's collation would order them its own way.
+        # Sorted here: PostgreSQL orders by the collation of its locale.
         return sorted(sizes, key=lambda size: size.key)
 
     async def clear(self, server_id: str) -> int:
-        """Forgets everything kept for this server; how many values that were."""
+        """Delete all values of this server, and return their number."""
         statement = delete(server_state).where(_C.server_id == server_id)
         return await self._database.write(lambda c: c.execute(statement).rowcount)
 
 
 def _put_statement(lock: str) -> TextClause:
-    # With types: PostgreSQL can't guess those of a select's parameters.
+    # With types: PostgreSQL can't infer those of a select's parameters.
     return text(_PUT.format(lock=lock)).bindparams(
         bindparam("key", type_=String),
         bindparam("server_id", type_=String),

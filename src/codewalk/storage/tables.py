@@ -22,8 +22,9 @@ from sqlalchemy import (
 )
 
 SCHEMA_VERSION: Final = "0009"
-"""The newest migration's name. A store that says so needs no migration, and no Alembic import."""
+"""The newest migration. A store at this version needs no migration, and no Alembic import."""
 
+# Keys of the pointers table.
 ACTIVE_SERVER_ID: Final = "active_server_id"
 DEFAULT_SERVER_ID: Final = "default_server_id"
 PREVIOUS_SERVER_ID: Final = "previous_server_id"
@@ -32,7 +33,7 @@ REVISION: Final = "revision"
 LEGACY_IMPORTED: Final = "legacy_imported"
 
 METADATA: Final = MetaData(
-    # Named constraints: a later migration has to be able to say which one it changes.
+    # Named constraints: a later migration has to name the one that it changes.
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_name)s",
         "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -45,18 +46,18 @@ servers: Final = Table(
     "servers",
     METADATA,
     Column("id", String, primary_key=True),
-    # The list's order. Gaps are allowed: a removal moves nobody.
+    # The order of the list. Gaps are allowed: a removal changes no other row.
     Column("position", Integer, nullable=False),
     Column("url", String, nullable=False, unique=True),
     Column("label", String),
-    # The label without case, so that the database itself holds the rule that labels are unique.
+    # The label without case, so that the database itself keeps labels unique.
     Column("label_key", String, unique=True),
     Column("basic_auth_enabled", Boolean, nullable=False),
     Column("basic_auth_username", String, nullable=False),
     # Sealed by the vault; never plain text.
     Column("basic_auth_password", String),
     Column("managed", Boolean, nullable=False),
-    # How it is checked; NULL is the default, whatever that is by then.
+    # The settings of its check; NULL is the default, also where a later release changes that.
     Column("check_interval", Float),
     Column("check_timeout", Float),
     Column("check_rise", Integer),
@@ -99,8 +100,8 @@ server_state: Final = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
-# Minutes of the last day, and hours. One by one they'd be millions: an integer is a byte or two in
-# SQLite, and the rows lie in the primary key's own tree.
+# Minutes of the last day, and hours. There are millions of rows: integers take a byte or two in
+# SQLite, and without a rowid the rows are in the primary key's own tree.
 health_periods: Final = Table(
     "health_periods",
     METADATA,
@@ -122,7 +123,7 @@ health_minutes: Final = Table(
     "health_minutes",
     METADATA,
     Column("server_id", ForeignKey("servers.id", ondelete="CASCADE"), primary_key=True),
-    # The hour's; its minutes as `health.packing` packs them.
+    # The hour's beginning; its minutes as `history.packing` packs them.
     Column("begins_at", BigInteger, primary_key=True),
     Column("packed", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
@@ -145,8 +146,8 @@ health_recent: Final = Table(
     "health_recent",
     METADATA,
     Column("server_id", ForeignKey("servers.id", ondelete="CASCADE"), primary_key=True),
-    # The last checks as `health.tape` packs them, in base64: 12 bytes are 16 characters, so that
-    # the database itself can append some and drop the first.
+    # The recent checks as `history.recent_checks` packs them, in base64: 12 bytes are 16
+    # characters, so that the database itself can append some and drop the oldest.
     Column("checks", String, nullable=False),
 )
 
@@ -157,7 +158,7 @@ hooks: Final = Table(
     Column("kind", String, nullable=False),
     # Sealed by the vault: the URL, or the program and its arguments.
     Column("target", String, nullable=False),
-    # Words with a blank between.
+    # Kinds of notices, separated by blanks.
     Column("events", String, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
@@ -188,10 +189,10 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> int:
-    """An aware time as the store keeps it."""
+    """Return an aware time in microseconds since 1970."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
-    """A kept time, in UTC."""
+    """Return a time in microseconds since 1970 as a `datetime` in UTC."""
     return _EPOCH + timedelta(microseconds=micros)

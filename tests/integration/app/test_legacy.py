@@ -147,7 +147,7 @@ async def test_user_is_told_why_nothing_was_taken_over(settings: Settings) -> No
     async with codewalk.open(settings) as app:
         assert app.import_message
         assert app.import_message.startswith("No server was taken over from")
-        assert app.import_message.endswith(". It can't be read: it is no JSON (line 1).")
+        assert app.import_message.endswith(". It can't be read: it isn't JSON (line 1).")
 
 
 async def test_many_warnings_are_left_to_the_log(settings: Settings) -> None:

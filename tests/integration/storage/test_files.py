@@ -174,7 +174,7 @@ async def test_another_programs_database_is_refused_and_left_untouched(
     sqlite_settings.database_file.chmod(0o600)
     before = everything(sqlite_settings.data_dir)
 
-    assert "no CodeWalk store" in await refusal(sqlite_settings)
+    assert "isn't a CodeWalk store" in await refusal(sqlite_settings)
     assert everything(sqlite_settings.data_dir) == before
 
 
@@ -240,8 +240,8 @@ async def test_a_sqlite_file_can_lie_elsewhere(sqlite_settings: Settings, tmp_pa
         ("sqlite://", "names no SQLite file"),
         ("sqlite:///:memory:", "names no SQLite file"),
         ("mysql://me:hunter2@db/x", "'mysql', which isn't supported"),
-        ("me:hunter2@db/x", "is no database URL"),
-        ("postgresql://me:hunter2@db:no-port/x", "is no database URL"),
+        ("me:hunter2@db/x", "isn't a database URL"),
+        ("postgresql://me:hunter2@db:no-port/x", "isn't a database URL"),
     ],
 )
 async def test_a_url_that_names_no_store_is_refused_without_its_password(

@@ -42,7 +42,7 @@ async def test_a_database_that_is_not_there(
 ) -> None:
     message = await refusal(base, postgres_server.of_database("nowhere"))
     assert "'nowhere'" in message
-    assert "isn't there" in message
+    assert "doesn't exist" in message
 
 
 async def test_a_user_that_is_not_there(base: Settings, postgres_url: str) -> None:

@@ -142,7 +142,7 @@ async def test_store_of_another_version_is_not_migrated(settings: Settings) -> N
     await set_schema_version(settings, "9999")
     store = (await check(settings))["store"]
     assert not store.ok
-    assert "A newer CodeWalk made the store" in store.detail
+    assert "is from a newer CodeWalk" in store.detail
 
 
 async def set_schema_version(settings: Settings, version: str) -> None:

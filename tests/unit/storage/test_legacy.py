@@ -348,7 +348,7 @@ def test_what_is_no_file_is_a_warning(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "pipe"):
         found = read_legacy(Settings(data_dir=tmp_path, legacy_preferences=place), NOW)
         assert found is not None
-        assert found.warnings == ("It can't be read: it is no regular file.",)
+        assert found.warnings == ("It can't be read: it isn't a regular file.",)
 
 
 json_values = st.recursive(
