@@ -70,7 +70,7 @@ async def test_projects_are_those_that_were_worked_in_and_the_servers_own(
         assert (await app.work.projects(cached=True)).projects == live.projects
 
 
-async def test_a_new_session_is_listed_where_it_was_made(
+async def test_a_new_session_is_listed_where_it_was_created(
     app: App, real_servers: list[RealServer]
 ) -> None:
     for server in real_servers:
@@ -89,7 +89,24 @@ async def test_a_new_session_is_listed_where_it_was_made(
         assert untitled.title.startswith("New session")
 
 
-async def test_nothing_is_made_on_a_server_that_was_not_meant(
+async def test_the_own_list_is_stored_under_the_directory_in_which_the_server_was_started(
+    app: App, real_servers: list[RealServer]
+) -> None:
+    for server in real_servers:
+        active = await app.switch_to(server.release)
+        project = str(server.project)
+        await app.work.sessions()
+        created = await app.work.new_session(server_id=active.id)
+        assert created in (await app.work.sessions(cached=True)).sessions
+        keys = {size.key for size in await app.stored_state(active.id)}
+        for name in ("cached_sessions", "current_session_id"):
+            assert f"{name}::{active.id}::{project}" in keys
+            assert f"{name}::{active.id}::" not in keys
+        live = await app.work.sessions(project)
+        assert (await app.work.sessions(project, cached=True)).sessions == live.sessions
+
+
+async def test_a_call_for_a_server_that_is_not_active_creates_nothing(
     app: App, real_a: RealServer, real_b: RealServer
 ) -> None:
     first = await app.switch_to(real_a.release)
@@ -107,7 +124,7 @@ async def test_the_servers_own_model_is_one_that_it_offers(app: App, real_a: Rea
     assert (await app.work.models(cached=True)).models == offered.models
 
 
-async def test_a_session_at_work_is_marked_until_it_is_done(
+async def test_a_session_is_busy_until_its_run_ends(
     parts: Parts, app: App, real_a: RealServer
 ) -> None:
     active = await app.switch_to(real_a.release)
@@ -134,6 +151,6 @@ async def test_a_session_at_work_is_marked_until_it_is_done(
         assert await app.work.activity(str(folder)) == {}
 
 
-async def test_an_old_release_is_taken_for_idle(app: App, real_old: RealServer) -> None:
+async def test_a_release_without_activity_counts_as_idle(app: App, real_old: RealServer) -> None:
     await app.switch_to(real_old.release)
     assert await app.work.activity() == {}
