@@ -57,8 +57,8 @@ class Work:
 
     A call belongs to the server that is active when it begins, and ends with a switch. With
     `server_id` the caller says which server it takes for the active one: what is meant for one
-    server is never sent to another. With `cached` no server is asked. A directory is an absolute
-    path on the server; None is the project in which it was started.
+    server is never sent to another. With `cached` no server is asked. A directory is a path on the
+    server; None is the project in which it was started.
 
     Every method raises `NoActiveServer`, `ServerUnreachable`, `StorageError`, `InvalidValue` for a
     bad directory or title, and `Superseded` where another server is active or became so meanwhile.

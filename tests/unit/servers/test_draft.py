@@ -1,4 +1,4 @@
-"""From what a person entered to a profile."""
+"""New profiles and changes from what a user typed."""
 
 from dataclasses import asdict, replace
 from uuid import UUID
@@ -21,25 +21,25 @@ def test_a_new_profile_is_normalised_and_has_an_id_of_its_own() -> None:
 
 
 def test_without_credentials_none_are_used() -> None:
-    made = new_profile("devbox", now=EPOCH)
-    assert not made.basic_auth_enabled
-    assert made.basic_auth_password is None
-    assert not made.managed
+    new = new_profile("devbox", now=EPOCH)
+    assert not new.basic_auth_enabled
+    assert new.basic_auth_password is None
+    assert not new.managed
 
 
 def test_a_password_alone_goes_with_opencodes_own_user_name() -> None:
-    made = new_profile("devbox", password=Secret("pä:ss"), now=EPOCH)
-    assert made.basic_auth_enabled
-    assert made.basic_auth_username == "opencode"
-    assert made.basic_auth_password
-    assert made.basic_auth_password.reveal() == "pä:ss"
+    new = new_profile("devbox", password=Secret("pä:ss"), now=EPOCH)
+    assert new.basic_auth_enabled
+    assert new.basic_auth_username == "opencode"
+    assert new.basic_auth_password
+    assert new.basic_auth_password.reveal() == "pä:ss"
 
 
 def test_credentials_beside_the_url_win_over_those_in_it() -> None:
-    made = new_profile("http://in:url@h", username="beside", password=Secret("it"), now=EPOCH)
-    assert made.basic_auth_username == "beside"
-    assert made.basic_auth_password
-    assert made.basic_auth_password.reveal() == "it"
+    new = new_profile("http://in:url@h", username="beside", password=Secret("it"), now=EPOCH)
+    assert new.basic_auth_username == "beside"
+    assert new.basic_auth_password
+    assert new.basic_auth_password.reveal() == "it"
     mixed = new_profile("http://in:url@h", username="beside", now=EPOCH)
     assert mixed.basic_auth_username == "beside"
     assert mixed.basic_auth_password
@@ -47,10 +47,10 @@ def test_credentials_beside_the_url_win_over_those_in_it() -> None:
 
 
 def test_a_profile_shows_no_password() -> None:
-    made = new_profile("http://user:s3cr3t@h", now=EPOCH)
-    assert "s3cr3t" not in repr(made)
+    new = new_profile("http://user:s3cr3t@h", now=EPOCH)
+    assert "s3cr3t" not in repr(new)
     with pytest.raises(TypeError):
-        asdict(made)
+        asdict(new)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_profile_shows_no_password() -> None:
         ({"url": "http://u:%00@h"}, InvalidCredentials),
     ],
 )
-def test_what_cannot_be_kept_is_refused(fields: dict[str, str], error: type[Exception]) -> None:
+def test_a_bad_profile_is_refused(fields: dict[str, str], error: type[Exception]) -> None:
     with pytest.raises(error):
         new_profile(**fields, now=EPOCH)  # type: ignore[arg-type] # each case names its own
 
@@ -100,7 +100,7 @@ def test_a_new_password_turns_authentication_on_and_keeps_the_user_name() -> Non
     assert replace(profile(basic_auth_username="me"), **fields).basic_auth_username == "me"
 
 
-def test_credentials_in_a_changed_url_are_taken_over() -> None:
+def test_credentials_in_a_changed_url_are_adopted() -> None:
     fields = changed_fields(Change(url="https://me:s3cr3t@h"))
     assert fields.pop("basic_auth_password").reveal() == "s3cr3t"
     assert fields == {
@@ -122,12 +122,12 @@ def test_credentials_in_a_changed_url_are_taken_over() -> None:
         (Change(no_auth=True, url="http://me:x@h"), InvalidInput),
     ],
 )
-def test_a_change_that_cannot_be_kept_is_refused(change: Change, error: type[Exception]) -> None:
+def test_a_bad_change_is_refused(change: Change, error: type[Exception]) -> None:
     with pytest.raises(error):
         changed_fields(change)
 
 
-def test_settings_of_the_health_check_are_handed_on_as_they_were_named() -> None:
+def test_settings_of_the_health_check_are_passed_on() -> None:
     assert changed_fields(Change(health_check={"interval": 30, "rise": None})) == {
         "health_check": {"interval": 30, "rise": None}
     }
@@ -157,5 +157,7 @@ def test_settings_of_the_health_check_are_handed_on_as_they_were_named() -> None
         ("h/" + "x" * 2036, None),
     ],
 )
-def test_the_usual_port_is_offered_where_none_was_typed(typed: str, offered: str | None) -> None:
+def test_the_default_port_is_suggested_where_none_was_typed(
+    typed: str, offered: str | None
+) -> None:
     assert with_default_port(typed) == offered

@@ -26,7 +26,7 @@ def test_every_setting_has_bounds() -> None:
 
 
 @pytest.mark.parametrize("name", SETTING_BOUNDS)
-def test_the_bounds_themselves_are_allowed_and_what_is_beyond_them_is_not(name: str) -> None:
+def test_values_up_to_the_bounds_are_allowed_and_others_are_not(name: str) -> None:
     least, most = SETTING_BOUNDS[name]
     for value in (least, most):
         assert dict(DEFAULT_SETTINGS.with_changes({name: value}).items())[name] == value
@@ -35,7 +35,7 @@ def test_the_bounds_themselves_are_allowed_and_what_is_beyond_them_is_not(name: 
             DEFAULT_SETTINGS.with_changes({name: value})
 
 
-def test_an_error_says_what_was_given_and_what_would_be_right() -> None:
+def test_an_error_names_the_bad_value_and_the_bounds() -> None:
     with pytest.raises(InvalidValue) as raised:
         HealthCheckSettings(interval=0.5)
     assert raised.value.message == (
@@ -44,7 +44,7 @@ def test_an_error_says_what_was_given_and_what_would_be_right() -> None:
     assert raised.value.value == "0.5"
 
 
-def test_a_setting_that_there_is_not_is_refused() -> None:
+def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(InvalidValue, match="'retries'"):
         DEFAULT_SETTINGS.with_changes({"retries": 3})
 
@@ -54,7 +54,7 @@ def test_a_setting_that_there_is_not_is_refused() -> None:
         {}, optional={name: st.none() | st.integers(1, 10) for name in SETTING_BOUNDS}
     )
 )
-def test_what_is_named_changes_and_the_rest_stays(changes: dict[str, float | None]) -> None:
+def test_named_settings_change_and_the_others_stay(changes: dict[str, float | None]) -> None:
     before = HealthCheckSettings(interval=30, timeout=5, rise=2, fall=3)
     after = dict(before.with_changes(changes).items())
     for name, value in before.items():
@@ -66,6 +66,6 @@ def test_what_is_named_changes_and_the_rest_stays(changes: dict[str, float | Non
             assert after[name] == changes[name]
 
 
-def test_a_status_ages_no_faster_than_its_server_is_checked() -> None:
+def test_a_status_is_not_stale_before_three_intervals() -> None:
     assert DEFAULT_SETTINGS.stale_after == timedelta(minutes=3)
     assert HealthCheckSettings(interval=600).stale_after == timedelta(minutes=30)

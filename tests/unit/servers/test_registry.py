@@ -19,8 +19,8 @@ from tests.fakes import EPOCH, FakeRosterStore, profile
 A, B, C = profile(1), profile(2), profile(3)
 
 
-class Seen:
-    """What the registry told of its changes."""
+class Recorder:
+    """The changes that the registry reported."""
 
     def __init__(self) -> None:
         self.changes: list[tuple[Roster, Roster]] = []
@@ -29,52 +29,52 @@ class Seen:
         self.changes.append((old, new))
 
 
-async def opened(keeper: FakeRosterStore) -> tuple[Registry, Seen]:
-    seen = Seen()
-    registry = Registry(keeper, changed=seen)
+async def open_registry(store: FakeRosterStore) -> tuple[Registry, Recorder]:
+    recorder = Recorder()
+    registry = Registry(store, changed=recorder)
     await registry.load()
-    return registry, seen
+    return registry, recorder
 
 
 @fake_time
-async def test_what_was_kept_is_there_after_a_load_and_is_no_change() -> None:
-    kept = rules.add(Roster(), A)
-    registry, seen = await opened(FakeRosterStore(kept))
-    assert registry.roster == kept
-    assert seen.changes == []
+async def test_a_loaded_roster_is_no_change() -> None:
+    stored = rules.add(Roster(), A)
+    registry, recorder = await open_registry(FakeRosterStore(stored))
+    assert registry.roster == stored
+    assert recorder.changes == []
 
 
 @fake_time
-async def test_a_change_is_kept_told_and_returned() -> None:
-    keeper = FakeRosterStore()
-    registry, seen = await opened(keeper)
+async def test_a_change_is_stored_reported_and_returned() -> None:
+    store = FakeRosterStore()
+    registry, recorder = await open_registry(store)
     after = await registry.change(lambda roster: rules.add(roster, A))
-    assert after == registry.roster == keeper.stored
-    assert seen.changes == [(Roster(), after)]
+    assert after == registry.roster == store.stored
+    assert recorder.changes == [(Roster(), after)]
 
 
 @fake_time
-async def test_a_refused_change_changes_and_tells_nothing() -> None:
-    registry, seen = await opened(FakeRosterStore(rules.add(Roster(), A)))
+async def test_a_refused_change_changes_and_reports_nothing() -> None:
+    registry, recorder = await open_registry(FakeRosterStore(rules.add(Roster(), A)))
     before = registry.roster
     with pytest.raises(DuplicateServer):
         await registry.change(lambda roster: rules.add(roster, profile(9, url=A.url)))
     assert registry.roster is before
-    assert seen.changes == []
+    assert recorder.changes == []
 
 
 @fake_time
-async def test_a_change_that_changes_nothing_is_not_told() -> None:
-    registry, seen = await opened(FakeRosterStore(rules.add(Roster(), A)))
+async def test_a_change_that_changes_nothing_is_not_reported() -> None:
+    registry, recorder = await open_registry(FakeRosterStore(rules.add(Roster(), A)))
     await registry.change(lambda roster: rules.switch(roster, A.id))
-    assert seen.changes == []
+    assert recorder.changes == []
 
 
 @fake_time
-async def test_a_change_is_decided_on_what_is_really_kept() -> None:
-    keeper = FakeRosterStore(rules.add(Roster(), A))
-    registry, _ = await opened(keeper)
-    keeper.change_elsewhere(lambda roster: rules.add(roster, B))
+async def test_a_change_is_decided_on_what_is_stored_by_then() -> None:
+    store = FakeRosterStore(rules.add(Roster(), A))
+    registry, _ = await open_registry(store)
+    store.change_elsewhere(lambda roster: rules.add(roster, B))
     with pytest.raises(DuplicateServer):
         await registry.change(lambda roster: rules.add(roster, profile(9, url=B.url)))
     after = await registry.change(lambda roster: rules.add(roster, C))
@@ -83,83 +83,83 @@ async def test_a_change_is_decided_on_what_is_really_kept() -> None:
 
 @fake_time
 async def test_changes_at_once_all_land_one_after_the_other() -> None:
-    keeper = FakeRosterStore()
-    registry, seen = await opened(keeper)
-    keeper.before_update = lambda: asyncio.sleep(0.01)
+    store = FakeRosterStore()
+    registry, recorder = await open_registry(store)
+    store.before_update = lambda: asyncio.sleep(0.01)
     async with asyncio.TaskGroup() as group:
         for server in (A, B, C):
             change = registry.change(lambda roster, server=server: rules.add(roster, server))  # type: ignore[misc] # mypy can't type a default of a lambda
             group.create_task(change, name=server.name)
     assert set(registry.roster.profiles) == {A, B, C}
-    olds, news = zip(*seen.changes, strict=True)
+    olds, news = zip(*recorder.changes, strict=True)
     assert olds == (Roster(), *news[:-1])
 
 
 @fake_time
-async def test_a_failing_store_leaves_what_is_known() -> None:
-    keeper = FakeRosterStore(rules.add(Roster(), A))
-    registry, seen = await opened(keeper)
+async def test_a_failing_store_leaves_the_roster_as_it_was() -> None:
+    store = FakeRosterStore(rules.add(Roster(), A))
+    registry, recorder = await open_registry(store)
 
     async def fails() -> None:
         raise StorageError("The disk is full.")
 
-    keeper.before_update = fails
+    store.before_update = fails
     with pytest.raises(StorageError):
         await registry.change(lambda roster: rules.add(roster, B))
     assert registry.roster.profiles == (A,)
-    keeper.before_update = None
+    store.before_update = None
     await registry.change(lambda roster: rules.add(roster, B))
-    assert seen.changes[-1][1].profiles == (A, B)
+    assert recorder.changes[-1][1].profiles == (A, B)
 
 
 @fake_time
-async def test_another_process_change_is_taken_over_at_the_next_refresh() -> None:
-    keeper = FakeRosterStore(rules.add(Roster(), A))
-    registry, seen = await opened(keeper)
-    keeper.change_elsewhere(lambda roster: rules.add(roster, B, activate=True))
+async def test_another_process_change_is_adopted_at_the_next_refresh() -> None:
+    store = FakeRosterStore(rules.add(Roster(), A))
+    registry, recorder = await open_registry(store)
+    store.change_elsewhere(lambda roster: rules.add(roster, B, activate=True))
     await registry.refresh()
     assert registry.roster.active is B
-    assert [new.generation for _, new in seen.changes] == [2]
+    assert [new.generation for _, new in recorder.changes] == [2]
 
 
 @fake_time
 async def test_a_refresh_reads_no_servers_where_nothing_changed() -> None:
-    keeper = FakeRosterStore(rules.add(Roster(), A))
-    registry, seen = await opened(keeper)
-    loads = keeper.loads
+    store = FakeRosterStore(rules.add(Roster(), A))
+    registry, recorder = await open_registry(store)
+    loads = store.loads
     await registry.refresh()
-    assert keeper.loads == loads
-    assert seen.changes == []
+    assert store.loads == loads
+    assert recorder.changes == []
 
 
 @fake_time
 async def test_a_change_waits_for_a_refresh_under_way() -> None:
     # The race: a refresh has read the servers, a change adds one more and is done first; taken
     # over after that, what was read would undo the change in this process.
-    keeper = FakeRosterStore(rules.add(Roster(), A))
-    registry, seen = await opened(keeper)
-    keeper.change_elsewhere(lambda roster: rules.add(roster, B))
-    keeper.after_load = lambda: asyncio.sleep(1)
+    store = FakeRosterStore(rules.add(Roster(), A))
+    registry, recorder = await open_registry(store)
+    store.change_elsewhere(lambda roster: rules.add(roster, B))
+    store.after_load = lambda: asyncio.sleep(1)
     async with asyncio.TaskGroup() as group:
         group.create_task(registry.refresh(), name="refresh")
         await asyncio.sleep(0.5)
         group.create_task(registry.change(lambda roster: rules.add(roster, C)), name="change")
     assert registry.roster.profiles == (A, B, C)
-    assert [new.revision for _, new in seen.changes] == [1, 2]
+    assert [new.revision for _, new in recorder.changes] == [1, 2]
 
 
 @fake_time
 async def test_a_refresh_waits_for_a_change_under_way() -> None:
     # The race: a refresh that reads between a change's commit and its return would take the older
     # roster over the newer one.
-    keeper = FakeRosterStore(rules.add(Roster(), A))
-    registry, seen = await opened(keeper)
+    store = FakeRosterStore(rules.add(Roster(), A))
+    registry, recorder = await open_registry(store)
     gate = asyncio.Event()
 
     async def wait() -> None:
         await gate.wait()
 
-    keeper.before_update = wait
+    store.before_update = wait
     async with asyncio.TaskGroup() as group:
         group.create_task(registry.change(lambda roster: rules.add(roster, B)), name="change")
         await asyncio.sleep(0)
@@ -167,17 +167,17 @@ async def test_a_refresh_waits_for_a_change_under_way() -> None:
         await asyncio.sleep(1)
         gate.set()
     assert registry.roster.profiles == (A, B)
-    assert [new.revision for _, new in seen.changes] == [1]
+    assert [new.revision for _, new in recorder.changes] == [1]
 
 
 @fake_time
 async def test_a_server_that_did_not_change_stays_the_same_object_when_it_is_read_again() -> None:
     # Read again, its password is another object; it would look edited, and be checked anew.
     known = replace(A, basic_auth_password=Secret("one"))
-    keeper = FakeRosterStore(rules.add(Roster(), known))
-    registry, _ = await opened(keeper)
+    store = FakeRosterStore(rules.add(Roster(), known))
+    registry, _ = await open_registry(store)
     read_again = replace(known, basic_auth_password=Secret("one"))
-    keeper.change_elsewhere(
+    store.change_elsewhere(
         lambda roster: rules.add(replace(roster, profiles=(read_again,)), B, activate=True)
     )
     await registry.refresh()
@@ -187,45 +187,45 @@ async def test_a_server_that_did_not_change_stays_the_same_object_when_it_is_rea
 
 @fake_time
 async def test_a_server_that_was_edited_elsewhere_is_the_new_one() -> None:
-    keeper = FakeRosterStore(rules.add(Roster(), A))
-    registry, seen = await opened(keeper)
+    store = FakeRosterStore(rules.add(Roster(), A))
+    registry, recorder = await open_registry(store)
     later = EPOCH + timedelta(seconds=1)
-    keeper.change_elsewhere(lambda roster: rules.edit(roster, A.id, later, label="New"))
+    store.change_elsewhere(lambda roster: rules.edit(roster, A.id, later, label="New"))
     await registry.refresh()
     assert registry.roster.require(A.id).label == "New"
-    assert len(seen.changes) == 1
+    assert len(recorder.changes) == 1
 
 
 async def test_a_change_whose_caller_is_cancelled_is_in_force_here_as_on_disk() -> None:
-    keeper, seen = FakeRosterStore(), Seen()
-    registry = Registry(keeper, changed=seen)
+    store, recorder = FakeRosterStore(), Recorder()
+    registry = Registry(store, changed=recorder)
     writing, go_on = asyncio.Event(), asyncio.Event()
 
     async def held() -> None:
         writing.set()
         await go_on.wait()
 
-    keeper.before_update = held
+    store.before_update = held
     async with asyncio.TaskGroup() as group:
         change = group.create_task(registry.change(lambda roster: rules.add(roster, A)))
         await writing.wait()
         change.cancel()
         go_on.set()
     assert change.cancelled()
-    assert keeper.stored.profiles == registry.roster.profiles == (A,)
+    assert store.stored.profiles == registry.roster.profiles == (A,)
 
 
 @fake_time
 async def test_a_switch_does_not_wait_until_the_vault_is_unlocked_for_a_new_password() -> None:
-    keeper = FakeRosterStore(rules.add(rules.add(Roster(), A), B), locked=True)
-    registry, _ = await opened(keeper)
+    store = FakeRosterStore(rules.add(rules.add(Roster(), A), B), locked=True)
+    registry, _ = await open_registry(store)
     unlocking, go_on = asyncio.Event(), asyncio.Event()
 
     async def ask_keyring() -> None:
         unlocking.set()
         await go_on.wait()
 
-    keeper.before_unlock = ask_keyring
+    store.before_unlock = ask_keyring
     secured = replace(C, basic_auth_password=Secret("pw"))
     async with asyncio.TaskGroup() as group:
         adding = group.create_task(registry.change(lambda roster: rules.add(roster, secured)))
@@ -242,18 +242,18 @@ async def test_a_switch_does_not_wait_until_the_vault_is_unlocked_for_a_new_pass
 
 @fake_time
 async def test_a_vault_that_cannot_be_unlocked_leaves_everything_as_it_was() -> None:
-    keeper = FakeRosterStore(rules.add(Roster(), A), locked=True)
-    registry, seen = await opened(keeper)
+    store = FakeRosterStore(rules.add(Roster(), A), locked=True)
+    registry, recorder = await open_registry(store)
 
     async def fail() -> None:
         raise StorageError("The keyring is locked.")
 
-    keeper.before_unlock = fail
+    store.before_unlock = fail
     secured = replace(B, basic_auth_password=Secret("pw"))
     with pytest.raises(StorageError, match="locked"):
         await registry.change(lambda roster: rules.add(roster, secured))
-    assert registry.roster.profiles == keeper.stored.profiles == (A,)
-    assert seen.changes == []
+    assert registry.roster.profiles == store.stored.profiles == (A,)
+    assert recorder.changes == []
 
 
 def without(server_id: str) -> Rule:
@@ -261,21 +261,21 @@ def without(server_id: str) -> Rule:
 
 
 @fake_time
-async def test_a_removal_is_undone_on_what_is_really_kept_then() -> None:
-    keeper = FakeRosterStore(rules.add(rules.add(Roster(), A), B))
-    registry, seen = await opened(keeper)
+async def test_a_removal_is_undone_on_what_is_stored_by_then() -> None:
+    store = FakeRosterStore(rules.add(rules.add(Roster(), A), B))
+    registry, recorder = await open_registry(store)
     assert (await registry.remove(A.id, without(A.id))).active is B
-    keeper.change_elsewhere(lambda roster: rules.add(roster, C, activate=True))
+    store.change_elsewhere(lambda roster: rules.add(roster, C, activate=True))
     after = await registry.restore(A.id)
-    assert after == registry.roster == keeper.stored
+    assert after == registry.roster == store.stored
     assert (after.profiles, after.active) == ((A, B, C), C)
-    assert seen.changes[-1][1] is after
-    assert keeper.undone_removals == [A.id]
+    assert recorder.changes[-1][1] is after
+    assert store.undone_removals == [A.id]
 
 
 @fake_time
 async def test_a_removal_that_is_undone_already_stays_so() -> None:
-    registry, _ = await opened(FakeRosterStore(rules.add(Roster(), A)))
+    registry, _ = await open_registry(FakeRosterStore(rules.add(Roster(), A)))
     await registry.remove(A.id, without(A.id))
     async with asyncio.TaskGroup() as group:
         for name in ("first", "second"):
@@ -285,7 +285,7 @@ async def test_a_removal_that_is_undone_already_stays_so() -> None:
 
 @fake_time
 async def test_a_removal_can_be_undone_for_a_while_and_once_for_each_time() -> None:
-    registry, _ = await opened(FakeRosterStore(rules.add(Roster(), A)))
+    registry, _ = await open_registry(FakeRosterStore(rules.add(Roster(), A)))
     await registry.remove(A.id, without(A.id))
     await registry.restore(A.id)
     await registry.remove(A.id, without(A.id))
@@ -296,9 +296,9 @@ async def test_a_removal_can_be_undone_for_a_while_and_once_for_each_time() -> N
 
 @fake_time
 async def test_a_removal_made_elsewhere_cannot_be_undone_here() -> None:
-    keeper = FakeRosterStore(rules.add(Roster(), A))
-    registry, _ = await opened(keeper)
-    keeper.change_elsewhere(without(A.id))
+    store = FakeRosterStore(rules.add(Roster(), A))
+    registry, _ = await open_registry(store)
+    store.change_elsewhere(without(A.id))
     await registry.refresh()
     with pytest.raises(ServerNotFound):
         await registry.restore(A.id)
@@ -306,19 +306,19 @@ async def test_a_removal_made_elsewhere_cannot_be_undone_here() -> None:
 
 @fake_time
 async def test_an_undo_that_failed_can_be_tried_again() -> None:
-    keeper = FakeRosterStore(rules.add(Roster(), A))
-    registry, _ = await opened(keeper)
+    store = FakeRosterStore(rules.add(Roster(), A))
+    registry, _ = await open_registry(store)
     await registry.remove(A.id, without(A.id))
-    keeper.change_elsewhere(lambda roster: rules.add(roster, profile(9, url=A.url)))
+    store.change_elsewhere(lambda roster: rules.add(roster, profile(9, url=A.url)))
     with pytest.raises(DuplicateServer):
         await registry.restore(A.id)
-    keeper.change_elsewhere(without(profile(9).id))
+    store.change_elsewhere(without(profile(9).id))
     assert (await registry.restore(A.id)).profiles == (A,)
 
 
 async def test_a_removal_whose_caller_is_cancelled_can_be_undone() -> None:
-    keeper, seen = FakeRosterStore(rules.add(Roster(), A)), Seen()
-    registry = Registry(keeper, changed=seen)
+    store, recorder = FakeRosterStore(rules.add(Roster(), A)), Recorder()
+    registry = Registry(store, changed=recorder)
     await registry.load()
     writing, go_on = asyncio.Event(), asyncio.Event()
 
@@ -326,7 +326,7 @@ async def test_a_removal_whose_caller_is_cancelled_can_be_undone() -> None:
         writing.set()
         await go_on.wait()
 
-    keeper.before_update = held
+    store.before_update = held
     async with asyncio.TaskGroup() as group:
         removing = group.create_task(registry.remove(A.id, without(A.id)))
         await writing.wait()

@@ -16,17 +16,17 @@ def removal(server_id: str = "a") -> Removal:
 
 @fake_time
 async def test_a_removal_is_remembered_for_ten_seconds() -> None:
-    removals, made = Removals(), removal()
-    removals.add(made)
+    removals, added = Removals(), removal()
+    removals.add(added)
     await advance_time(UNDO_SECONDS - 0.1)
-    assert removals.require("a") is made
+    assert removals.require("a") is added
     await advance_time(0.2)
     with pytest.raises(ServerNotFound, match="10 s"):
         removals.require("a")
 
 
 @fake_time
-async def test_what_was_undone_is_forgotten() -> None:
+async def test_a_removal_that_was_undone_cannot_be_undone_again() -> None:
     removals = Removals()
     removals.add(removal())
     removals.discard("a")
@@ -57,6 +57,6 @@ async def test_only_the_last_removals_are_remembered() -> None:
         assert removals.require(f"{number}").server_id == f"{number}"
 
 
-def test_a_removal_shows_nothing_of_what_was_kept() -> None:
+def test_the_repr_of_a_removal_shows_nothing_stored() -> None:
     assert "sealed" not in repr(removal())
     assert "value" not in repr(removal())

@@ -107,13 +107,13 @@ def test_an_edit_may_not_take_anothers_url_or_label() -> None:
         edit(roster(), B.id, LATER, label="ABLE")
 
 
-def test_an_edit_changes_what_is_named_and_when_it_was() -> None:
+def test_an_edit_changes_the_named_fields_and_the_time() -> None:
     edited = edit(roster(), B.id, LATER, label="BAKER")
     assert edited.profiles == (A, replace(B, label="BAKER", updated_at=LATER), C)
     assert replace(edited, profiles=()) == replace(roster(), profiles=())
 
 
-def test_an_edit_changes_the_settings_that_are_named_of_what_is_there_by_then() -> None:
+def test_an_edit_merges_settings_with_those_stored_by_then() -> None:
     # Not of what the one who edits has seen: another process may have set the other one.
     once = edit(roster(), B.id, LATER, health_check={"interval": 30, "fall": 5})
     again = edit(once, B.id, LATER, health_check={"interval": None, "timeout": 7})
@@ -123,7 +123,7 @@ def test_an_edit_changes_the_settings_that_are_named_of_what_is_there_by_then() 
         edit(roster(), B.id, LATER, health_check={"interval": 0})
 
 
-def test_an_edit_that_changes_nothing_is_none() -> None:
+def test_an_edit_that_changes_nothing_returns_the_same_roster() -> None:
     before = roster()
     assert edit(before, B.id, LATER, label="Baker", url=B.url) is before
 
@@ -140,7 +140,7 @@ def test_an_edit_that_changes_nothing_is_none() -> None:
         lambda r: set_default(r, "nobody"),
     ],
 )
-def test_a_rule_refuses_a_server_that_is_not_there(rule: Callable[[Roster], Roster]) -> None:
+def test_a_rule_refuses_an_unknown_server(rule: Callable[[Roster], Roster]) -> None:
     with pytest.raises(ServerNotFound):
         rule(roster())
 
@@ -214,7 +214,7 @@ def test_two_switches_back_and_forth_end_where_they_began() -> None:
         (0, ("healthy", "unhealthy", "healthy"), C),
     ],
 )
-def test_when_the_active_server_goes_the_fallback_rule_picks_the_next(
+def test_the_fallback_rule_chooses_the_next_server_when_the_active_one_is_removed(
     default: int | None, health: tuple[str, str, str], successor: object
 ) -> None:
     left = remove(roster(active=0, default=default), A.id, states(*health))
@@ -223,7 +223,7 @@ def test_when_the_active_server_goes_the_fallback_rule_picks_the_next(
     assert left.profiles == (B, C)
 
 
-def test_when_the_last_server_goes_none_is_active() -> None:
+def test_no_server_is_active_when_the_last_one_is_removed() -> None:
     left = remove(set_default(add(Roster(), A), A.id), A.id, everyone(State.HEALTHY))
     assert (left.profiles, left.active_id, left.default_id) == ((), None, None)
     assert left.generation == 2
@@ -351,22 +351,22 @@ def test_a_label_never_hides_anothers_url(label: str) -> None:
         edit(roster(), A.id, LATER, label=label)
     # One that came with the label, from the Flutter app or years ago, isn't guessed to be meant,
     # and is edited like any other.
-    came = add(roster(), misleading)
+    imported = add(roster(), misleading)
     with pytest.raises(AmbiguousReference):
-        find(came, label)
-    moved = edit(came, misleading.id, LATER, url="http://server9:4096")
+        find(imported, label)
+    moved = edit(imported, misleading.id, LATER, url="http://server9:4096")
     assert moved.require(misleading.id).label == label
     # Its own URL may be anybody's label.
     assert find(edit(roster(), B.id, LATER, label=label), label).id == B.id
 
 
 @pytest.mark.parametrize("reference", ["", "  ", "nobody", "http://server9", "ftp://x", "-", "\0"])
-def test_a_server_that_is_not_there_is_not_found(reference: str) -> None:
+def test_an_unknown_reference_is_refused(reference: str) -> None:
     with pytest.raises(ServerNotFound):
         find(roster(), reference)
 
 
-def test_a_url_that_is_not_there_is_named_without_its_password() -> None:
+def test_an_unknown_url_is_quoted_without_its_password() -> None:
     with pytest.raises(ServerNotFound) as refused:
         find(roster(), "http://user:s3cr3t@server9")
     assert "s3cr3t" not in f"{refused.value} {refused.value.value}"
@@ -412,7 +412,7 @@ def test_an_undo_after_a_switch_leaves_the_server_that_is_active_now() -> None:
     assert back == replace(switched, profiles=(A, B, C))
 
 
-def test_an_undo_takes_no_mark_from_another_server() -> None:
+def test_an_undo_leaves_the_default_and_the_previous_server_of_others() -> None:
     before = replace(roster(active=0, default=1), previous_id=B.id)
     gone = set_default(switch(remove(before, B.id, everyone(State.UNKNOWN)), C.id), C.id)
     back = restore(gone, B.id, before)

@@ -64,7 +64,7 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
 
 
 @given(TYPED)
-def test_what_is_kept_is_well_formed(text: str) -> None:
+def test_a_normalized_url_is_well_formed(text: str) -> None:
     url = parsed(text).url
     assert re.fullmatch(r"https?://[!-~]+", url)
     assert len(url) <= MAX_URL
@@ -87,7 +87,7 @@ def assert_host(host: str) -> None:
 
 
 @given(TYPED)
-def test_no_port_is_made_up_and_none_is_lost(text: str) -> None:
+def test_no_port_is_added_and_none_is_lost(text: str) -> None:
     parts = urlsplit(parsed(text).url)
     authority = re.sub(r"^([a-zA-Z]+:)?//", "", text.strip()).partition("/")[0]
     typed = authority.rpartition("@")[2].rpartition("]")[2].partition(":")[2]
@@ -98,15 +98,15 @@ def test_no_port_is_made_up_and_none_is_lost(text: str) -> None:
 
 
 @given(ANYTHING | TYPED)
-def test_the_usual_port_is_offered_for_the_same_place_where_none_was_typed(text: str) -> None:
-    offered = with_default_port(text)
-    if offered is None:
+def test_the_default_port_is_suggested_for_the_same_url_where_none_was_typed(text: str) -> None:
+    suggested = with_default_port(text)
+    if suggested is None:
         return
-    meant = parse_url(text)
-    parts = urlsplit(offered)
-    assert (meant.port, parts.port) == (None, DEFAULT_PORT)
-    assert offered.replace(f":{DEFAULT_PORT}", "", 1) == meant.url
-    assert parse_url(offered).url == offered
+    typed = parse_url(text)
+    parts = urlsplit(suggested)
+    assert (typed.port, parts.port) == (None, DEFAULT_PORT)
+    assert suggested.replace(f":{DEFAULT_PORT}", "", 1) == typed.url
+    assert parse_url(suggested).url == suggested
 
 
 @given(st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=30), st.text())
@@ -114,10 +114,10 @@ def test_percent_encoded_credentials_come_through_whatever_they_are(user: str, s
     assume(all(not "\ud800" <= char <= "\udfff" for char in secret))
     text = f"https://{quote(user, safe='')}:{quote(secret, safe='')}@devbox/x"
     assume(len(text) < MAX_URL)
-    found = parse_url(text)
-    assert found.url == "https://devbox/x"
-    assert found.username == user
-    assert (found.password.reveal() if found.password else "") == secret
+    parsed = parse_url(text)
+    assert parsed.url == "https://devbox/x"
+    assert parsed.username == user
+    assert (parsed.password.reveal() if parsed.password else "") == secret
 
 
 @given(
@@ -131,5 +131,5 @@ def test_a_password_is_in_no_error(secret: str, form: str, rest: str) -> None:
         new_profile(form.format(secret, rest), now=EPOCH)
     except InvalidInput as refused:
         cause = "" if refused.__suppress_context__ else repr(refused.__context__)
-        told = f"{refused} {refused!r} {refused.value} {refused.__cause__!r} {cause}"
-        assert "q7Zx" not in told
+        text = f"{refused} {refused!r} {refused.value} {refused.__cause__!r} {cause}"
+        assert "q7Zx" not in text

@@ -77,7 +77,7 @@ async def test_each_directory_in_which_a_server_was_started_has_its_own_list() -
     "failure", [html_reply(), json_reply({}, 500), json_reply({"not": "a list"})]
 )
 @fake_time
-async def test_the_old_directorys_list_is_not_the_own_one_though_the_new_one_fails(
+async def test_the_old_list_is_not_the_own_one_even_where_the_new_one_fails(
     failure: Reply,
 ) -> None:
     scope = Scope(FakeStateStore(), A)

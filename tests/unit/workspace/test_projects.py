@@ -111,7 +111,7 @@ async def test_a_server_started_elsewhere_has_that_directory_in_place_of_the_roo
 
 
 @fake_time
-async def test_the_own_folder_is_there_though_the_server_lists_nothing() -> None:
+async def test_the_own_directory_is_listed_though_the_server_lists_nothing() -> None:
     assert folders(await fetched(directory="/home/me")) == ["/home/me"]
     assert folders(await fetched(directory="/srv/p1/sub", worktree="/srv/p1")) == ["/srv/p1/sub"]
 
@@ -221,7 +221,7 @@ async def test_a_list_that_cannot_be_loaded_counts_as_none(value: Any) -> None:
     assert (cached.projects, cached.fetched_at) == ((), None)
 
 
-async def test_projects_with_long_folders_are_fewer_but_the_servers_own_is_there() -> None:
+async def test_projects_with_long_directories_are_fewer_but_the_own_one_is_listed() -> None:
     long = [project(n, worktree=f"/{n}".ljust(MAX_DIRECTORY, "x")) for n in range(1, 201)]
     live = await fetched(*long, project(0), directory="/srv/p0", worktree="/srv/p0")
     assert sum(len(p.directory) + len(p.name) for p in live.projects[:-1]) <= MAX_TEXT
