@@ -215,9 +215,13 @@ class Checker:
     async def _probe(self, checks: _ServerChecks, budget: float) -> CheckResult:
         profile = checks.profile
         try:
+            started = self._clock()
             connection = await self._connect(profile)
-            path_first = self._clock() < checks.path_only_until
-            result = await probe(connection, budget=budget, path_first=path_first)
+            now = self._clock()
+            path_first = now < checks.path_only_until
+            # What it took to unlock the password is a part of the budget. Rounded for the message.
+            left = max(round(budget - (now - started), 3), 0.001)
+            result = await probe(connection, budget=left, path_first=path_first)
         except StorageError as exc:
             return CheckResult(reason=Reason.AUTH_REQUIRED, detail=exc.message)
         except Exception:  # whatever a server provokes, the others are still checked

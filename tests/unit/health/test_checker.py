@@ -230,6 +230,21 @@ async def test_an_unreadable_password_gives_auth_required() -> None:
 
 
 @fake_time
+async def test_unlocking_a_password_counts_within_the_budget() -> None:
+    network = FakeNetwork()
+    network.script(A, health=no_reply(), path=no_reply())
+
+    async def connect(server: ServerProfile) -> Connection:
+        await asyncio.sleep(1.25)
+        return await network.connect(server)
+
+    async with Checker(connect, route=lambda _: True, clock=elapsed) as checker:
+        result = await checker.check(A, budget=3.0)
+    assert elapsed() == pytest.approx(3.0)
+    assert result == CheckResult(reason=Reason.TIMEOUT, detail="No answer within 1.75 s.")
+
+
+@fake_time
 async def test_a_path_only_server_gets_no_health_request_for_a_while() -> None:
     network = FakeNetwork()
     connection = network.script(A, health=text_reply(404), path=PATH)
