@@ -37,12 +37,12 @@ class FakeStream(ResponseStream):
         """Ends as a stopped server's stream does, or breaks with `failure`."""
         self._chunks.put_nowait(failure or b"")
 
-    async def read(self, patience: float) -> bytes:
+    async def read(self, timeout: float) -> bytes:
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 chunk = await self._chunks.get()
         except TimeoutError as exc:
-            raise RequestFailed(Reason.TIMEOUT, f"Nothing for {patience:g} s.") from exc
+            raise RequestFailed(Reason.TIMEOUT, f"Nothing for {timeout:g} s.") from exc
         if isinstance(chunk, RequestFailed):
             raise chunk
         return chunk

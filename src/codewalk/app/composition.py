@@ -206,7 +206,7 @@ def _first_server(registry: Registry, views: ServerViews) -> ServerJson | None:
 
 def _distrust(connections: ServerConnections, links: Links) -> None:
     """Drop connections from before a sleep: they may be dead without knowing it."""
-    connections.drop_idle()
+    connections.close_idle()
     links.reconnect()
 
 

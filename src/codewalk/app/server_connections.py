@@ -86,10 +86,10 @@ class ServerConnections:
         """Drop a server's connection; the next one is made anew."""
         self._connections.pop(server_id, None)
 
-    def drop_idle(self) -> None:
+    def close_idle(self) -> None:
         """Close idle connections: those from before a sleep may be dead without knowing it."""
         if self._client:
-            self._client.drop_idle()
+            self._client.close_idle()
 
     async def _open(self) -> "OpenCodeClient":
         async with self._lock:

@@ -1,1 +1,1 @@
-"""How to talk to one OpenCode server."""
+"""An HTTP client and an event-stream client of one OpenCode server."""

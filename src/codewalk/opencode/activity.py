@@ -1,4 +1,4 @@
-"""What a session is doing, as a server tells it in answers and events."""
+"""A session's activity, as a server reports it in responses and events."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,19 +7,20 @@ from typing import Any, Final
 from codewalk.opencode.fields import parse_text
 
 MAX_MESSAGE: Final = 500
+"""Characters of an activity's message."""
 
 
 class ActivityKind(StrEnum):
-    """What a session that isn't idle is doing."""
+    """What a session does that isn't idle."""
 
     BUSY = "busy"
     RETRY = "retry"
-    """It waits until it asks its provider again, which failed."""
+    """It waits before it calls its provider again, after a failure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activity:
-    """What a session is doing; `attempt` and `message` tell of a retry.
+    """What a session does; `attempt` and `message` belong to a retry.
 
     The message is whatever a server sent: text, never markup.
     """
@@ -33,13 +34,16 @@ BUSY: Final = Activity(kind=ActivityKind.BUSY)
 
 
 def parse_activity(status: Any) -> Activity | None:
-    """The activity that a status tells; None for an idle session.
+    """Return the activity of a session's status; None for an idle session.
 
-    One of a kind that isn't known counts as busy. Raises `TypeError` for what is no status.
+    An unknown kind counts as busy.
+
+    Raises:
+        TypeError: It isn't a status.
     """
     kind = status.get("type") if isinstance(status, dict) else None
     if not isinstance(kind, str):
-        raise TypeError("no status")
+        raise TypeError("not a session's status")
     match kind:
         case "idle":
             return None

@@ -1,8 +1,4 @@
-"""All outgoing HTTP: what the connections to single servers share.
-
-`OpenCodeClient` owns the one HTTP session, and the pool that GETs take instead; it takes nothing
-from the environment, and keeps no cookie.
-"""
+"""The HTTP client: what the connections to all servers share."""
 
 import ssl
 from typing import Final, Self
@@ -15,20 +11,24 @@ from codewalk.opencode.pool import PoolManager, ServerPool
 from codewalk.opencode.resolver import Resolver
 from codewalk.secret import Secret
 
-__all__ = ["OpenCodeClient"]
-
 KEEP_ALIVE: Final = 30.0
-"""Seconds for which a connection may wait for its next request."""
+"""Seconds for which an idle connection is kept for the next request."""
 
-_DNS_TTL: Final = 30
+_DNS_CACHE_SECONDS: Final = 30
 # `asyncio.timeout` bounds the whole of a request, redirects and body included.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 
 
 class OpenCodeClient:
-    """All outgoing HTTP: one session, no cookies, no proxy or netrc from the environment.
+    """An HTTP client of OpenCode servers; `connect` gives the connection to one of them.
 
-    A connection that nothing was sent on for `keep_alive` seconds is closed.
+    An async context manager. It keeps no cookies, and takes no proxy or credentials from the
+    environment.
+
+    Args:
+        resolver: Resolves the servers' names; one that uses the system's look-up if None.
+        ssl_context: Which certificates are trusted; the system's if None.
+        keep_alive: Seconds after which an idle connection isn't used again.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class OpenCodeClient:
         self._connector = BoundedConnector(
             limit=0,
             resolver=self._resolver,
-            ttl_dns_cache=_DNS_TTL,
+            ttl_dns_cache=_DNS_CACHE_SECONDS,
             keepalive_timeout=self._keep_alive,
             ssl=True if self._ssl_context is None else self._ssl_context,
         )
@@ -66,24 +66,26 @@ class OpenCodeClient:
 
     async def __aexit__(self, *_: object) -> None:
         if self._pool_manager is not None:
-            self._pool_manager.drop_idle()
+            self._pool_manager.close_idle()
         if self._session is not None:
             await self._session.close()
 
-    def drop_idle(self) -> None:
-        """Closes the connections that nothing is under way on: after a sleep they may be dead
-        without knowing it. Names are looked up anew, too."""
+    def close_idle(self) -> None:
+        """Close the connections that no request uses, and forget the addresses of all names.
+
+        For use after a sleep of the machine: connections may be dead without knowing it.
+        """
         if self._connector is not None and self._pool_manager is not None:
-            self._pool_manager.drop_idle()
-            self._connector.drop_idle()
+            self._pool_manager.close_idle()
+            self._connector.close_idle()
             self._connector.clear_dns_cache()
 
     def connect(
         self, url: str, username: str | None = None, password: Secret | None = None
     ) -> Connection:
-        """The connection to the server at `url` (normalised). Nothing is sent yet.
+        """Return the connection to the server at `url` (normalised); nothing is sent yet.
 
-        With neither a user name nor a password no credentials are sent at all.
+        Without both a user name and a password no credentials are sent.
         """
         if self._session is None or self._resolver is None or self._pool_manager is None:
             raise RuntimeError("OpenCodeClient is used before `async with`")

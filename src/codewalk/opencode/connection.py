@@ -1,12 +1,12 @@
-"""How to talk HTTP to one OpenCode server, and to no other.
+"""Requests to one OpenCode server, and to no other.
 
-A `Connection` is one server's view of what all share (`OpenCodeClient`): its base URL, its
-credentials, its limits. A server is hostile until proven otherwise, so what it sends is bounded in
-time, size and depth, and redirects stay on its origin. Every failure comes out as `RequestFailed`;
-`asyncio.CancelledError` passes through.
+A server is hostile until proven otherwise: what it sends is bounded in time, size and depth, and
+redirects stay on its origin. Every failure is raised as `RequestFailed`; `asyncio.CancelledError`
+passes through.
 """
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from copy import copy
@@ -20,9 +20,9 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from codewalk.errors import RequestFailed
+from codewalk.errors import RequestFailed, StorageError
 from codewalk.opencode.address import MAX_REDIRECTS, get_origin, resolve_redirect, unescape_zone
-from codewalk.opencode.credentials import basic_auth
+from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.opencode.failures import (
     TRANSLATED_ERRORS,
     redirect_failure,
@@ -38,24 +38,30 @@ from codewalk.secret import Secret
 
 __all__ = ["MAX_BODY", "Connection", "RequestFailed", "Response"]
 
-_KEPT_GETS: Final = 8
-"""GETs kept for a server: it is asked for few paths again and again, and making one costs more than
-sending it."""
+MAX_CACHED_GETS: Final = 8
+"""GETs cached for a server: few paths are requested again and again, and making a request costs
+more than sending it."""
 
 HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
     "User-Agent": "CodeWalk",
 }
-"""What every request says of itself."""
+"""The headers of every request."""
 
 
 class Connection:
     """One server: its base URL with prefix, its credentials, and nobody else's.
 
-    Made by `OpenCodeClient.connect`. Paths start with a slash and are sent as they stand below the
-    base URL: percent-encode what comes from elsewhere. `timeout` is in seconds for the whole call,
-    `inf` for a caller who ends it himself: a timer for each of thousands of checks is felt.
+    Made by `OpenCodeClient.connect`. In all methods `path` begins with a slash and is sent as it
+    stands below the base URL: percent-encode what comes from elsewhere. `timeout` is in seconds for
+    the whole call; `inf` is for a caller that bounds it otherwise, since a timer for each of
+    thousands of checks costs. `limit` is in bytes of the response's body.
+
+    Attributes:
+        url: The base URL.
+        has_credentials: Whether requests carry a user name and password.
+        call_context: What each call for JSON runs within; `with_call_context` sets it.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class Connection:
     ) -> None:
         self.url = url
         self.has_credentials = username is not None or password is not None
+        self.call_context: Callable[[], AbstractContextManager[None]] = nullcontext
         self._session = session
         self._pool = pool
         self._resolver = resolver
@@ -77,18 +84,21 @@ class Connection:
         base = URL(self._base, encoded=True)
         self._origin = get_origin(base)
         self._host = base.raw_host or ""
-        self._place = url.partition("://")[2].partition("/")[0]
+        self._host_port = url.partition("://")[2].partition("/")[0]
         self._username = username
         self._password = password
-        self._headers: CIMultiDict[str] | None = None
+        self._auth_headers: CIMultiDict[str] | None = None
         self._gets: dict[str, GetRequest] = {}
-        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
 
-    def with_call_context(self, around: Callable[[], AbstractContextManager[None]]) -> "Connection":
-        """This connection, with each call for JSON within `around()`, which hears what becomes of
-        it."""
+    def with_call_context(
+        self, call_context: Callable[[], AbstractContextManager[None]]
+    ) -> "Connection":
+        """Return this connection with each call for JSON run within `call_context()`.
+
+        The context manager sees whether the call returns or raises.
+        """
         other = copy(self)
-        other.around = around
+        other.call_context = call_context
         return other
 
     def __repr__(self) -> str:
@@ -96,7 +106,7 @@ class Connection:
 
     @property
     def is_resolving(self) -> bool:
-        """Whether the server's name is being looked up: a timeout now is the name's fault."""
+        """Whether the server's name is being resolved: a timeout now is the name's fault."""
         return self._resolver.is_resolving(self._host)
 
     async def get(
@@ -107,9 +117,12 @@ class Connection:
         timeout: float = 10.0,
         limit: int = MAX_BODY,
     ) -> Response:
-        """The answer to a GET, whatever its status; redirects are followed on the same origin.
+        """Send a GET and return its response, whatever the status.
 
-        Raises `RequestFailed` where no whole answer came within `timeout` and `limit` (bytes).
+        Redirects are followed on the same origin.
+
+        Raises:
+            RequestFailed: No whole response came within `timeout` and `limit`.
         """
         return await self._request(path, params, None, timeout, limit)
 
@@ -121,10 +134,14 @@ class Connection:
         timeout: float = 10.0,
         limit: int = MAX_BODY,
     ) -> Any:
-        """The JSON of a 2xx answer. Raises `RequestFailed` for anything else."""
-        with self.around():
-            answer = await self._request(path, params, None, timeout, limit)
-            return await self.read_json(path, answer)
+        """Send a GET and return the JSON of its 2xx response.
+
+        Raises:
+            RequestFailed: There was no such response.
+        """
+        with self.call_context():
+            response = await self._request(path, params, None, timeout, limit)
+            return await self.read_json(path, response)
 
     async def post_json(
         self,
@@ -135,50 +152,78 @@ class Connection:
         timeout: float = 10.0,
         limit: int = MAX_BODY,
     ) -> Any:
-        """Sends `body` as JSON; the JSON of a 2xx answer, None where it is empty.
+        """Send `body` as JSON and return the JSON of the 2xx response, None where it is empty.
 
-        It is sent once: a POST isn't repeated and follows no redirect. Raises `RequestFailed`.
+        A POST is sent once: it isn't repeated, and follows no redirect.
+
+        Raises:
+            RequestFailed: There was no such response.
         """
         data = orjson.dumps({} if body is None else body)
-        with self.around():
-            answer = await self._request(path, params, data, timeout, limit)
-            return await self.read_json(path, answer)
+        with self.call_context():
+            response = await self._request(path, params, data, timeout, limit)
+            return await self.read_json(path, response)
 
     async def post(self, path: str, data: bytes, *, timeout: float, limit: int) -> Response:
-        """The answer to `data`, which is JSON, whatever its status.
+        """Send `data`, which is JSON, once, and return the response, whatever the status.
 
-        It is sent once, and no redirect is followed. Raises `RequestFailed` as `get` does.
+        Raises:
+            RequestFailed: No whole response came within `timeout` and `limit`.
         """
         return await self._request(path, None, data, timeout, limit)
 
     def stream(
         self, path: str, *, timeout: float = 10.0
     ) -> AbstractAsyncContextManager[ResponseStream]:
-        """An answer to a GET that may go on for ever, open while the block runs, whatever its
-        status. Redirects and credentials are as in `get`.
+        """Send a GET whose response may be endless, and hold it open while the block runs.
 
-        Raises `RequestFailed` where no answer began within `timeout` seconds.
+        The status may be any. Redirects and credentials are as in `get`.
+
+        Raises:
+            RequestFailed: No response began within `timeout` seconds.
         """
-        headers = CIMultiDict(self._headers or self._make_headers(), **STREAM_HEADERS)
-        get = partial(self._session.get, headers=headers, allow_redirects=False)
-        return open_stream(get, self._url(path), timeout, self._target, self._explain)
+        headers = CIMultiDict(self._auth_headers or self._make_auth_headers(), **STREAM_HEADERS)
+        send = partial(self._session.get, headers=headers, allow_redirects=False)
+        return open_stream(
+            send, self._make_url(path), timeout, self._resolve_redirect, self._translate_error
+        )
 
-    def failure(self, path: str, answer: Response) -> RequestFailed | None:
-        """What an answer's status means; None for 2xx."""
-        if answer.ok:
+    def failure(self, path: str, response: Response) -> RequestFailed | None:
+        """Return what the status of the response to `path` means; None for 2xx."""
+        if response.ok:
             return None
-        if answer.location:
-            endless = self._target(answer.location) is not None
+        if response.location:
             return redirect_failure(
-                answer.status, answer.location, place=self._place, endless=endless
+                response.status,
+                response.location,
+                host_port=self._host_port,
+                same_origin=self._resolve_redirect(response.location) is not None,
             )
         return status_failure(
-            answer.status,
+            response.status,
             path=path,
-            place=self._place,
-            sent=self.has_credentials,
-            json=answer.content_type == "application/json",
+            host_port=self._host_port,
+            credentials_sent=self.has_credentials,
+            is_json=response.content_type == "application/json",
         )
+
+    async def read_json(self, path: str, response: Response) -> Any:
+        """Return the JSON of the 2xx response to `path`.
+
+        Raises:
+            RequestFailed: It isn't 2xx or isn't JSON.
+        """
+        failure = self.failure(path, response)
+        if failure:
+            raise failure
+        if not response.body and response.status != 200:
+            return None
+        try:
+            return await response.json()
+        except ValueError as exc:
+            what = "a web page" if response.content_type == "text/html" else "invalid JSON"
+            detail = f"{self._host_port} answered {path} with {what}; is it an OpenCode server?"
+            raise RequestFailed(Reason.NOT_OPENCODE, detail, status=response.status) from exc
 
     async def _request(
         self,
@@ -188,8 +233,8 @@ class Connection:
         timeout: float,
         limit: int,
     ) -> Response:
-        if self._headers is None:
-            self._make_headers()
+        if self._auth_headers is None:
+            self._make_auth_headers()
         try:
             if timeout == inf:
                 return await self._send(path, params, data, limit)
@@ -197,32 +242,31 @@ class Connection:
                 return await self._send(path, params, data, limit)
         except BodyTooLarge as exc:
             raise RequestFailed(
-                Reason.NOT_OPENCODE, f"{self._place} sent more than {exc.limit:,} bytes."
+                Reason.NOT_OPENCODE, f"{self._host_port} sent more than {exc.limit:,} bytes."
             ) from exc
         except TRANSLATED_ERRORS as exc:
             if self._session.closed:
                 raise
-            raise self._explain(exc, timeout) from exc
+            raise self._translate_error(exc, timeout) from exc
 
     async def _send(
         self, path: str, params: Mapping[str, str] | None, data: bytes | None, limit: int
     ) -> Response:
-        """Sends a POST of `data`, or without it a GET, whose redirects on this server's origin are
-        followed."""
+        """Send a POST of `data`, or without it a GET, and follow its redirects."""
         if data is not None:
-            return await self._post(self._url(path, params), data, limit)
-        answer = await self._get(self._get_of(path, params), limit)
+            return await self._post(self._make_url(path, params), data, limit)
+        response = await self._get(self._make_get(path, params), limit)
         for _ in range(MAX_REDIRECTS):
-            target = self._target(answer.location) if answer.location else None
+            target = self._resolve_redirect(response.location) if response.location else None
             if target is None:
                 break
-            answer = await self._get(GetRequest.build(target, self._all_headers()), limit)
-        return answer
+            response = await self._get(GetRequest.build(target, self._all_headers()), limit)
+        return response
 
     async def _get(self, get: GetRequest, limit: int) -> Response:
         started = perf_counter()
         head, body = await self._pool.get(get, limit)
-        return make_response(get.request.url, head.code, head.headers, body, since=started)
+        return make_response(get.request.url, head.code, head.headers, body, started=started)
 
     async def _post(self, url: URL, data: bytes, limit: int) -> Response:
         headers = {**self._all_headers(), "Content-Type": "application/json"}
@@ -233,47 +277,45 @@ class Connection:
         finally:
             # Back to the pool after the last byte, else closed.
             response.release()
-        return make_response(url, response.status, response.headers, body, since=started)
+        return make_response(url, response.status, response.headers, body, started=started)
 
-    def _explain(self, exc: Exception, timeout: float) -> RequestFailed:
-        return translate_error(exc, place=self._place, timeout=timeout, resolving=self.is_resolving)
-
-    def _url(self, path: str, params: Mapping[str, str] | None = None) -> URL:
+    def _make_url(self, path: str, params: Mapping[str, str] | None = None) -> URL:
         url = URL(self._base + path, encoded=True)
         return url.with_query(params) if params else url
 
-    def _get_of(self, path: str, params: Mapping[str, str] | None) -> GetRequest:
+    def _make_get(self, path: str, params: Mapping[str, str] | None) -> GetRequest:
         get = None if params else self._gets.get(path)
         if get is None:
-            get = GetRequest.build(self._url(path, params), self._all_headers())
-            if not params and len(self._gets) < _KEPT_GETS:
+            get = GetRequest.build(self._make_url(path, params), self._all_headers())
+            if not params and len(self._gets) < MAX_CACHED_GETS:
                 self._gets[path] = get
         return get
 
     def _all_headers(self) -> Mapping[str, str]:
-        return {**HEADERS, **(self._headers or {})}
+        return {**HEADERS, **(self._auth_headers or {})}
 
-    def _target(self, location: str) -> URL | None:
-        """Where a redirect leads, if that is on this server's origin."""
-        return resolve_redirect(location, self._origin)
-
-    def _make_headers(self) -> CIMultiDict[str]:
+    def _make_auth_headers(self) -> CIMultiDict[str]:
         headers: CIMultiDict[str] = CIMultiDict()
         if self.has_credentials:
-            headers["Authorization"] = basic_auth(self._username, self._password)
-        self._headers = headers
+            headers["Authorization"] = _basic_auth(self._username, self._password)
+        self._auth_headers = headers
         return headers
 
-    async def read_json(self, path: str, answer: Response) -> Any:
-        """The JSON of a 2xx answer that `path` got. Raises `RequestFailed` for anything else."""
-        failure = self.failure(path, answer)
-        if failure:
-            raise failure
-        if not answer.body and answer.status != 200:
-            return None
-        try:
-            return await answer.json()
-        except ValueError as exc:
-            what = "a web page" if answer.content_type == "text/html" else "no readable JSON"
-            detail = f"{self._place} make_response {path} with {what}; is it an OpenCode server?"
-            raise RequestFailed(Reason.NOT_OPENCODE, detail, status=answer.status) from exc
+    def _resolve_redirect(self, location: str) -> URL | None:
+        return resolve_redirect(location, self._origin)
+
+    def _translate_error(self, exc: Exception, timeout: float) -> RequestFailed:
+        return translate_error(
+            exc, host_port=self._host_port, timeout=timeout, resolving=self.is_resolving
+        )
+
+
+def _basic_auth(username: str | None, password: Secret | None) -> str:
+    """The value of `Authorization` (RFC 7617; OpenCode decodes it as UTF-8)."""
+    try:
+        revealed = password.reveal() if password else ""
+    except StorageError as exc:
+        # There is a password that can't be decrypted: to this server it is as if there were none.
+        raise RequestFailed(Reason.AUTH_REQUIRED, exc.message) from exc
+    pair = f"{username or DEFAULT_USERNAME}:{revealed}".encode()
+    return "Basic " + b64encode(pair).decode("ascii")

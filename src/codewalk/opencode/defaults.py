@@ -1,9 +1,9 @@
-"""How an OpenCode server is set up unless it is told otherwise."""
+"""The defaults of an OpenCode server."""
 
 from typing import Final
 
 DEFAULT_PORT: Final = 4096
-"""Where `opencode serve` listens without `--port`."""
+"""The port of `opencode serve` without `--port`."""
 
 DEFAULT_USERNAME: Final = "opencode"
-"""The user name of a server that was given only a password."""
+"""The user name of a server that has only a password."""

@@ -1,4 +1,4 @@
-"""What a server tells by itself: its event stream, as typed events.
+"""The events that a server sends by itself, from its event stream, as typed values.
 
 Current releases have `/global/event`, whose events come in an envelope; the oldest have only
 `/event`, flat and for the server's own directory. Neither can be resumed: after a break, what the
@@ -27,15 +27,15 @@ GLOBAL_EVENTS_PATH: Final = "/global/event"
 EVENTS_PATH: Final = "/event"
 
 OPEN_TIMEOUT: Final = 10.0
-"""Seconds until the stream has begun, its first bytes included: a proxy that holds events back
-makes no live link."""
+"""Seconds until the stream must have begun, its first bytes included: a proxy that holds events
+back makes no live link."""
 
-# What somebody reads. All else, above all the deltas of running answers, is dropped unparsed: a
-# search for these names in the bytes costs a hundredth of reading the JSON.
-_READ: Final = re.compile(
+# The types that are parsed. All others, above all the deltas of running answers, are dropped
+# unparsed: a search for these names in the bytes costs a hundredth of parsing the JSON.
+_PARSED_TYPES: Final = re.compile(
     rb'"(?:server\.(?:connected|heartbeat)|session\.(?:created|updated|deleted|status|idle))"'
 )
-_IDLE: Final = {"type": "idle"}
+_IDLE_STATUS: Final = {"type": "idle"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,12 +45,12 @@ class Connected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heartbeat:
-    """The server has nothing to tell, and is there."""
+    """The server is there and has nothing else to send."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionChanged:
-    """A session was created, updated or deleted. Both fields are the server's word."""
+    """A session was created, updated or deleted; both fields come from the server."""
 
     session_id: str | None
     directory: str | None
@@ -58,7 +58,7 @@ class SessionChanged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActivityChanged:
-    """A session set to work, or went idle: then `activity` is None."""
+    """A session began to do something; `activity` is None where it became idle."""
 
     session_id: str
     directory: str | None
@@ -71,9 +71,13 @@ ServerEvent = Connected | Heartbeat | SessionChanged | ActivityChanged
 class EventStream:
     """The events of one server, as an async iterator that ends when the server ends the stream.
 
-    Iterating raises `RequestFailed`: with `Reason.TIMEOUT` after `silence_timeout()` seconds
-    without a byte, asked anew for each wait. `path` is where the stream was found; `ignored_count`
-    counts the events that nobody reads, `malformed_count` those that were too long or no JSON.
+    Iterating raises `RequestFailed` where the stream breaks; with `Reason.TIMEOUT` after
+    `silence_timeout()` seconds without a byte, asked anew for each wait.
+
+    Attributes:
+        path: Where the stream was found.
+        ignored_count: Events of types that aren't parsed.
+        malformed_count: Events that were too long or no JSON.
     """
 
     def __init__(
@@ -89,31 +93,31 @@ class EventStream:
         self._first = first
         self._silence_timeout = silence_timeout
         self._parser = EventParser()
-        self._garbled = 0
+        self._invalid_count = 0
 
     @property
     def malformed_count(self) -> int:
-        return self._garbled + self._parser.dropped
+        return self._invalid_count + self._parser.dropped
 
     async def __aiter__(self) -> AsyncIterator[ServerEvent]:
         chunk = self._first
         while chunk:
             for data in self._parser.feed(chunk):
-                event = await self._read(data)
+                event = await self._parse(data)
                 if event:
                     yield event
             chunk = await self._stream.read(self._silence_timeout())
 
-    async def _read(self, data: bytes) -> ServerEvent | None:
-        if not _READ.search(data):
+    async def _parse(self, data: bytes) -> ServerEvent | None:
+        if not _PARSED_TYPES.search(data):
             self.ignored_count += 1
             return None
         try:
             value = await decode(data)
         except ValueError:
-            self._garbled += 1
+            self._invalid_count += 1
             return None
-        event = _event(value)
+        event = _parse_event(value)
         self.ignored_count += event is None
         return event
 
@@ -122,16 +126,23 @@ class EventStream:
 async def open_events(
     connection: "Connection", *, path: str | None = None, silence_timeout: Callable[[], float]
 ) -> AsyncIterator[EventStream]:
-    """The events of a server while the block runs; `path` is where they were found before.
+    """Open the event stream of a server for as long as the block runs.
 
-    Raises `RequestFailed`: with `Reason.NOT_OPENCODE` where the server has no such stream.
+    Args:
+        connection: The connection to the server.
+        path: Where the stream was found before; None where that isn't known.
+        silence_timeout: Returns the seconds without a byte after which the stream is broken.
+
+    Raises:
+        RequestFailed: The stream can't be opened, or ended before its first byte; with
+            `Reason.NOT_OPENCODE` where the server has no such stream.
     """
     async with AsyncExitStack() as stack:
         for candidate in (path,) if path else (GLOBAL_EVENTS_PATH, EVENTS_PATH):
             stream = await stack.enter_async_context(
                 connection.stream(candidate, timeout=OPEN_TIMEOUT)
             )
-            failure = _failure(connection, candidate, stream)
+            failure = _open_failure(connection, candidate, stream)
             if failure is None:
                 first = await stream.read(OPEN_TIMEOUT)
                 if not first:
@@ -140,25 +151,27 @@ async def open_events(
                     )
                 yield EventStream(stream, candidate, first, silence_timeout)
                 return
-            if not _lacks_it(failure) or candidate == EVENTS_PATH:
+            if not _is_absent(failure) or candidate == EVENTS_PATH:
                 raise failure
             await stack.aclose()
         raise RequestFailed(Reason.NOT_OPENCODE, "It has no event stream where it had one.")
 
 
-def _failure(connection: "Connection", path: str, stream: "ResponseStream") -> RequestFailed | None:
+def _open_failure(
+    connection: "Connection", path: str, stream: "ResponseStream"
+) -> RequestFailed | None:
     failure = connection.failure(path, stream.head)
     if failure or stream.head.content_type == "text/event-stream":
         return failure
     return RequestFailed(Reason.NOT_OPENCODE, "It has no event stream.", status=stream.head.status)
 
 
-def _lacks_it(failure: RequestFailed) -> bool:
+def _is_absent(failure: RequestFailed) -> bool:
     return failure.reason is Reason.NOT_OPENCODE or failure.status == HTTPStatus.NOT_FOUND
 
 
-def _event(value: Any) -> ServerEvent | None:
-    """The event of one message, in an envelope or flat; None for what isn't one we know."""
+def _parse_event(value: Any) -> ServerEvent | None:
+    """The event in one message, with an envelope or flat; None for an unknown one."""
     if not isinstance(value, dict):
         return None
     payload = value.get("payload", value)
@@ -170,40 +183,46 @@ def _event(value: Any) -> ServerEvent | None:
         case "server.heartbeat":
             return Heartbeat()
         case "session.created" | "session.updated" | "session.deleted":
-            return _session_changed(_properties(payload), value.get("directory"))
+            return _parse_session_changed(_properties(payload), value.get("directory"))
         case "session.status":
             properties = _properties(payload)
-            return _activity_changed(properties, properties.get("status"), value.get("directory"))
+            return _parse_activity_changed(
+                properties, properties.get("status"), value.get("directory")
+            )
         case "session.idle":
-            return _activity_changed(_properties(payload), _IDLE, value.get("directory"))
+            return _parse_activity_changed(
+                _properties(payload), _IDLE_STATUS, value.get("directory")
+            )
         case _:
             return None
 
 
 def _properties(payload: dict[str, Any]) -> dict[str, Any]:
-    found = payload.get("properties")
-    return found if isinstance(found, dict) else {}
+    properties = payload.get("properties")
+    return properties if isinstance(properties, dict) else {}
 
 
-def _session_changed(properties: dict[str, Any], directory: Any) -> SessionChanged:
+def _parse_session_changed(properties: dict[str, Any], directory: Any) -> SessionChanged:
     info = properties.get("info")
     info = info if isinstance(info, dict) else {}
     session_id = properties.get("sessionID", info.get("id"))
-    return SessionChanged(session_id=parse_id(session_id), directory=_directory(directory))
+    return SessionChanged(session_id=parse_id(session_id), directory=_parse_directory(directory))
 
 
-def _activity_changed(
+def _parse_activity_changed(
     properties: dict[str, Any], status: Any, directory: Any
 ) -> ActivityChanged | None:
     session_id = parse_id(properties.get("sessionID"))
     try:
-        doing = parse_activity(status)
+        activity = parse_activity(status)
     except TypeError:
         return None
     if session_id is None:
         return None
-    return ActivityChanged(session_id=session_id, directory=_directory(directory), activity=doing)
+    return ActivityChanged(
+        session_id=session_id, directory=_parse_directory(directory), activity=activity
+    )
 
 
-def _directory(value: Any) -> str | None:
+def _parse_directory(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= MAX_DIRECTORY else None

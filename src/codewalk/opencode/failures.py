@@ -1,6 +1,6 @@
-"""What can go wrong with a request, in CodeWalk's words.
+"""The failures of requests: errors of aiohttp, OpenSSL and the system as `RequestFailed`.
 
-The one place where errors of aiohttp, OpenSSL and the operating system become `RequestFailed`.
+The only place where foreign errors are translated.
 """
 
 import errno
@@ -20,17 +20,17 @@ TRANSLATED_ERRORS: Final[tuple[type[Exception], ...]] = (
     HttpProcessingError,
     OSError,  # TimeoutError and ssl.SSLError too
     RuntimeError,  # uvloop's connect, and a stream whose connection went away between two reads
-    ValueError,  # a header or URL that can't be read
+    ValueError,  # a header or URL that can't be parsed
 )
-"""What may come out of aiohttp for a request to a hostile server."""
+"""Whatever aiohttp may raise for a request to a hostile server."""
 
-_TLS: Final = (
+_TLS_ERRORS: Final = (
     aiohttp.ClientSSLError,
     aiohttp.ClientConnectorCertificateError,
     aiohttp.ServerFingerprintMismatch,
     ssl.SSLError,
 )
-_NOT_HTTP: Final = (
+_INVALID_HTTP_ERRORS: Final = (
     aiohttp.ClientResponseError,
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
@@ -41,90 +41,112 @@ _NOT_HTTP: Final = (
 
 
 def translate_error(
-    exc: Exception, *, place: str, timeout: float, resolving: bool
+    exc: Exception, *, host_port: str, timeout: float, resolving: bool
 ) -> RequestFailed:
-    """The failure that `exc` means for the server at `place` (its host and port).
+    """Return the failure that a foreign error means.
 
-    `timeout` is the budget in seconds, `inf` without one; `resolving` tells that its name was
-    being looked up.
+    Args:
+        exc: One of `TRANSLATED_ERRORS`.
+        host_port: The server's host and port.
+        timeout: The seconds that the request had, `inf` without a timeout.
+        resolving: Whether the server's name was still being resolved.
     """
     match exc:
         case TimeoutError() if resolving:
-            return RequestFailed(Reason.DNS, f"The name of {place} wasn't resolved in time.")
+            return RequestFailed(Reason.DNS, f"The name of {host_port} wasn't resolved in time.")
         case TimeoutError():
             within = "in time" if timeout == inf else f"within {timeout:g} s"
-            return RequestFailed(Reason.TIMEOUT, f"{place} didn't answer {within}.")
+            return RequestFailed(Reason.TIMEOUT, f"{host_port} didn't answer {within}.")
         case aiohttp.ClientConnectorDNSError():
-            return RequestFailed(Reason.DNS, f"The name of {place} can't be resolved.")
-        case _ if isinstance(exc, _TLS):
-            return RequestFailed(Reason.TLS, _tls_detail(exc, place))
+            return RequestFailed(Reason.DNS, f"The name of {host_port} can't be resolved.")
+        case _ if isinstance(exc, _TLS_ERRORS):
+            return RequestFailed(Reason.TLS, _describe_tls_error(exc, host_port))
         case aiohttp.ClientConnectorError():
-            return _connect_failed(exc, place)
+            return _translate_connect_error(exc, host_port)
         case aiohttp.ClientPayloadError():
-            return _broken_body(exc, place)
-        case _ if isinstance(exc, _NOT_HTTP):
-            return RequestFailed(
-                Reason.NOT_OPENCODE, f"What answers at {place} doesn't speak HTTP properly."
-            )
+            return _translate_body_error(exc, host_port)
+        case _ if isinstance(exc, _INVALID_HTTP_ERRORS):
+            return RequestFailed(Reason.NOT_OPENCODE, f"{host_port} doesn't answer in valid HTTP.")
         case _:
             return RequestFailed(
-                Reason.UNREACHABLE, f"{place} closed the connection without an answer."
+                Reason.UNREACHABLE, f"{host_port} closed the connection without an answer."
             )
 
 
-def _connect_failed(exc: aiohttp.ClientConnectorError, place: str) -> RequestFailed:
+def _translate_connect_error(exc: aiohttp.ClientConnectorError, host_port: str) -> RequestFailed:
     cause = exc.os_error
-    # Several addresses that failed in several ways come as one text without a number.
+    # Where several addresses failed in several ways, the cause is one text without a number.
     refused = cause.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(cause)
     if refused:
-        return RequestFailed(Reason.REFUSED, f"Nothing listens at {place} (connection refused).")
+        return RequestFailed(
+            Reason.REFUSED, f"Nothing listens at {host_port} (connection refused)."
+        )
     if cause.errno == errno.ETIMEDOUT:
-        return RequestFailed(Reason.TIMEOUT, f"{place} didn't take the connection in time.")
+        return RequestFailed(Reason.TIMEOUT, f"{host_port} didn't accept the connection in time.")
     if cause.errno in (errno.EMFILE, errno.ENFILE):
         detail = "CodeWalk has too many connections open (see `ulimit -n`)."
         return RequestFailed(Reason.UNREACHABLE, detail, local_fault=True)
     why = f" ({cause.strerror})" if cause.errno and cause.strerror else ""
-    return RequestFailed(Reason.UNREACHABLE, f"{place} can't be reached{why}.")
+    return RequestFailed(Reason.UNREACHABLE, f"{host_port} can't be reached{why}.")
 
 
-def _broken_body(exc: aiohttp.ClientPayloadError, place: str) -> RequestFailed:
+def _translate_body_error(exc: aiohttp.ClientPayloadError, host_port: str) -> RequestFailed:
     if isinstance(exc.__cause__, HttpProcessingError) and "ncod" in str(exc.__cause__):
-        return RequestFailed(Reason.NOT_OPENCODE, f"{place} sent an answer that can't be decoded.")
-    return RequestFailed(Reason.UNREACHABLE, f"{place} broke off in the middle of its answer.")
+        return RequestFailed(
+            Reason.NOT_OPENCODE, f"{host_port} sent a response that can't be decoded."
+        )
+    return RequestFailed(
+        Reason.UNREACHABLE, f"{host_port} closed the connection in the middle of its response."
+    )
 
 
-def _tls_detail(exc: Exception, place: str) -> str:
+def _describe_tls_error(exc: Exception, host_port: str) -> str:
     cause = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None) or exc
     # OpenSSL's errors have these two; those that an event loop raises itself don't.
     why = getattr(cause, "verify_message", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"The TLS certificate of {place} isn't trusted{f': {why}' if why else ''}."
+        return f"The TLS certificate of {host_port} isn't trusted{f': {why}' if why else ''}."
     if getattr(cause, "reason", None) == "WRONG_VERSION_NUMBER":
-        return f"{place} doesn't speak TLS; try http:// instead of https://."
-    return f"No TLS connection to {place} could be made."
+        return f"{host_port} doesn't use TLS; try http:// instead of https://."
+    return f"No TLS connection to {host_port} could be made."
 
 
-def status_failure(status: int, *, path: str, place: str, sent: bool, json: bool) -> RequestFailed:
-    """The failure that an HTTP status other than 2xx means.
+def status_failure(
+    status: int, *, path: str, host_port: str, credentials_sent: bool, is_json: bool
+) -> RequestFailed:
+    """Return the failure that an HTTP status other than 2xx means.
 
-    `sent` tells whether credentials went along, `json` whether the answer is JSON, as OpenCode's
-    own refusals are.
+    Args:
+        status: The response's status.
+        path: The path of the request.
+        host_port: The server's host and port.
+        credentials_sent: Whether the request had credentials.
+        is_json: Whether the response is JSON, as OpenCode's own refusals are.
     """
-    if status in (401, 403) and sent:
-        detail = f"{place} refused the user name or password."
+    if status in (401, 403) and credentials_sent:
+        detail = f"{host_port} refused the user name or password."
         return RequestFailed(Reason.AUTH_REJECTED, detail, status=status)
     if status in (401, 403):
-        detail = f"{place} asks for a user name and password."
+        detail = f"{host_port} asks for a user name and password."
         return RequestFailed(Reason.AUTH_REQUIRED, detail, status=status)
-    detail = f"{place} make_response {path} with status {status}."
-    if status >= 500 or (json and status >= 400):
+    detail = f"{host_port} answered {path} with status {status}."
+    if status >= 500 or (is_json and status >= 400):
         return RequestFailed(Reason.SERVER_ERROR, detail, status=status)
     return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)
 
 
-def redirect_failure(status: int, location: str, *, place: str, endless: bool) -> RequestFailed:
-    """The failure that a redirect means: away from the server, or, if `endless`, without end."""
-    detail = f"{place} redirects to {describe_origin(location)}, not to itself."
-    if endless:
-        detail = f"{place} redirects without end."
+def redirect_failure(
+    status: int, location: str, *, host_port: str, same_origin: bool
+) -> RequestFailed:
+    """Return the failure of a redirect that isn't followed.
+
+    Args:
+        status: The response's status.
+        location: Where it redirects to.
+        host_port: The server's host and port.
+        same_origin: Whether that is the server itself: then there were too many redirects.
+    """
+    detail = f"{host_port} redirects to {describe_origin(location)}, not to itself."
+    if same_origin:
+        detail = f"{host_port} redirects too many times."
     return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)

@@ -1,4 +1,4 @@
-"""What a server sent, field by field: of the kind and size that is expected, or nothing."""
+"""The fields of a server's JSON: of the expected type and size, or nothing."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 MAX_ID: Final = 500
+"""Characters of an id."""
+
 MAX_DIRECTORY: Final = 4096
+"""Characters of a directory."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -18,38 +21,41 @@ _LATEST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timestamps:
-    """Something with times, in epoch milliseconds as a server sends them: of thousands, few are
-    ever shown, and making dates of them all takes most of the time that reading them takes."""
+    """The times of a session or project, in epoch milliseconds as a server sends them.
+
+    They become dates when they are read: of thousands few are displayed, and making all the dates
+    takes most of the time that parsing a list takes.
+    """
 
     created_ms: int | None
     updated_ms: int | None
 
     @property
     def created_at(self) -> datetime | None:
-        return _moment(self.created_ms)
+        return _to_datetime(self.created_ms)
 
     @property
     def updated_at(self) -> datetime | None:
-        return _moment(self.updated_ms)
+        return _to_datetime(self.updated_ms)
 
 
 def parse_id(value: Any) -> str | None:
-    """An id as it came; None for what can't be one."""
+    """Return an id unchanged; None for what can't be one."""
     return value if isinstance(value, str) and 0 < len(value) <= MAX_ID else None
 
 
 def parse_text(value: Any, limit: int) -> str:
-    """At most `limit` characters of a text."""
+    """Return at most `limit` characters of a text; the empty text for anything else."""
     return value[:limit] if isinstance(value, str) else ""
 
 
-def take_within(items: Iterable[T], most: int, size: Callable[[T], int]) -> Iterator[T]:
-    """Those that fit into `most` characters together, the first ones first.
+def take_within(items: Iterable[T], max_size: int, size: Callable[[T], int]) -> Iterator[T]:
+    """Yield the items, in order, that fit into `max_size` characters together.
 
-    Each field has its bound; a list with all of its fields at theirs is still a hundred times as
-    long as a real one, and is held, kept and painted.
+    Each field has its own bound; a list whose fields are all that long is still a hundred times as
+    long as a real one, and is stored, cached and rendered.
     """
-    left = most
+    left = max_size
     for item in items:
         length = size(item)
         if length <= left:
@@ -58,7 +64,7 @@ def take_within(items: Iterable[T], most: int, size: Callable[[T], int]) -> Iter
 
 
 def parse_times(value: Any) -> tuple[int | None, int | None]:
-    """When something was created and last updated, out of a server's `time`."""
+    """Return the creation and the last update in a server's `time`, in epoch milliseconds."""
     value = value if isinstance(value, dict) else {}
     created = parse_milliseconds(value.get("created"))
     updated = parse_milliseconds(value.get("updated"))
@@ -66,11 +72,11 @@ def parse_times(value: Any) -> tuple[int | None, int | None]:
 
 
 def parse_milliseconds(value: Any) -> int | None:
-    """Epoch milliseconds, whole and of a year that there is."""
+    """Return whole epoch milliseconds; None for what isn't a number or no date can hold."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return round(value) if _EARLIEST <= value <= _LATEST else None
 
 
-def _moment(milliseconds: int | None) -> datetime | None:
+def _to_datetime(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else _EPOCH + milliseconds * _MILLISECOND

@@ -1,4 +1,4 @@
-"""One HTTP answer, bounded in size and depth while it is read."""
+"""One HTTP response, bounded in size while it is read and in depth when it is parsed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,16 +12,19 @@ from codewalk.opencode.address import redirect_location
 from codewalk.opencode.bounded_json import decode
 
 MAX_BODY: Final = 64 * 2**20
-"""Bytes of an answer's body, counted after decompression."""
+"""Bytes of a response's body, counted after decompression."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Response:
-    """One HTTP answer, of any status.
+    """One HTTP response, of any status.
 
-    `content_type` is in lower case without parameters. `elapsed_ms` runs from the request that got
-    this answer (after redirects) to the last byte. `location` is an absolute URL, set for a
-    redirect that wasn't followed. All but `elapsed_ms` is the server's word: hostile text.
+    All but `elapsed_ms` comes from the server: hostile text.
+
+    Attributes:
+        content_type: In lower case, without parameters.
+        elapsed_ms: From the request that got this response (after redirects) to its last byte.
+        location: An absolute URL, for a redirect that wasn't followed.
     """
 
     status: int
@@ -36,29 +39,39 @@ class Response:
         return 200 <= self.status < 300
 
     async def json(self) -> Any:
-        """The body as JSON; a large one is parsed off the event loop.
+        """Return the body as JSON; a large one is parsed off the event loop.
 
-        Raises `ValueError` where it isn't JSON in UTF-8, is nested too deep or has too many values.
+        Raises:
+            ValueError: It isn't JSON in UTF-8, is nested too deep or has too many values.
         """
         return await decode(self.body)
 
 
 def make_response(
-    url: URL, status: int, headers: Mapping[str, str], body: bytes, *, since: float
+    url: URL, status: int, headers: Mapping[str, str], body: bytes, *, started: float | None = None
 ) -> Response:
-    """The answer that `url` gave; `since` is when it was asked, on `perf_counter`."""
+    """Return the response that `url` gave.
+
+    Args:
+        url: The URL of the request.
+        status: The response's status.
+        headers: The response's headers.
+        body: The response's body, decompressed.
+        started: When the request was sent, on `perf_counter`; None for a response without a body
+            of its own.
+    """
     return Response(
         status=status,
         content_type=headers.get("Content-Type", "").partition(";")[0].strip().lower(),
         body=body,
         headers=headers,
-        elapsed_ms=(perf_counter() - since) * 1000,
+        elapsed_ms=0.0 if started is None else (perf_counter() - started) * 1000,
         location=redirect_location(url, status, headers),
     )
 
 
 class BodyTooLarge(Exception):
-    """A body passed its limit; `limit` is in bytes."""
+    """A body is larger than its limit of `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -66,7 +79,11 @@ class BodyTooLarge(Exception):
 
 
 async def read_body(content: StreamReader, limit: int) -> bytes:
-    """All of `content`. Raises `BodyTooLarge` as soon as it is over `limit` bytes."""
+    """Return all of `content`.
+
+    Raises:
+        BodyTooLarge: It is over `limit` bytes; raised as soon as that is known.
+    """
     body = await content.readany()
     if content.at_eof() and len(body) <= limit:
         return body

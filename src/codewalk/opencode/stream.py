@@ -1,4 +1,4 @@
-"""An answer without an end, read as it comes."""
+"""A response without an end, read as it arrives."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,75 +9,81 @@ import aiohttp
 from yarl import URL
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.address import MAX_REDIRECTS, redirect_location
+from codewalk.opencode.address import MAX_REDIRECTS
 from codewalk.opencode.failures import TRANSLATED_ERRORS
-from codewalk.opencode.response import Response
+from codewalk.opencode.response import make_response
 
 # Compression would let a proxy hold events back until a block is full.
 STREAM_HEADERS: Final = {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
 
-Get = Callable[[URL], Awaitable[aiohttp.ClientResponse]]
-Follow = Callable[[str], URL | None]
-Explain = Callable[[Exception, float], RequestFailed]
+SendGet = Callable[[URL], Awaitable[aiohttp.ClientResponse]]
+ResolveRedirect = Callable[[str], URL | None]
+TranslateError = Callable[[Exception, float], RequestFailed]
 
 
 class ResponseStream:
-    """An open answer; `head` is its status and headers, without a body."""
+    """An open response; `head` is its status and headers, without a body."""
 
-    def __init__(self, response: aiohttp.ClientResponse, url: URL, explain: Explain) -> None:
-        received = response.headers
-        self.head = Response(
-            status=response.status,
-            content_type=received.get("Content-Type", "").partition(";")[0].strip().lower(),
-            body=b"",
-            headers=received,
-            elapsed_ms=0.0,
-            location=redirect_location(url, response.status, received),
-        )
+    def __init__(
+        self, response: aiohttp.ClientResponse, url: URL, translate: TranslateError
+    ) -> None:
+        self.head = make_response(url, response.status, response.headers, b"")
         self._response = response
-        self._explain = explain
+        self._translate = translate
 
-    async def read(self, patience: float) -> bytes:
-        """The next bytes, none at the end.
+    async def read(self, timeout: float) -> bytes:
+        """Return the next bytes, none at the end of the stream.
 
-        Raises `RequestFailed`, with `Reason.TIMEOUT` after `patience` seconds of silence.
+        Raises:
+            RequestFailed: The stream broke, or with `Reason.TIMEOUT`, nothing came for `timeout`
+                seconds.
         """
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 return await self._response.content.readany()
         except TRANSLATED_ERRORS as exc:
-            raise self._explain(exc, patience) from exc
+            raise self._translate(exc, timeout) from exc
 
     def close(self) -> None:
-        """Ends the connection: what is under way on it can't be used for anything else."""
+        """Close the connection: with a response in progress it can't be used for another."""
         self._response.close()
 
 
 @asynccontextmanager
 async def open_stream(
-    get: Get, url: URL, timeout: float, follow: Follow, explain: Explain
+    send: SendGet, url: URL, timeout: float, resolve: ResolveRedirect, translate: TranslateError
 ) -> AsyncIterator[ResponseStream]:
-    """The stream that `get` opens at `url`, after redirects that `follow` allows.
+    """Open the response to a GET for as long as the block runs.
 
-    Raises `RequestFailed` where no answer began within `timeout` seconds.
+    Args:
+        send: Sends the GET to a URL, without following redirects.
+        url: Where the GET goes first.
+        timeout: Seconds until the response, after redirects, must have begun.
+        resolve: Returns the URL of a redirect that may be followed, None for another.
+        translate: Makes a failure of a foreign error and the timeout.
+
+    Raises:
+        RequestFailed: No response began within `timeout`.
     """
     try:
         async with asyncio.timeout(timeout):
-            stream = await _follow(get, url, follow, explain)
+            stream = await _follow_redirects(send, url, resolve, translate)
     except TRANSLATED_ERRORS as exc:
-        raise explain(exc, timeout) from exc
+        raise translate(exc, timeout) from exc
     try:
         yield stream
     finally:
         stream.close()
 
 
-async def _follow(get: Get, url: URL, follow: Follow, explain: Explain) -> ResponseStream:
-    stream = ResponseStream(await get(url), url, explain)
+async def _follow_redirects(
+    send: SendGet, url: URL, resolve: ResolveRedirect, translate: TranslateError
+) -> ResponseStream:
+    stream = ResponseStream(await send(url), url, translate)
     for _ in range(MAX_REDIRECTS):
-        target = follow(stream.head.location) if stream.head.location else None
+        target = resolve(stream.head.location) if stream.head.location else None
         if target is None:
             break
         stream.close()
-        stream = ResponseStream(await get(target), target, explain)
+        stream = ResponseStream(await send(target), target, translate)
     return stream

@@ -239,7 +239,7 @@ async def test_a_post_follows_no_redirect(client: OpenCodeClient, server: MockOp
 
 async def test_redirects_end(client: OpenCodeClient, server: MockOpenCode) -> None:
     server.script("/loop", redirect("/loop"))
-    with pytest.raises(RequestFailed, match="without end"):
+    with pytest.raises(RequestFailed, match="too many times"):
         await client.connect(server.url).get_json("/loop")
     assert server.count("/loop") == 4
 
@@ -259,12 +259,17 @@ async def test_each_release_answers_health_in_its_own_way(
     assert (answer.status, answer.content_type) == expected[release]
 
 
-async def test_a_web_page_is_named_as_what_it_is(
-    client: OpenCodeClient, server: MockOpenCode
+@pytest.mark.parametrize(
+    ("behaviour", "what"), [(page(), "a web page"), (reply(b"{"), "invalid JSON")]
+)
+async def test_a_response_that_isnt_json_is_named_as_what_it_is(
+    client: OpenCodeClient, server: MockOpenCode, behaviour: Behaviour, what: str
 ) -> None:
-    server.script("/path", page())
-    with pytest.raises(RequestFailed, match="a web page"):
+    server.script("/path", behaviour)
+    with pytest.raises(RequestFailed) as caught:
         await client.connect(server.url).get_json("/path")
+    place = f"127.0.0.1:{server.port}"
+    assert caught.value.message == f"{place} answered /path with {what}; is it an OpenCode server?"
 
 
 async def test_connections_closed_under_a_request_are_the_program_s_fault() -> None:

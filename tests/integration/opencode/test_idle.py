@@ -37,14 +37,14 @@ async def test_idle_connections_are_dropped_and_those_in_use_are_not() -> None:
         for _ in range(2):
             await connection.get_json("/")
         assert counting.opened == 1
-        client.drop_idle()
+        client.close_idle()
         counting.gate.clear()
         counting.asked.clear()
         async with asyncio.TaskGroup() as group:
             under_way = group.create_task(connection.get_json("/"), name="request")
             await counting.asked.wait()
             assert counting.opened == 2
-            client.drop_idle()
+            client.close_idle()
             counting.gate.set()
             assert await under_way == {}
         await connection.get_json("/")
@@ -53,4 +53,4 @@ async def test_idle_connections_are_dropped_and_those_in_use_are_not() -> None:
 
 
 async def test_where_nothing_is_open_nothing_is_dropped() -> None:
-    OpenCodeClient().drop_idle()
+    OpenCodeClient().close_idle()

@@ -10,18 +10,15 @@ from yarl import URL
 from codewalk.errors import RequestFailed
 from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import Connection
-from codewalk.opencode.credentials import basic_auth
 from codewalk.opencode.pool import GetRequest
 from codewalk.reason import Reason
-from codewalk.secret import Secret
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n"
 TRUE, NULL = OK + b"true", OK + b"null"
 
 
 class Server:
-    """Answers with what is next of `answers`, or else with `answer`; an empty one ends the
-    connection."""
+    """Answers with the last of `answers`, else with `answer`; an empty one ends the connection."""
 
     def __init__(self) -> None:
         self.answer = TRUE
@@ -179,7 +176,7 @@ async def test_no_line_can_be_smuggled_into_a_request(end: str) -> None:
 
 
 async def test_a_request_shows_no_password() -> None:
-    secret = basic_auth("opencode", Secret("hunter2"))
+    secret = "Basic b3BlbmNvZGU6aHVudGVyMg=="
     get = GetRequest.build(URL("http://127.0.0.1:4096/path"), {"Authorization": secret})
     assert secret.encode() in get.data
     assert secret not in repr(get)

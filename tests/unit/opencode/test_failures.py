@@ -74,7 +74,7 @@ CLIENT_ERRORS: Final = {
 
 
 def reason_of(exc: Exception, *, resolving: bool = False) -> Reason:
-    failure = translate_error(exc, place="box:4096", timeout=3.0, resolving=resolving)
+    failure = translate_error(exc, host_port="box:4096", timeout=3.0, resolving=resolving)
     assert failure.detail.endswith(".")
     assert failure.message == failure.detail
     return failure.reason
@@ -130,7 +130,7 @@ def test_a_connection_that_can_t_be_made_says_why(number: int, reason: Reason) -
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EHOSTUNREACH])
 def test_too_many_open_connections_are_no_fault_of_the_server(number: int) -> None:
     exc = aiohttp.ClientConnectorError(KEY, OSError(number, "why"))
-    failure = translate_error(exc, place="a:1", timeout=1.0, resolving=False)
+    failure = translate_error(exc, host_port="a:1", timeout=1.0, resolving=False)
     assert failure.local_fault is (number != errno.EHOSTUNREACH)
 
 
@@ -145,7 +145,9 @@ def test_a_timeout_while_the_name_is_looked_up_is_the_name_s_fault() -> None:
 
 @pytest.mark.parametrize(("timeout", "told"), [(3.0, "within 3 s"), (inf, "in time")])
 def test_a_timeout_tells_of_its_budget_where_there_is_one(timeout: float, told: str) -> None:
-    failure = translate_error(TimeoutError(), place="box:4096", timeout=timeout, resolving=False)
+    failure = translate_error(
+        TimeoutError(), host_port="box:4096", timeout=timeout, resolving=False
+    )
     assert failure.detail == f"box:4096 didn't answer {told}."
 
 
@@ -169,13 +171,22 @@ def test_cancellation_is_nobody_s_failure() -> None:
     ],
 )
 def test_a_status_means(status: int, sent: bool, json: bool, reason: Reason) -> None:
-    failure = status_failure(status, path="/path", place="box:4096", sent=sent, json=json)
+    failure = status_failure(
+        status, path="/path", host_port="box:4096", credentials_sent=sent, is_json=json
+    )
     assert (failure.reason, failure.status) == (reason, status)
+
+
+def test_a_status_is_named_with_its_path() -> None:
+    failure = status_failure(
+        404, path="/path", host_port="box:4096", credentials_sent=False, is_json=False
+    )
+    assert failure.message == "box:4096 answered /path with status 404."
 
 
 def test_a_certificate_s_fault_is_told() -> None:
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_message = "certificate has expired"
     exc = aiohttp.ClientConnectorCertificateError(KEY, cause)
-    failure = translate_error(exc, place="box:4096", timeout=3.0, resolving=False)
+    failure = translate_error(exc, host_port="box:4096", timeout=3.0, resolving=False)
     assert "certificate has expired" in failure.detail
