@@ -1,16 +1,16 @@
-"""What can go wrong, as one tree.
+"""The error tree: everything that CodeWalk raises on purpose.
 
-    CodeWalkError                   internal; what no class below stands for
+    CodeWalkError                   internal; an error of no class below
     ├── InvalidInput                invalid_value; a value was refused, `value` holds it
     │   ├── InvalidURL              invalid_url
     │   ├── InvalidCredentials      invalid_credentials
-    │   └── InvalidValue            a label, model, limit or body was refused
-    ├── NotFound                    what was named isn't there
+    │   └── InvalidValue            a label, model, limit or body
+    ├── NotFound                    no such server or hook
     │   ├── ServerNotFound          server_not_found
     │   ├── AmbiguousReference      ambiguous_reference
     │   ├── HookNotFound            hook_not_found
     │   └── NoActiveServer          no_active_server
-    ├── Refused                     it could be done, but a rule forbids it now
+    ├── Refused                     forbidden by a rule in the current state
     │   ├── DuplicateServer         duplicate_server
     │   ├── EditConflict            edit_conflict
     │   ├── ServerUnhealthy         server_unhealthy
@@ -18,15 +18,15 @@
     │   ├── AlreadyRunning          already_running
     │   ├── Superseded              superseded
     │   └── Unauthorized            unauthorized
-    ├── HookFailed                  hook_failed; what a hook runs or calls didn't do its work
+    ├── HookFailed                  hook_failed; a hook's program or URL failed
     ├── ServerUnreachable           server_unreachable; a server failed its check
-    │   └── RequestFailed           a request to it failed; `reason` says how
-    └── Unavailable                 this machine lacks something
+    │   └── RequestFailed           a request to it failed; `reason` says why
+    └── Unavailable                 something of this machine is missing
         ├── StorageError            storage_error
         ├── AddressUnavailable      address_unavailable
         └── OpenCodeMissing         opencode_missing
 
-Callers branch on the class, other programs on `code`, people read the message.
+Code branches on the class, other programs on `code`; the message is for people.
 """
 
 from collections.abc import Sequence
@@ -38,12 +38,13 @@ from codewalk.reason import Reason
 class CodeWalkError(Exception):
     """Base of every error that CodeWalk raises on purpose.
 
-    `message` is one or two sentences for a person: what is wrong and what would be right.
-    `value` is the offending input as text, where there is one; never a secret.
+    Attributes:
+        message: One or two sentences for a person: what is wrong and what would be right.
+        value: The offending input as text, if there is one; never a secret.
     """
 
     code: ClassVar[str] = "internal"
-    """What programs branch on; a class without its own is never raised, only caught."""
+    """Identifies the error for programs; a class without its own is caught, but never raised."""
 
     def __init__(self, message: str, *, value: str | None = None) -> None:
         super().__init__(message)
@@ -52,13 +53,13 @@ class CodeWalkError(Exception):
 
 
 class InvalidInput(CodeWalkError):
-    """A value was refused as it stands."""
+    """A value is invalid."""
 
     code = "invalid_value"
 
 
 class InvalidURL(InvalidInput):
-    """Not the URL of an OpenCode server."""
+    """A text can't be the URL of an OpenCode server."""
 
     code = "invalid_url"
 
@@ -74,7 +75,7 @@ class InvalidValue(InvalidInput):
 
 
 class NotFound(CodeWalkError):
-    """What was named isn't there."""
+    """Nothing has the given name."""
 
 
 class ServerNotFound(NotFound):
@@ -84,7 +85,7 @@ class ServerNotFound(NotFound):
 
 
 class AmbiguousReference(NotFound):
-    """More than one server fits."""
+    """A reference fits more than one server."""
 
     code = "ambiguous_reference"
 
@@ -96,13 +97,13 @@ class HookNotFound(NotFound):
 
 
 class NoActiveServer(NotFound):
-    """The call works on the active server, and there is none."""
+    """The call needs the active server, and there is none."""
 
     code = "no_active_server"
 
 
 class Refused(CodeWalkError):
-    """A rule forbids it as things stand."""
+    """A rule forbids it in the current state."""
 
 
 class DuplicateServer(Refused):
@@ -112,9 +113,10 @@ class DuplicateServer(Refused):
 
 
 class EditConflict(Refused):
-    """The same was changed elsewhere since the values that an edit started from were read.
+    """The same values were changed elsewhere since those that an edit started from were read.
 
-    `fields` are the names of what was changed elsewhere, as in `EditableValues`.
+    Attributes:
+        fields: The names of the values that were changed elsewhere, as in `EditableValues`.
     """
 
     code = "edit_conflict"
@@ -127,7 +129,7 @@ class EditConflict(Refused):
 
 
 class ServerUnhealthy(Refused):
-    """An unhealthy server isn't made active unless forced."""
+    """A server is unhealthy; it is neither made active without force nor attached to."""
 
     code = "server_unhealthy"
 
@@ -145,7 +147,7 @@ class AlreadyRunning(Refused):
 
 
 class Superseded(Refused):
-    """Another server is active than the one this was for; nothing of it is shown or sent there."""
+    """Another server was made active meanwhile; the result is neither shown nor sent there."""
 
     code = "superseded"
 
@@ -157,15 +159,16 @@ class Unauthorized(Refused):
 
 
 class HookFailed(CodeWalkError):
-    """A hook's program ended with a failure or not at all, or its URL wasn't taken."""
+    """A hook's program failed or didn't end in time, or its URL refused the request."""
 
     code = "hook_failed"
 
 
 class ServerUnreachable(CodeWalkError):
-    """A server failed its check or a request; the message carries the reason.
+    """A server failed its check or a request; the message says why.
 
-    `suggestion` is another URL that may be the one that was meant, where there is one.
+    Attributes:
+        suggestion: Another URL that may have been meant, if there is one.
     """
 
     code = "server_unreachable"
@@ -178,11 +181,13 @@ class ServerUnreachable(CodeWalkError):
 
 
 class RequestFailed(ServerUnreachable):
-    """A server didn't give what was asked of it.
+    """A request to a server failed.
 
-    `reason` is never `ok`, `unchecked`, `incompatible` or `offline`; `detail`, the message, is one
-    sentence for a person; `status` is the HTTP status, where one came; `local_fault` is set
-    where this process is to blame, so that it says nothing about the server.
+    Attributes:
+        reason: Why; never `ok`, `unchecked`, `incompatible` or `offline`.
+        detail: One sentence for a person, the same as `message`.
+        status: The HTTP status, if there was a response.
+        local_fault: Whether this process is to blame, so that it says nothing about the server.
     """
 
     def __init__(
@@ -196,22 +201,22 @@ class RequestFailed(ServerUnreachable):
 
 
 class Unavailable(CodeWalkError):
-    """Something of this machine is missing, broken or taken."""
+    """Something that CodeWalk needs on this machine is missing, broken or in use."""
 
 
 class StorageError(Unavailable):
-    """The store can't be read or written. What was there is left untouched."""
+    """The store can't be read or written; its content is unchanged."""
 
     code = "storage_error"
 
 
 class AddressUnavailable(Unavailable):
-    """The address to listen on is taken or isn't this machine's."""
+    """The address to listen on is in use, or isn't this machine's."""
 
     code = "address_unavailable"
 
 
 class OpenCodeMissing(Unavailable):
-    """The `opencode` executable isn't there or can't be run."""
+    """The `opencode` executable is missing or can't be run."""
 
     code = "opencode_missing"

@@ -30,12 +30,12 @@ INTERFACE = {
 
 
 def classes() -> dict[str, type[CodeWalkError]]:
-    found = inspect.getmembers(errors, inspect.isclass)
-    return {name: cls for name, cls in found if issubclass(cls, CodeWalkError)}
+    members = inspect.getmembers(errors, inspect.isclass)
+    return {name: cls for name, cls in members if issubclass(cls, CodeWalkError)}
 
 
 def drawn() -> dict[str, tuple[str, str]]:
-    """Each name in the drawing, with its parent's name and what stands behind it."""
+    """Return the parent and the description of each class in the drawing."""
     tree: dict[str, tuple[str, str]] = {}
     path = ["CodeWalkError"]
     for line in (errors.__doc__ or "").splitlines():
@@ -76,7 +76,7 @@ def test_every_code_of_the_interface_has_an_error() -> None:
 
 
 @pytest.mark.parametrize("cls", classes().values(), ids=classes())
-def test_a_code_is_a_word_for_programs(cls: type[CodeWalkError]) -> None:
+def test_code_is_snake_case(cls: type[CodeWalkError]) -> None:
     assert CODE.fullmatch(cls.code)
     assert cls.__doc__
 
@@ -87,13 +87,13 @@ def test_two_leaves_never_share_a_code() -> None:
     assert len({cls.code for cls in leaves}) == len(leaves)
 
 
-def test_an_error_carries_its_message_and_the_value_that_it_is_about() -> None:
+def test_error_has_its_message_and_the_offending_value() -> None:
     error = InvalidURL("It has no host.", value="http://")
     assert (str(error), error.message, error.value) == ("It has no host.",) * 2 + ("http://",)
     assert InvalidURL("It has no host.").value is None
 
 
-def test_a_failed_request_carries_its_reason_and_status() -> None:
+def test_failed_request_has_its_reason_and_status() -> None:
     error = RequestFailed(Reason.SERVER_ERROR, "It answered 502.", status=502)
     assert isinstance(error, ServerUnreachable)
     assert (error.reason, error.detail, error.status) == (
