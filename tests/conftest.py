@@ -1,4 +1,4 @@
-"""What every test stands on: a place of its own, no blocked event loop, no skip in CI."""
+"""Fixtures for all tests: an empty data folder, and no blocking call on the event loop."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from codewalk.settings import Settings
 
 pytest_plugins = ("tests.no_skips", "tests.postgres", "tests.real.started")
 
-# No deadline: two cores that others use too make a slow example no bug.
+# No deadline: on two cores that others use too, a slow example is no bug.
 hypothesis_settings.register_profile("quick", max_examples=60, deadline=None)
 hypothesis_settings.register_profile(
     "ci", parent=hypothesis_settings.get_profile("quick"), derandomize=True, print_blob=True
@@ -24,8 +24,10 @@ hypothesis_settings.register_profile("thorough", max_examples=3000, deadline=tim
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before any test module is imported: nothing here or in a child process reaches the
-    developer's own CodeWalk or keyring."""
+    """Keep the developer's own CodeWalk and keyring out of reach, for child processes too.
+
+    It runs before any test module is imported.
+    """
     home = Path(tempfile.mkdtemp(prefix="codewalk-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     for name in [name for name in os.environ if name.startswith("CODEWALK_")]:
@@ -41,13 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_blocks_the_event_loop() -> Iterator[None]:
-    """A blocking call that CodeWalk makes on an event loop raises `BlockingError`.
+    """Raise `BlockingError` for a blocking call that CodeWalk makes on an event loop.
 
-    Only CodeWalk's own calls: a test may read its files as it likes.
+    A test's own calls are allowed.
     """
     with blockbuster_ctx("codewalk") as detector:
         for function in detector.functions.values():
-            # A module is read once, when it is first used, so that a command starts quickly.
+            # Modules are imported where they are first used, so that commands start quickly.
             function.can_block_in("<frozen importlib._bootstrap>", "_find_and_load")
             # asyncpg looks for ~/.pgpass and certificates before it connects.
             function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
@@ -56,5 +58,5 @@ def nothing_blocks_the_event_loop() -> Iterator[None]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """An empty CodeWalk of the test's own: SQLite, no token, nothing to migrate."""
+    """Settings for an empty data folder: SQLite, no token, no Flutter app to import from."""
     return Settings(data_dir=tmp_path / "data", legacy_preferences=tmp_path / "no-preferences.json")

@@ -1,8 +1,8 @@
-"""A clock that tests turn.
+"""An event loop whose clock tests control.
 
-`fake_time` runs a test on an event loop whose clock jumps to the next timer whenever nothing else
-is left to do: waiting for ten minutes of monitoring takes no time, and what happens in between
-happens in the same order as always.
+`fake_time` runs a test on an event loop whose clock jumps to the next timer whenever no task is
+ready: waiting for ten minutes of monitoring takes no time, and everything happens in its usual
+order.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: it moves the clock on instead."""
+    """A selector that never waits: it moves the clock forward instead."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,29 +24,29 @@ class _JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready and timeout is None:
-            raise AssertionError("every task waits for something that nobody will do")
+            raise AssertionError("every task waits for something that will never happen")
         if not ready and timeout:
             self.now += timeout
         return ready
 
 
 class FakeTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop with a clock of its own, for code that uses neither sockets nor threads."""
+    """An event loop with its own clock, for code that uses neither sockets nor threads."""
 
     def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
+        self._jumping_selector = _JumpingSelector()
+        super().__init__(self._jumping_selector)
 
     def time(self) -> float:
-        return self._jumping.now
+        return self._jumping_selector.now
 
     def freeze(self, seconds: float) -> None:
-        """As when the process is stopped for so long: nothing is done, and then all that is due."""
-        self._jumping.now += seconds
+        """Move the clock as if the process had been stopped: what is due runs afterwards."""
+        self._jumping_selector.now += seconds
 
 
 def fake_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Makes an async test an ordinary one that runs on a `FakeTimeLoop`."""
+    """Turn an async test into an ordinary one that runs on a `FakeTimeLoop`."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -57,18 +57,18 @@ def fake_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]
 
 
 def elapsed() -> float:
-    """Seconds of the running loop's clock; from zero under `fake_time`."""
+    """Return the running loop's time in seconds; under `fake_time` it starts at zero."""
     return asyncio.get_running_loop().time()
 
 
 def freeze(seconds: float) -> None:
-    """Lets the clock run on while nothing is done; under `fake_time` only."""
+    """Move the clock while no task runs; under `fake_time` only."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, FakeTimeLoop)
     loop.freeze(seconds)
 
 
 async def advance_time(seconds: float) -> None:
-    """Lets the clock run on, and with it all that is due; under `fake_time` only."""
+    """Move the clock, and run what becomes due meanwhile; under `fake_time` only."""
     assert isinstance(asyncio.get_running_loop(), FakeTimeLoop)
     await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Stand-ins at the seams of the core: servers, stores, and a roster that others change too."""
+"""Fakes at the seams of the core: connections, stores, and a roster that others change too."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -28,16 +28,16 @@ from codewalk.servers.roster import Roster, Rule
 from tests.fake_time import elapsed
 
 EPOCH = datetime(2026, 2, 9, 20, 51, 50, 489_000, tzinfo=UTC)
-"""When a fake clock starts."""
+"""The time at which a fake clock starts."""
 
 
 def utc_now() -> datetime:
-    """The wall clock that goes with the running loop's."""
+    """Return the wall-clock time that belongs to the running loop's clock."""
     return EPOCH + timedelta(seconds=elapsed())
 
 
 def profile(number: int = 1, **fields: Any) -> ServerProfile:
-    """A server, made up: the same number gives the same one."""
+    """Return a profile; the same number gives the same one."""
     made = ServerProfile(
         id=f"00000000-0000-4000-8000-{number:012d}",
         url=f"http://server{number}:4096",
@@ -49,10 +49,14 @@ def profile(number: int = 1, **fields: Any) -> ServerProfile:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a `FakeConnection` answers, `after` seconds; with neither answer nor failure, nothing.
+    """A scripted reply of a `FakeConnection`; with no answer and no error, there is none.
 
-    `gate` holds it back until it is set. `bug` is raised as it is, as a fault of
-    CodeWalk's own would be.
+    Attributes:
+        answer: The response.
+        failure: Raised instead of a response.
+        bug: Raised as it is, as a fault of CodeWalk's own would be.
+        after: Seconds to wait before.
+        gate: Holds the reply back until it is set.
     """
 
     answer: Response | None = None
@@ -111,8 +115,11 @@ PATH = json_reply(
 class FakeConnection(Connection):
     """A connection that answers from a script instead of a socket.
 
-    Everything above the request itself is the real thing: statuses and bodies are judged by
-    `Connection`. `requests` holds each path with the loop's time.
+    Everything above the single request is the real thing: `Connection` evaluates statuses and
+    bodies.
+
+    Attributes:
+        requests: The path of each request, with the loop's time.
     """
 
     def __init__(
@@ -123,7 +130,7 @@ class FakeConnection(Connection):
         password: Secret | None = None,
     ) -> None:
         super().__init__(
-            # None of these is used, as `_request` is replaced below.
+            # None of these is used: `_request` is overridden below.
             session=cast("aiohttp.ClientSession", None),
             pool=cast("ServerPool", None),
             resolver=cast("Resolver", None),
@@ -144,7 +151,7 @@ class FakeConnection(Connection):
 
     @property
     def in_flight(self) -> int:
-        """How many requests wait for an answer."""
+        """The number of requests that wait for a reply."""
         return len(self._in_flight)
 
     @property
@@ -174,7 +181,7 @@ class FakeConnection(Connection):
     def _next(self, path: str) -> Reply:
         reply = self.script.get(path, html_reply())
         if isinstance(reply, list):
-            # The last one stays.
+            # The last one is used for all further requests.
             return reply.pop(0) if len(reply) > 1 else reply[0]
         return reply
 
@@ -190,7 +197,7 @@ async def _deliver(reply: Reply, limit: int) -> Response:
         raise RequestFailed(failure.reason, failure.detail, local_fault=failure.local_fault)
     if reply.answer is None:
         await asyncio.get_running_loop().create_future()
-        raise AssertionError("silence ended")
+        raise AssertionError("a reply that never comes came")
     if len(reply.answer.body) > limit:
         raise RequestFailed(Reason.NOT_OPENCODE, f"It sent more than {limit:,} bytes.")
     return reply.answer
@@ -200,7 +207,10 @@ async def _deliver(reply: Reply, limit: int) -> Response:
 class FakeNetwork:
     """The connections to several servers; one without a script of its own is healthy.
 
-    `gate` holds back who wants one until it is set.
+    Attributes:
+        connections: The connections by server id.
+        connected: The server ids in the order of `connect`.
+        gate: Holds `connect` back until it is set.
     """
 
     connections: dict[str, FakeConnection] = field(default_factory=dict)
@@ -215,7 +225,7 @@ class FakeNetwork:
         return self.connections[server.id]
 
     def script(self, server: ServerProfile, **replies: Reply | list[Reply]) -> FakeConnection:
-        """`health` and `path` as this server answers them from now on."""
+        """Set the replies to `health` and `path` of this server."""
         paths = {"health": "/global/health", "path": "/path"}
         connection = self.of(server)
         connection.script |= {paths[name]: reply for name, reply in replies.items()}
@@ -235,7 +245,7 @@ class FakeNetwork:
 
 
 class FakeStatusStore:
-    """Statuses in memory; `broken` makes it fail as a full disk does."""
+    """Statuses in memory; `broken` makes saving fail, as a full disk does."""
 
     def __init__(self, statuses: Mapping[str, HealthStatus] | None = None) -> None:
         self.statuses = dict(statuses or {})
@@ -256,10 +266,7 @@ class FakeStatusStore:
 
 
 class FakeHistoryStore:
-    """History in memory; `broken` makes it fail as a full disk does.
-
-    It keeps what it is given in the order it comes, by server id.
-    """
+    """History in memory; `broken` makes saving fail, as a full disk does."""
 
     def __init__(self, packed: Mapping[str, bytes] | None = None) -> None:
         self.packed = dict(packed or {})
@@ -275,9 +282,9 @@ class FakeHistoryStore:
         if self.broken:
             raise StorageError("The disk is full.")
         self.batches.append((elapsed(), batch))
-        for noted in batch.minutes:
-            both = self.packed.get(noted.server_id, b"") + noted.checks
-            self.packed[noted.server_id] = both[-MAX_RECENT_CHECKS * PACKED_CHECK_BYTES :]
+        for minute in batch.minutes:
+            both = self.packed.get(minute.server_id, b"") + minute.checks
+            self.packed[minute.server_id] = both[-MAX_RECENT_CHECKS * PACKED_CHECK_BYTES :]
 
     async def load(
         self, server_id: str, since: datetime, window: Window, *, by_minute: bool
@@ -297,9 +304,9 @@ class FakeHistoryStore:
 
     @property
     def periods(self) -> list[tuple[str, Period]]:
-        """What was written of each minute, by server id, in the order it came."""
-        noted = [noted for _, batch in self.batches for noted in batch.minutes]
-        return [(each.server_id, each.period) for each in noted if each.period]
+        """The saved periods with their server ids, in the order in which they were saved."""
+        minutes = [minute for _, batch in self.batches for minute in batch.minutes]
+        return [(minute.server_id, minute.period) for minute in minutes if minute.period]
 
     @property
     def changes(self) -> list[ServerTransition]:
@@ -363,7 +370,7 @@ class FakeRosterStore:
         self.locked = False
 
     def change_elsewhere(self, decide: Rule) -> None:
-        """What another process does to the same store."""
+        """Change the roster as another process would."""
         self.stored = replace(decide(self.stored), revision=self.stored.revision + 1)
 
 
@@ -374,7 +381,7 @@ class StoredEntry:
 
 
 class FakeStateStore:
-    """State in memory, by server and key; `removed_servers` are servers that were removed."""
+    """State in memory by server and key; nothing is stored for `removed_servers`."""
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str], StoredEntry] = {}

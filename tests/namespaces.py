@@ -1,10 +1,10 @@
-"""Two hosts of the tests' own on one machine, joined by a wire: Linux network namespaces.
+"""Two hosts on one machine, connected by a cable of their own: Linux network namespaces.
 
     with two_hosts() as hosts:
         hosts.near.start("-m", "tests.some_module", hosts.far.address)
         hosts.near.link_down()
 
-Nothing leaves them, and everything goes with the block. They need root, `ip` and `nft`.
+No packet leaves them, and they are removed at the end of the block. They need root, `ip` and `nft`.
 """
 
 import os
@@ -22,40 +22,40 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
-_WITHIN: Final = 20.0
+_COMMAND_TIMEOUT: Final = 20.0
 _NUMBERS: Final = count()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """One end of the wire, with an address of its own."""
+    """One end of the cable, with its own address."""
 
     namespace: str
     interface: str
     address: str
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line that runs Python with these arguments on this host."""
+        """Return the command line that runs Python with these arguments on this host."""
         return ["ip", "netns", "exec", self.namespace, sys.executable, *arguments]
 
     def link_down(self) -> None:
-        """Takes the interface down, as switching a network off does: its routes go with it."""
+        """Take the interface down, which removes its routes, as switching a network off does."""
         _run("ip", "-n", self.namespace, "link", "set", self.interface, "down")
 
     def link_up(self) -> None:
         _run("ip", "-n", self.namespace, "link", "set", self.interface, "up")
 
     def lose(self, percent: int) -> None:
-        """Drops so many of a hundred packets that arrive, at random."""
+        """Drop this share of the packets that arrive, at random."""
         self._nft("add table ip loss")
         self._nft("add chain ip loss arriving { type filter hook input priority 0; }")
-        matching = f"iifname {self.interface} numgen random mod 100 < {percent}"
-        self._nft(f"add rule ip loss arriving {matching} counter drop")
+        rule = f"iifname {self.interface} numgen random mod 100 < {percent}"
+        self._nft(f"add rule ip loss arriving {rule} counter drop")
 
     def lost(self) -> int:
-        """How many packets were dropped so far."""
-        found = re.search(r"packets (\d+)", self._nft("list table ip loss"))
-        return int(found[1]) if found else 0
+        """Return how many packets were dropped so far."""
+        match = re.search(r"packets (\d+)", self._nft("list table ip loss"))
+        return int(match[1]) if match else 0
 
     def _nft(self, command: str) -> str:
         return _run("ip", "netns", "exec", self.namespace, "nft", command)
@@ -69,13 +69,13 @@ class Hosts:
 
 @contextmanager
 def two_hosts() -> Iterator[Hosts]:
-    """Two hosts that reach each other and nothing else. Skips the test where they can't be had."""
+    """Two hosts that reach only each other. Skips the test where they can't be created."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("network namespaces need Linux and root")
     for program in ("ip", "nft"):
         if shutil.which(program) is None:
             pytest.skip(f"network namespaces need `{program}`: scripts/system-packages network")
-    # Interface names have 15 characters.
+    # Interface names may have 15 characters.
     name = f"cw{os.getpid()}n{next(_NUMBERS)}"
     near = Host(namespace=f"{name}a", interface=f"{name}a", address="10.203.0.1")
     far = Host(namespace=f"{name}b", interface=f"{name}b", address="10.203.0.2")
@@ -98,7 +98,9 @@ def two_hosts() -> Iterator[Hosts]:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout

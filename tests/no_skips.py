@@ -1,6 +1,6 @@
-"""In CI a skipped test is a failed one: what wasn't run wasn't proved.
+"""Plugin that makes a skipped test fail in CI: a test that didn't run proves nothing.
 
-Elsewhere a skip is shown with its reason, since `pyproject.toml` asks pytest for `-ra`.
+Elsewhere a skip is shown with its reason: `pyproject.toml` passes `-ra` to pytest.
 """
 
 import os
@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-_WHY = "SKIPPED IN CI, where nothing may be: install what it needs. The reason given: "
+_EXPLANATION = "SKIPPED IN CI, where no test may be: install what it needs. The reason given: "
 
 
 def pytest_report_header() -> str | None:
@@ -18,10 +18,10 @@ def pytest_report_header() -> str | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    # An expected failure did run; pytest calls it skipped all the same.
+    # An expected failure did run; pytest reports it as skipped too.
     if _in_ci() and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = _WHY + _reason(report)
+        report.longrepr = _EXPLANATION + _reason(report)
     return report
 
 
@@ -30,7 +30,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     if _in_ci() and report.skipped:
         report.outcome = "failed"
-        report.longrepr = _WHY + _reason(report)
+        report.longrepr = _EXPLANATION + _reason(report)
     return report
 
 

@@ -1,5 +1,8 @@
-"""A PostgreSQL for the tests: one of their own from the system's packages, or the one that
-`CODEWALK_TEST_POSTGRES` names (a URL of a user who may create databases)."""
+"""A PostgreSQL server for the tests.
+
+It is started from the system's packages, unless `CODEWALK_TEST_POSTGRES` names one: the URL of a
+user who may create databases.
+"""
 
 import asyncio
 import os
@@ -20,28 +23,28 @@ import pytest
 
 VARIABLE = "CODEWALK_TEST_POSTGRES"
 
-PATIENCE = 60
-"""Seconds for a server to start and to stop, on a busy machine."""
+START_TIMEOUT = 60
+"""Seconds that a server may take to start or stop on a busy machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresServer:
-    """A running server. `url` names a database in which others can be made."""
+    """A running server; `url` names a database from which others can be created."""
 
     url: str
 
     @contextmanager
     def new_database(self) -> Iterator[str]:
-        """The URL of an empty database, which is dropped afterwards."""
+        """Create an empty database for a block, and return its URL."""
         name = f"codewalk_test_{uuid4().hex}"
         self._execute(f'CREATE DATABASE "{name}"')
         try:
-            yield self.of_database(name)
+            yield self.database_url(name)
         finally:
             self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def of_database(self, name: str) -> str:
-        """The URL of another database of this server."""
+    def database_url(self, name: str) -> str:
+        """Return the URL of another database of this server."""
         base, mark, query = self.url.partition("?")
         return f"{base.rpartition('/')[0]}/{name}{mark}{query}"
 
@@ -58,10 +61,10 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """The server of the whole test run."""
-    named = os.environ.get(VARIABLE)
-    if named:
-        yield PostgresServer(url=named)
+    """The server for the whole test run."""
+    url = os.environ.get(VARIABLE)
+    if url:
+        yield PostgresServer(url=url)
         return
     binaries = _binaries()
     if binaries is None:
@@ -71,44 +74,44 @@ def postgres_server() -> Iterator[PostgresServer]:
         )
     folder = Path(tempfile.mkdtemp(prefix="codewalk-pg-"))
     try:
-        with _running(binaries, folder) as url:
-            yield PostgresServer(url=url)
+        with _running(binaries, folder) as own_url:
+            yield PostgresServer(url=own_url)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of a database that this test has for itself."""
+    """The URL of an empty database for one test."""
     with postgres_server.new_database() as url:
         yield url
 
 
 def _binaries() -> Path | None:
-    """The folder of the newest server that Debian's packages or the PATH have."""
-    found = sorted(
+    """Return the folder of the newest server in Debian's packages, or of the one on the PATH."""
+    debian = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: float(p.parts[-3])
     )
-    anywhere = shutil.which("initdb")
-    if found:
-        return found[-1].parent
-    return Path(anywhere).parent if anywhere else None
+    if debian:
+        return debian[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).parent if on_path else None
 
 
 @contextmanager
 def _running(binaries: Path, folder: Path) -> Iterator[str]:
     data, port = folder / "data", _free_port()
     prefix = _unprivileged(folder)
-    control = [*prefix, f"{binaries}/pg_ctl", "-D", f"{data}", "-w", "-t", f"{PATIENCE}"]
+    control = [*prefix, f"{binaries}/pg_ctl", "-D", f"{data}", "-w", "-t", f"{START_TIMEOUT}"]
     _run([*prefix, f"{binaries}/initdb", "-D", f"{data}", *_INITDB], folder)
     with (data / "postgresql.conf").open("a") as file:
         file.writelines(f"{name} = {value}\n" for name, value in _settings(folder, port).items())
     _run([*control, "-l", f"{folder}/server.log", "start"], folder)
     try:
-        # Any password is right. With one, the driver doesn't look for a file that has it.
+        # Any password is accepted. With one, the driver doesn't look for a password file.
         yield f"postgresql://postgres:any@127.0.0.1:{port}/postgres"
     finally:
-        # It ends the process whose id stands in this folder, and no other.
+        # It stops the process whose id is in this folder, and no other.
         _run([*control, "-m", "immediate", "stop"], folder)
 
 
@@ -120,7 +123,7 @@ def _settings(folder: Path, port: int) -> dict[str, str]:
         "listen_addresses": "'127.0.0.1'",
         "port": f"{port}",
         "unix_socket_directories": f"'{folder}'",
-        # What is tested is what CodeWalk does, not what PostgreSQL survives.
+        # The tests are about CodeWalk, not about what PostgreSQL survives.
         "fsync": "off",
         "full_page_writes": "off",
         "synchronous_commit": "off",
@@ -131,7 +134,7 @@ def _settings(folder: Path, port: int) -> dict[str, str]:
 
 
 def _unprivileged(folder: Path) -> list[str]:
-    """PostgreSQL refuses to run as root: what to put before a command to become its own user."""
+    """Return the prefix that runs a command as PostgreSQL's user: it refuses to run as root."""
     if os.geteuid() != 0:
         return []
     user = pwd.getpwnam("postgres")
@@ -140,10 +143,15 @@ def _unprivileged(folder: Path) -> list[str]:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    # Not through pipes: the server would inherit them, and they would never end.
+    # Not through pipes: the server would inherit them, and reading would never end.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
-            command, cwd=folder, stdout=output, stderr=output, timeout=2 * PATIENCE, check=False
+            command,
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            timeout=2 * START_TIMEOUT,
+            check=False,
         )
         if done.returncode:
             output.seek(0)
@@ -157,6 +165,6 @@ def _free_port() -> int:
 
 
 def _in_own_loop(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs `job` from a fixture that is no coroutine, though the test's loop may be set up."""
+    """Run `job` from a synchronous fixture, although the test's loop may be set up."""
     with asyncio.Runner() as runner:
         runner.run(job())

@@ -1,4 +1,4 @@
-"""The tests' own tools hold what they promise."""
+"""The tests' own tools work as documented."""
 
 import asyncio
 import os
@@ -15,39 +15,39 @@ from tests.fake_time import elapsed, fake_time
 REPOSITORY = Path(__file__).parents[2]
 
 
-async def test_a_blocking_call_of_codewalk_on_the_event_loop_is_an_error(tmp_path: Path) -> None:
+async def test_blocking_call_of_codewalk_on_the_event_loop_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BlockingError):
         write_private(tmp_path / "token", "text")
 
 
-async def test_the_same_call_in_a_thread_is_not(tmp_path: Path) -> None:
+async def test_blocking_call_in_a_thread_is_allowed(tmp_path: Path) -> None:
     await asyncio.to_thread(write_private, tmp_path / "token", "text")
 
 
 @fake_time
-async def test_under_fake_time_an_hour_takes_no_time_and_timers_keep_their_order() -> None:
+async def test_fake_time_skips_waiting_and_keeps_the_order_of_timers() -> None:
     order: list[str] = []
 
-    async def note(name: str, after: float) -> None:
+    async def record(name: str, after: float) -> None:
         await asyncio.sleep(after)
         order.append(f"{name} {elapsed():g}")
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(note("late", 3600), name="late")
-        group.create_task(note("early", 0.25), name="early")
+        group.create_task(record("late", 3600), name="late")
+        group.create_task(record("early", 0.25), name="early")
     assert order == ["early 0.25", "late 3600"]
 
 
-def test_under_fake_time_a_wait_for_nothing_fails_instead_of_hanging() -> None:
+def test_fake_time_fails_instead_of_hanging() -> None:
     @fake_time
     async def hangs() -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(AssertionError, match="nobody will do"):
+    with pytest.raises(AssertionError, match="will never happen"):
         hangs()
 
 
-def test_the_developers_own_servers_and_keyring_are_out_of_reach() -> None:
+def test_developers_own_servers_and_keyring_are_out_of_reach() -> None:
     settings = Settings.from_environment()
     assert "codewalk-tests-" in str(settings.data_dir)
     assert settings.legacy_preferences is not None
@@ -85,7 +85,7 @@ def run_pytest(folder: Path, **environment: str) -> subprocess.CompletedProcess[
     )  # fmt: skip
 
 
-def test_in_ci_every_skip_is_a_failure_that_says_why(tmp_path: Path) -> None:
+def test_every_skip_in_ci_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(SKIPPING)
     run = run_pytest(tmp_path, CI="true")
     assert run.returncode != 0
@@ -95,7 +95,7 @@ def test_in_ci_every_skip_is_a_failure_that_says_why(tmp_path: Path) -> None:
     assert "skipped" not in run.stdout.splitlines()[-1]
 
 
-def test_in_ci_a_module_that_skips_itself_is_an_error(tmp_path: Path) -> None:
+def test_module_that_skips_itself_in_ci_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "test_module.py").write_text("import pytest\npytest.importorskip('no_such')\n")
     run = run_pytest(tmp_path, CI="true")
     assert run.returncode != 0
@@ -103,7 +103,7 @@ def test_in_ci_a_module_that_skips_itself_is_an_error(tmp_path: Path) -> None:
     assert "no_such" in run.stdout
 
 
-def test_elsewhere_a_skip_stays_a_skip(tmp_path: Path) -> None:
+def test_skip_outside_ci_stays_a_skip(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(SKIPPING)
     run = run_pytest(tmp_path)
     assert run.returncode == 0, run.stdout

@@ -40,7 +40,7 @@ async def test_a_server_that_is_not_there(base: Settings) -> None:
 async def test_a_database_that_is_not_there(
     base: Settings, postgres_server: PostgresServer
 ) -> None:
-    message = await refusal(base, postgres_server.of_database("nowhere"))
+    message = await refusal(base, postgres_server.database_url("nowhere"))
     assert "'nowhere'" in message
     assert "doesn't exist" in message
 
