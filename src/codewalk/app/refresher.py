@@ -133,8 +133,9 @@ class Refresher:
             if active is None or server_id != active.id:
                 self._activities.clear(server_id)  # from before its link broke
         if active and active.id in connected:
+            # The server may have been restarted, in another project even.
             fetches = [*self._lists(app.work, active), *self._activity(app.work, active)]
-            await _run_fetches(active, fetches)
+            await _run_fetches(active, [*fetches, app.work.projects])
         elif active and active.id in changed:
             await _run_fetches(active, self._lists(app.work, active, changed[active.id]))
 

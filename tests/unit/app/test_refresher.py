@@ -41,6 +41,9 @@ EVERYTHING = {**dict.fromkeys(ANSWERS, 1), "/path": 2}
 OWN_LIST = {"/session": 1, "/path": 1}
 """What is asked for to fetch the list of the server's own directory."""
 
+AFTER_RECONNECT = {"/session": 1, "/session/status": 1, "/project": 1, "/path": 2}
+"""What is asked for when an event stream is new: the server may have been restarted."""
+
 
 @dataclass(kw_only=True)
 class Refreshed:
@@ -223,6 +226,16 @@ async def test_a_viewed_directory_is_fetched_when_it_changed() -> None:
 
 
 @fake_time
+async def test_after_a_reconnect_all_is_fetched_that_a_restart_may_have_changed() -> None:
+    async with refreshing(A, B) as refreshed:
+        refreshed.requested()
+        refreshed.refresher.handle_event(A.id, Connected())
+        await advance_time(1)
+        assert refreshed.requested() == AFTER_RECONNECT
+        assert refreshed.requested(B) == {}
+
+
+@fake_time
 async def test_changes_in_ever_new_directories_are_bounded() -> None:
     async with refreshing(A) as refreshed:
         refreshed.requested()
@@ -362,4 +375,4 @@ async def test_a_bug_in_the_refresher_itself_is_logged_by_name_and_it_starts_aga
         assert refreshed.requested() == {}
         refreshed.refresher.handle_event(A.id, Connected())
         await advance_time(1)
-        assert refreshed.requested() == {**OWN_LIST, "/session/status": 1}
+        assert refreshed.requested() == AFTER_RECONNECT
