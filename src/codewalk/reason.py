@@ -33,7 +33,7 @@ class Reason(StrEnum):
 TRANSPORT_FAILURES: Final = frozenset(
     {Reason.REFUSED, Reason.TIMEOUT, Reason.DNS, Reason.TLS, Reason.UNREACHABLE}
 )
-"""Failures below HTTP. A single one may be a hiccup of the network; an HTTP response never is."""
+"""Failures below HTTP: a single one may be a fault of the network on the way."""
 
 NO_ANSWER: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE})
 """Failures in which nothing answers at the port: the host may be right and the port wrong."""

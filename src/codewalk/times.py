@@ -57,7 +57,7 @@ def _format(duration: timedelta, units: tuple[tuple[timedelta, str], ...]) -> st
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the duration that `30m`, `30min`, `24h` or `7d` means; case and spaces don't matter.
+    """Return the duration for `30m`, `30min`, `24h` or `7d`; case and spaces don't matter.
 
     Raises:
         InvalidValue: Anything else, and what is longer than `MAX_DURATION`.

@@ -29,14 +29,13 @@ MAX_ATTEMPTS: Final = 3
 """Attempts of a check that times out while this process is late."""
 
 MAX_OWN_DELAY: Final = 0.25
-"""Event-loop delay, as a share of the budget, above which a timeout isn't held against the server.
-"""
+"""Event-loop lag, as a share of the budget, from which on a timeout doesn't count."""
 
 STARTUP_SECONDS: Final = 5.0
-"""Seconds after a refused connection in which a server that accepts one has only just started."""
+"""Seconds after a refused connection in which a server that accepts one is starting."""
 
 STARTUP_CHECK_TIMEOUT: Final = 0.6
-"""Seconds for a check of an unhealthy server that has only just started.
+"""Seconds for a check of an unhealthy server that is starting.
 
 Current releases leave a request of that moment unanswered for ever, and answer the next one. A
 server that is still healthy has its whole timeout to show that it is.
@@ -48,7 +47,7 @@ _MAYBE_OFFLINE: Final = frozenset({Reason.TIMEOUT, Reason.DNS, Reason.UNREACHABL
 """Failures that may be this machine's fault: what refused a connection was reached."""
 
 Connect = Callable[[ServerProfile], Awaitable["Connection"]]
-"""Returns the connection to a server. Raises `StorageError` where its password can't be read."""
+"""Returns the connection to a server; raises `StorageError` for an unreadable password."""
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +130,7 @@ class Checker:
             profile: The server.
             budget: Seconds for the check, in place of the server's own timeout.
             fresh: Don't reuse the result of a check that has ended.
-            down: Whether the server is known to be unhealthy.
+            down: Whether the server's state is unhealthy.
         """
         checks = self._checks_of(profile)
         budget = profile.health_check.timeout if budget is None else budget

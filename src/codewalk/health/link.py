@@ -20,7 +20,7 @@ DEFAULT_HEARTBEAT_INTERVAL: Final = 10.0
 """Seconds between two heartbeats of current releases: assumed until it is measured."""
 
 MAX_HEARTBEAT_INTERVAL: Final = 30.0
-"""Seconds between two heartbeats of older releases: assumed after a timeout, and the longest."""
+"""Seconds between two heartbeats of older releases; assumed after a heartbeat timeout."""
 
 MIN_HEARTBEAT_INTERVAL: Final = 4.0
 """Seconds; a server that sends heartbeats faster doesn't shorten its timeout further."""

@@ -1,4 +1,4 @@
-"""Watches the health of all servers: when each is checked, and what is known of it."""
+"""Watches the health of all servers: checks each when it is due, and holds its status."""
 
 import asyncio
 import random

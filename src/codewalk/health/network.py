@@ -9,10 +9,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _DOCUMENTATION_ADDRESSES: Final = ("192.0.2.1", "2001:db8::1")
-"""Addresses that nobody has (RFC 5737, RFC 3849): they stand for any address on the Internet."""
+"""Addresses that nobody has (RFC 5737, RFC 3849); they stand for the whole Internet."""
 
 CARRIER_MAX_AGE: Final = 0.25
-"""Seconds for which it is known whether an interface has its carrier."""
+"""Seconds for which the answer whether an interface has its carrier is cached."""
 
 
 def is_loopback(url: str) -> bool:

@@ -10,7 +10,7 @@ from codewalk.errors import RequestFailed
 from codewalk.health.monitor import Monitor
 
 SLOW_AFTER: Final = 1.0
-"""Seconds without a response after which a request's server is checked, while it still waits."""
+"""Seconds without a response after which a request's server is checked beside it."""
 
 MIN_CHECK_INTERVAL: Final = 1.0
 """Seconds between two checks of a server that follow from requests, however many fail."""

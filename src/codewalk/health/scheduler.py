@@ -23,7 +23,7 @@ Of ten thousand servers, twenty are due by then, and the event loop wakes once f
 """
 
 MAX_ROUTE_LOOKUPS: Final = 100
-"""Offline servers whose routes are looked up, each second, to see whether the network is back."""
+"""Offline servers whose routes are looked up each second, to detect a network."""
 
 log = logging.getLogger(__name__)
 

@@ -170,7 +170,7 @@ class Statuses:
         return [p for i, p in self.profiles.items() if self.latest(i).reason is Reason.OFFLINE]
 
     def suspect(self, server_id: str) -> None:
-        """Count a failure of a healthy server that no check found, as its first one in a row."""
+        """Count a failure of a healthy server other than a check, as its first one in a row."""
         status = self.latest(server_id)
         # After a suspend every link from before is broken, which says nothing about a server.
         if (

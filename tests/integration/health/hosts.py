@@ -10,12 +10,12 @@ from typing import Any, Final
 from tests.namespaces import ROOT, Host, Hosts
 
 PORT: Final = 4096
-WITHIN: Final = 30.0
-"""Seconds for anything here, on a machine that others use too."""
+TIMEOUT: Final = 30.0
+"""Seconds for each step, on a machine that others use too."""
 
 
-class Told:
-    """What the CodeWalk on the near host tells of the servers it watches."""
+class HealthReports:
+    """The changes of health that the CodeWalk on the near host reports."""
 
     def __init__(self, stream: asyncio.StreamReader) -> None:
         self._stream = stream
@@ -23,19 +23,19 @@ class Told:
         self.checks = 0
 
     def of(self, name: str) -> list[tuple[str, str]]:
-        """The states and reasons of this server, one after the other."""
+        """Return the states and reasons of this server in order."""
         return [(line["state"], line["reason"]) for line in self.lines if line["name"] == name]
 
     async def until(self, name: str, state: str, reason: str) -> float:
-        """When this server had this health, on the monotonic clock; the first time from now on."""
-        async with asyncio.timeout(WITHIN):
+        """Return when this server next has this health, on the monotonic clock."""
+        async with asyncio.timeout(TIMEOUT):
             while line := await self._next():
                 if (line["name"], line["state"], line["reason"]) == (name, state, reason):
                     return float(line["at"])
         raise AssertionError("the CodeWalk on the near host ended")
 
-    async def rest(self) -> None:
-        """Takes in all that is told up to the end."""
+    async def read_rest(self) -> None:
+        """Read all reports up to the end."""
         while await self._next():
             pass
 
@@ -50,32 +50,32 @@ class Told:
 
 
 @asynccontextmanager
-async def watching(
+async def run_on_two_hosts(
     hosts: Hosts, data: Path, *, servers: int = 1, interval: float = 2.0
-) -> AsyncIterator[Told]:
-    """A CodeWalk on the near host, to which the servers on the far one are healthy.
+) -> AsyncIterator[HealthReports]:
+    """Run a CodeWalk on the near host while the block runs; the servers on the far one are healthy.
 
-    They are called `far 0` and so on, the one on its own loopback `own`. With the block it ends.
+    They are called `far 0` and so on, the one on the loopback of the near host is called `own`.
     """
     ports = [str(PORT + number) for number in range(servers)]
     urls = [f"http://{hosts.far.address}:{port}" for port in ports]
-    async with _running(hosts.far, "far", hosts.far.address, *ports) as far:
+    async with _running(hosts.far, "far_host", hosts.far.address, *ports) as far:
         assert await far.readline() == b"ready\n"
-        async with _running(hosts.near, "near", str(data), str(interval), *urls) as near:
-            told = Told(near)
-            waiting = {f"far {number}" for number in range(servers)}
-            while waiting:
-                name = min(waiting)
-                if ("healthy", "ok") not in told.of(name):
-                    await told.until(name, "healthy", "ok")
-                waiting.discard(name)
-            yield told
-        await told.rest()
+        async with _running(hosts.near, "near_host", str(data), str(interval), *urls) as near:
+            reports = HealthReports(near)
+            pending = {f"far {number}" for number in range(servers)}
+            while pending:
+                name = min(pending)
+                if ("healthy", "ok") not in reports.of(name):
+                    await reports.until(name, "healthy", "ok")
+                pending.discard(name)
+            yield reports
+        await reports.read_rest()
 
 
 @asynccontextmanager
 async def _running(host: Host, module: str, *arguments: str) -> AsyncIterator[asyncio.StreamReader]:
-    """The output of a module of the tests that runs on `host`, and is ended with the block."""
+    """Run a module of the tests on `host` while the block runs, and return its output."""
     pipe = asyncio.subprocess.PIPE
     command = host.command("-m", f"tests.integration.health.{module}", *arguments)
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, cwd=ROOT)
@@ -86,7 +86,7 @@ async def _running(host: Host, module: str, *arguments: str) -> AsyncIterator[as
     finally:
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), WITHIN)
+            await asyncio.wait_for(process.wait(), TIMEOUT)
         finally:
             with suppress(ProcessLookupError):
                 process.kill()

@@ -21,27 +21,27 @@ SOON = 20.0
 OFTEN = {"interval": 1.0, "timeout": 1.0}
 
 
-class Seen:
-    """The running app, and each state and reason that it told of its servers."""
+class ObservedApp:
+    """The running app, and the states and reasons of its servers as it announced them."""
 
     def __init__(self, app: App, events: "asyncio.Queue[Event]") -> None:
         self.app = app
         self._events = events
-        self.told: dict[str, list[tuple[State, Reason]]] = {"far": [], "near": []}
+        self.announced: dict[str, list[tuple[State, Reason]]] = {"far": [], "near": []}
 
     def health(self, name: str) -> tuple[State, Reason]:
         health = self.app.server(name).health
         return health.state, health.reason
 
     async def until(self, true: Callable[[], bool]) -> float:
-        """Seconds until `true` holds; looked at whenever something is announced."""
+        """Return the seconds until `true` holds, tested with each event."""
         began = monotonic()
         async with asyncio.timeout(SOON):
             while not true():
                 event = await self._events.get()
-                for name, told in self.told.items():
+                for name, announced in self.announced.items():
                     if event.kind is Kind.HEALTH and event.server_id == self.app.server(name).id:
-                        told.append(self.health(name))
+                        announced.append(self.health(name))
         return monotonic() - began
 
     async def until_red(self, reason: Reason) -> float:
@@ -51,7 +51,7 @@ class Seen:
         return await self.until(lambda: self.health("far") == (State.HEALTHY, Reason.OK))
 
     def neighbour_never_changed(self) -> bool:
-        return set(self.told["near"]) <= {(State.HEALTHY, Reason.OK)}
+        return set(self.announced["near"]) <= {(State.HEALTHY, Reason.OK)}
 
 
 @pytest.fixture
@@ -67,19 +67,21 @@ async def proxy(server: MockOpenCode) -> AsyncIterator[ChaosProxy]:
 
 
 @pytest.fixture
-async def seen(settings: Settings, server: MockOpenCode, proxy: ChaosProxy) -> AsyncIterator[Seen]:
+async def observed(
+    settings: Settings, server: MockOpenCode, proxy: ChaosProxy
+) -> AsyncIterator[ObservedApp]:
     """A healthy server behind the proxy, with a live link, and one on its own."""
     async with MockOpenCode() as near, codewalk.open(settings, watch=True) as app:
         with app.announcer.listen() as events:
             for label, url in (("near", near.url), ("far", proxy.url)):
                 await app.add_server(url, label=label, check=False)
                 await app.edit_server(label, Change(health_check=OFTEN))
-            seen = Seen(app, events)
-            await seen.until(lambda: seen.health("near")[0] is State.HEALTHY)
-            await seen.until_green()
+            observed = ObservedApp(app, events)
+            await observed.until(lambda: observed.health("near")[0] is State.HEALTHY)
+            await observed.until_green()
             for mock in (near, server):
                 await asyncio.wait_for(mock.seen("/global/event"), SOON)
-            yield seen
+            yield observed
 
 
 @pytest.mark.parametrize(
@@ -92,60 +94,60 @@ async def seen(settings: Settings, server: MockOpenCode, proxy: ChaosProxy) -> A
     ],
 )
 async def test_a_network_that_lets_nothing_through_makes_red_and_says_why_and_green_again(
-    seen: Seen, proxy: ChaosProxy, trouble: Trouble, reason: Reason
+    observed: ObservedApp, proxy: ChaosProxy, trouble: Trouble, reason: Reason
 ) -> None:
     proxy.trouble = trouble
-    await seen.until_red(reason)
-    assert seen.app.server("far").health.detail
+    await observed.until_red(reason)
+    assert observed.app.server("far").health.detail
     proxy.trouble = Trouble.NONE
-    await seen.until_green()
-    assert State.UNKNOWN not in {state for state, _ in seen.told["far"][1:]}
-    assert seen.neighbour_never_changed()
+    await observed.until_green()
+    assert State.UNKNOWN not in {state for state, _ in observed.announced["far"][1:]}
+    assert observed.neighbour_never_changed()
 
 
 async def test_a_slow_network_is_no_failure(
-    seen: Seen, server: MockOpenCode, proxy: ChaosProxy
+    observed: ObservedApp, server: MockOpenCode, proxy: ChaosProxy
 ) -> None:
     proxy.trouble = Trouble.SLOW
     checks = server.count("/global/health")
     await asyncio.wait_for(server.seen("/global/health", checks + 4), SOON)
-    latency = seen.app.server("far").health.latency_ms
+    latency = observed.app.server("far").health.latency_ms
     assert latency is not None
     assert latency > LATENCY * 900
-    assert {state for state, _ in seen.told["far"]} <= {State.HEALTHY}
+    assert {state for state, _ in observed.announced["far"]} <= {State.HEALTHY}
 
 
 async def test_connections_that_died_without_a_word_are_replaced_and_nobody_is_red(
-    seen: Seen, server: MockOpenCode, proxy: ChaosProxy
+    observed: ObservedApp, server: MockOpenCode, proxy: ChaosProxy
 ) -> None:
     # As a router that was restarted does it: the next check hangs, and the one after it is well.
     opened, checks = proxy.opened, server.count("/global/health")
     proxy.trouble = Trouble.HALF_OPEN
     await asyncio.wait_for(server.seen("/global/health", checks + 2), SOON)
     assert proxy.opened > opened
-    assert seen.health("far") == (State.HEALTHY, Reason.OK)
-    assert {state for state, _ in seen.told["far"]} <= {State.HEALTHY}
-    assert seen.neighbour_never_changed()
+    assert observed.health("far") == (State.HEALTHY, Reason.OK)
+    assert {state for state, _ in observed.announced["far"]} <= {State.HEALTHY}
+    assert observed.neighbour_never_changed()
 
 
 async def test_one_lost_connection_is_told_to_nobody(
-    seen: Seen, server: MockOpenCode, proxy: ChaosProxy
+    observed: ObservedApp, server: MockOpenCode, proxy: ChaosProxy
 ) -> None:
     checks = server.count("/global/health")
     for _ in range(2):
         proxy.reset_next(1)
         checks += 2
         await asyncio.wait_for(server.seen("/global/health", checks), SOON)
-    assert {state for state, _ in seen.told["far"]} <= {State.HEALTHY}
+    assert {state for state, _ in observed.announced["far"]} <= {State.HEALTHY}
 
 
 async def test_the_link_is_opened_again_after_the_network_was_gone(
-    seen: Seen, server: MockOpenCode, proxy: ChaosProxy
+    observed: ObservedApp, server: MockOpenCode, proxy: ChaosProxy
 ) -> None:
     links = server.count("/global/event")
     proxy.trouble = Trouble.RESET
-    await seen.until_red(Reason.UNREACHABLE)
+    await observed.until_red(Reason.UNREACHABLE)
     assert server.count("/global/event") == links
     proxy.trouble = Trouble.NONE
-    await seen.until_green()
+    await observed.until_green()
     await asyncio.wait_for(server.seen("/global/event", links + 1), SOON)

@@ -73,7 +73,7 @@ async def test_a_black_hole_among_a_thousand_makes_no_round_a_tenth_of_a_second_
             watching(alive[:CONTROLS]) as control,
             asyncio.timeout(60),
         ):
-            # The first round of all, of which nothing is known, until the hole is found out.
+            # The first round of all servers, until the black hole is unhealthy.
             await seen.each([black_hole], 2)
             late, usual = (Rounds(one.lateness.passing) for one in (monitor, control))
             for _ in range(ROUNDS):
@@ -144,8 +144,7 @@ class Rounds:
 
 
 def quantile(part: float, bounds: Sequence[float], cumulative: Sequence[int]) -> float:
-    """Interpolated between two bounds: they are too far apart to be told from each other by a tenth
-    of a second."""
+    """Return a quantile, interpolated between two bounds, which are more than 0.1 s apart."""
     rank = part * cumulative[-1]
     above = next(number for number, count in enumerate(cumulative) if count >= rank)
     least, most = (0.0, *bounds, inf)[above : above + 2]

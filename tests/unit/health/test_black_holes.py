@@ -32,7 +32,7 @@ async def test_servers_that_never_answer_make_no_other_check_late(holes: int) ->
         network.script(servers[number], health=no_reply(), path=no_reply())
     jitter = [chance.random() for _ in range(20 * SERVERS)]
     async with run_monitor(*servers, network=network, jitter=jitter) as running:
-        # The first round, of which nothing is known yet, and what follows from its bunches.
+        # The first round, in which all servers are due at once, and the bunches that follow.
         await advance_time(20)
         lateness = running.monitor.lateness.passing
         late, count = later_than(LATE, lateness), lateness.count

@@ -1,4 +1,4 @@
-"""The check that everybody shares."""
+"""The check that the monitor, the Test button and the command line share."""
 
 import asyncio
 import logging
@@ -343,7 +343,7 @@ async def test_a_check_of_an_unhealthy_server_that_has_just_started_has_a_short_
             return elapsed() - begun
 
         assert await taken(down=True) == pytest.approx(STARTUP_CHECK_TIMEOUT)
-        # One that counts as well may only be slow, and so may one that was heard of for long.
+        # A healthy server may only be slow, and so may one that was refused long ago.
         assert await taken(down=False) == pytest.approx(A.health_check.timeout)
         await advance_time(STARTUP_SECONDS)
         assert await taken(down=True) == pytest.approx(A.health_check.timeout)

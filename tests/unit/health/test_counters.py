@@ -1,4 +1,4 @@
-"""What is counted of each server's checks."""
+"""The counters of each server's checks."""
 
 import pytest
 
@@ -20,11 +20,11 @@ def test_checks_transitions_and_latencies_are_counted() -> None:
         counters.record("a", before, before, after, result)
     # Put on hold: no check is behind that.
     counters.record("a", UP, UP, NEW, None)
-    found = counters.get("a")
-    assert (found.good, found.failed) == (3, 1)
-    assert found.transitions == {State.HEALTHY: 2, State.UNHEALTHY: 1, State.UNKNOWN: 1}
-    assert found.latency.count == 3
-    assert found.latency.total == pytest.approx(0.009)
+    counted = counters.get("a")
+    assert (counted.good, counted.failed) == (3, 1)
+    assert counted.transitions == {State.HEALTHY: 2, State.UNHEALTHY: 1, State.UNKNOWN: 1}
+    assert counted.latency.count == 3
+    assert counted.latency.total == pytest.approx(0.009)
 
 
 def test_the_counters_of_a_server_before_its_first_check_are_zero() -> None:

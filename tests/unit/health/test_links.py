@@ -1,4 +1,4 @@
-"""Live links: what a stream's end and silence do, and who has one."""
+"""Live links: the effects of a stream's end and of silence, and which servers have one."""
 
 import asyncio
 from dataclasses import replace
@@ -108,7 +108,7 @@ async def test_a_first_request_without_an_answer_does_not_delay_the_next_check()
 
 @fake_time
 async def test_a_check_in_flight_at_the_kill_does_not_hide_it() -> None:
-    """Raced: the check had its answer before the kill and was told after it."""
+    """The race: the check had its response before the kill, and its result came after it."""
     async with run_links(A) as running:
         await advance_time(9.45)
         running.of(A).kill()
@@ -315,7 +315,7 @@ async def test_reconnect_opens_every_stream_again() -> None:
         await advance_time(0.1)
         assert running.state(A) is LinkState.LIVE
         assert [stream.closed for stream in running.of(A).opened] == [True, False]
-        # What it would have told meanwhile is fetched.
+        # Events that were lost meanwhile are made up for.
         opened = [i for _, i, event in running.events if isinstance(event, Connected)]
         assert opened == [A.id, B.id, A.id]
         # It says nothing of the server.

@@ -382,7 +382,7 @@ async def test_each_server_is_checked_by_its_own_settings() -> None:
         assert running.monitor.status(B.id).detail == "No answer within 1 s."
         await advance_time(600)
         assert running.check_times(C) == [0, 300, 600]
-        # Not asked for five minutes, and still known.
+        # Not checked for five minutes, and not stale.
         assert running.state(seldom) is State.HEALTHY
 
 

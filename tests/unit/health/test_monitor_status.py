@@ -1,4 +1,4 @@
-"""What the monitor keeps, tells and saves of what checks find."""
+"""Check results as the monitor applies, announces, records and saves them."""
 
 import asyncio
 import logging
@@ -107,7 +107,7 @@ async def test_a_check_without_a_budget_has_the_servers_timeout() -> None:
     network.script(A, health=delayed(4, HEALTHY), path=no_reply())
     async with run_monitor(patient, network=network, watch=False) as running:
         assert (await running.monitor.check(patient)).state is State.HEALTHY
-        # The one that isn't kept, as the Test button has it.
+        # A server that isn't saved, as for the Test button.
         draft = replace(patient, id="draft")
         network.connections["draft"] = network.of(A)
         assert (await running.monitor.check(draft)).state is State.HEALTHY
@@ -366,7 +366,7 @@ async def test_a_removed_servers_status_is_not_saved() -> None:
 
 @fake_time
 async def test_a_check_of_a_server_that_is_edited_meanwhile_ends() -> None:
-    # The race: the old URL fails once, and while the second look is awaited the server moves on.
+    # The race: the old URL fails once, and the server is edited before the second check.
     network = FakeNetwork()
     async with run_monitor(A, network=network) as running, asyncio.TaskGroup() as group:
         await advance_time(1)

@@ -1,4 +1,4 @@
-"""Whether this machine could reach a server."""
+"""Whether this machine has a route to a server."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Whose fault it is that a server can't be reached."""
+"""Failures of this machine's network, and failures of a server."""
 
 from collections.abc import Callable
 
@@ -128,5 +128,5 @@ async def test_a_network_outage_makes_no_server_unhealthy() -> None:
         await advance_time(60)
         for server in (A, B):
             assert running.states(server) == [State.HEALTHY, State.UNKNOWN]
-            # Checked on, but no more often than others: the look at the routes costs less.
+            # Checked no more often than others: looking up the routes costs less.
             assert len([at for at in running.check_times(server) if at > 20]) <= 6

@@ -1,4 +1,4 @@
-"""The time that one check takes: its budget, its retries, and what it asks meanwhile."""
+"""The time that one check takes: its budget, its retries, and its other requests."""
 
 import asyncio
 

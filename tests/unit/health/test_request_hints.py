@@ -143,7 +143,7 @@ async def test_a_good_response_ends_suspicion() -> None:
         await requests.send(A)
         after = running.monitor.status(A.id)
         assert not after.suspect
-        # What only a check can tell stays as one found it.
+        # What only a check measures stays as it was.
         assert (after.checked_at, after.latency_ms) == (before.checked_at, before.latency_ms)
         # The failure that follows is a first one again, the next is the second.
         await advance_time(0.5)

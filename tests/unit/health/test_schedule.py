@@ -1,12 +1,17 @@
 """The order of the checks, and how late they start."""
 
+from datetime import timedelta
 from math import inf
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.schedule import Schedule
+from codewalk.health.schedule import MAX_JITTER, Schedule, next_interval
+from codewalk.health.status import RECHECK_DELAY, HealthStatus
 from codewalk.health.throttle import MAX_IN_FLIGHT, MAX_RECENT, RECENT_SECONDS
+from codewalk.reason import Reason, State
+from tests.fakes import EPOCH
 
 
 class Clock:
@@ -127,3 +132,34 @@ def test_only_the_last_deadline_of_each_server_counts(
     wait = schedule.delay(now)
     # It may wake too early for a deadline that was moved, never too late.
     assert not left or (wait is not None and wait <= min(left) - now)
+
+
+HEALTHY = HealthStatus(state=State.HEALTHY, reason=Reason.OK, since=EPOCH)
+DOWN = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED, since=EPOCH, failures=9)
+SUSPECT = HealthStatus(state=State.HEALTHY, reason=Reason.OK, since=EPOCH, failures=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "interval", "seconds", "active", "expected"),
+    [
+        (HEALTHY, 10, 3600, False, 10),
+        (SUSPECT, 10, 3600, False, RECHECK_DELAY),
+        (DOWN, 10, 119, False, 10),
+        (DOWN, 10, 120, False, 30),
+        (DOWN, 10, 600, False, 60),
+        # Never more often than its own settings say.
+        (DOWN, 300, 600, False, 300),
+        (DOWN, 10, 600, True, 10),
+    ],
+)
+def test_a_server_that_has_been_down_for_long_has_a_longer_interval(
+    status: HealthStatus, interval: float, seconds: float, active: bool, expected: float
+) -> None:
+    now = EPOCH + timedelta(seconds=seconds)
+    assert next_interval(status, interval, now=now, active=active, jitter=0.5) == expected
+
+
+@given(st.floats(0, 1))
+def test_jitter_changes_an_interval_within_its_bounds(jitter: float) -> None:
+    interval = next_interval(HEALTHY, 10, now=EPOCH, active=False, jitter=jitter)
+    assert 10 * (1 - MAX_JITTER) <= interval <= 10 * (1 + MAX_JITTER)

@@ -1,4 +1,4 @@
-"""What counts as a time that was lost, and what is forgiven after it."""
+"""The detection of a suspend, and the grace period after it."""
 
 from datetime import timedelta
 
@@ -17,34 +17,34 @@ from codewalk.reason import TRANSPORT_FAILURES, Reason
 from tests.fakes import EPOCH
 
 
-def after(monotonic: float, wall: float) -> bool:
-    """Whether time was lost when the detector went on by so many seconds."""
+def detects(monotonic: float, wall: float) -> bool:
+    """Return whether a suspend is detected after both clocks went on so far."""
     detector = SuspendDetector()
     assert not detector.detect(1000.0, EPOCH)
-    lost = detector.detect(1000.0 + monotonic, EPOCH + timedelta(seconds=wall))
-    # Told once.
+    detected = detector.detect(1000.0 + monotonic, EPOCH + timedelta(seconds=wall))
+    # Reported once.
     assert not detector.detect(1000.5 + monotonic, EPOCH + timedelta(seconds=wall + 0.5))
-    return lost
+    return detected
 
 
 @given(st.floats(0, CLOCK_CHECK_INTERVAL + SUSPEND_THRESHOLD), st.floats(-1.9, 1.9))
 def test_a_busy_loop_and_a_slewed_clock_are_no_suspend(passed: float, slew: float) -> None:
-    assert not after(passed, passed + slew)
+    assert not detects(passed, passed + slew)
 
 
 @pytest.mark.parametrize("asleep", [2.5, 60, 8 * 3600])
 def test_a_sleep_that_the_monotonic_clock_does_not_count_is_detected(asleep: float) -> None:
-    assert after(0.7, 0.7 + asleep)
+    assert detects(0.7, 0.7 + asleep)
 
 
 @pytest.mark.parametrize("asleep", [3.5, 60, 8 * 3600])
 def test_a_sleep_that_both_clocks_count_is_detected(asleep: float) -> None:
-    assert after(asleep, asleep)
+    assert detects(asleep, asleep)
 
 
 @pytest.mark.parametrize("jump", [-3600, -2.5, 2.5, 3600])
 def test_a_clock_that_is_set_is_detected(jump: float) -> None:
-    assert after(1.0, 1.0 + jump)
+    assert detects(1.0, 1.0 + jump)
 
 
 def failed(reason: Reason) -> CheckResult:

@@ -1,4 +1,4 @@
-"""How many checks may start at once."""
+"""The limit on how many checks start at once."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Mock OpenCode servers on a host of their own: far.py ADDRESS PORT…, until its input ends."""
+"""Mock OpenCode servers on a host of their own: far_host.py ADDRESS PORT…, until its input ends."""
 
 import asyncio
 import sys

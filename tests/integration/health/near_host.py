@@ -1,9 +1,9 @@
-"""A CodeWalk on a host of its own: near.py DATA INTERVAL URL…, until its input ends.
+"""A CodeWalk on a host of its own: near_host.py DATA INTERVAL URL…, until its input ends.
 
-It watches the servers at the URLs and one on its own loopback every INTERVAL seconds, and tells of
+It checks the servers at the URLs and one on its own loopback every INTERVAL seconds, and reports
 each change on a line of JSON:
 `{"name": "far 0", "state": …, "reason": …, "at": seconds of the monotonic clock}`.
-At its end it tells how many checks it made: `{"checks": …}`.
+At its end it reports the number of its checks: `{"checks": …}`.
 """
 
 import asyncio
@@ -32,28 +32,28 @@ async def main(data: Path, interval: float, urls: Sequence[str]) -> None:
             server = await app.add_server(url, label=label, check=False)
             await app.edit_server(server.id, Change(health_check={"interval": interval}))
         async with asyncio.TaskGroup() as group:
-            telling = group.create_task(tell(app), name="tell")
+            reporting = group.create_task(report_changes(app), name="report")
             await asyncio.to_thread(sys.stdin.read)
-            telling.cancel()
-        tallies = [app.check_counts(server.id) for server in app.servers()]
-        say({"checks": sum(tally.good + tally.failed for tally in tallies)})
+            reporting.cancel()
+        counters = [app.check_counts(server.id) for server in app.servers()]
+        write({"checks": sum(each.good + each.failed for each in counters)})
 
 
-async def tell(app: App) -> None:
-    told: dict[str, tuple[str, str]] = {}
+async def report_changes(app: App) -> None:
+    reported: dict[str, tuple[str, str]] = {}
     with app.announcer.listen() as events:
         while True:
             for server in app.servers():
                 health = server.health.state.value, server.health.reason.value
-                if told.get(server.id) != health:
-                    told[server.id] = health
+                if reported.get(server.id) != health:
+                    reported[server.id] = health
                     names = ("name", "state", "reason", "at")
-                    say(dict(zip(names, (server.name, *health, monotonic()), strict=True)))
+                    write(dict(zip(names, (server.name, *health, monotonic()), strict=True)))
             while (await events.get()).kind is not Kind.HEALTH:
                 pass
 
 
-def say(line: dict[str, object]) -> None:
+def write(line: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
