@@ -48,7 +48,7 @@ def test_every_rendering_is_three_stars() -> None:
     assert set(renderings) == {"***"}
 
 
-def test_what_holds_a_secret_does_not_show_it() -> None:
+def test_a_rendering_of_a_value_with_a_secret_does_not_show_it() -> None:
     holder = Holder(Secret(TEXT))
     for text in (repr(holder), str([holder]), str({"a": holder.secret}), pretty_repr(holder)):
         assert "***" in text
@@ -69,7 +69,7 @@ def test_a_log_line_and_a_traceback_do_not_show_it(caplog: pytest.LogCaptureFixt
         assert TEXT not in text
 
 
-def test_it_cannot_be_written_out() -> None:
+def test_a_secret_cannot_be_serialised() -> None:
     secret = Secret(TEXT)
     for writing in (
         lambda: pickle.dumps(secret),
@@ -87,18 +87,18 @@ def test_it_cannot_be_written_out() -> None:
     assert json.dumps(secret, default=str) == '"***"'
 
 
-def test_it_is_no_text_by_accident() -> None:
+def test_a_secret_does_not_behave_like_text() -> None:
     secret = Secret(TEXT)
     with pytest.raises(TypeError):
         "prefix" + secret  # type: ignore[operator] # that it can't be is the test
     assert not hasattr(secret, "__dict__")
 
 
-def test_an_empty_secret_is_still_there() -> None:
+def test_an_empty_secret_is_truthy() -> None:
     assert bool(Secret("")) is True
 
 
-def test_a_sealed_secret_is_opened_each_time_and_not_before() -> None:
+def test_a_sealed_secret_is_unsealed_for_each_reveal_and_not_before() -> None:
     opened: list[str] = []
 
     def unseal() -> str:
@@ -112,7 +112,7 @@ def test_a_sealed_secret_is_opened_each_time_and_not_before() -> None:
     assert len(opened) == 2
 
 
-def test_a_sealed_secret_that_cannot_be_opened_says_so_and_still_shows_nothing() -> None:
+def test_a_sealed_secret_that_cannot_be_unsealed_raises_and_shows_nothing() -> None:
     def unseal() -> str:
         raise StorageError("It was stored under another key.")
 
@@ -122,7 +122,7 @@ def test_a_sealed_secret_that_cannot_be_opened_says_so_and_still_shows_nothing()
         secret.reveal()
 
 
-def test_the_interpreters_own_hook_does_not_show_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_interpreters_excepthook_does_not_show_it(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         Secret(TEXT).reveal().index("nowhere")
     except ValueError as exc:
@@ -130,7 +130,7 @@ def test_the_interpreters_own_hook_does_not_show_it(capsys: pytest.CaptureFixtur
     assert TEXT not in capsys.readouterr().err
 
 
-def test_a_secret_that_is_read_again_is_the_same_and_no_other_is() -> None:
+def test_only_secrets_with_one_sealed_text_are_equal() -> None:
     def unseal() -> str:
         raise AssertionError("nothing is unsealed to compare it")
 

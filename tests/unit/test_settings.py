@@ -89,7 +89,9 @@ def test_a_data_folder_that_others_may_read_is_made_private(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "x" * 300])
-def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path, place: str) -> None:
+def test_the_error_for_a_data_folder_that_cannot_be_created_names_it(
+    tmp_path: Path, place: str
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError) as refused:
         Settings(data_dir=tmp_path / place).make_data_dir()
@@ -97,7 +99,7 @@ def test_a_data_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path, plac
     assert refused.value.value == str(tmp_path / place)
 
 
-def test_a_private_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+def test_a_private_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         write_private(tmp_path / "token", "grüße")
@@ -126,7 +128,7 @@ def test_a_private_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_private_file_follows_no_draft_that_somebody_laid_out(tmp_path: Path) -> None:
+def test_a_private_file_is_not_written_through_a_link_in_place_of_its_draft(tmp_path: Path) -> None:
     # A draft left by a killed process, or a link to elsewhere, must not be written through.
     victim = tmp_path / "victim"
     victim.write_text("untouched")

@@ -43,7 +43,7 @@ NOW = datetime(2026, 2, 9, 20, 51, 50, 489123, tzinfo=UTC)
 TRICKY = "pä:ss wörd\t☃ '\";--\x7f𝔘"
 
 
-def shown(roster: Roster) -> tuple[Roster, list[str | None]]:
+def with_passwords(roster: Roster) -> tuple[Roster, list[str | None]]:
     """A roster without its secrets, and those: two sealed ones can't be compared."""
     secrets = [p.basic_auth_password for p in roster.profiles]
     passwords = [None if secret is None else secret.reveal() for secret in secrets]
@@ -89,7 +89,7 @@ async def test_a_roster_comes_back_as_it_was(stores: Stores) -> None:
     read = await stores.roster.load()
 
     assert written.revision == 1
-    assert shown(read) == shown(written)
+    assert with_passwords(read) == with_passwords(written)
     assert read.profiles[0].basic_auth_password is not None
     assert read.profiles[0].basic_auth_password.reveal() == TRICKY
     assert (read.active_id, read.default_id, read.previous_id) == (second.id, second.id, first.id)
@@ -97,7 +97,9 @@ async def test_a_roster_comes_back_as_it_was(stores: Stores) -> None:
     assert await stores.roster.revision() == 1
 
 
-async def test_a_default_is_not_kept_so_that_a_later_one_goes_for_it(stores: Stores) -> None:
+async def test_a_default_setting_is_stored_as_null_so_that_a_later_default_applies(
+    stores: Stores,
+) -> None:
     server = profile("http://a", health_check=HealthCheckSettings(timeout=5))
     await stores.roster.update(Roster(), lambda r: add(r, server))
     kept = (
@@ -110,7 +112,7 @@ async def test_a_default_is_not_kept_so_that_a_later_one_goes_for_it(stores: Sto
     assert tuple(row) == (None, 5, None, None)
 
 
-async def test_settings_that_make_no_sense_take_no_server_away(stores: Stores) -> None:
+async def test_a_server_with_unusable_settings_gets_the_defaults(stores: Stores) -> None:
     await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
     broken = update(servers).values(check_interval=0, check_fall=3)
     await stores.database.write(lambda c: c.execute(broken))
@@ -118,7 +120,7 @@ async def test_settings_that_make_no_sense_take_no_server_away(stores: Stores) -
     assert read.health_check == DEFAULT_SETTINGS
 
 
-async def test_what_changes_nothing_is_not_written(stores: Stores) -> None:
+async def test_an_equal_roster_is_not_written(stores: Stores) -> None:
     roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
 
     same = await stores.roster.update(roster, replace)
@@ -140,7 +142,9 @@ async def test_a_refused_change_leaves_everything_as_it_was(stores: Stores) -> N
     assert await stores.roster.load() == roster
 
 
-async def test_the_database_itself_holds_that_no_two_servers_are_the_same(stores: Stores) -> None:
+async def test_the_database_itself_refuses_two_servers_with_one_url_or_label(
+    stores: Stores,
+) -> None:
     roster = await stores.roster.update(
         Roster(), lambda r: add(r, profile("http://a", label="Straße"))
     )
@@ -153,7 +157,9 @@ async def test_the_database_itself_holds_that_no_two_servers_are_the_same(stores
     assert await stores.roster.load() == roster
 
 
-async def test_a_removed_servers_url_and_label_are_free_in_the_same_change(stores: Stores) -> None:
+async def test_url_and_label_of_a_removed_server_can_be_used_in_the_same_change(
+    stores: Stores,
+) -> None:
     old, new = profile("http://a", label="A"), profile("http://a", label="a")
     roster = await stores.roster.update(Roster(), lambda r: add(r, old))
 
@@ -162,7 +168,9 @@ async def test_a_removed_servers_url_and_label_are_free_in_the_same_change(store
     assert [p.id for p in (await stores.roster.load()).profiles] == [new.id]
 
 
-async def test_a_change_is_decided_on_what_is_really_there(stores: Stores, other: Stores) -> None:
+async def test_a_change_is_decided_on_the_stored_roster_not_on_a_stale_one(
+    stores: Stores, other: Stores
+) -> None:
     stale = await stores.roster.load()
     await other.roster.update(stale, lambda r: add(r, profile("http://theirs")))
 
@@ -170,10 +178,10 @@ async def test_a_change_is_decided_on_what_is_really_there(stores: Stores, other
 
     assert [p.url for p in roster.profiles] == ["http://theirs", "http://ours"]
     assert roster.revision == 2
-    assert shown(await other.roster.load()) == shown(roster)
+    assert with_passwords(await other.roster.load()) == with_passwords(roster)
 
 
-async def test_another_change_shows_in_the_revision(stores: Stores, other: Stores) -> None:
+async def test_each_change_raises_the_revision(stores: Stores, other: Stores) -> None:
     roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
     assert await other.roster.revision() == roster.revision == 1
 
@@ -184,7 +192,7 @@ async def test_another_change_shows_in_the_revision(stores: Stores, other: Store
     assert (await stores.roster.load()).profiles[0].label == "Box"
 
 
-async def test_many_changes_at_once_all_land(stores: Stores, other: Stores) -> None:
+async def test_concurrent_changes_are_all_committed(stores: Stores, other: Stores) -> None:
     known = await stores.roster.load()
     both = (stores.roster, other.roster)
     await asyncio.gather(
@@ -198,25 +206,25 @@ async def test_many_changes_at_once_all_land(stores: Stores, other: Stores) -> N
     assert roster.revision == 20
 
 
-async def test_an_edit_keeps_the_sealed_password_and_replaces_it_when_told(stores: Stores) -> None:
+async def test_an_edit_leaves_the_sealed_password_unless_it_changes_it(stores: Stores) -> None:
     await stores.unlocked()
     server = profile("http://a", basic_auth_password=Secret("first"))
     roster = await stores.roster.update(Roster(), lambda r: add(r, server))
 
     roster = await stores.roster.update(roster, lambda r: edit(r, server.id, NOW, label="A"))
-    assert shown(await stores.roster.load())[1] == ["first"]
+    assert with_passwords(await stores.roster.load())[1] == ["first"]
 
     await stores.roster.update(
         roster, lambda r: edit(r, server.id, NOW, basic_auth_password=Secret("second"))
     )
-    assert shown(await stores.roster.load())[1] == ["second"]
+    assert with_passwords(await stores.roster.load())[1] == ["second"]
 
     roster = await stores.roster.load()
     await stores.roster.update(roster, lambda r: edit(r, server.id, NOW, basic_auth_password=None))
-    assert shown(await stores.roster.load())[1] == [None]
+    assert with_passwords(await stores.roster.load())[1] == [None]
 
 
-async def test_a_moved_server_keeps_its_place_among_gaps_and_newcomers(stores: Stores) -> None:
+async def test_the_order_survives_removals_and_additions(stores: Stores) -> None:
     a, b, c, d = (profile(f"http://{name}") for name in "abcd")
     roster = await stores.roster.update(Roster(), lambda r: replace(r, profiles=(a, b, c, d)))
     # Removals leave gaps, and the next one added comes after the last position.
@@ -235,7 +243,7 @@ async def order(stores: Stores) -> list[str]:
     return [p.url for p in (await stores.roster.load()).profiles]
 
 
-async def test_moves_at_once_all_count_whichever_comes_first(stores: Stores, other: Stores) -> None:
+async def test_concurrent_moves_all_count_in_any_order(stores: Stores, other: Stores) -> None:
     servers = [profile(f"http://s{n}") for n in range(7)]
     ids = [p.id for p in servers]
     stale = await stores.roster.update(Roster(), lambda r: replace(r, profiles=tuple(servers)))
@@ -258,7 +266,7 @@ async def test_any_sequence_of_changes_reads_back_as_it_was_written(stores: Stor
     roster = await stores.roster.load()
     for number in range(60):
         roster = await stores.roster.update(roster, _some_change(chance, number))
-        assert shown(await stores.roster.load()) == shown(roster)
+        assert with_passwords(await stores.roster.load()) == with_passwords(roster)
     assert len(roster.profiles) > 3
 
 
@@ -315,7 +323,9 @@ async def test_health_comes_back_as_it_was(stores: Stores) -> None:
     await stores.health.save({})
 
 
-async def test_hostile_text_in_health_is_kept_as_far_as_it_is_text(stores: Stores) -> None:
+async def test_characters_that_a_database_cannot_store_are_replaced_in_health(
+    stores: Stores,
+) -> None:
     roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
     server = roster.profiles[0].id
 
@@ -325,7 +335,7 @@ async def test_hostile_text_in_health_is_kept_as_far_as_it_is_text(stores: Store
     assert (kept.detail, kept.version) == ("a�b?c", "\x1b[31m")
 
 
-async def test_state_is_kept_for_each_server(stores: Stores) -> None:
+async def test_state_is_stored_for_each_server(stores: Stores) -> None:
     roster = await stores.roster.update(
         Roster(), lambda r: add(add(r, profile("http://a")), profile("http://b"))
     )
@@ -372,12 +382,12 @@ async def test_no_key_reaches_another_servers_state(stores: Stores) -> None:
     assert entry.value == b"of a"
 
 
-async def test_state_for_a_server_that_is_gone_is_not_kept(stores: Stores) -> None:
+async def test_state_of_a_removed_server_is_not_stored(stores: Stores) -> None:
     assert not await stores.state.put("gone", {"one": b"1", "two": b"2"}, NOW)
     assert await stores.state.list(None) == []
 
 
-async def test_a_removed_server_takes_everything_of_it_along(stores: Stores) -> None:
+async def test_removing_a_server_deletes_everything_stored_for_it(stores: Stores) -> None:
     roster = await stores.roster.update(
         Roster(), lambda r: add(add(r, profile("http://a")), profile("http://b"))
     )
@@ -425,7 +435,7 @@ async def test_a_cancelled_read_leaves_the_store_usable(stores: Stores) -> None:
     assert await stores.roster.revision() == 1
 
 
-async def test_a_wrong_key_is_told_and_the_rest_of_the_roster_still_works(
+async def test_with_a_wrong_key_only_the_passwords_are_unreadable(
     stores: Stores, settings: Settings
 ) -> None:
     await stores.unlocked()
@@ -443,10 +453,10 @@ async def test_a_wrong_key_is_told_and_the_rest_of_the_roster_still_works(
         with pytest.raises(StorageError, match=r"another key.*CODEWALK_SECRET_KEY"):
             password.reveal()
 
-    assert shown(await stores.roster.load())[1] == ["pw"]
+    assert with_passwords(await stores.roster.load())[1] == ["pw"]
 
 
-async def test_a_change_with_a_new_password_says_that_it_needs_the_vault_unlocked(
+async def test_a_change_with_a_new_password_raises_key_needed_while_the_vault_is_locked(
     stores: Stores,
 ) -> None:
     plain = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
@@ -459,7 +469,7 @@ async def test_a_change_with_a_new_password_says_that_it_needs_the_vault_unlocke
     assert await stores.roster.load() == plain
     await stores.roster.unlock(needed.value)
     await stores.roster.update(plain, lambda r: add(r, secured))
-    assert shown(await stores.roster.load())[1] == [None, "pw"]
+    assert with_passwords(await stores.roster.load())[1] == [None, "pw"]
 
 
 async def test_a_switch_does_not_wait_for_a_keyring_that_a_new_password_waits_for(
@@ -510,16 +520,16 @@ async def test_no_second_key_is_created_beside_passwords_whose_key_is_missing(
         await HookStore(stores.database, vault).add(hook)
 
     assert keyring.entries == {}
-    assert shown(await stores.roster.load())[1] == ["pw"]
+    assert with_passwords(await stores.roster.load())[1] == ["pw"]
     # In place of the only password that the missing key had sealed, a new one needs no old key.
     await registry.change(
         lambda r: edit(r, first.id, NOW, basic_auth_password=Secret("entered again"))
     )
-    assert shown(registry.roster)[1] == ["entered again"]
+    assert with_passwords(registry.roster)[1] == ["entered again"]
     assert len(keyring.entries) == 1
 
 
-async def test_a_thousand_servers_are_kept_in_order(stores: Stores) -> None:
+async def test_a_thousand_servers_keep_their_order(stores: Stores) -> None:
     many = tuple(profile(f"http://s{n}") for n in range(1000))
     roster = await stores.roster.update(Roster(), lambda r: replace(r, profiles=many))
     middle = many[500].id

@@ -27,7 +27,7 @@ unprivileged = pytest.mark.skipif(
 
 
 @pytest.fixture
-async def made(sqlite_settings: Settings) -> Settings:
+async def existing(sqlite_settings: Settings) -> Settings:
     """A store with one server, closed."""
     async with open_database(sqlite_settings) as database:
         stores = await Stores.on(database, sqlite_settings).unlocked()
@@ -36,7 +36,7 @@ async def made(sqlite_settings: Settings) -> Settings:
     return sqlite_settings
 
 
-async def refusal(settings: Settings) -> str:
+async def opening_error(settings: Settings) -> str:
     """The message with which the store refuses to open."""
     with pytest.raises(StorageError) as refused:
         async with open_database(settings):
@@ -44,7 +44,7 @@ async def refusal(settings: Settings) -> str:
     return refused.value.message
 
 
-def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
 
 
@@ -70,59 +70,61 @@ async def test_only_the_owner_may_read_anything(sqlite_settings: Settings) -> No
 
 
 @unprivileged
-async def test_a_store_that_others_could_read_is_made_private(made: Settings) -> None:
-    made.data_dir.chmod(0o755)
-    made.database_file.chmod(0o644)
-    async with open_database(made):
-        assert modes(made.data_dir)["codewalk.db"] == 0o600
-    assert stat.S_IMODE(made.data_dir.stat().st_mode) == 0o700
+async def test_a_store_that_others_could_read_is_made_private(existing: Settings) -> None:
+    existing.data_dir.chmod(0o755)
+    existing.database_file.chmod(0o644)
+    async with open_database(existing):
+        assert modes(existing.data_dir)["codewalk.db"] == 0o600
+    assert stat.S_IMODE(existing.data_dir.stat().st_mode) == 0o700
 
 
-async def test_a_password_is_plain_in_no_file(sqlite_settings: Settings) -> None:
+async def test_no_file_has_a_password_in_plain_text(sqlite_settings: Settings) -> None:
     settings = replace(sqlite_settings, secret_key=None)
     async with open_database(settings) as database:
         server = profile("http://a", basic_auth_password=Secret(PASSWORD))
         stores = await Stores.on(database, settings).unlocked()
         await stores.roster.update(Roster(), lambda r: add(r, server))
-        opened = everything(settings.data_dir)
-    for data, _ in (*opened.values(), *everything(settings.data_dir).values()):
+        opened = snapshot(settings.data_dir)
+    for data, _ in (*opened.values(), *snapshot(settings.data_dir).values()):
         assert PASSWORD.encode() not in data
         assert b"battery staple" not in data
 
 
-async def test_the_store_writes_ahead_and_to_the_disk(made: Settings) -> None:
+async def test_the_store_uses_wal_and_full_synchronous(existing: Settings) -> None:
     names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-    async with open_database(made) as database:
+    async with open_database(existing) as database:
         found = await database.write(
             lambda c: [c.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
         )
     assert found == ["wal", 2, 1, 5000]
 
 
-async def test_a_closed_store_is_one_file(made: Settings) -> None:
-    assert not [p.name for p in made.data_dir.iterdir() if p.name.endswith(("-wal", "-shm"))]
+async def test_a_closed_store_is_one_file(existing: Settings) -> None:
+    assert not [p.name for p in existing.data_dir.iterdir() if p.name.endswith(("-wal", "-shm"))]
 
 
-async def test_a_newer_schema_is_refused_and_left_untouched(made: Settings) -> None:
-    with closing(sqlite3.connect(made.database_file)) as connection, connection:
+async def test_a_newer_schema_is_refused_and_left_untouched(existing: Settings) -> None:
+    with closing(sqlite3.connect(existing.database_file)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '0099'")
-    before = everything(made.data_dir)
+    before = snapshot(existing.data_dir)
 
-    message = await refusal(made)
+    message = await opening_error(existing)
 
-    assert str(made.database_file) in message
+    assert str(existing.database_file) in message
     assert "newer" in message
     assert "0099" in message
-    assert everything(made.data_dir) == before
+    assert snapshot(existing.data_dir) == before
 
 
-async def test_a_newer_schema_that_another_process_has_open_is_refused_too(made: Settings) -> None:
-    with closing(sqlite3.connect(made.database_file)) as connection:
+async def test_a_newer_schema_that_another_process_has_open_is_refused_too(
+    existing: Settings,
+) -> None:
+    with closing(sqlite3.connect(existing.database_file)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0099'")
         connection.commit()
-        before = made.database_file.read_bytes()
-        assert "0099" in await refusal(made)
-        assert made.database_file.read_bytes() == before
+        before = existing.database_file.read_bytes()
+        assert "0099" in await opening_error(existing)
+        assert existing.database_file.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -135,34 +137,36 @@ async def test_a_newer_schema_that_another_process_has_open_is_refused_too(made:
         pytest.param(lambda data: b"\0" * len(data), id="zeros"),
     ],
 )
-async def test_a_damaged_file_is_refused_and_left_untouched(made: Settings, damage: object) -> None:
+async def test_a_damaged_file_is_refused_and_left_untouched(
+    existing: Settings, damage: object
+) -> None:
     assert callable(damage)
-    made.database_file.write_bytes(damage(made.database_file.read_bytes()))
-    before = everything(made.data_dir)
+    existing.database_file.write_bytes(damage(existing.database_file.read_bytes()))
+    before = snapshot(existing.data_dir)
 
-    message = await refusal(made)
+    message = await opening_error(existing)
 
-    assert str(made.database_file) in message
+    assert str(existing.database_file) in message
     assert "damaged" in message
-    assert everything(made.data_dir) == before
+    assert snapshot(existing.data_dir) == before
 
 
 @pytest.mark.parametrize(("table", "refused"), [("servers", True), ("health_periods", False)])
-async def test_of_a_large_file_what_cannot_be_had_again_is_checked(
-    made: Settings, table: str, refused: bool
+async def test_of_a_large_file_the_servers_and_pointers_are_checked(
+    existing: Settings, table: str, refused: bool
 ) -> None:
-    with closing(sqlite3.connect(made.database_file, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(existing.database_file, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE filling AS SELECT zeroblob(?)", (MAX_FULL_CHECK_BYTES,))
         root = "SELECT rootpage FROM sqlite_master WHERE name = ?"
         (page,) = connection.execute(root, (table,)).fetchone()
-    with made.database_file.open("r+b") as file:
+    with existing.database_file.open("r+b") as file:
         file.seek((page - 1) * 4096)
         file.write(b"\x5a" * 4096)
     if refused:
-        assert "damaged" in await refusal(made)
+        assert "damaged" in await opening_error(existing)
         return
-    async with open_database(made) as database:
-        assert len((await Stores.on(database, made).roster.load()).profiles) == 1
+    async with open_database(existing) as database:
+        assert len((await Stores.on(database, existing).roster.load()).profiles) == 1
 
 
 async def test_another_programs_database_is_refused_and_left_untouched(
@@ -172,10 +176,10 @@ async def test_another_programs_database_is_refused_and_left_untouched(
     with closing(sqlite3.connect(sqlite_settings.database_file)) as connection:
         connection.execute("CREATE TABLE recipes (name TEXT)")
     sqlite_settings.database_file.chmod(0o600)
-    before = everything(sqlite_settings.data_dir)
+    before = snapshot(sqlite_settings.data_dir)
 
-    assert "isn't a CodeWalk store" in await refusal(sqlite_settings)
-    assert everything(sqlite_settings.data_dir) == before
+    assert "isn't a CodeWalk store" in await opening_error(sqlite_settings)
+    assert snapshot(sqlite_settings.data_dir) == before
 
 
 async def test_an_empty_file_is_a_new_store(sqlite_settings: Settings) -> None:
@@ -185,33 +189,37 @@ async def test_an_empty_file_is_a_new_store(sqlite_settings: Settings) -> None:
         assert await Stores.on(database, sqlite_settings).roster.load() == Roster()
 
 
-async def test_damage_that_shows_later_is_told_when_it_is_met(made: Settings) -> None:
-    async with open_database(made) as database:
-        stores = Stores.on(database, made)
+async def test_damage_that_the_start_did_not_see_is_an_error_when_it_is_read(
+    existing: Settings,
+) -> None:
+    async with open_database(existing) as database:
+        stores = Stores.on(database, existing)
         # Past the first page, which is read already, and not through SQLite.
-        with made.database_file.open("r+b") as file:
+        with existing.database_file.open("r+b") as file:
             file.seek(4096)
-            file.write(b"\x5a" * (made.database_file.stat().st_size - 4096))
+            file.write(b"\x5a" * (existing.database_file.stat().st_size - 4096))
         with pytest.raises(StorageError, match="damaged") as refused:
             await stores.roster.load()
-    assert refused.value.value == str(made.database_file)
+    assert refused.value.value == str(existing.database_file)
 
 
-async def test_a_folder_in_the_files_place_is_told(sqlite_settings: Settings) -> None:
+async def test_a_folder_in_place_of_the_file_is_refused(sqlite_settings: Settings) -> None:
     sqlite_settings.data_dir.mkdir()
     sqlite_settings.database_file.mkdir()
-    assert str(sqlite_settings.database_file) in await refusal(sqlite_settings)
+    assert str(sqlite_settings.database_file) in await opening_error(sqlite_settings)
 
 
-async def test_a_file_in_the_folders_place_is_told(tmp_path: Path) -> None:
+async def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("not a folder")
-    assert str(tmp_path / "data") in await refusal(Settings(data_dir=tmp_path / "data"))
+    assert str(tmp_path / "data") in await opening_error(Settings(data_dir=tmp_path / "data"))
 
 
-async def test_a_store_that_somebody_holds_is_busy_not_stuck(made: Settings) -> None:
-    async with open_database(made) as database:
-        stores = Stores.on(database, made)
-        with closing(sqlite3.connect(made.database_file, isolation_level=None)) as holder:
+async def test_a_store_that_another_program_locks_is_busy_after_a_timeout(
+    existing: Settings,
+) -> None:
+    async with open_database(existing) as database:
+        stores = Stores.on(database, existing)
+        with closing(sqlite3.connect(existing.database_file, isolation_level=None)) as holder:
             holder.execute("BEGIN IMMEDIATE")
             # Reading goes on beside it.
             roster = await stores.roster.load()
@@ -221,7 +229,9 @@ async def test_a_store_that_somebody_holds_is_busy_not_stuck(made: Settings) -> 
         await stores.roster.update(roster, lambda r: add(r, profile("http://b")))
 
 
-async def test_a_sqlite_file_can_lie_elsewhere(sqlite_settings: Settings, tmp_path: Path) -> None:
+async def test_the_url_can_name_another_sqlite_file(
+    sqlite_settings: Settings, tmp_path: Path
+) -> None:
     place = tmp_path / "odd #name%20?" / "my store.db"
     place.parent.mkdir()
     url = f"sqlite:///{str(place).replace('%', '%25').replace('#', '%23').replace('?', '%3F')}"
@@ -244,28 +254,26 @@ async def test_a_sqlite_file_can_lie_elsewhere(sqlite_settings: Settings, tmp_pa
         ("postgresql://me:hunter2@db:no-port/x", "isn't a database URL"),
     ],
 )
-async def test_a_url_that_names_no_store_is_refused_without_its_password(
+async def test_the_error_for_an_unusable_url_does_not_repeat_its_password(
     sqlite_settings: Settings, url: str, problem: str
 ) -> None:
-    message = await refusal(replace(sqlite_settings, database_url=Secret(url)))
+    message = await opening_error(replace(sqlite_settings, database_url=Secret(url)))
     assert problem in message
     assert "hunter2" not in message
 
 
-async def test_a_restored_copy_that_is_no_longer_write_ahead_opens(
-    made: Settings, tmp_path: Path
-) -> None:
+async def test_a_restored_copy_without_wal_opens(existing: Settings, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
-    with closing(sqlite3.connect(made.database_file)) as connection:
+    with closing(sqlite3.connect(existing.database_file)) as connection:
         connection.execute("VACUUM INTO ?", [str(copy)])
-    copy.replace(made.database_file)
-    async with open_database(made) as database:
-        assert len((await Stores.on(database, made).roster.load()).profiles) == 1
+    copy.replace(existing.database_file)
+    async with open_database(existing) as database:
+        assert len((await Stores.on(database, existing).roster.load()).profiles) == 1
         mode = await database.read(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar())
     assert mode == "wal"
 
 
-async def test_the_version_of_the_schema_is_in_the_file(made: Settings) -> None:
-    with closing(sqlite3.connect(made.database_file)) as connection:
+async def test_the_version_of_the_schema_is_in_the_file(existing: Settings) -> None:
+    with closing(sqlite3.connect(existing.database_file)) as connection:
         found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     assert found == [(SCHEMA_VERSION,)]

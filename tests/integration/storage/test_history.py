@@ -60,7 +60,7 @@ def period(begins: datetime = START, *, checks: int = 6, **fields: Any) -> Perio
     return Period(begins=begins, checks=checks, **given)
 
 
-def noted(server: str, found: Period | None = None, *checks: Check) -> MinuteRecord:
+def minute_record(server: str, found: Period | None = None, *checks: Check) -> MinuteRecord:
     tape = RecentChecks()
     for check in checks:
         latency = None if check.latency_ms is None else round(check.latency_ms * 1000)
@@ -129,7 +129,11 @@ async def test_history_comes_back_as_it_was(stores: Stores) -> None:
     last = [Check(at=NOW, reason=Reason.OK, latency_ms=3.141), *checks(2, start=400)]
     await stores.history.save(
         Batch(
-            minutes=[noted(a, whole, *last), noted(a, down), noted(b, whole)],
+            minutes=[
+                minute_record(a, whole, *last),
+                minute_record(a, down),
+                minute_record(b, whole),
+            ],
             transitions=[(a, change), (b, change)],
         )
     )
@@ -144,7 +148,9 @@ async def test_history_comes_back_as_it_was(stores: Stores) -> None:
     assert set(await stores.history.load_checks()) == {a}
 
 
-async def test_hostile_text_is_kept_as_far_as_it_is_text(stores: Stores) -> None:
+async def test_characters_that_a_database_cannot_store_are_replaced_in_transitions(
+    stores: Stores,
+) -> None:
     (server,) = await servers(stores)
     change = Transition(
         at=NOW,
@@ -159,7 +165,7 @@ async def test_hostile_text_is_kept_as_far_as_it_is_text(stores: Stores) -> None
     assert (kept.detail, kept.version) == ("a�b?c", "\x1b[31m")
 
 
-async def test_counts_of_one_minute_add_up_whoever_saves_them(
+async def test_counts_of_one_minute_by_several_processes_add_up(
     stores: Stores, other: Stores
 ) -> None:
     (server,) = await servers(stores)
@@ -168,8 +174,10 @@ async def test_counts_of_one_minute_add_up_whoever_saves_them(
         period(checks=2, failures=2, answers=0, down_ms=500),
         period(latency_min_us=1000),
     ]
-    await stores.history.save(Batch(minutes=[noted(server, parts[0]), noted(server, parts[1])]))
-    await other.history.save(Batch(minutes=[noted(server, parts[2])]))
+    await stores.history.save(
+        Batch(minutes=[minute_record(server, parts[0]), minute_record(server, parts[1])])
+    )
+    await other.history.save(Batch(minutes=[minute_record(server, parts[2])]))
     assert (await load(stores, server)).periods == merge_periods(parts)
 
 
@@ -193,13 +201,13 @@ def hour_of(minute: Period) -> Period:
     return replace(minute, begins=minute.begins.replace(minute=0), span=HOUR)
 
 
-async def test_both_databases_add_up_as_periods_do(stores: Stores) -> None:
+async def test_both_databases_add_up_like_period_plus(stores: Stores) -> None:
     # Once when minutes are written, and again when they become hours.
     (server,) = await servers(stores)
     chance = random.Random(1)
     parts = [some_period(chance) for _ in range(300)]
     for start in range(0, 300, 50):
-        batch = [noted(server, part) for part in parts[start : start + 50]]
+        batch = [minute_record(server, part) for part in parts[start : start + 50]]
         await stores.history.save(Batch(minutes=batch))
     assert (await load(stores, server)).periods == merge_periods(parts)
     await compact(stores, START + 2 * HOUR + DAY + 5 * MINUTE)
@@ -227,12 +235,12 @@ def as_packed(minute: Period) -> Period:
     )
 
 
-async def test_minutes_of_another_day_are_kept_beside_their_hours(stores: Stores) -> None:
+async def test_minutes_over_a_day_old_are_packed_beside_their_hours(stores: Stores) -> None:
     a, b = await servers(stores, 2)
     chance = random.Random(2)
     parts = merge_periods(some_period(chance) for _ in range(300))
     for owner in (a, b):
-        await stores.history.save(Batch(minutes=[noted(owner, part) for part in parts]))
+        await stores.history.save(Batch(minutes=[minute_record(owner, part) for part in parts]))
     assert await load_minutes(stores, a) == []
     await compact(stores, START + 2 * HOUR + DAY + 5 * MINUTE)
     early = [as_packed(part) for part in parts if part.begins < START + 2 * HOUR]
@@ -249,7 +257,9 @@ async def test_minutes_that_come_late_are_packed_with_those_of_their_hour(stores
     now = START + DAY + HOUR
     same = period(checks=2)
     for begins in (START, START + MINUTE, START):
-        await stores.history.save(Batch(minutes=[noted(server, replace(same, begins=begins))]))
+        await stores.history.save(
+            Batch(minutes=[minute_record(server, replace(same, begins=begins))])
+        )
         await compact(stores, now)
     assert await load_minutes(stores, server) == [
         as_packed(period(checks=4)),
@@ -261,7 +271,7 @@ async def test_only_so_many_hours_are_packed_at_once(stores: Stores) -> None:
     (server,) = await servers(stores)
     hours = HOURS_PER_BATCH + 2
     minutes = [period(START + n * HOUR) for n in range(hours)]
-    await stores.history.save(Batch(minutes=[noted(server, minute) for minute in minutes]))
+    await stores.history.save(Batch(minutes=[minute_record(server, minute) for minute in minutes]))
     now = START + 2 * DAY
     await compact(stores, now)
     assert len(await load_minutes(stores, server)) == HOURS_PER_BATCH
@@ -271,7 +281,7 @@ async def test_only_so_many_hours_are_packed_at_once(stores: Stores) -> None:
     assert len(await load_minutes(stores, server)) == hours
 
 
-async def test_a_time_long_ago_has_its_changes_however_many_came_after_it(stores: Stores) -> None:
+async def test_old_transitions_are_loaded_however_many_came_later(stores: Stores) -> None:
     (server,) = await servers(stores)
     states = [State.HEALTHY, State.UNHEALTHY]
     changes = [
@@ -301,9 +311,9 @@ async def test_a_time_long_ago_has_its_changes_however_many_came_after_it(stores
     assert history.durations() == [MINUTE] * 10
 
 
-async def test_minutes_that_a_store_has_damaged_leave_their_hour(stores: Stores) -> None:
+async def test_damaged_packed_minutes_leave_their_hour(stores: Stores) -> None:
     (server,) = await servers(stores)
-    await stores.history.save(Batch(minutes=[noted(server, period())]))
+    await stores.history.save(Batch(minutes=[minute_record(server, period())]))
     await compact(stores, START + DAY + HOUR)
     await stores.database.write(lambda c: c.execute(update(health_minutes).values(packed=b"x")))
     assert await load_minutes(stores, server) == []
@@ -314,11 +324,11 @@ async def test_minutes_that_a_store_has_damaged_leave_their_hour(stores: Stores)
     "damage",
     ["", "x", "AAA", "=" * 32, "AAAA" * 3, "!" * 32, "ü" * 16, "AA==" * 4, "A" * 33, "A" * 16],
 )
-async def test_recent_checks_that_are_damaged_cost_no_start_and_no_later_checks(
+async def test_damaged_recent_checks_stop_neither_a_start_nor_later_checks(
     stores: Stores, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     a, b = await servers(stores, 2)
-    both = [noted(server, None, *checks(3)) for server in (a, b)]
+    both = [minute_record(server, None, *checks(3)) for server in (a, b)]
     await stores.history.save(Batch(minutes=both))
     columns = health_recent.c
     broken = update(health_recent).where(columns.server_id == a)
@@ -331,7 +341,7 @@ async def test_recent_checks_that_are_damaged_cost_no_start_and_no_later_checks(
     assert (await load(stores, b)).checks == checks(3)
 
     later = checks(2, start=50)
-    await stores.history.save(Batch(minutes=[noted(a, None, *later)]))
+    await stores.history.save(Batch(minutes=[minute_record(a, None, *later)]))
     assert list((await load(stores, a)).checks)[-2:] == later
     packed = await stores.history.load_checks()
     assert RecentChecks(packed[a]).checks()[-2:] == later
@@ -342,7 +352,7 @@ async def test_recent_checks_that_are_damaged_cost_no_start_and_no_later_checks(
 async def test_a_damaged_middle_of_recent_checks_leaves_what_follows_it(stores: Stores) -> None:
     (server,) = await servers(stores)
     every = checks(6)
-    await stores.history.save(Batch(minutes=[noted(server, None, *every)]))
+    await stores.history.save(Batch(minutes=[minute_record(server, None, *every)]))
     size = CHECK_CHARACTERS
     text = await stores.database.read(lambda c: c.scalar(select(health_recent.c.checks)))
     assert text is not None
@@ -351,14 +361,14 @@ async def test_a_damaged_middle_of_recent_checks_leaves_what_follows_it(stores: 
     assert (await load(stores, server)).checks == every[4:]
 
 
-async def test_rows_that_are_damaged_take_only_themselves_along(
+async def test_damaged_rows_are_left_out_alone_and_reported_once(
     stores: Stores, caplog: pytest.LogCaptureFixture
 ) -> None:
     a, b = await servers(stores, 2)
     never = 2**62
     change = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
     later = replace(change, at=NOW + MINUTE)
-    minutes = [noted(a, period()), noted(a, period(START + MINUTE))]
+    minutes = [minute_record(a, period()), minute_record(a, period(START + MINUTE))]
     await stores.history.save(Batch(minutes=minutes, transitions=[(a, change), (a, later)]))
     statuses = {server: HealthStatus(checked_at=NOW, since=NOW) for server in (a, b)}
     await stores.health.save(statuses)
@@ -386,7 +396,7 @@ async def test_rows_that_are_damaged_take_only_themselves_along(
     assert (await load(stores, a)).periods == [hour_of(period())]
 
 
-async def test_a_recorder_tells_each_minute_of_another_day(stores: Stores) -> None:
+async def test_a_recorder_returns_each_minute_of_another_day(stores: Stores) -> None:
     (server,) = await servers(stores)
     now, status = START + 3 * DAY, HealthStatus()
     recorder = Recorder(stores.history, watch=False, now=lambda: now)
@@ -415,28 +425,32 @@ async def test_a_recorder_tells_each_minute_of_another_day(stores: Stores) -> No
     assert history.uptimes[1].percent is not None
 
 
-async def test_hours_that_are_there_already_are_added_to(stores: Stores) -> None:
+async def test_late_minutes_are_added_to_existing_hours(stores: Stores) -> None:
     (server,) = await servers(stores)
     for _ in range(2):
-        await stores.history.save(Batch(minutes=[noted(server, period())]))
+        await stores.history.save(Batch(minutes=[minute_record(server, period())]))
         await compact(stores, START + DAY + HOUR)
     assert (await load(stores, server)).periods == [hour_of(period(checks=12, up_ms=120_000))]
 
 
-async def test_the_last_checks_are_the_last_whoever_made_them(
+async def test_recent_checks_of_several_processes_are_the_last_ones(
     stores: Stores, other: Stores
 ) -> None:
     (server,) = await servers(stores)
     every = checks(3 * MAX_RECENT_CHECKS)
     for start in range(0, len(every), 7):
         writer = (stores, other)[start % 2]
-        await writer.history.save(Batch(minutes=[noted(server, None, *every[start : start + 7])]))
+        await writer.history.save(
+            Batch(minutes=[minute_record(server, None, *every[start : start + 7])])
+        )
     assert (await load(stores, server)).checks == every[-MAX_RECENT_CHECKS:]
     packed = await other.history.load_checks()
     assert RecentChecks(packed[server]).checks() == every[-MAX_RECENT_CHECKS:]
 
 
-async def test_a_moment_that_is_taken_keeps_its_transition(stores: Stores, other: Stores) -> None:
+async def test_of_two_transitions_at_one_moment_the_first_stays(
+    stores: Stores, other: Stores
+) -> None:
     (server,) = await servers(stores)
     first = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
     await stores.history.save(Batch(transitions=[(server, first)]))
@@ -444,7 +458,7 @@ async def test_a_moment_that_is_taken_keeps_its_transition(stores: Stores, other
     assert (await load(stores, server)).transitions == [first]
 
 
-async def test_another_releases_words_are_passed_over(stores: Stores) -> None:
+async def test_states_of_another_release_are_left_out(stores: Stores) -> None:
     (server,) = await servers(stores)
     first = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
     later = replace(first, at=NOW + MINUTE)
@@ -456,11 +470,11 @@ async def test_another_releases_words_are_passed_over(stores: Stores) -> None:
     assert (await load(stores, server)).transitions == [first]
 
 
-async def test_a_removed_server_takes_its_history_along(stores: Stores) -> None:
+async def test_removing_a_server_deletes_its_history(stores: Stores) -> None:
     a, b = await servers(stores, 2)
     change = Transition(at=NOW, before=State.UNKNOWN, after=State.HEALTHY, reason=Reason.OK)
     batch = Batch(
-        minutes=[noted(server, period(), *checks(1)) for server in (a, b)],
+        minutes=[minute_record(server, period(), *checks(1)) for server in (a, b)],
         transitions=[(a, change), (b, change)],
     )
     await stores.history.save(batch)
@@ -477,7 +491,7 @@ async def test_a_removed_server_takes_its_history_along(stores: Stores) -> None:
     assert merge_periods((await load(stores, b)).periods) == [minute, hour]
 
 
-async def test_thirty_days_stay_and_no_more(stores: Stores) -> None:
+async def test_thirty_days_are_retained(stores: Stores) -> None:
     (server,) = await servers(stores)
     now = START + RETENTION + 30 * MINUTE
     minutes = [START - MINUTE, now - 2 * DAY, now - DAY - 31 * MINUTE, now - DAY, now - MINUTE]
@@ -487,7 +501,7 @@ async def test_thirty_days_stay_and_no_more(stores: Stores) -> None:
     ]
     await stores.history.save(
         Batch(
-            minutes=[noted(server, period(begins)) for begins in minutes],
+            minutes=[minute_record(server, period(begins)) for begins in minutes],
             transitions=[(server, change) for change in changes],
         )
     )
@@ -506,9 +520,9 @@ async def test_thirty_days_stay_and_no_more(stores: Stores) -> None:
     assert [p.begins for p in packed] == [now - 2 * DAY, now - DAY - 31 * MINUTE]
 
 
-async def test_a_round_of_tidying_goes_through_all_servers_in_steps(stores: Stores) -> None:
+async def test_compaction_goes_through_all_servers_in_batches(stores: Stores) -> None:
     ids = await servers(stores, 2 * SERVERS_PER_BATCH + 1)
-    await stores.history.save(Batch(minutes=[noted(server, period()) for server in ids]))
+    await stores.history.save(Batch(minutes=[minute_record(server, period()) for server in ids]))
     now = START + DAY + HOUR
     first = await stores.history.compact("", now)
     spans = select(health_periods.c.span_s, func.count()).group_by(health_periods.c.span_s)
@@ -520,11 +534,11 @@ async def test_a_round_of_tidying_goes_through_all_servers_in_steps(stores: Stor
     assert first == ids[SERVERS_PER_BATCH - 1]
 
 
-async def test_tidying_an_empty_store_ends_at_once(stores: Stores) -> None:
+async def test_compacting_an_empty_store_ends_at_once(stores: Stores) -> None:
     assert await stores.history.compact("", NOW) == ""
 
 
-async def test_processes_that_save_tidy_and_remove_at_once_lose_nothing(
+async def test_concurrent_saves_compactions_and_removals_lose_nothing(
     stores: Stores, other: Stores
 ) -> None:
     # The race on PostgreSQL: two add the same minutes up to hours, or wait for each other's locks.
@@ -532,7 +546,11 @@ async def test_processes_that_save_tidy_and_remove_at_once_lose_nothing(
     gone = ids[-1]
     now = START + DAY + HOUR
     batches = [
-        Batch(minutes=[noted(server, period(START + n * MINUTE), *checks(1)) for server in order])
+        Batch(
+            minutes=[
+                minute_record(server, period(START + n * MINUTE), *checks(1)) for server in order
+            ]
+        )
         for n in range(5)
         for order in (ids, ids[::-1])
     ]

@@ -21,12 +21,12 @@ from tests.integration.storage.conftest import Stores
 URL = "https://hooks.example/T0/s3cret"
 
 
-def kept_in(stores: Stores) -> HookStore:
+def hook_store(stores: Stores) -> HookStore:
     return HookStore(stores.database, stores.vault)
 
 
-async def test_hooks_come_back_as_they_were_in_their_order(stores: Stores) -> None:
-    store = kept_in(stores)
+async def test_hooks_are_listed_as_stored_in_order(stores: Stores) -> None:
+    store = hook_store(stores)
     assert await store.list() == ()
     command = new_command(["notify-send", "ü 'x'\n"], [NoticeKind.DOWN, NoticeKind.UP], EPOCH)
     webhook = new_webhook(URL, [], EPOCH.replace(year=2027))
@@ -45,27 +45,27 @@ async def test_hooks_come_back_as_they_were_in_their_order(stores: Stores) -> No
     assert [hook.id for hook in await store.list()] == [webhook.id]
 
 
-async def test_nothing_of_a_target_is_in_the_database(stores: Stores) -> None:
-    await kept_in(stores).add(new_webhook(URL, [], EPOCH))
+async def test_the_database_has_no_part_of_a_target_in_plain_text(stores: Stores) -> None:
+    await hook_store(stores).add(new_webhook(URL, [], EPOCH))
     row = await stores.database.read(lambda c: c.execute(select(hooks)).one())
     assert "s3cret" not in str(row)
     assert "hooks.example" not in str(row)
 
 
-async def test_whoever_can_write_the_database_alone_can_have_nothing_run(
+async def test_a_hook_that_was_sealed_with_another_key_cannot_run(
     stores: Stores, settings: Settings
 ) -> None:
     # Another key: somebody else's CodeWalk on the same PostgreSQL, say.
     theirs = replace(settings, secret_key=Secret("somebody else's"))
     other = HookStore(stores.database, Vault(theirs, keyring=NoKeyring()))
     await other.add(new_command(["rm", "-rf", "/"], [], EPOCH))
-    (hook,) = await kept_in(stores).list()
+    (hook,) = await hook_store(stores).list()
     with pytest.raises(StorageError, match="another key"):
         hook.arguments  # noqa: B018 - to be read is what it refuses
 
 
-async def test_a_target_is_good_for_its_own_hook_alone(stores: Stores) -> None:
-    store = kept_in(stores)
+async def test_a_target_cannot_be_moved_to_another_hook(stores: Stores) -> None:
+    store = hook_store(stores)
     for name in "ab":
         await store.add(new_command([name], [], EPOCH))
     first = await stores.database.read(lambda c: c.scalar(select(hooks.c.target).limit(1)))
@@ -82,7 +82,7 @@ async def test_a_target_is_good_for_its_own_hook_alone(stores: Stores) -> None:
 async def test_hooks_whose_key_is_missing_can_still_be_removed(
     stores: Stores, settings: Settings
 ) -> None:
-    await kept_in(stores).add(new_webhook(URL, [], EPOCH))
+    await hook_store(stores).add(new_webhook(URL, [], EPOCH))
     vault = Vault(replace(settings, secret_key=None), keyring=NoKeyring())
     store = HookStore(stores.database, vault)
     (hook,) = await store.list()
@@ -109,8 +109,8 @@ async def test_hooks_wait_for_a_keyring_that_is_locked(stores: Stores, settings:
     assert hook.target.reveal() == URL
 
 
-async def test_there_are_only_so_many(stores: Stores) -> None:
-    store = kept_in(stores)
+async def test_the_number_of_hooks_is_bounded(stores: Stores) -> None:
+    store = hook_store(stores)
     for number in range(MAX_HOOKS):
         await store.add(new_command([f"{number}"], [], EPOCH))
     with pytest.raises(InvalidValue, match="already"):
@@ -118,10 +118,10 @@ async def test_there_are_only_so_many(stores: Stores) -> None:
     assert len(await store.list()) == MAX_HOOKS
 
 
-async def test_what_another_release_wrote_is_passed_over_or_understood_as_far_as_it_goes(
+async def test_kinds_and_events_of_another_release_are_ignored(
     stores: Stores,
 ) -> None:
-    store = kept_in(stores)
+    store = hook_store(stores)
     for name in "ab":
         await store.add(new_command([name], [], EPOCH))
     (a,) = (hook for hook in await store.list() if hook.arguments == ("a",))

@@ -26,7 +26,7 @@ from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import ROOT
 
 
-async def test_the_migrations_make_the_tables(stores: Stores) -> None:
+async def test_the_migrations_create_the_tables(stores: Stores) -> None:
     def differences(connection: Connection) -> object:
         return compare_metadata(MigrationContext.configure(connection), METADATA)
 
@@ -47,7 +47,7 @@ async def test_a_newer_schema_is_refused(settings: Settings) -> None:
             pass
 
 
-async def test_a_migration_that_fails_leaves_nothing(settings: Settings) -> None:
+async def test_a_migration_that_fails_changes_nothing(settings: Settings) -> None:
     async with open_database(settings) as database:
         # As if there were no schema yet but for the last table of the first, over which it then
         # stumbles.
@@ -65,7 +65,7 @@ async def test_a_migration_that_fails_leaves_nothing(settings: Settings) -> None
     assert set(names) == {"alembic_version", "former", "server_state"}
 
 
-async def test_a_store_of_the_first_release_comes_through_with_what_it_holds(
+async def test_a_store_of_the_first_schema_keeps_its_data(
     sqlite_settings: Settings,
 ) -> None:
     await asyncio.to_thread(_make_first_store, sqlite_settings)

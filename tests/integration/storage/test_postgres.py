@@ -30,14 +30,14 @@ def base(sqlite_settings: Settings) -> Settings:
     return sqlite_settings
 
 
-async def test_a_server_that_is_not_there(base: Settings) -> None:
+async def test_the_error_for_an_unreachable_server(base: Settings) -> None:
     # The discard port: nothing listens there.
     message = await refusal(base, "postgresql://me:hunter2@127.0.0.1:9/codewalk")
     assert "'codewalk' at 127.0.0.1:9" in message
     assert "can't be reached" in message
 
 
-async def test_a_database_that_is_not_there(
+async def test_the_error_for_a_missing_database(
     base: Settings, postgres_server: PostgresServer
 ) -> None:
     message = await refusal(base, postgres_server.database_url("nowhere"))
@@ -45,14 +45,16 @@ async def test_a_database_that_is_not_there(
     assert "doesn't exist" in message
 
 
-async def test_a_user_that_is_not_there(base: Settings, postgres_url: str) -> None:
+async def test_the_error_for_an_unknown_user(base: Settings, postgres_url: str) -> None:
     url = make_url(postgres_url).set(username="nobody", password="hunter2")
     message = await refusal(base, url.render_as_string(hide_password=False))
     assert "refused the user name or password" in message
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
-async def test_every_spelling_of_the_scheme(base: Settings, postgres_url: str, scheme: str) -> None:
+async def test_every_spelling_of_the_scheme_is_accepted(
+    base: Settings, postgres_url: str, scheme: str
+) -> None:
     url = scheme + postgres_url[postgres_url.index("://") :]
     settings = replace(base, database_url=Secret(url))
     async with open_database(settings) as database:

@@ -15,7 +15,7 @@ from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import Workers, profile
 
 
-async def test_processes_that_write_at_once_lose_nothing(stores: Stores, workers: Workers) -> None:
+async def test_concurrent_processes_lose_no_write(stores: Stores, workers: Workers) -> None:
     writers = [await workers.start("add", f"w{n}", "15") for n in range(3)]
     for writer in writers:
         await writer.ready()
@@ -34,7 +34,7 @@ async def test_processes_that_write_at_once_lose_nothing(stores: Stores, workers
         assert password.reveal() == url.replace("http://", "pw-")
 
 
-async def test_a_change_by_another_process_is_seen(stores: Stores, workers: Workers) -> None:
+async def test_a_change_by_another_process_is_read(stores: Stores, workers: Workers) -> None:
     roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
     remover = await workers.start("remove", roster.profiles[0].id)
     await remover.ready()
@@ -58,7 +58,7 @@ async def test_processes_that_start_at_once_migrate_once(
         assert await Stores.on(database, settings).roster.load() == Roster()
 
 
-async def test_what_a_killed_process_acknowledged_is_there(
+async def test_what_a_killed_process_acknowledged_is_stored(
     stores: Stores, settings: Settings, workers: Workers
 ) -> None:
     base = await stores.roster.update(Roster(), lambda r: add(r, profile("http://base")))
@@ -111,7 +111,7 @@ async def test_a_store_whose_only_user_was_killed_opens_again(
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-async def test_processes_that_need_a_key_at_once_get_the_same_one(
+async def test_processes_that_create_a_key_at_once_get_the_same_one(
     sqlite_settings: Settings,
 ) -> None:
     settings = Settings(data_dir=sqlite_settings.data_dir)

@@ -1,4 +1,4 @@
-"""A removal takes everything of a server from the disk, and an undo brings all of it back."""
+"""A removal takes all_rows of a server from the disk, and an undo brings all of it back."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ NOW = datetime(2026, 2, 9, 20, 51, 50, 489123, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class Original:
     """Three servers, of which the one in the middle has a password, health, history and state."""
 
     roster: Roster
@@ -36,7 +36,7 @@ class Kept:
 
 
 @pytest.fixture
-async def kept(stores: Stores) -> Kept:
+async def original(stores: Stores) -> Original:
     server = profile("http://b", label="B", basic_auth_password=Secret("of b"))
     several = (profile("http://a"), server, profile("http://c"))
 
@@ -53,7 +53,7 @@ async def kept(stores: Stores) -> Kept:
         await stores.history.save(_day_before(server.id))
         await stores.history.compact("", NOW)
     await stores.history.save(_day_before(server.id))
-    return Kept(roster=roster, server_id=server.id)
+    return Original(roster=roster, server_id=server.id)
 
 
 def _day_before(server_id: str) -> Batch:
@@ -67,14 +67,16 @@ def _day_before(server_id: str) -> Batch:
     return Batch(minutes=[noted], transitions=[(server_id, change)])
 
 
-async def taken_away(stores: Stores, kept: Kept, known: Roster | None = None) -> Removal:
+async def remove_server(stores: Stores, original: Original, known: Roster | None = None) -> Removal:
     _, removal = await stores.roster.remove(
-        known or kept.roster, kept.server_id, lambda r: remove(r, kept.server_id, unknown)
+        known or original.roster,
+        original.server_id,
+        lambda r: remove(r, original.server_id, unknown),
     )
     return removal
 
 
-async def bring_back(stores: Stores, removal: Removal, known: Roster | None = None) -> Roster:
+async def restore_server(stores: Stores, removal: Removal, known: Roster | None = None) -> Roster:
     return await stores.roster.update(
         known or await stores.roster.load(),
         lambda r: restore(r, removal.server_id, removal.before),
@@ -82,7 +84,7 @@ async def bring_back(stores: Stores, removal: Removal, known: Roster | None = No
     )
 
 
-async def everything(stores: Stores) -> Mapping[str, list[tuple[Any, ...]]]:
+async def all_rows(stores: Stores) -> Mapping[str, list[tuple[Any, ...]]]:
     """Each row of the store but for the list's positions and the counters."""
 
     def read(connection: Any) -> Mapping[str, list[tuple[Any, ...]]]:
@@ -101,98 +103,105 @@ async def everything(stores: Stores) -> Mapping[str, list[tuple[Any, ...]]]:
 
 
 async def test_an_undo_leaves_the_store_as_if_nothing_had_been_removed(
-    stores: Stores, kept: Kept
+    stores: Stores, original: Original
 ) -> None:
-    before = await everything(stores)
+    before = await all_rows(stores)
 
-    removal = await taken_away(stores, kept)
-    assert kept.server_id not in str(await everything(stores))
-    roster = await bring_back(stores, removal)
+    removal = await remove_server(stores, original)
+    assert original.server_id not in str(await all_rows(stores))
+    roster = await restore_server(stores, removal)
 
     # The sealed password too: it was neither opened nor sealed anew.
-    assert await everything(stores) == before
-    assert [p.id for p in roster.profiles] == [p.id for p in kept.roster.profiles]
-    assert (roster.active_id, roster.generation) == (kept.server_id, kept.roster.generation + 2)
-    password = roster.require(kept.server_id).basic_auth_password
+    assert await all_rows(stores) == before
+    assert [p.id for p in roster.profiles] == [p.id for p in original.roster.profiles]
+    assert (roster.active_id, roster.generation) == (
+        original.server_id,
+        original.roster.generation + 2,
+    )
+    password = roster.require(original.server_id).basic_auth_password
     assert password is not None
     assert password.reveal() == "of b"
     loaded = await stores.roster.load()
-    assert [p.id for p in loaded.profiles] == [p.id for p in kept.roster.profiles]
+    assert [p.id for p in loaded.profiles] == [p.id for p in original.roster.profiles]
 
 
-async def test_what_others_do_meanwhile_stays(stores: Stores, other: Stores, kept: Kept) -> None:
-    first, _, last = (p.id for p in kept.roster.profiles)
-    removal = await taken_away(stores, kept)
+async def test_an_undo_leaves_what_others_changed_meanwhile(
+    stores: Stores, other: Stores, original: Original
+) -> None:
+    first, _, last = (p.id for p in original.roster.profiles)
+    removal = await remove_server(stores, original)
     stale = await stores.roster.load()
 
     await other.roster.update(stale, lambda r: add(r, profile("http://new")))
     await other.roster.update(stale, lambda r: edit(r, last, NOW, label="Last"))
     await other.roster.update(stale, lambda r: move(r, last, first))
     await other.roster.update(stale, lambda r: set_default(switch(r, last), last))
-    roster = await bring_back(stores, removal, known=stale)
+    roster = await restore_server(stores, removal, known=stale)
 
     urls = [p.url for p in roster.profiles]
     assert urls == ["http://b", "http://c", "http://a", "http://new"]
     assert [p.url for p in (await stores.roster.load()).profiles] == urls
     assert (roster.active_id, roster.default_id) == (last, last)
     assert roster.require(last).label == "Last"
-    assert len(await stores.state.list(kept.server_id)) == 2
+    assert len(await stores.state.list(original.server_id)) == 2
 
 
 async def test_an_undo_that_is_refused_brings_nothing_back(
-    stores: Stores, other: Stores, kept: Kept
+    stores: Stores, other: Stores, original: Original
 ) -> None:
-    removal = await taken_away(stores, kept)
+    removal = await remove_server(stores, original)
     stale = await stores.roster.load()
     await other.roster.update(stale, lambda r: add(r, profile("http://x", label="b")))
-    before = await everything(stores)
+    before = await all_rows(stores)
 
     with pytest.raises(DuplicateServer, match="label"):
-        await bring_back(stores, removal, known=stale)
+        await restore_server(stores, removal, known=stale)
 
-    assert await everything(stores) == before
-
-
-async def test_an_undo_of_what_is_there_again_changes_nothing(stores: Stores, kept: Kept) -> None:
-    removal = await taken_away(stores, kept)
-    first = await bring_back(stores, removal)
-    before = await everything(stores)
-    assert (await bring_back(stores, removal)).revision == first.revision
-    assert await everything(stores) == before
+    assert await all_rows(stores) == before
 
 
-async def test_a_removal_that_is_refused_leaves_everything(stores: Stores, kept: Kept) -> None:
-    before = await everything(stores)
+async def test_a_second_undo_changes_nothing(stores: Stores, original: Original) -> None:
+    removal = await remove_server(stores, original)
+    first = await restore_server(stores, removal)
+    before = await all_rows(stores)
+    assert (await restore_server(stores, removal)).revision == first.revision
+    assert await all_rows(stores) == before
+
+
+async def test_a_removal_that_is_refused_leaves_everything(
+    stores: Stores, original: Original
+) -> None:
+    before = await all_rows(stores)
     with pytest.raises(ServerNotFound):
-        await stores.roster.remove(kept.roster, "gone", lambda r: remove(r, "gone", unknown))
-    assert await everything(stores) == before
+        await stores.roster.remove(original.roster, "gone", lambda r: remove(r, "gone", unknown))
+    assert await all_rows(stores) == before
 
 
-async def test_an_undo_needs_no_key(stores: Stores, kept: Kept, settings: Settings) -> None:
+async def test_an_undo_needs_no_key(stores: Stores, original: Original, settings: Settings) -> None:
     wrong = replace(settings, secret_key=Secret("another key"))
-    before = await everything(stores)
+    before = await all_rows(stores)
     async with open_database(wrong) as database:
         there = Stores.on(database, wrong)
-        await bring_back(there, await taken_away(there, kept, await there.roster.load()))
+        await restore_server(there, await remove_server(there, original, await there.roster.load()))
         assert not there.vault.unlocked
         await there.vault.unlock()
-        password = (await there.roster.load()).require(kept.server_id).basic_auth_password
+        password = (await there.roster.load()).require(original.server_id).basic_auth_password
         assert password is not None
         with pytest.raises(StorageError, match="another key"):
             password.reveal()
-    assert await everything(stores) == before
+    assert await all_rows(stores) == before
 
 
-async def test_state_kept_at_the_last_moment_comes_back_too(
-    stores: Stores, other: Stores, kept: Kept
+async def test_state_stored_just_before_the_removal_is_restored(
+    stores: Stores, other: Stores, original: Original
 ) -> None:
-    # The race: kept after the removal has read what is there, and gone with the server.
+    # The race: original after the removal has read what is there, and gone with the server.
     for number in range(20):
-        key = f"m{number}::{kept.server_id}"
+        key = f"m{number}::{original.server_id}"
         removal, was_kept = await asyncio.gather(
-            taken_away(stores, kept, await stores.roster.load()),
-            other.state.put(kept.server_id, {key: b"late"}, NOW),
+            remove_server(stores, original, await stores.roster.load()),
+            other.state.put(original.server_id, {key: b"late"}, NOW),
         )
-        await bring_back(stores, removal)
-        found = await stores.state.get(kept.server_id, key)
+        await restore_server(stores, removal)
+        found = await stores.state.get(original.server_id, key)
         assert (found is not None) == was_kept

@@ -17,7 +17,7 @@ def on(backend: FakeBackend, *, timeout: float = 60.0) -> SystemKeyring:
     return SystemKeyring(find_backend=lambda: backend, timeout=timeout)
 
 
-def test_what_is_stored_is_read_again() -> None:
+def test_get_returns_what_set_has_stored() -> None:
     backend = FakeBackend()
     keyring = on(backend)
     assert keyring.get("a") is None
@@ -63,7 +63,7 @@ def test_a_keyring_that_fails_is_unavailable_and_not_empty(
     assert keyring.get("a") is None
 
 
-def test_a_keyring_without_an_answer_is_unavailable() -> None:
+def test_a_keyring_that_hangs_is_unavailable_after_the_timeout() -> None:
     backend = FakeBackend()
     backend.gate.clear()
     keyring = on(backend, timeout=SHORT)
@@ -98,7 +98,7 @@ def test_an_unanswered_question_is_not_asked_again_meanwhile() -> None:
     assert read.reveal() == "newer"
 
 
-def test_without_a_real_keyring_there_is_nothing_and_no_error() -> None:
+def test_without_a_usable_backend_nothing_is_stored_and_nothing_raised() -> None:
     keyring = SystemKeyring()
     keyring.set("codewalk tests", Secret("x"))
     assert keyring.get("codewalk tests") is None

@@ -79,13 +79,13 @@ def entry(number: int = 1, **fields: object) -> dict[str, Any]:
 # ---------------------------------------------------------------- where it is
 
 
-def test_no_file_is_nothing(tmp_path: Path) -> None:
+def test_without_a_file_nothing_is_imported(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, legacy_preferences=tmp_path / "none.json")
     assert read_legacy(settings, NOW) is None
 
 
 @pytest.mark.skipif(os.name != "posix" or os.uname().sysname != "Linux", reason="Linux's place")
-def test_the_apps_own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_path_is_the_apps_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     place = tmp_path / "com.verseles.codewalk" / "shared_preferences.json"
     assert read_legacy(Settings(data_dir=tmp_path / "data"), NOW) is None
@@ -112,7 +112,7 @@ def test_a_property_list_is_read_too(preferences: Preferences) -> None:
 # ---------------------------------------------------------------- one server
 
 
-def test_the_single_server_becomes_the_primary_one(preferences: Preferences) -> None:
+def test_the_single_server_gets_the_label_primary_server(preferences: Preferences) -> None:
     found = preferences.read(
         server_host="192.168.1.5",
         server_port=5000,
@@ -148,11 +148,11 @@ def test_the_single_server_becomes_the_primary_one(preferences: Preferences) -> 
         ({"server_host": "bücher.example"}, "http://xn--bcher-kva.example:4096"),
     ],
 )
-def test_host_and_port_as_a_url(preferences: Preferences, values: Any, url: str) -> None:
+def test_host_and_port_become_a_url(preferences: Preferences, values: Any, url: str) -> None:
     assert only(preferences.read(**values)).url == url
 
 
-def test_credentials_in_the_host_are_moved(preferences: Preferences) -> None:
+def test_credentials_in_the_host_become_basic_auth(preferences: Preferences) -> None:
     profile = only(preferences.read(server_host="http://me:p%40ss@devbox"))
     assert profile.url == "http://devbox:4096"
     assert profile.basic_auth_enabled
@@ -160,7 +160,7 @@ def test_credentials_in_the_host_are_moved(preferences: Preferences) -> None:
 
 
 @pytest.mark.parametrize("port", [0, 65536, -1, "x", "", 4096.5, True, [1], "٤٠٩٦"])
-def test_a_bad_port_is_no_port(preferences: Preferences, port: object) -> None:
+def test_a_bad_port_is_ignored_with_a_warning(preferences: Preferences, port: object) -> None:
     found = preferences.read(server_host="devbox", server_port=port)
     assert [p.url for p in found.profiles] == ["http://devbox:4096"]
     assert len(found.warnings) == 1
@@ -170,13 +170,13 @@ def test_a_bad_port_is_no_port(preferences: Preferences, port: object) -> None:
 @pytest.mark.parametrize(
     "host", ["dev box", "http://[::1", "ftp://devbox", "a?b", "dev\nbox", "http://", "a:b:c", 5]
 )
-def test_a_bad_host_is_a_warning(preferences: Preferences, host: object) -> None:
+def test_a_bad_host_gives_a_warning(preferences: Preferences, host: object) -> None:
     found = preferences.read(server_host=host)
     assert (found.profiles, found.active_id, found.default_id) == ((), None, None)
     assert len(found.warnings) == 1
 
 
-def test_preferences_without_a_server_are_nothing_to_warn_of(preferences: Preferences) -> None:
+def test_preferences_without_a_server_give_no_warning(preferences: Preferences) -> None:
     found = preferences.read(theme_mode="dark")
     assert (found.profiles, found.warnings) == ((), ())
 
@@ -187,7 +187,7 @@ def test_preferences_without_a_server_are_nothing_to_warn_of(preferences: Prefer
 @pytest.mark.parametrize(
     "encode", [lambda entries: entries, json.dumps, lambda e: [*map(json.dumps, e)]]
 )
-def test_all_servers_of_the_list_are_taken_over(preferences: Preferences, encode: Any) -> None:
+def test_all_servers_of_the_list_are_imported(preferences: Preferences, encode: Any) -> None:
     second = entry(
         2,
         label=" Box ",
@@ -227,9 +227,7 @@ def test_all_servers_of_the_list_are_taken_over(preferences: Preferences, encode
         entry(2, url="http://me:hunter2@box2/?q"),
     ],
 )
-def test_a_malformed_entry_is_dropped_and_the_others_stay(
-    preferences: Preferences, bad: object
-) -> None:
+def test_a_malformed_entry_is_left_out_alone(preferences: Preferences, bad: object) -> None:
     found = preferences.read(server_profiles=[entry(1), bad, entry(3)])
     assert [p.url for p in found.profiles] == ["http://box1:4096", "http://box3:4096"]
     assert len(found.warnings) == 1
@@ -249,7 +247,7 @@ def test_a_malformed_entry_is_dropped_and_the_others_stay(
         {"basicAuthPassword": "hunter2\n"},
     ],
 )
-def test_a_part_that_cannot_be_used_costs_only_that_part(
+def test_a_server_is_imported_without_the_parts_that_are_unusable(
     preferences: Preferences, fields: Any
 ) -> None:
     found = preferences.read(server_profiles=[entry(1, **fields)])
@@ -260,7 +258,9 @@ def test_a_part_that_cannot_be_used_costs_only_that_part(
     assert "hunter2" not in found.warnings[0]
 
 
-def test_ids_that_are_no_uuids_are_replaced_and_followed(preferences: Preferences) -> None:
+def test_ids_that_are_not_uuids_are_replaced_and_references_mapped(
+    preferences: Preferences,
+) -> None:
     found = preferences.read(
         server_profiles=[entry(1, id="srv_1"), entry(2, id=ONE.upper()), entry(3, id=None)],
         active_server_id="srv_1",
@@ -274,7 +274,7 @@ def test_ids_that_are_no_uuids_are_replaced_and_followed(preferences: Preference
     assert (found.active_id, found.default_id) == (ids[0], ONE)
 
 
-def test_the_first_of_two_that_are_the_same_stays(preferences: Preferences) -> None:
+def test_of_two_servers_with_one_url_the_first_is_imported(preferences: Preferences) -> None:
     found = preferences.read(
         server_profiles=[
             entry(1, label="Box"),
@@ -297,18 +297,18 @@ def test_the_first_of_two_that_are_the_same_stays(preferences: Preferences) -> N
 
 
 @pytest.mark.parametrize("time", [None, 0, -5, "2026", True, 1e300, 10**30, float("nan")])
-def test_a_time_that_is_none_is_now(preferences: Preferences, time: object) -> None:
+def test_a_missing_or_bad_time_becomes_now(preferences: Preferences, time: object) -> None:
     profile = only(preferences.read(server_profiles=[entry(1, createdAt=time, updatedAt=time)]))
     assert (profile.created_at, profile.updated_at) == (NOW, NOW)
 
 
-def test_an_empty_list_is_an_answer(preferences: Preferences) -> None:
+def test_an_empty_list_wins_over_the_single_server(preferences: Preferences) -> None:
     found = preferences.read(server_profiles="[]", server_host="removed-long-ago")
     assert (found.profiles, found.warnings) == ((), ())
 
 
 @pytest.mark.parametrize("broken", ["[{", 5, {"a": 1}, [5], None])
-def test_a_list_that_gives_nothing_falls_back_to_the_single_server(
+def test_an_unusable_list_falls_back_to_the_single_server(
     preferences: Preferences, broken: object
 ) -> None:
     found = preferences.read(server_profiles=broken, server_host="devbox")
@@ -336,14 +336,14 @@ def test_a_list_that_gives_nothing_falls_back_to_the_single_server(
         b'{"flutter.server_host": "devbox"}' + b" " * 2**20,
     ],
 )
-def test_a_broken_file_is_a_warning(preferences: Preferences, data: bytes) -> None:
+def test_a_broken_file_gives_a_warning(preferences: Preferences, data: bytes) -> None:
     found = preferences.read_bytes(data)
     assert (found.profiles, found.active_id, found.default_id) == ((), None, None)
     assert len(found.warnings) == 1
     assert "can't be read" in found.warnings[0]
 
 
-def test_what_is_no_file_is_a_warning(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_regular_file_gives_a_warning(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for place in (tmp_path, tmp_path / "pipe"):
         found = read_legacy(Settings(data_dir=tmp_path, legacy_preferences=place), NOW)
@@ -368,7 +368,7 @@ entries = st.dictionaries(st.sampled_from(list(entry())), json_values)
         {}, optional={key: json_values | st.lists(entries, max_size=4) for key in KEYS}
     )
 )
-def test_nothing_in_a_file_breaks_the_reading(
+def test_any_content_is_read_without_an_error(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, object]
 ) -> None:
     preferences = Preferences(tmp_path_factory.mktemp("legacy") / "shared_preferences.json")

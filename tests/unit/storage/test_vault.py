@@ -39,7 +39,7 @@ async def reading(settings: Settings, keyring: Keyring | None = None) -> Vault:
     return vault
 
 
-def opened(vault: Vault, sealed: str) -> str:
+def unseal(vault: Vault, sealed: str) -> str:
     return vault.unseal(sealed, "server")
 
 
@@ -47,7 +47,7 @@ def files_in(settings: Settings) -> list[str]:
     return [path.name for path in settings.data_dir.iterdir()] if settings.data_dir.exists() else []
 
 
-async def test_what_is_sealed_opens_again_and_shows_nothing(settings: Settings) -> None:
+async def test_a_sealed_text_hides_its_content_and_can_be_unsealed(settings: Settings) -> None:
     vault = await unlocked(settings)
     sealed = vault.seal(Secret("hunter2: ☃"), "server")
 
@@ -58,7 +58,7 @@ async def test_what_is_sealed_opens_again_and_shows_nothing(settings: Settings) 
     assert vault.seal(Secret("hunter2: ☃"), "server") != sealed
 
 
-async def test_any_text_can_be_sealed(settings: Settings) -> None:
+async def test_any_text_can_be_sealed_and_unsealed(settings: Settings) -> None:
     vault = await unlocked(settings)
 
     @given(st.text(st.characters()), st.text())
@@ -68,13 +68,15 @@ async def test_any_text_can_be_sealed(settings: Settings) -> None:
     holds()
 
 
-async def test_a_sealed_password_is_good_for_its_own_server_alone(settings: Settings) -> None:
+async def test_a_sealed_password_cannot_be_unsealed_for_another_server(settings: Settings) -> None:
     vault = await unlocked(settings)
     with pytest.raises(StorageError, match="damaged"):
         vault.unseal(vault.seal(Secret("pw"), "server"), "other")
 
 
-async def test_a_locked_vault_says_so(settings: Settings) -> None:
+async def test_a_vault_that_was_never_unlocked_refuses_to_seal_and_unseal(
+    settings: Settings,
+) -> None:
     vault = Vault(settings, keyring=NoKeyring())
     with pytest.raises(RuntimeError, match="locked"):
         vault.seal(Secret("pw"), "server")
@@ -83,61 +85,67 @@ async def test_a_locked_vault_says_so(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("position", [0, 4, 13, 20, -5])
-async def test_a_changed_byte_is_noticed(settings: Settings, position: int) -> None:
+async def test_a_sealed_text_with_a_changed_byte_is_refused(
+    settings: Settings, position: int
+) -> None:
     vault = await unlocked(settings)
     sealed = list(vault.seal(Secret("pw"), "server"))
     sealed[position] = "A" if sealed[position] != "A" else "B"
     with pytest.raises(StorageError, match="codewalk server edit"):
-        opened(vault, "".join(sealed))
+        unseal(vault, "".join(sealed))
 
 
 @pytest.mark.parametrize("text", ["", "v1", "v1.", "v1..", "pw", "v2.x.y"])
-async def test_what_was_never_sealed_is_refused(settings: Settings, text: str) -> None:
+async def test_a_text_that_was_never_sealed_is_refused(settings: Settings, text: str) -> None:
     vault = await unlocked(settings)
     with pytest.raises(StorageError, match="server"):
-        opened(vault, text)
+        unseal(vault, text)
 
 
-async def test_another_key_is_told_from_damage(settings: Settings) -> None:
+async def test_the_error_for_another_key_differs_from_that_for_damage(settings: Settings) -> None:
     first = await unlocked(replace(settings, secret_key=Secret("one")))
     second = await unlocked(replace(settings, secret_key=Secret("two")))
     with pytest.raises(StorageError, match=r"another key.*CODEWALK_SECRET_KEY"):
-        opened(second, first.seal(Secret("pw"), "server"))
+        unseal(second, first.seal(Secret("pw"), "server"))
 
 
-async def test_the_key_from_the_environment_is_stored_nowhere(settings: Settings) -> None:
+async def test_a_key_from_the_environment_is_not_stored(settings: Settings) -> None:
     keyring = FakeKeyring()
     await unlocked(replace(settings, secret_key=Secret("mine")), keyring)
     assert not settings.data_dir.exists()
     assert keyring.reads == 0
 
 
-async def test_a_key_is_created_once_and_private(settings: Settings) -> None:
+async def test_the_key_file_is_created_once_and_private(settings: Settings) -> None:
     sealed = (await unlocked(settings)).seal(Secret("pw"), "server")
     key_file = settings.data_dir / "secret.key"
 
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
     before = key_file.read_bytes()
-    assert opened(await unlocked(settings), sealed) == "pw"
-    assert opened(await reading(settings), sealed) == "pw"
+    assert unseal(await unlocked(settings), sealed) == "pw"
+    assert unseal(await reading(settings), sealed) == "pw"
     assert key_file.read_bytes() == before
 
 
-async def test_the_key_files_text_works_in_the_environment_too(settings: Settings) -> None:
+async def test_the_text_of_the_key_file_can_be_moved_into_the_environment(
+    settings: Settings,
+) -> None:
     sealed = (await unlocked(settings)).seal(Secret("pw"), "server")
     text = (settings.data_dir / "secret.key").read_text()
 
     moved = Settings(data_dir=settings.data_dir / "elsewhere", secret_key=Secret(text))
-    assert opened(await reading(moved), sealed) == "pw"
+    assert unseal(await reading(moved), sealed) == "pw"
 
 
-async def test_a_keyring_that_works_has_the_key_and_no_file_is_created(settings: Settings) -> None:
+async def test_the_key_is_created_in_a_keyring_that_works_and_in_no_file(
+    settings: Settings,
+) -> None:
     keyring = FakeKeyring()
     sealed = (await unlocked(settings, keyring)).seal(Secret("pw"), "server")
 
     assert list(keyring.entries) == [str(settings.data_dir.resolve())]
     assert not (settings.data_dir / "secret.key").exists()
-    assert opened(await reading(settings, keyring), sealed) == "pw"
+    assert unseal(await reading(settings, keyring), sealed) == "pw"
 
 
 @pytest.mark.parametrize("fault", ["forgetful", "read_only"])
@@ -147,14 +155,14 @@ async def test_a_keyring_that_stores_nothing_is_replaced_by_a_file(
     keyring = FakeKeyring(forgetful=fault == "forgetful")
     keyring.read_only = fault == "read_only"
     sealed = (await unlocked(settings, keyring)).seal(Secret("pw"), "server")
-    assert opened(await reading(settings), sealed) == "pw"
+    assert unseal(await reading(settings), sealed) == "pw"
 
 
 async def test_an_existing_file_wins_over_the_keyring(settings: Settings) -> None:
     sealed = (await unlocked(settings)).seal(Secret("pw"), "server")
     keyring = FakeKeyring()
     keyring.set(str(settings.data_dir.resolve()), Secret("another"))
-    assert opened(await reading(settings, keyring), sealed) == "pw"
+    assert unseal(await reading(settings, keyring), sealed) == "pw"
     assert keyring.reads == 0
 
 
@@ -163,7 +171,7 @@ async def test_passwords_are_readable_again_after_a_keyring_has_hung(settings: S
     sealing = await unlocked(settings, SystemKeyring(find_backend=lambda: backend))
     sealed = sealing.seal(Secret("pw"), "server")
     entries = dict(backend.entries)
-    assert opened(await reading(settings, SystemKeyring(find_backend=lambda: backend)), sealed)
+    assert unseal(await reading(settings, SystemKeyring(find_backend=lambda: backend)), sealed)
 
     backend.gate.clear()
     hanging = SystemKeyring(find_backend=lambda: backend, timeout=0.01)
@@ -183,7 +191,7 @@ async def test_passwords_are_readable_again_after_a_keyring_has_hung(settings: S
     wait_for_keyring_threads()
     clock.now += FAILURE_REUSE_SECONDS
     await vault.unlock()
-    assert opened(vault, sealed) == "pw"
+    assert unseal(vault, sealed) == "pw"
     assert backend.entries == entries
 
 
@@ -203,7 +211,7 @@ async def test_no_key_is_created_while_the_keyring_is_unavailable(
     assert list(keyring.entries) == [str(settings.data_dir.resolve())]
 
 
-def test_a_keyring_that_locks_just_before_the_key_is_created_stops_that(
+def test_no_key_is_created_when_the_keyring_locks_just_before(
     settings: Settings,
 ) -> None:
     # Between the first read and the one behind the lock that all processes share.
@@ -241,10 +249,10 @@ async def test_no_second_key_is_created_beside_what_is_sealed_with_a_missing_one
     assert not (settings.data_dir / "secret.key").exists()
     (settings.data_dir / "moved.key").rename(settings.data_dir / "secret.key")
     await vault.unlock_to_seal([sealed])
-    assert opened(vault, sealed) == "pw"
+    assert unseal(vault, sealed) == "pw"
 
 
-async def test_a_key_that_could_not_be_loaded_is_named_when_a_secret_is_revealed(
+async def test_revealing_a_secret_repeats_why_the_vault_could_not_be_unlocked(
     settings: Settings,
 ) -> None:
     keyring = FakeKeyring()
@@ -275,10 +283,10 @@ async def test_unlocking_many_times_at_once_asks_the_keyring_once(settings: Sett
 
     assert [task.cancelled() for task in unlocking] == [n in (0, 5) for n in range(10)]
     assert keyring.reads == 1
-    assert opened(vault, sealed) == "pw"
+    assert unseal(vault, sealed) == "pw"
 
 
-async def test_an_attempt_that_everybody_gave_up_still_unlocks(settings: Settings) -> None:
+async def test_an_attempt_goes_on_when_all_its_callers_are_cancelled(settings: Settings) -> None:
     keyring = FakeKeyring()
     await unlocked(settings, keyring)
     keyring.gate = threading.Event()
@@ -329,7 +337,7 @@ async def test_a_failure_is_forgotten_after_a_while(settings: Settings) -> None:
     assert vault.unlocked
 
 
-def test_the_place_of_the_key_is_found_and_nothing_changed(settings: Settings) -> None:
+def test_finding_the_key_names_its_place_and_changes_nothing(settings: Settings) -> None:
     keyring = FakeKeyring()
     store = KeyStore(settings, keyring=keyring)
     assert store.find() is None
@@ -354,7 +362,9 @@ def test_the_place_of_the_key_is_found_and_nothing_changed(settings: Settings) -
 
 
 @pytest.mark.parametrize("content", [b"", b"  \n", b"\xff\xfe\x00"])
-async def test_a_key_file_that_cannot_be_used_is_named(settings: Settings, content: bytes) -> None:
+async def test_the_error_for_an_unusable_key_file_names_it(
+    settings: Settings, content: bytes
+) -> None:
     settings.data_dir.mkdir()
     (settings.data_dir / "secret.key").write_bytes(content)
     with pytest.raises(StorageError, match=r"secret\.key"):
@@ -362,7 +372,7 @@ async def test_a_key_file_that_cannot_be_used_is_named(settings: Settings, conte
     assert (settings.data_dir / "secret.key").read_bytes() == content
 
 
-async def test_others_are_kept_from_reading_an_existing_key(settings: Settings) -> None:
+async def test_an_existing_key_file_is_made_private(settings: Settings) -> None:
     settings.data_dir.mkdir()
     key_file = settings.data_dir / "secret.key"
     key_file.write_text("mine")
