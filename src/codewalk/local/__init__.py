@@ -1,1 +1,1 @@
-"""The OpenCode server on this machine that CodeWalk starts, watches and stops."""
+"""The managed OpenCode server on this machine: started, watched and stopped by CodeWalk."""

@@ -1,14 +1,14 @@
-"""Stands between CodeWalk and its local OpenCode server, and ends the server when CodeWalk ends.
+"""A process between CodeWalk and its local OpenCode server that ends the server with it.
 
     python -I -S guard.py PARENT LOG COMMAND…
 
 A program can't clean up after its own `kill -9`, but another can: this one holds the reading end of
-a pipe from CodeWalk, and the pipe's end, however it came about, means that CodeWalk is gone. It is
-run by its path, uses the standard library alone, and starts in some hundredths of a second.
+a pipe from CodeWalk, and the end of the pipe, whatever its cause, means that CodeWalk has ended. It
+is run by its path, uses the standard library alone, and starts in some hundredths of a second.
 
-On standard output, one line each: `pid N`, `url U` when the server is ready, `error TEXT` when it
-can't be started. It ends with the command's status, or 128 and the number of the signal that ended
-it. What the command prints goes to LOG, which is kept below twice `MAX_LOG`.
+It prints one line each: `pid N`, `url U` when the server is ready, `error TEXT` when it can't be
+started. Its exit status is the command's, or 128 plus the number of the signal that ended the
+command. The output of the command goes to LOG, which is kept below twice `MAX_LOG` bytes.
 """
 
 import os
@@ -22,16 +22,20 @@ from contextlib import suppress
 from typing import IO, BinaryIO
 
 KILL_DELAY = 1.5
-"""Seconds from the request to end until it is an order."""
+"""Seconds from SIGTERM to SIGKILL."""
 
 MAX_LOG = 2**20
+"""Bytes after which the log is rotated; one older file is kept."""
+
 MAX_LINE = 2**13
+"""Bytes of the command's output that are logged at a time."""
+
 _PR_SET_PDEATHSIG = 1
 _READY = re.compile(rb"opencode server listening on (https?://\S+)")
 
 
 class Log:
-    """A private file of bounded size, in which the server's password never shows."""
+    """A private file of bounded size that never holds the server's password."""
 
     def __init__(self, path: str, secret: bytes) -> None:
         self._path = path
@@ -48,7 +52,7 @@ class Log:
                 os.replace(self._path, f"{self._path}.1")  # noqa: PTH105  pathlib is slow to import
                 self._file = self._open()
         except OSError:
-            # A full disk must not stop the reading, which would stop the server.
+            # On a full disk the output is still read, or the server would block.
             pass
 
     def _open(self) -> BinaryIO:
@@ -59,13 +63,13 @@ class Log:
 
 
 def main(parent: int, log_path: str, command: list[str]) -> int:
-    """Runs `command` until it ends or CodeWalk does; returns its status."""
+    """Run `command` until it ends or CodeWalk does, and return its exit status."""
     stop, ended = threading.Event(), threading.Event()
-    # Not `stop.set()` in the handler: a second signal may come while the first one's holds the
-    # event's lock, and then waits for itself for ever. This queue's `put` is made for handlers.
-    asked: queue.SimpleQueue[None] = queue.SimpleQueue()
-    signal.signal(signal.SIGTERM, lambda *_: asked.put(None))
-    threading.Thread(target=_pass_on, args=(asked, stop), daemon=True).start()
+    # Not `stop.set()` in the handler: a second signal may come while the first one's handler holds
+    # the event's lock, and would wait for itself for ever. This queue's `put` is made for handlers.
+    signals: queue.SimpleQueue[None] = queue.SimpleQueue()
+    signal.signal(signal.SIGTERM, lambda *_: signals.put(None))
+    threading.Thread(target=_stop_on_signal, args=(signals, stop), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent(signal.SIGTERM)
     if os.getppid() != parent:
@@ -74,17 +78,17 @@ def main(parent: int, log_path: str, command: list[str]) -> int:
         log = Log(log_path, os.environ.get("OPENCODE_SERVER_PASSWORD", "").encode())
         child = _start(command)
     except OSError as exc:
-        _say(f"error {exc.strerror}: {exc.filename}")
+        _print_line(f"error {exc.strerror}: {exc.filename}")
         return 127
-    _say(f"pid {child.pid}")
-    pump = threading.Thread(target=_pump, args=(child.stdout, log), daemon=True)
-    pump.start()
+    _print_line(f"pid {child.pid}")
+    reader = threading.Thread(target=_read_output, args=(child.stdout, log), daemon=True)
+    reader.start()
     threading.Thread(target=_watch_pipe, args=(stop,), daemon=True).start()
     threading.Thread(target=_watch_parent, args=(parent, stop), daemon=True).start()
-    threading.Thread(target=_end_on, args=(child, stop, ended), daemon=True).start()
+    threading.Thread(target=_end_when_stopped, args=(child, stop, ended), daemon=True).start()
     status = _wait(child)
     ended.set()
-    pump.join(0.5)
+    reader.join(0.5)
     return status if status >= 0 else 128 - status
 
 
@@ -102,7 +106,7 @@ def _start(command: list[str]) -> "subprocess.Popen[bytes]":
 
 
 def _prepare_child() -> None:
-    # Where this guard is killed outright, nobody is left to ask politely.
+    # Where this guard is killed, nothing is left to send SIGTERM first.
     _die_with_parent(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
 
 
@@ -113,8 +117,8 @@ def _die_with_parent(number: signal.Signals) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
 
 
-def _pass_on(asked: "queue.SimpleQueue[None]", stop: threading.Event) -> None:
-    asked.get()
+def _stop_on_signal(signals: "queue.SimpleQueue[None]", stop: threading.Event) -> None:
+    signals.get()
     stop.set()
 
 
@@ -126,14 +130,14 @@ def _watch_pipe(stop: threading.Event) -> None:
 
 
 def _watch_parent(parent: int, stop: threading.Event) -> None:
-    # The parent's death is told by a signal too, but the system may hand that to a thread, and
+    # The parent's end sends a signal too, but the system may deliver that to another thread, and
     # then the main one, which alone runs Python's handlers, goes on waiting for the command.
     while not stop.wait(0.5):
         if os.getppid() != parent:
             stop.set()
 
 
-def _end_on(
+def _end_when_stopped(
     child: "subprocess.Popen[bytes]", stop: threading.Event, ended: threading.Event
 ) -> None:
     stop.wait()
@@ -144,7 +148,7 @@ def _end_on(
 
 def _wait(child: "subprocess.Popen[bytes]") -> int:
     if sys.platform != "win32":
-        # Until it is reaped its number can't be anybody else's: end what is left of its group.
+        # Until it is reaped no other process can have its number: end the rest of its group.
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         _signal(child, hard=True)
     return child.wait()
@@ -161,27 +165,27 @@ def _signal(child: "subprocess.Popen[bytes]", *, hard: bool) -> None:
     except ProcessLookupError:
         pass
     except PermissionError:
-        # macOS says this of a group that only a zombie is left of.
+        # macOS raises this for a group of which only a zombie is left.
         pass
 
 
-def _pump(output: IO[bytes], log: Log) -> None:
+def _read_output(output: IO[bytes], log: Log) -> None:
     ready = False
     while line := output.readline(MAX_LINE):
         log.write(line)
-        found = None if ready else _READY.search(line)
-        if found:
+        match = None if ready else _READY.search(line)
+        if match:
             ready = True
-            _say(f"url {found[1].decode('ascii', 'replace')}")
+            _print_line(f"url {match[1].decode('ascii', 'replace')}")
 
 
-def _say(line: str) -> None:
-    # Where nobody listens any more, the pipe's end says what to do.
+def _print_line(line: str) -> None:
+    # Where CodeWalk has ended, the end of the pipe stops this program.
     with suppress(OSError):
         os.write(1, f"{line}\n".encode())
 
 
 if __name__ == "__main__":
-    # Not `sys.exit`: taking the interpreter apart waits for locks that the threads may hold, and
+    # Not `sys.exit`: the interpreter's shutdown waits for locks that the threads may hold, and
     # nothing may keep this program from ending.
     os._exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3:]))

@@ -1,8 +1,9 @@
-"""The note that a local server leaves, so that the next start can end one that was left behind.
+"""The record of a local server's process, by which the next start ends an orphaned server.
 
-A server normally ends with CodeWalk. Where its guard was killed too, it goes on alone; a process
-number in a file is no proof that it is ours, since numbers are used again. The proof is a random
-marker in its environment, which its children inherit. Everything here blocks: call it in a thread.
+A server normally ends with CodeWalk. Where its guard was killed too, it runs on alone. A process
+number in a file doesn't prove that the process is that server, since numbers are used again; a
+random marker in its environment, which its children inherit, does. All functions block: call them
+in a thread.
 """
 
 import json
@@ -21,15 +22,15 @@ MARKER_VARIABLE: Final = "CODEWALK_LOCAL_SERVER"
 """The environment variable that holds a local server's marker."""
 
 RECORD_FILE: Final = "local-server.json"
-"""The note's name in the data folder."""
+"""The record's file name in the data folder."""
 
 KILL_DELAY: Final = 1.5
-"""Seconds from the request to end until it is an order."""
+"""Seconds from SIGTERM to SIGKILL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """One run of the local server. `created` is its process's start in epoch seconds."""
+    """One run of the local server; `created` is its process's start in epoch seconds."""
 
     pid: int
     created: float
@@ -39,7 +40,18 @@ class Record:
 
 
 def write_record(path: Path, *, pid: int, guard_pid: int, command: str, marker: str) -> None:
-    """Leaves the note. Raises `OSError`; does nothing where the process is gone already."""
+    """Write the record of a running server; do nothing where its process has ended.
+
+    Args:
+        path: The file.
+        pid: The server's process.
+        guard_pid: Its guard's process.
+        command: The server's executable.
+        marker: What its environment holds in `MARKER_VARIABLE`.
+
+    Raises:
+        OSError: The file can't be written.
+    """
     try:
         created = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
@@ -49,15 +61,15 @@ def write_record(path: Path, *, pid: int, guard_pid: int, command: str, marker: 
 
 
 def end_orphans(path: Path) -> int:
-    """Ends what the note names, removes the note, and returns how many processes it ended."""
+    """End the processes of the recorded run, remove the record, and return how many ended."""
     record = _read(path)
-    processes = list(_left_behind(record)) if record else []
+    processes = list(_find_processes(record)) if record else []
     for process in processes:
-        _try_to(process.terminate)
-    _, stubborn = psutil.wait_procs(processes, timeout=KILL_DELAY)
-    for process in stubborn:
-        _try_to(process.kill)
-    psutil.wait_procs(stubborn, timeout=KILL_DELAY)
+        _ignore_errors(process.terminate)
+    _, alive = psutil.wait_procs(processes, timeout=KILL_DELAY)
+    for process in alive:
+        _ignore_errors(process.kill)
+    psutil.wait_procs(alive, timeout=KILL_DELAY)
     path.unlink(missing_ok=True)
     return len(processes)
 
@@ -66,30 +78,30 @@ def _read(path: Path) -> Record | None:
     try:
         return Record(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
-        # No note, or none of ours: whatever it meant can't be known.
+        # There is no record, or it is damaged: no process can be told by it.
         return None
 
 
-def _left_behind(record: Record) -> Iterator[psutil.Process]:
+def _find_processes(record: Record) -> Iterator[psutil.Process]:
     # Not only the server's process group: what its models run may have left that.
     for process in psutil.process_iter():
-        if process.pid != os.getpid() and _is_ours(process, record):
+        if process.pid != os.getpid() and _is_of_run(process, record):
             yield process
 
 
-def _is_ours(process: psutil.Process, record: Record) -> bool:
+def _is_of_run(process: psutil.Process, record: Record) -> bool:
     try:
         return process.environ().get(MARKER_VARIABLE) == record.marker
     except psutil.AccessDenied:
         # Some systems hide the environment even from its owner.
-        named = process.pid in (record.pid, record.guard_pid)
-        near = named or _group(process.pid) == record.pid
-        return near and _looks_like_ours(process, record)
+        is_recorded = process.pid in (record.pid, record.guard_pid)
+        is_related = is_recorded or _group(process.pid) == record.pid
+        return is_related and _has_same_start_and_command(process, record)
     except psutil.Error:
         return False
 
 
-def _looks_like_ours(process: psutil.Process, record: Record) -> bool:
+def _has_same_start_and_command(process: psutil.Process, record: Record) -> bool:
     try:
         same_start = abs(process.create_time() - record.created) < 2
         return same_start and record.command in process.cmdline()
@@ -104,6 +116,6 @@ def _group(pid: int) -> int | None:
         return None
 
 
-def _try_to(end: Callable[[], None]) -> None:
+def _ignore_errors(end: Callable[[], None]) -> None:
     with suppress(psutil.Error):
         end()

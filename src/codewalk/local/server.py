@@ -1,8 +1,8 @@
-"""The OpenCode server on this machine that CodeWalk starts, watches and ends.
+"""The OpenCode server on this machine that CodeWalk starts, watches and stops.
 
 It listens on loopback, on a port and with a password that are new at each start. The password goes
-to it through its environment, is held as a `Secret`, and is written nowhere. `guard` sees to it
-that the server ends with CodeWalk, whatever CodeWalk dies of; `stale` to one left all the same.
+to it through its environment, is held as a `Secret`, and is written nowhere. `guard` stops the
+server whatever ends CodeWalk; `orphans` stops one that is running all the same.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from codewalk.secret import Secret
 from codewalk.settings import Settings, environment_without_secrets
 from codewalk.tasks import BackgroundTasks
 
-_HOW_TO_GET: Final = (
+_NOT_INSTALLED: Final = (
     "OpenCode isn't installed. `npm install -g opencode-ai` installs it; "
     "CODEWALK_OPENCODE names an executable elsewhere."
 )
@@ -38,20 +38,22 @@ _log = logging.getLogger(__name__)
 
 
 class Phase(Enum):
-    """Where the local server is in its life."""
+    """A phase in the life of the local server."""
 
     STARTING = "started, not ready yet"
     RUNNING = "answers"
-    FAILED = "ended or didn't start; it is tried again"
-    STOPPED = "ended with CodeWalk, or never begun"
+    FAILED = "ended or didn't start; it is started again"
+    STOPPED = "ended with CodeWalk, or never started"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalStatus:
-    """What is known of the local server.
+    """The status of the local server.
 
-    `url`, `username` and `password` are set while it runs; `detail` (one sentence) and `retry_in`
-    (seconds) when it failed.
+    Attributes:
+        url: Set while the server runs, as are `username` and `password`.
+        detail: Why it failed, in one sentence.
+        retry_in: Seconds until it is started again after a failure.
     """
 
     phase: Phase
@@ -64,12 +66,20 @@ class LocalStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """Seconds. A server that ran for `steady_after` has the first delay again when it ends."""
+    """The times of a local server, in seconds.
+
+    Attributes:
+        ready_timeout: How long a start may take.
+        min_backoff: The wait before the first restart; it doubles with each failure.
+        max_backoff: The longest wait before a restart.
+        stable_after: A server that ran for this long has the first wait again when it ends.
+        stop_timeout: How long the guard may take to stop the server.
+    """
 
     ready_timeout: float = 60.0
     min_backoff: float = 0.5
     max_backoff: float = 30.0
-    steady_after: float = 60.0
+    stable_after: float = 60.0
     stop_timeout: float = 2.5
 
 
@@ -77,24 +87,32 @@ OnChange = Callable[[LocalStatus], Awaitable[None]]
 
 
 def find_executable(settings: Settings) -> Path | None:
-    """The `opencode` to run: what `CODEWALK_OPENCODE` names, else the one on `PATH`."""
+    """Return the `opencode` to run: the one of `CODEWALK_OPENCODE`, else the one on `PATH`."""
     name = settings.opencode or "opencode"
-    found = shutil.which(str(Path(name).expanduser()) if os.sep in name else name)
-    return Path(found).absolute() if found else None
+    path = shutil.which(str(Path(name).expanduser()) if os.sep in name else name)
+    return Path(path).absolute() if path else None
 
 
 def missing_message(settings: Settings) -> str:
-    """Why there is no `opencode` to run, and what helps."""
+    """Return why there is no `opencode` to run, and what helps."""
     if settings.opencode:
         return f"CODEWALK_OPENCODE names {settings.opencode!r}, which can't be run."
-    return _HOW_TO_GET
+    return _NOT_INSTALLED
 
 
 class LocalServer:
     """Keeps one OpenCode server running from `__aenter__` to `__aexit__`.
 
-    `on_change` is awaited with each new status, `STOPPED` last. The caller holds the data folder's
-    lock: two of these on one folder would take each other for left behind.
+    The caller holds the lock of the data folder: two of these on one folder would take each other
+    for orphans.
+
+    Args:
+        executable: The `opencode` to run.
+        data_dir: The folder for the server's log and for the record of its process.
+        on_change: Awaited with each new status, `STOPPED` last.
+        environment: The environment of the server, from which CodeWalk's own variables are
+            removed; that of this process if None.
+        timing: Times, for tests.
     """
 
     def __init__(
@@ -107,7 +125,7 @@ class LocalServer:
         timing: Timing | None = None,
     ) -> None:
         self._executable = executable
-        self._record = data_dir / RECORD_FILE
+        self._record_file = data_dir / RECORD_FILE
         self._log_file = data_dir / "opencode-server.log"
         self._on_change = on_change
         self._environment = os.environ if environment is None else environment
@@ -120,7 +138,7 @@ class LocalServer:
         return self._status
 
     async def __aenter__(self) -> Self:
-        """Begins; doesn't wait until the server is ready."""
+        """Start the server; don't wait until it is ready."""
         await self._tasks.__aenter__()
         self._tasks.start(self._supervise(), name="local server")
         return self
@@ -134,25 +152,25 @@ class LocalServer:
         await self._on_change(status)
 
     async def _supervise(self) -> None:
-        left = await asyncio.to_thread(end_orphans, self._record)
-        if left:
+        orphans = await asyncio.to_thread(end_orphans, self._record_file)
+        if orphans:
             _log.warning("ended a local OpenCode server left behind by an earlier run")
-        delay, told = self._timing.min_backoff, ""
+        delay, logged = self._timing.min_backoff, ""
         while True:
-            began = monotonic()
+            started = monotonic()
             detail = await self._run()
-            if monotonic() - began >= self._timing.steady_after:
-                delay, told = self._timing.min_backoff, ""
-            if detail != told:
-                # Once for a trouble that stays, not every half minute.
-                _log.warning("%s It is tried again.", detail)
-                told = detail
+            if monotonic() - started >= self._timing.stable_after:
+                delay, logged = self._timing.min_backoff, ""
+            if detail != logged:
+                # Once for a failure that stays, not every half minute.
+                _log.warning("%s It is started again.", detail)
+                logged = detail
             await self._announce(LocalStatus(phase=Phase.FAILED, detail=detail, retry_in=delay))
             await asyncio.sleep(delay)
             delay = min(2 * delay, self._timing.max_backoff)
 
     async def _run(self) -> str:
-        """One life of the server; returns why it ended."""
+        """Run the server until it ends, and return why it did."""
         await self._announce(LocalStatus(phase=Phase.STARTING))
         password, marker = secrets.token_urlsafe(32), secrets.token_hex(16)
         try:
@@ -160,12 +178,12 @@ class LocalServer:
         except OSError as exc:
             return f"The local OpenCode server can't be started: {exc.strerror}."
         try:
-            detail = await self._follow(guard, Secret(password), marker)
+            detail = await self._wait_for_end(guard, Secret(password), marker)
         finally:
             await self._stop_guard(guard)
         return detail or (
             f"The local OpenCode server ended with status {guard.process.returncode}; "
-            f"{self._log_file} tells why."
+            f"see {self._log_file}."
         )
 
     async def _start_guard(self, password: str, marker: str) -> "_Guard":
@@ -175,10 +193,17 @@ class LocalServer:
             "OPENCODE_SERVER_PASSWORD": password,
             MARKER_VARIABLE: marker,
         }
-        guard = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(self._log_file)]
+        guard_command = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(_GUARD),
+            str(os.getpid()),
+            str(self._log_file),
+        ]
         address = ["--hostname", "127.0.0.1", "--port", str(_free_port())]
         process = await asyncio.create_subprocess_exec(
-            *guard,
+            *guard_command,
             str(self._executable),
             "serve",
             *address,
@@ -189,13 +214,13 @@ class LocalServer:
             cwd=await asyncio.to_thread(_home),
             start_new_session=True,
         )
-        return _Guard.of(process)
+        return _Guard.from_process(process)
 
-    async def _follow(self, guard: "_Guard", password: Secret, marker: str) -> str | None:
-        """Until the server ends; returns what went wrong, where more than that."""
+    async def _wait_for_end(self, guard: "_Guard", password: Secret, marker: str) -> str | None:
+        """Wait until the server ends; return what went wrong before it was ready, if anything."""
         try:
             async with asyncio.timeout(self._timing.ready_timeout):
-                url = await self._ready(guard, marker)
+                url = await self._wait_until_ready(guard, marker)
         except TimeoutError:
             return (
                 f"The local OpenCode server wasn't ready within {self._timing.ready_timeout:g} s."
@@ -210,13 +235,13 @@ class LocalServer:
         await guard.process.wait()
         return None
 
-    async def _ready(self, guard: "_Guard", marker: str) -> str | None:
-        """The server's URL, None where it ended before. Raises `_NotStarted`."""
-        while line := (await guard.said.readline()).decode().rstrip():
+    async def _wait_until_ready(self, guard: "_Guard", marker: str) -> str | None:
+        """Return the server's URL, None where it ended before. Raises `_NotStarted`."""
+        while line := (await guard.output.readline()).decode().rstrip():
             what, _, value = line.partition(" ")
             match what:
                 case "pid":
-                    await self._note(int(value), guard.process.pid, marker)
+                    await self._write_record(int(value), guard.process.pid, marker)
                 case "url" if _URL.fullmatch(value):
                     return value
                 case "url":
@@ -225,23 +250,23 @@ class LocalServer:
                     raise _NotStarted(f"The local OpenCode server can't be started: {value}.")
         return None
 
-    async def _note(self, pid: int, guard_pid: int, marker: str) -> None:
+    async def _write_record(self, pid: int, guard_pid: int, marker: str) -> None:
         command = str(self._executable)
         try:
             await asyncio.to_thread(
                 write_record,
-                self._record,
+                self._record_file,
                 pid=pid,
                 guard_pid=guard_pid,
                 command=command,
                 marker=marker,
             )
         except OSError as exc:
-            # The server is as good without the note.
-            _log.warning("%s can't be written: %s", self._record, exc.strerror)
+            # The server works as well without its record.
+            _log.warning("%s can't be written: %s", self._record_file, exc.strerror)
 
     async def _stop_guard(self, guard: "_Guard") -> None:
-        # The pipe's end is the order to stop, and is given even if nobody waits for what follows.
+        # The end of the pipe tells the guard to stop, even if this task is cancelled after it.
         guard.pipe.close()
         try:
             async with asyncio.timeout(self._timing.stop_timeout):
@@ -250,32 +275,32 @@ class LocalServer:
             with suppress(ProcessLookupError):
                 guard.process.kill()
             await guard.process.wait()
-        # Nothing is left now, unless the guard itself was killed before the server's children.
-        await asyncio.to_thread(end_orphans, self._record)
+        # Nothing runs any more, unless the guard itself was killed before the server's children.
+        await asyncio.to_thread(end_orphans, self._record_file)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Guard:
-    """The guard's process, what it says, and the pipe whose end stops it."""
+    """The guard's process, its output, and the pipe whose end stops it."""
 
     process: asyncio.subprocess.Process
-    said: asyncio.StreamReader
+    output: asyncio.StreamReader
     pipe: asyncio.StreamWriter
 
     @classmethod
-    def of(cls, process: asyncio.subprocess.Process) -> "_Guard":
+    def from_process(cls, process: asyncio.subprocess.Process) -> "_Guard":
         if process.stdout is None or process.stdin is None:
             raise ValueError("the guard's standard input and output must be pipes")
-        return cls(process=process, said=process.stdout, pipe=process.stdin)
+        return cls(process=process, output=process.stdout, pipe=process.stdin)
 
 
 class _NotStarted(Exception):
-    """The server never came up; the text is the sentence for a person."""
+    """The server didn't start; the text is a sentence for a person."""
 
 
 def _free_port() -> int:
     # OpenCode takes 4096 for `--port 0`. Between here and its start another program may take this
-    # one: then it fails at once and is tried again on another.
+    # port: then the server fails at once and is started again on another.
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -154,7 +154,7 @@ async def test_the_wait_before_a_restart_doubles_up_to_a_limit(start: Start) -> 
 
 
 async def test_a_server_that_ran_for_long_has_the_short_wait_again(start: Start) -> None:
-    async with start("refuse", timing=Timing(min_backoff=0.01, steady_after=0.0)) as (_, watch):
+    async with start("refuse", timing=Timing(min_backoff=0.01, stable_after=0.0)) as (_, watch):
         await watch.until(Phase.FAILED, times=3)
     waits = {status.retry_in for status in watch.statuses if status.phase is Phase.FAILED}
     assert waits == {0.01}
