@@ -24,7 +24,7 @@ from codewalk.history.period import HOUR, MINUTE
 from codewalk.history.recorder import Recorder
 from codewalk.opencode.connection import Connection
 from codewalk.reason import Reason, State
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import Roster
 from codewalk.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from codewalk.secret import Secret
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from tests.browser.parts import (
     CLOSED,
     SOON,

@@ -1,6 +1,6 @@
 """The core that the command line, the web app and programs share: the use cases.
 
-The rules are pure functions (`servers.roster`, `health.status`); `app.composition` builds an app.
+The rules are pure functions (`servers.rules`, `health.status`); `app.composition` builds an app.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,11 +27,12 @@ from codewalk.notifications.hooks import Hooks
 from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.server import Removed, Server
-from codewalk.servers import roster as rules
+from codewalk.servers import references, rules
 from codewalk.servers.conflict import EditableValues, connection_values
 from codewalk.servers.draft import Change, changed_fields, new_profile
 from codewalk.servers.profile import ServerProfile, connects_differently
 from codewalk.servers.registry import Registry
+from codewalk.servers.roster import Roster
 from codewalk.settings import Settings
 from codewalk.storage.state import StateSize, StateStore
 
@@ -144,9 +145,9 @@ class App:
         """
         profile = new_profile(url, label=label, username=username, password=password, now=_now())
 
-        def add(roster: rules.Roster) -> rules.Roster:
+        def add(roster: Roster) -> Roster:
             grown = rules.add(roster, profile, activate=use, default=default)
-            rules.require_unambiguous_label(roster, profile)
+            references.require_unambiguous_label(roster, profile)
             return grown
 
         # Decided here once before the network is asked, and again inside the store's transaction.
@@ -253,7 +254,7 @@ class App:
         """Leave no server as the default; with `ref`, only where that one is the default."""
         profile = None if ref is None else self._find(ref)
 
-        def clear(roster: rules.Roster) -> rules.Roster:
+        def clear(roster: Roster) -> Roster:
             is_other = profile is not None and roster.default_id != profile.id
             return roster if is_other else rules.set_default(roster, None)
 
@@ -385,7 +386,7 @@ class App:
     # Inside
 
     def _find(self, ref: str) -> ServerProfile:
-        return rules.find(self._registry.roster, ref)
+        return references.find(self._registry.roster, ref)
 
     def _server(self, profile: ServerProfile) -> Server:
         return self._views.of(profile)

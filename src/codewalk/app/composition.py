@@ -31,7 +31,7 @@ from codewalk.notifications.notice import Notice
 from codewalk.notifications.notifier import Notifier
 from codewalk.notifications.payload import ServerJson, notice_payload
 from codewalk.server import Server
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 from codewalk.settings import Settings

@@ -10,7 +10,7 @@ from codewalk.health.monitor import Monitor
 from codewalk.health.status import HealthStatus, explain
 from codewalk.reason import NO_ANSWER, State
 from codewalk.secret import Secret
-from codewalk.servers import roster as rules
+from codewalk.servers import references, rules
 from codewalk.servers.conflict import EditableValues
 from codewalk.servers.draft import (
     DEFAULT_URL,
@@ -48,7 +48,7 @@ class Drafts:
             DuplicateServer: Another server has it.
         """
         normalized = parse_url(url).url
-        rules.require_unused_url(self._registry.roster, normalized, except_id=except_id)
+        references.require_unused_url(self._registry.roster, normalized, except_id=except_id)
         return normalized
 
     def suggest_url(self, typed: str, status: HealthStatus) -> str | None:
@@ -72,7 +72,7 @@ class Drafts:
 
         `ref` and `base` are as in `App.edit_server`, which raises the same errors.
         """
-        old = rules.find(self._registry.roster, ref)
+        old = references.find(self._registry.roster, ref)
         now, fields = datetime.now(UTC), changed_fields(change)
         roster = rules.edit(self._registry.roster, old.id, now, base=base, **fields)
         return await self._check(roster.require(old.id))

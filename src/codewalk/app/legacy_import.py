@@ -5,7 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Final
 
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 from codewalk.settings import Settings

@@ -15,10 +15,11 @@ from codewalk.health.monitor import Monitor
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.draft import new_profile
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
+from codewalk.servers.roster import Roster
 from codewalk.settings import Settings
 from codewalk.tasks import BackgroundTasks
 
@@ -154,7 +155,7 @@ class ManagedServer:
         now = datetime.now(UTC)
         new = replace(new_profile(url, password=password, now=now), managed=True)
         put = partial(rules.upsert_managed, url=url, password=password, now=now)
-        roster: rules.Roster | None = None
+        roster: Roster | None = None
         while roster is None:
             try:
                 roster = await self._registry.change(lambda r: put(r, new=_labelled(r, new)))
@@ -185,7 +186,7 @@ def hold_managed_server(monitor: Monitor, profile: ServerProfile | None, *, watc
         monitor.pause(profile.id)
 
 
-def _labelled(roster: rules.Roster, profile: ServerProfile) -> ServerProfile:
+def _labelled(roster: Roster, profile: ServerProfile) -> ServerProfile:
     """The profile with the label `Local`, unless the user has given that to another."""
     taken = any((p.label or "").casefold() == LABEL.casefold() for p in roster.profiles)
     return profile if taken else replace(profile, label=LABEL)

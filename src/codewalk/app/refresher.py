@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 
 
 class Refresher:
-    """Fetches the active server's sessions, projects, models and activity when there is a reason.
+    """Fetches the active server's sessions, projects, models and activity when needed.
 
     Everything is fetched when the server becomes active or healthy, and then whatever its events
     say has changed. A switch ends the fetches under way. One that fails affects no other.

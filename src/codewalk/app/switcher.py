@@ -4,10 +4,10 @@ from codewalk.errors import ServerUnhealthy, Superseded
 from codewalk.health.monitor import Monitor
 from codewalk.health.status import explain
 from codewalk.reason import State
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
-from codewalk.servers.roster import Roster
+from codewalk.servers.roster import Roster, Rule
 
 
 class Switcher:
@@ -66,7 +66,7 @@ class Switcher:
             self._since = roster.generation
 
     @staticmethod
-    def _unless_superseded(profile: ServerProfile, since: int) -> rules.Rule:
+    def _unless_superseded(profile: ServerProfile, since: int) -> Rule:
         """Rule inside the store's transaction: another process may have switched meanwhile."""
 
         def switch(roster: Roster) -> Roster:

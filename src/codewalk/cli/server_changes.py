@@ -76,7 +76,7 @@ def _parse_notify(text: str) -> "NotifySetting":
 
 def _parse_snooze(text: str) -> timedelta:
     # Imported here: it loads the core, which `--help` doesn't need.
-    from codewalk.servers.roster import MAX_SNOOZE
+    from codewalk.servers.rules import MAX_SNOOZE
 
     try:
         duration = parse_duration(text)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Protocol
 
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.removal import Removal, Removals
 from codewalk.servers.roster import Roster, Rule

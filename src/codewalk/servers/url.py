@@ -228,8 +228,8 @@ def _plain(escape: re.Match[str]) -> str:
 
 
 def _userinfo(parts: SplitResult, printable: str) -> tuple[str | None, Secret | None]:
-    info, mark, _ = parts.netloc.rpartition("@")
-    if not mark or not info.strip(":"):
+    info, at, _ = parts.netloc.rpartition("@")
+    if not at or not info.strip(":"):
         return None, None
     try:
         username, _, password = (unquote(part, errors="strict") for part in info.partition(":"))

@@ -1,1 +1,1 @@
-"""What belongs to one server: its sessions, models and kept state."""
+"""The work on one server: its sessions, projects, models and stored state."""

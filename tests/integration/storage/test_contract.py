@@ -19,8 +19,8 @@ from codewalk.secret import Secret
 from codewalk.servers.health_check import DEFAULT_SETTINGS, HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.registry import KeyNeeded, Registry
-from codewalk.servers.roster import (
-    Roster,
+from codewalk.servers.roster import Roster
+from codewalk.servers.rules import (
     add,
     edit,
     mark_legacy_imported,

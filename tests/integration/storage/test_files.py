@@ -11,7 +11,8 @@ import pytest
 
 from codewalk.errors import StorageError
 from codewalk.secret import Secret
-from codewalk.servers.roster import Roster, add
+from codewalk.servers.roster import Roster
+from codewalk.servers.rules import add
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
 from codewalk.storage.sqlite import MAX_FULL_CHECK_BYTES

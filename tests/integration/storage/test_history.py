@@ -24,7 +24,8 @@ from codewalk.history.recent_checks import RecentChecks
 from codewalk.history.recorder import Recorder
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import DEFAULT_SETTINGS
-from codewalk.servers.roster import Roster, add, remove
+from codewalk.servers.roster import Roster
+from codewalk.servers.rules import add, remove
 from codewalk.storage.history import MAX_LOADED_TRANSITIONS
 from codewalk.storage.history_sql import CHECK_CHARACTERS, HOURS_PER_BATCH, SERVERS_PER_BATCH
 from codewalk.storage.tables import (

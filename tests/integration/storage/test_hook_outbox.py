@@ -9,7 +9,8 @@ import pytest
 from codewalk.notifications.hook import new_command
 from codewalk.notifications.notice import NoticeKind
 from codewalk.notifications.outbox import OutgoingNotice, Report
-from codewalk.servers.roster import Roster, add
+from codewalk.servers.roster import Roster
+from codewalk.servers.rules import add
 from codewalk.storage.hook_outbox import LEASE_DURATION, HookOutbox
 from codewalk.storage.hooks import HookStore
 from codewalk.storage.reports import ReportStore

@@ -6,7 +6,8 @@ from contextlib import closing
 from functools import partial
 
 from codewalk.secret import Secret
-from codewalk.servers.roster import Roster, add
+from codewalk.servers.roster import Roster
+from codewalk.servers.rules import add
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
 from codewalk.storage.keyring import NoKeyring

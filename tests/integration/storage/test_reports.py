@@ -12,7 +12,8 @@ from codewalk.notifications.hook import new_command
 from codewalk.notifications.notice import NoticeKind
 from codewalk.notifications.outbox import OutgoingNotice, Report
 from codewalk.servers.profile import ServerProfile
-from codewalk.servers.roster import Roster, add
+from codewalk.servers.roster import Roster
+from codewalk.servers.rules import add
 from codewalk.storage.hook_outbox import HookOutbox
 from codewalk.storage.hooks import HookStore
 from codewalk.storage.reports import SAME_UPGRADE_TIME, ReportStore

@@ -17,7 +17,8 @@ from codewalk.history.recent_checks import RecentChecks
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.removal import Removal
-from codewalk.servers.roster import Roster, add, edit, move, remove, restore, set_default, switch
+from codewalk.servers.roster import Roster
+from codewalk.servers.rules import add, edit, move, remove, restore, set_default, switch
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
 from codewalk.storage.tables import METADATA

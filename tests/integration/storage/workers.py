@@ -22,7 +22,8 @@ from codewalk.notifications.outbox import Report
 from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
-from codewalk.servers.roster import Roster, add, remove
+from codewalk.servers.roster import Roster
+from codewalk.servers.rules import add, remove
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.hook_outbox import HookOutbox

@@ -13,7 +13,7 @@ import codewalk
 from codewalk.health.link import LinkState
 from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.reason import Reason, State
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.roster import Roster
 from codewalk.web.metrics import MAX_NAME_LENGTH, MAX_NAMED_SERVERS, OTHERS, take_snapshot
 from tests.fakes import profile

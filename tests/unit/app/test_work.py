@@ -8,7 +8,7 @@ import pytest
 
 from codewalk.app.work import Work
 from codewalk.errors import NoActiveServer, Superseded
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.roster import Roster
 from tests.fake_time import advance_time, fake_time
 from tests.fakes import json_reply, profile

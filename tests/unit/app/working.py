@@ -9,7 +9,7 @@ from codewalk.app.generation import Generation
 from codewalk.app.work import Work
 from codewalk.events import Announcer
 from codewalk.health.monitor import Monitor
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster

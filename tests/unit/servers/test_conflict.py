@@ -10,7 +10,8 @@ from codewalk.secret import Secret
 from codewalk.servers.conflict import conflicting_fields, connection_values, editable_values
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
-from codewalk.servers.roster import Roster, edit
+from codewalk.servers.roster import Roster
+from codewalk.servers.rules import edit
 from tests.fakes import EPOCH, profile
 
 

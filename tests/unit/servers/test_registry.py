@@ -9,7 +9,7 @@ import pytest
 from codewalk.errors import DuplicateServer, ServerNotFound, StorageError
 from codewalk.reason import State
 from codewalk.secret import Secret
-from codewalk.servers import roster as rules
+from codewalk.servers import rules
 from codewalk.servers.registry import Registry
 from codewalk.servers.removal import UNDO_SECONDS
 from codewalk.servers.roster import Roster, Rule

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from codewalk.errors import AmbiguousReference, DuplicateServer, ServerNotFound
 from codewalk.reason import State
-from codewalk.servers import roster as rules
+from codewalk.servers import references, rules
 from codewalk.servers.profile import PREVIOUS_REFERENCE, ServerProfile
 from codewalk.servers.roster import Roster
 from tests.fakes import EPOCH, profile
@@ -165,7 +165,7 @@ class RosterMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.roster.previous_id is not None)
     @rule()
     def switch_back(self) -> None:
-        previous = rules.find(self.roster, "-")
+        previous = references.find(self.roster, "-")
         self.becomes(rules.switch(self.roster, previous.id))
         assert self.roster.previous_id == self.before.active_id
 
@@ -220,23 +220,23 @@ class RosterMachine(RuleBasedStateMachine):
     @invariant()
     def each_server_is_found_by_what_names_it(self) -> None:
         for server in self.roster.profiles:
-            assert rules.find(self.roster, server.id) is server
-            assert rules.find(self.roster, server.url.upper()) is server
+            assert references.find(self.roster, server.id) is server
+            assert references.find(self.roster, server.url.upper()) is server
             if server.label and server.label not in (PREVIOUS_REFERENCE, ID_PREFIX):
-                assert rules.find(self.roster, f" {server.label.swapcase()} ") is server
+                assert references.find(self.roster, f" {server.label.swapcase()} ") is server
 
     @invariant()
     def a_prefix_finds_the_one_server_that_has_it(self) -> None:
         for server in self.roster.profiles:
             assert server.id.startswith(ID_PREFIX)
             if len(self.roster.profiles) == 1:
-                assert rules.find(self.roster, ID_PREFIX) is server
+                assert references.find(self.roster, ID_PREFIX) is server
             else:
                 # Whether one of them has it for a label, too, or none.
                 with pytest.raises(AmbiguousReference):
-                    rules.find(self.roster, ID_PREFIX)
+                    references.find(self.roster, ID_PREFIX)
         with pytest.raises(ServerNotFound):
-            rules.find(self.roster, "ffffffff")
+            references.find(self.roster, "ffffffff")
 
 
 RosterMachine.TestCase.settings = settings(stateful_step_count=30)
