@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, TypeVar
 
@@ -130,7 +131,8 @@ async def repeat(
     interval: float,
     warning: str,
     log: logging.Logger,
-) -> NoReturn:
+    ending: asyncio.Event | None = None,
+) -> None:
     """Do `work` every `interval` seconds, also after it failed with `StorageError`.
 
     Args:
@@ -138,13 +140,17 @@ async def repeat(
         interval: Seconds, before the first call too.
         warning: Logged with the error's message, once until the work succeeds again.
         log: Where the warning goes.
+        ending: Once it is set, `work` is done a last time, at once; it isn't cancelled.
 
     Raises:
         Exception: Any other error of `work`, which ends the repetition.
     """
     failing = False
-    while True:
-        await asyncio.sleep(interval)
+    ending = ending or asyncio.Event()
+    while not ending.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(interval):
+                await ending.wait()
         try:
             await work()
         except StorageError as exc:

@@ -275,6 +275,25 @@ async def test_a_storage_error_is_logged_once_until_the_work_succeeds_again(
 
 
 @fake_time
+async def test_at_its_ending_the_work_is_done_a_last_time_and_not_cancelled() -> None:
+    calls: list[tuple[float, float]] = []
+    ending = asyncio.Event()
+
+    async def work() -> None:
+        began = elapsed()
+        await asyncio.sleep(0.5)
+        calls.append((began, elapsed()))
+
+    async with asyncio.TaskGroup() as group:
+        again = repeat(work, interval=1.0, warning="", log=log, ending=ending)
+        group.create_task(again, name="work")
+        await advance_time(1.75)
+        ending.set()
+    assert calls == [(1, 1.5), (1.75, 2.25)]
+    assert elapsed() == 2.25
+
+
+@fake_time
 async def test_any_other_error_ends_the_repetition() -> None:
     async def work() -> None:
         raise Fault

@@ -1,13 +1,16 @@
-"""A server's history as values: single checks, changes of state, and what is told of them.
+"""A server's history as values: checks, transitions, and what is shown of them.
 
 Pure: statuses and times go in, values come out. `codewalk.history.period` has the counts.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final
+
+import orjson
 
 from codewalk.health.status import HealthStatus
 from codewalk.history.period import (
@@ -23,17 +26,23 @@ from codewalk.reason import Reason, State
 from codewalk.times import rfc3339
 
 MAX_RECENT_CHECKS: Final = 60
-"""Checks that are kept one by one."""
+"""Checks that are stored one by one for each server."""
 
 MAX_TRANSITIONS: Final = 200
-"""Transitions in one answer; the newest ones."""
+"""Transitions in one history, the newest ones."""
 
 UPTIME_WINDOWS: Final = (DAY, 7 * DAY, 30 * DAY)
-"""What uptime is told for."""
+"""The times up to now for which the uptime is computed."""
+
+PERIODS_PER_CHUNK: Final = 500
+"""Periods that are encoded at once: a few milliseconds in which no other thread runs."""
+
+MinutesOfHour = Callable[[], Sequence[Period]]
+"""Returns the minutes of one hour, which are stored packed: a month of them is 43,200."""
 
 
 def state_of(reason: Reason) -> State:
-    """What a check that found this says of its server: nothing, where this machine was offline."""
+    """Return the state that a check with this reason gives; unknown if this machine was offline."""
     if reason is Reason.OK:
         return State.HEALTHY
     return State.UNKNOWN if reason is Reason.OFFLINE else State.UNHEALTHY
@@ -41,7 +50,7 @@ def state_of(reason: Reason) -> State:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One check, as the bar of recent ones shows it."""
+    """One check, as the bar of recent checks shows it."""
 
     at: datetime
     reason: Reason
@@ -53,7 +62,6 @@ class Check:
 
     @property
     def state(self) -> State:
-        """What this check alone says of the server."""
         return state_of(self.reason)
 
     def to_json(self) -> dict[str, Any]:
@@ -89,34 +97,38 @@ class Transition:
 
 
 def detect_transitions(
-    left: HealthStatus, before: HealthStatus, after: HealthStatus, now: datetime
+    stored: HealthStatus, current: HealthStatus, new: HealthStatus, now: datetime
 ) -> list[Transition]:
-    """The changes from a status as it was `left`, which counted as `before` until `after` came.
+    """Return the changes of state from one status to the next, at most two.
 
-    Two of them where nobody looked for so long that the server was unknown in between.
+    Args:
+        stored: The last status, as it was stored.
+        current: The same as of now: unknown if nothing checked the server for long.
+        new: The status after it.
+        now: The time.
     """
-    found = []
-    if before.state is not left.state:
-        found.append(_transition(left.state, before, before.since or now))
-    if after.state is not before.state:
-        found.append(_transition(before.state, after, now))
-    return found
+    transitions = []
+    if current.state is not stored.state:
+        transitions.append(_transition(stored.state, current, current.since or now))
+    if new.state is not current.state:
+        transitions.append(_transition(current.state, new, now))
+    return transitions
 
 
 def drop_repeats(log: Iterable[Transition]) -> list[Transition]:
-    """A log, oldest first, without what only repeats: two processes may have seen one change."""
-    found: list[Transition] = []
+    """Return a log, oldest first, without repeats: two processes may have seen the same change."""
+    result: list[Transition] = []
     for transition in log:
-        if not found or found[-1].after is not transition.after:
-            found.append(transition)
-    return found
+        if not result or result[-1].after is not transition.after:
+            result.append(transition)
+    return result
 
 
 def end_with_status(log: Sequence[Transition], status: HealthStatus) -> list[Transition]:
-    """A log, oldest first, that ends with the status of now, which has the last word.
+    """Return a log, oldest first, that ends with the current status.
 
-    They differ where nobody has looked for so long that the status is unknown, where a crash took
-    the last lines of the log, or where the clock was set back.
+    The two differ if nothing checked the server for so long that it is unknown, if a crash cost
+    the last lines of the log, or if the clock was set back. The status wins.
     """
     last = log[-1].after if log else State.UNKNOWN
     if status.state is last or status.since is None:
@@ -138,8 +150,7 @@ def _transition(before: State, status: HealthStatus, at: datetime) -> Transition
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MinuteRecord:
-    """What one server's minute leaves to be written: the counts, and its checks as `Tape` packs
-    them."""
+    """One server's minute to be stored: its counts, and its checks as `RecentChecks` packs them."""
 
     server_id: str
     period: Period | None
@@ -147,12 +158,12 @@ class MinuteRecord:
 
 
 ServerTransition = tuple[str, Transition]
-"""A server's id, and a change of its state."""
+"""A server's id, and a transition of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """What is written at once, oldest first."""
+    """What is stored in one transaction, oldest first."""
 
     minutes: Sequence[MinuteRecord] = ()
     transitions: Sequence[ServerTransition] = ()
@@ -160,20 +171,26 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredHistory:
-    """What is kept of one server, in the store or on its way there; in any order.
+    """What is stored of one server, or about to be, in any order.
 
-    `old_minutes` tell by the minute, where they were asked for, what `periods` have by the hour.
+    Attributes:
+        periods: Minutes of the last day, hours of all days before.
+        old_minutes: Where they were asked for, the minutes of hours in `periods`, by the start of
+            the hour.
+        transitions: Its changes of state.
+        checks: Its recent checks.
     """
 
     periods: Sequence[Period] = ()
-    old_minutes: Sequence[Period] = ()
+    old_minutes: Mapping[datetime, MinutesOfHour] = field(default_factory=dict)
     transitions: Sequence[Transition] = ()
     checks: Sequence[Check] = ()
 
     def plus(self, other: "StoredHistory") -> "StoredHistory":
+        """Return both together; an hour's minutes may be in one of them only."""
         return StoredHistory(
             periods=(*self.periods, *other.periods),
-            old_minutes=(*self.old_minutes, *other.old_minutes),
+            old_minutes={**self.old_minutes, **other.old_minutes},
             transitions=(*self.transitions, *other.transitions),
             checks=(*self.checks, *other.checks),
         )
@@ -181,12 +198,18 @@ class StoredHistory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """A server's history from `since` to `until`, which is now or earlier.
+    """A server's history from `since` to `until`.
 
-    `transitions` are newest first, and `more_transitions` tells that there are older ones.
-    `periods` are oldest first: minutes, or hours where no more is known or was asked for. `checks`,
-    the last ones and oldest first, and `uptimes`, of 24 hours, 7 and 30 days, are those of now
-    whatever is asked for. `next_change` is when the state of `until` ended; None while it lasts.
+    Attributes:
+        server_id: The server.
+        since: The start.
+        until: The end, now or earlier.
+        uptimes: The uptimes of `UPTIME_WINDOWS` up to now, whatever `until` is.
+        transitions: Newest first.
+        more_transitions: Whether there are older ones.
+        periods: Oldest first: minutes, or hours where no minutes are stored or asked for.
+        checks: The last checks before now, whatever `until` is, oldest first.
+        next_change: When the state at `until` ended; None while it lasts.
     """
 
     server_id: str
@@ -200,7 +223,7 @@ class History:
     next_change: datetime | None = None
 
     def durations(self) -> list[timedelta | None]:
-        """How long each transition's new state lasted; None for one that still does."""
+        """Return how long the state after each transition lasted; None if it still does."""
         if not self.transitions:
             return []
         starts = [transition.at for transition in self.transitions]
@@ -209,7 +232,7 @@ class History:
         return [last, *(later - earlier for later, earlier in pairwise(starts))]
 
     def to_json(self) -> dict[str, Any]:
-        """The answer of `server history --json` and of the API."""
+        """Return the JSON of `server history --json` and of the API."""
         day, week, month = (uptime.to_json() for uptime in self.uptimes)
         log = zip(self.transitions, self.durations(), strict=True)
         return {
@@ -226,34 +249,99 @@ class History:
 
 def build_history(
     server_id: str,
-    kept: StoredHistory,
+    stored: StoredHistory,
     status: HealthStatus,
     *,
     since: datetime,
     now: datetime,
     until: datetime | None = None,
 ) -> History:
-    """What is told of a server, from what is kept of it and its status as of `now`.
+    """Return a server's history from what is stored of it.
 
-    What lies ahead, written while a clock was wrong, isn't told.
+    What lies ahead of `now`, stored while a clock was wrong, is left out.
+
+    Args:
+        server_id: The server.
+        stored: What is stored.
+        status: Its status as of now.
+        since: The start.
+        now: The time.
+        until: The end; now unless given.
     """
-    periods = [period for period in merge_periods(kept.periods) if period.begins <= now]
-    finest = replace_hours_by_minutes(periods, kept.old_minutes) if kept.old_minutes else periods
-    log = sorted((t for t in kept.transitions if t.at <= now), key=lambda t: t.at)
+    history = _without_periods(
+        server_id, stored, status, since=since, now=now, until=now if until is None else until
+    )
+    return replace(history, periods=list(_periods(stored, history, now)))
+
+
+def encode_history(
+    server_id: str,
+    stored: StoredHistory,
+    status: HealthStatus,
+    *,
+    since: datetime,
+    now: datetime,
+    until: datetime | None = None,
+) -> Iterator[bytes]:
+    """Yield the JSON of `build_history` in pieces, each made when it is asked for.
+
+    A month of minutes is 6 MB. In one piece its values would stop the event loop for a fifth of a
+    second even from another thread, mostly in Python's garbage collector.
+    """
+    history = _without_periods(
+        server_id, stored, status, since=since, now=now, until=now if until is None else until
+    )
+    fields = history.to_json()
+    checks = fields.pop("checks")
+    del fields["periods"]
+    yield orjson.dumps(fields)[:-1] + b',"periods":['
+    periods = _periods(stored, history, now)
+    separator = b""
+    while chunk := [period.to_json() for period in islice(periods, PERIODS_PER_CHUNK)]:
+        yield separator + orjson.dumps(chunk)[1:-1]
+        separator = b","
+    yield b'],"checks":' + orjson.dumps(checks) + b"}"
+
+
+def _without_periods(
+    server_id: str,
+    stored: StoredHistory,
+    status: HealthStatus,
+    *,
+    since: datetime,
+    now: datetime,
+    until: datetime,
+) -> History:
+    log = sorted((t for t in stored.transitions if t.at <= now), key=lambda t: t.at)
     log = end_with_status(drop_repeats(log), status)
-    last = now if until is None else until
-    # Up to its end, not with it: what lies beside it begins there.
-    told = [t for t in log if since <= t.at and (t.at < last or last == now)]
-    once = dict.fromkeys(c for c in kept.checks if c.at <= now)
-    checks = sorted(once, key=lambda c: c.at)
+    # Without the end itself, where the next window begins.
+    inside = [t for t in log if since <= t.at and (t.at < until or until == now)]
+    distinct = dict.fromkeys(check for check in stored.checks if check.at <= now)
+    periods = [period for period in stored.periods if period.begins <= now]
     return History(
         server_id=server_id,
         since=since,
-        until=last,
+        until=until,
         uptimes=tuple(compute_uptime(periods, window, now) for window in UPTIME_WINDOWS),
-        transitions=told[::-1][:MAX_TRANSITIONS],
-        more_transitions=len(told) > MAX_TRANSITIONS,
-        periods=[period for period in finest if period.ends > since and period.begins < last],
-        checks=checks[-MAX_RECENT_CHECKS:],
-        next_change=next((t.at for t in log if t.at >= last < now), None),
+        transitions=inside[::-1][:MAX_TRANSITIONS],
+        more_transitions=len(inside) > MAX_TRANSITIONS,
+        periods=(),
+        checks=sorted(distinct, key=lambda check: check.at)[-MAX_RECENT_CHECKS:],
+        next_change=next((t.at for t in log if t.at >= until < now), None),
     )
+
+
+def _periods(stored: StoredHistory, history: History, now: datetime) -> Iterator[Period]:
+    """Yield the periods of a history, oldest first, an hour at a time."""
+    by_hour: defaultdict[datetime, list[Period]] = defaultdict(list)
+    for period in stored.periods:
+        if period.begins <= now:
+            by_hour[period.begins.replace(minute=0, second=0, microsecond=0)].append(period)
+    for hour in sorted(by_hour.keys() | stored.old_minutes.keys()):
+        unpack = stored.old_minutes.get(hour)
+        periods = merge_periods(by_hour[hour])
+        if unpack:
+            periods = replace_hours_by_minutes(periods, unpack())
+        for period in periods:
+            if period.ends > history.since and period.begins < history.until:
+                yield period

@@ -1,7 +1,7 @@
-"""The minutes of an hour that is long over, small enough to keep a month of them.
+"""Packs the minutes of an hour, small enough to store a month of them.
 
-A row for each would be 3.4 MB a server. In columns, where like stands beside like, and compressed,
-an hour takes some 250 bytes.
+A row for each would be 3.4 MB a server. In columns, which hold similar numbers, and compressed, an
+hour takes some 250 bytes.
 """
 
 import zlib
@@ -13,17 +13,17 @@ import orjson
 
 from codewalk.history.period import MINUTE, Period
 
-_TENTH: Final = 100
-"""Microseconds: latencies are kept as they are told, to a tenth of a millisecond."""
+_TENTH_US: Final = 100
+"""Microseconds of a tenth of a millisecond, to which latencies are rounded in JSON and here."""
 
-_MOST: Final = 64 * 1024
-"""Bytes of an hour that is unpacked at most; a store may be damaged."""
+_MAX_BYTES: Final = 64 * 1024
+"""Bytes of an unpacked hour; a store may be damaged."""
 
 
 def pack_minutes(minutes: Iterable[Period]) -> bytes:
-    """The minutes of one hour, at least one.
+    """Pack the minutes of one hour, at least one.
 
-    Of the known time only `down_ms` is kept, which a chart shows: uptime comes from the hours.
+    Of the known time only `down_ms` is packed, which a chart shows: uptime comes from the hours.
     """
     rows = [
         (
@@ -42,9 +42,9 @@ def pack_minutes(minutes: Iterable[Period]) -> bytes:
 
 
 def unpack_minutes(packed: bytes, hour: datetime) -> list[Period]:
-    """The minutes that were packed, in that order; none where this is damaged."""
+    """Return the minutes that were packed, in that order; none if `packed` is damaged."""
     try:
-        columns = orjson.loads(zlib.decompressobj().decompress(packed, _MOST))
+        columns = orjson.loads(zlib.decompressobj().decompress(packed, _MAX_BYTES))
         if any(type(value) is not int for column in columns for value in column):
             return []
         return [
@@ -54,9 +54,9 @@ def unpack_minutes(packed: bytes, hour: datetime) -> list[Period]:
                 failures=failures,
                 answers=answers,
                 down_ms=down,
-                latency_min_us=lowest * _TENTH if answers else None,
-                latency_sum_us=mean * answers * _TENTH,
-                latency_p95_sum_us=p95 * answers * _TENTH,
+                latency_min_us=lowest * _TENTH_US if answers else None,
+                latency_sum_us=mean * answers * _TENTH_US,
+                latency_p95_sum_us=p95 * answers * _TENTH_US,
             )
             for minute, checks, failures, answers, down, lowest, mean, p95 in zip(
                 *columns, strict=True
@@ -67,4 +67,4 @@ def unpack_minutes(packed: bytes, hour: datetime) -> list[Period]:
 
 
 def _tenths(total_us: int, parts: int) -> int:
-    return round(total_us / parts / _TENTH) if parts else 0
+    return round(total_us / parts / _TENTH_US) if parts else 0

@@ -1,13 +1,13 @@
-"""What the checks of a minute or an hour found, and the uptime that follows from it.
+"""Counts of the checks of a minute or an hour, and the uptime that follows from them.
 
 Pure. The rules:
 
-- Unknown isn't down. Time counts as known from one check to the next while the earlier status
-  lasts (`HealthStatus.as_of`), as up or down by the state that the earlier check left. Hours in
-  which nobody looked count for nothing.
-- A check counts in the minute that the clock shows, also where it shows that minute twice: counts
-  of one time add up. So a clock that is set back, a restart within a minute and two processes that
-  watch one server make sums, never a contradiction.
+- Unknown isn't down. The time from one check to the next is known while the earlier status is
+  valid (`HealthStatus.as_of`), and counts as up or down by that status. Hours without checks count
+  for nothing.
+- A check counts in the minute that the clock shows, also if the clock shows that minute twice:
+  the counts of one minute are added. So a clock that is set back, a restart within a minute and
+  two processes that monitor one server give sums, never a contradiction.
 """
 
 from collections import defaultdict
@@ -25,34 +25,43 @@ HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
 RETENTION: Final = timedelta(days=30)
-"""How long anything is kept."""
+"""How long a history is stored."""
 
 MINUTE_RETENTION: Final = DAY
-"""How long each minute is kept by itself; older ones are added up to hours, and packed."""
+"""How long each minute has a row; older ones are merged into hours, and packed."""
 
 MAX_LATENCIES_PER_MINUTE: Final = 600
-"""Latencies of one minute that count, the first ones: ten a second."""
+"""Latencies of one minute that are counted, the first ones: ten a second."""
 
-_UP: Final = State.HEALTHY  # looked up once, as in the recorder
+# Looked up once: see the recorder.
+_UP: Final = State.HEALTHY
 _DOWN: Final = State.UNHEALTHY
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Window = tuple[datetime, datetime]
-"""From when, until when."""
+"""A time range: start and end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Period:
-    """What the checks of one minute or hour found. Those of one time add up: see `plus`.
+    """The counts of one minute or hour. Those of the same time can be added: see `plus`.
 
-    `answers` counts the checks with a latency, `failures` those that found the server not well. A
-    check that found this machine offline says nothing of the server and isn't counted. The known
-    time between two checks, `up_ms` and `down_ms`, counts where it ends.
-
-    `latency_p95_sum_us` is a minute's 95th percentile (nearest rank) times its answers, so that the
-    one of an hour is the mean of its minutes', weighted by answers. A percentile can't be had from
-    percentiles; this one lies between the lowest and the highest of them, as the true one does.
+    Attributes:
+        begins: When it starts.
+        span: Its length, a minute or an hour.
+        checks: Its checks, without those that say nothing about the server because this machine
+            was offline.
+        failures: The checks that did not find the server healthy.
+        answers: The checks with a latency.
+        up_ms: Known time in which the server was up. Time between two checks counts where it ends.
+        down_ms: Known time in which it was down.
+        latency_min_us: The lowest latency; None without answers.
+        latency_sum_us: The sum of all latencies.
+        latency_p95_sum_us: A minute's 95th percentile (nearest rank) times its answers, so that
+            the one of an hour is the mean of its minutes', weighted by answers. The percentile of
+            an hour can't be computed from those of its minutes; this one lies between the lowest
+            and the highest of them, as the true one does.
     """
 
     begins: datetime
@@ -83,8 +92,8 @@ class Period:
         return self.latency_p95_sum_us / self.answers / 1000 if self.answers else None
 
     def plus(self, other: "Period") -> "Period":
-        """Both as one, at this one's time."""
-        lowest = [us for us in (self.latency_min_us, other.latency_min_us) if us is not None]
+        """Return the sum of both, at the time of this one."""
+        latencies = [us for us in (self.latency_min_us, other.latency_min_us) if us is not None]
         return replace(
             self,
             checks=self.checks + other.checks,
@@ -92,7 +101,7 @@ class Period:
             answers=self.answers + other.answers,
             up_ms=self.up_ms + other.up_ms,
             down_ms=self.down_ms + other.down_ms,
-            latency_min_us=min(lowest, default=None),
+            latency_min_us=min(latencies, default=None),
             latency_sum_us=self.latency_sum_us + other.latency_sum_us,
             latency_p95_sum_us=self.latency_p95_sum_us + other.latency_p95_sum_us,
         )
@@ -110,12 +119,12 @@ class Period:
 
 
 def percentile_95(ordered: Sequence[int]) -> int:
-    """The nearest-rank 95th percentile of values in order, at least one: a value that occurs."""
+    """Return the nearest-rank 95th percentile of sorted values, at least one: one of them."""
     return ordered[-(-95 * len(ordered) // 100) - 1]
 
 
 class Minute:
-    """Counts the checks of one minute while it lasts; `number` is the minutes since 1970."""
+    """The counts of the current minute; `number` is the minutes since 1970."""
 
     __slots__ = ("_checks", "_down_ms", "_failures", "_latencies", "_up_ms", "number")
 
@@ -125,14 +134,14 @@ class Minute:
         self._latencies: list[int] = []
 
     def add_time(self, state: State, milliseconds: int) -> None:
-        """Counts time in which the server was known to be in this state."""
+        """Count time in which the server was known to be in `state`."""
         if state is _UP:
             self._up_ms += milliseconds
         elif state is _DOWN:
             self._down_ms += milliseconds
 
     def add_check(self, *, ok: bool, latency_us: int | None) -> None:
-        """Counts a check that says something of the server."""
+        """Count a check that says something about the server."""
         self._checks += 1
         if not ok:
             self._failures += 1
@@ -140,7 +149,7 @@ class Minute:
             self._latencies.append(latency_us)
 
     def period(self) -> Period | None:
-        """What was counted so far; None for nothing."""
+        """Return what was counted so far, None for nothing."""
         if not (self._checks or self._up_ms or self._down_ms):
             return None
         ordered = sorted(self._latencies)
@@ -158,43 +167,43 @@ class Minute:
 
 
 def merge_periods(periods: Iterable[Period]) -> list[Period]:
-    """Oldest first, those of one time and span as one."""
-    found: dict[tuple[datetime, timedelta], Period] = {}
+    """Return the periods oldest first, those of the same time and span merged."""
+    merged: dict[tuple[datetime, timedelta], Period] = {}
     for period in periods:
         key = period.begins, period.span
-        found[key] = found[key].plus(period) if key in found else period
-    return [found[key] for key in sorted(found)]
+        merged[key] = merged[key].plus(period) if key in merged else period
+    return [merged[key] for key in sorted(merged)]
 
 
 def replace_hours_by_minutes(periods: Iterable[Period], minutes: Iterable[Period]) -> list[Period]:
-    """Oldest first: `minutes` in place of the hours that they are all of, and all other periods.
+    """Return `periods` with `minutes` in place of the hours that they are complete for.
 
-    Of an hour that was added up before its minutes were kept, those that came late are no account.
+    Oldest first. An hour whose minutes were not stored, but for a few that came late, stays.
     """
-    finer: defaultdict[datetime, list[Period]] = defaultdict(list)
+    by_hour: defaultdict[datetime, list[Period]] = defaultdict(list)
     for minute in minutes:
-        finer[minute.begins.replace(minute=0)].append(minute)
-    rest = []
+        by_hour[minute.begins.replace(minute=0)].append(minute)
+    others = []
     for period in periods:
-        if period.span == HOUR and period.begins in finer:
-            if sum(minute.checks for minute in finer[period.begins]) >= period.checks:
+        if period.span == HOUR and period.begins in by_hour:
+            if sum(minute.checks for minute in by_hour[period.begins]) >= period.checks:
                 continue
-            del finer[period.begins]
-        rest.append(period)
-    return merge_periods([*chain.from_iterable(finer.values()), *rest])
+            del by_hour[period.begins]
+        others.append(period)
+    return merge_periods([*chain.from_iterable(by_hour.values()), *others])
 
 
 def aggregate_periods(periods: Iterable[Period], step: timedelta) -> list[Period]:
-    """Oldest first, those that begin within one `step` as one. No period is longer than that."""
-    found: defaultdict[int, list[Period]] = defaultdict(list)
+    """Return one period for each `step`, oldest first; no period may be longer than that."""
+    by_step: defaultdict[int, list[Period]] = defaultdict(list)
     for period in periods:
-        found[(period.begins - EPOCH) // step].append(period)
-    return [_sum(EPOCH + number * step, step, found[number]) for number in sorted(found)]
+        by_step[(period.begins - EPOCH) // step].append(period)
+    return [_sum(EPOCH + number * step, step, by_step[number]) for number in sorted(by_step)]
 
 
 def _sum(begins: datetime, span: timedelta, periods: Sequence[Period]) -> Period:
-    """As `plus` of all of them, in a tenth of the time."""
-    lowest = (period.latency_min_us for period in periods)
+    """Return what `plus` of all of them would, in a tenth of the time."""
+    latencies = (period.latency_min_us for period in periods)
     return Period(
         begins=begins,
         span=span,
@@ -203,7 +212,7 @@ def _sum(begins: datetime, span: timedelta, periods: Sequence[Period]) -> Period
         answers=sum(period.answers for period in periods),
         up_ms=sum(period.up_ms for period in periods),
         down_ms=sum(period.down_ms for period in periods),
-        latency_min_us=min((us for us in lowest if us is not None), default=None),
+        latency_min_us=min((us for us in latencies if us is not None), default=None),
         latency_sum_us=sum(period.latency_sum_us for period in periods),
         latency_p95_sum_us=sum(period.latency_p95_sum_us for period in periods),
     )
@@ -211,7 +220,7 @@ def _sum(begins: datetime, span: timedelta, periods: Sequence[Period]) -> Period
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uptime:
-    """How long a server was known to be up, and known to be down, within the last `window`."""
+    """How long a server was known to be up and down within the last `window`."""
 
     window: timedelta
     up: timedelta
@@ -219,16 +228,16 @@ class Uptime:
 
     @property
     def percent(self) -> float | None:
-        """The part of the known time in which it was up; None where nothing is known.
+        """The share of the known time in which it was up; None if no time is known.
 
-        Rounded down to a thousandth: 100 is for those that were never down.
+        Rounded down to a thousandth, so that only a server that was never down has 100.
         """
-        known = self.up + self.down
-        return 100_000 * self.up // known / 1000 if known else None
+        known_time = self.up + self.down
+        return 100_000 * self.up // known_time / 1000 if known_time else None
 
     @property
     def known_time(self) -> timedelta:
-        """Capped: two processes that watch one server know the same time twice."""
+        """Limited to `window`: two processes that monitor one server count the same time twice."""
         return min(self.up + self.down, self.window)
 
     def to_json(self) -> dict[str, Any]:
@@ -236,7 +245,7 @@ class Uptime:
 
 
 def compute_uptime(periods: Iterable[Period], window: timedelta, now: datetime) -> Uptime:
-    """From the periods that begin within the last `window`."""
+    """Return the uptime of the periods that begin within the last `window`."""
     up = down = 0
     for period in periods:
         if now - window <= period.begins <= now:
@@ -246,5 +255,5 @@ def compute_uptime(periods: Iterable[Period], window: timedelta, now: datetime) 
 
 
 def round_latency(latency_ms: float | None) -> float | None:
-    """A latency as JSON has it, to a tenth of a millisecond."""
+    """Round a latency for JSON, to a tenth of a millisecond."""
     return None if latency_ms is None else round(latency_ms, 1)

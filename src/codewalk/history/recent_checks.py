@@ -1,4 +1,4 @@
-"""The last checks of one server, small enough to keep them for ten thousand.
+"""The last checks of one server, packed small enough to hold them for ten thousand servers.
 
 A check is 12 bytes: the milliseconds since 1970 with a number for the reason, and the latency in
 microseconds. As objects, sixty would take 7 KB a server.
@@ -31,11 +31,11 @@ REASON_CODES: Final[Mapping[Reason, int]] = MappingProxyType(
         Reason.UNCHECKED: 12,
     }
 )
-"""How a reason is kept. A number once given stays: stores hold it."""
+"""The stored number of each reason. Stores hold them, so a number never changes."""
 
 _REASONS: Final = MappingProxyType({number: reason for reason, number in REASON_CODES.items()})
 _STATES: Final = MappingProxyType({number: state_of(reason) for number, reason in _REASONS.items()})
-_OK: Final = Reason.OK  # looked up once, as in the recorder
+_OK: Final = Reason.OK  # looked up once: see the recorder
 _CHECK: Final = Struct("<QI")
 PACKED_CHECK_BYTES: Final = _CHECK.size
 _NO_LATENCY: Final = 2**32 - 1
@@ -45,7 +45,10 @@ _MAX_MS: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // _MILLISECOND
 
 
 class RecentChecks:
-    """The last `MAX_RECENT_CHECKS` checks, packed; `packed` is what it begins with."""
+    """The last `MAX_RECENT_CHECKS` checks, packed, in a ring.
+
+    `packed` holds the checks to begin with, as `take_unsaved` returned them.
+    """
 
     __slots__ = ("_count", "_ring", "_saved")
 
@@ -55,7 +58,7 @@ class RecentChecks:
         self._count = self._saved = len(last) // PACKED_CHECK_BYTES
 
     def add(self, at_ms: int, reason: Reason, latency_us: int | None) -> None:
-        """Takes a check, at milliseconds since 1970."""
+        """Add a check, at milliseconds since 1970."""
         number = 0 if reason is _OK else REASON_CODES[reason]
         latency = _NO_LATENCY if latency_us is None else min(latency_us, _NO_LATENCY - 1)
         _CHECK.pack_into(
@@ -75,16 +78,16 @@ class RecentChecks:
         return head & 0xFF == REASON_CODES[reason] and 0 <= at_ms - (head >> 8) < within_ms
 
     def take_unsaved(self) -> bytes:
-        """The checks since this was last called, as far as they are still here."""
-        fresh, self._saved = self._count - self._saved, self._count
-        return self._packed()[-fresh * PACKED_CHECK_BYTES :] if fresh else b""
+        """Return the checks since the last call, packed, as far as they are still in the ring."""
+        unsaved, self._saved = self._count - self._saved, self._count
+        return self._packed()[-unsaved * PACKED_CHECK_BYTES :] if unsaved else b""
 
     def checks(self) -> list[Check]:
-        """Oldest first."""
+        """Return the checks, oldest first."""
         return unpack_checks(self._packed())
 
     def states(self) -> list[State]:
-        """What each check alone said of the server, oldest first, in a tenth of the time."""
+        """Return the state that each check gives, oldest first; ten times as fast as `checks`."""
         heads = (head & 0xFF for head, _ in _CHECK.iter_unpack(self._packed()))
         return [_STATES[number] for number in heads if number in _STATES]
 
@@ -95,7 +98,7 @@ class RecentChecks:
 
 
 def unpack_checks(packed: bytes) -> list[Check]:
-    """Oldest first; without those whose reason another release's number stands for."""
+    """Return the checks, oldest first, without those with another release's reason."""
     whole = packed[len(packed) % PACKED_CHECK_BYTES :]
     return [
         Check(

@@ -1,13 +1,13 @@
-"""Collects what the monitor finds, and writes it down now and then.
+"""Records check results and transitions, and writes them to the store in the background.
 
-To tell it something costs microseconds and never waits. A change of state is written within
-seconds, a minute once it is over and its server's turn has come; a crash loses no more than that.
+Transitions are written within seconds, a minute once it is over and its server is due. A crash
+loses what wasn't written.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,34 +29,38 @@ from codewalk.history.history import (
     Transition,
     build_history,
     detect_transitions,
+    encode_history,
 )
 from codewalk.history.period import EPOCH, MINUTE, RETENTION, Minute, Window
 from codewalk.history.recent_checks import RecentChecks
 from codewalk.reason import Reason, State
-from codewalk.tasks import BackgroundTasks
+from codewalk.tasks import BackgroundTasks, repeat
 
 T = TypeVar("T")
 
 WRITE_INTERVAL: Final = 5.0
-"""Seconds between two batches to the store."""
+"""Seconds between two writes to the store."""
 
 MAX_SERVERS_PER_MINUTE: Final = 100
-"""Servers whose minutes are written in one minute. A server's rows lie together, so that each costs
-a page of the disk, but ten of one server cost hardly more: of many servers, each has its turn."""
+"""Servers whose minutes are written in one minute.
+
+The rows of a server lie together. One row costs a page of the disk, ten rows of one server hardly
+more; so if there are many servers, each is due every few minutes.
+"""
 
 MAX_WRITE_DELAY_MINUTES: Final = 10
-"""Minutes that a server waits for its turn at most, however many there are."""
+"""The longest time between two writes of a server's minutes, in minutes."""
 
 MAX_BATCH_SIZE: Final = 500
-"""Minutes, and changes of state, in one transaction; who else wants to write waits that long."""
+"""Minutes, and transitions, in one transaction; other writers wait that long."""
 
 COMPACTION_INTERVAL: Final = 600.0
-"""Seconds from the end of one round through the store to the next."""
+"""Seconds from the end of one compaction of all servers to the next."""
 
 MAX_PENDING: Final = 50_000
-"""Minutes, and changes of state, that wait for a store that fails; the oldest are given up."""
+"""Minutes, and transitions, that wait while the store fails; the oldest are dropped."""
 
-# Looked up once: a member of an enum costs a twentieth of what recording a check does.
+# Looked up once: access to an enum's member costs a twentieth of what recording a check does.
 _OK: Final = Reason.OK
 _OFFLINE: Final = Reason.OFFLINE
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -66,81 +70,98 @@ log = logging.getLogger(__name__)
 
 
 class HistoryStore(Protocol):
-    """Where history outlives the process. All methods raise `StorageError`."""
+    """The stored history. Every method raises `StorageError`."""
 
-    async def save(self, batch: Batch) -> None: ...
+    async def save(self, batch: Batch) -> None:
+        """Add a batch to what is stored, all of it or nothing."""
+
     async def load(
         self, server_id: str, since: datetime, window: Window, *, by_minute: bool
-    ) -> StoredHistory: ...
-    async def load_checks(self) -> Mapping[str, bytes]: ...
-    async def compact(self, after: str, now: datetime) -> str: ...
+    ) -> StoredHistory:
+        """Return what is stored of a server from `since` on.
+
+        With `by_minute` also the minutes of the hours in `window`.
+        """
+
+    async def load_checks(self) -> Mapping[str, bytes]:
+        """Return the recent checks of each server as `RecentChecks` packs them."""
+
+    async def compact(self, after: str, now: datetime) -> str:
+        """Compact the history of the next servers after this id, and return the last one's id.
+
+        Empty after the last servers.
+        """
 
 
-class _Series:
-    """What is remembered of one server."""
+class _Recording:
+    """What is in memory of one server."""
 
-    __slots__ = ("changed", "due", "minute", "over", "tape", "turn")
+    __slots__ = ("checks", "closed", "due", "last_transition_at", "minute", "offset")
 
     def __init__(self, server_id: str, packed: bytes = b"") -> None:
         self.minute = Minute(0)
-        self.tape = RecentChecks(packed)
-        self.changed: datetime | None = None
-        self.over: list[MinuteRecord] = []  # waiting for the minute `due`
+        """The counts of the current minute."""
+        self.closed: list[MinuteRecord] = []
+        """Minutes that are over and wait for the minute `due` to be written."""
         self.due = 0
-        self.turn = crc32(server_id.encode())  # so that not all are due at once
+        """The number of that minute."""
+        self.offset = crc32(server_id.encode())
+        """Decides in which minute of a round it is due, so that not all servers are at once."""
+        self.checks = RecentChecks(packed)
+        self.last_transition_at: datetime | None = None
 
 
 class Recorder:
-    """Keeps the history of every server.
+    """Records the history of all servers, and writes it to the store in the background.
 
-    An async context manager. When `watch` is true its writer runs between enter and exit; without
-    it, what was found is written at the exit.
+    An async context manager. With `watch` its writer runs between enter and exit; without it, as
+    in a command, what was recorded is written at the exit.
     """
 
     def __init__(
         self,
-        shelf: HistoryStore,
+        store: HistoryStore,
         *,
         watch: bool = True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._shelf = shelf
+        self._store = store
         self._watch = watch
         self._now = now
-        self._series: dict[str, _Series] = {}
-        self._kept: Collection[str] | None = None
+        self._recordings: dict[str, _Recording] = {}
+        self._retained: Collection[str] | None = None
         self._minutes: deque[MinuteRecord] = deque()
-        self._changes: deque[ServerTransition] = deque()
-        # A batch is either in the store or here, for whoever has this.
-        self._turn = asyncio.Lock()
+        self._transitions: deque[ServerTransition] = deque()
+        # Whoever holds it finds each batch either in the store or in memory.
+        self._lock = asyncio.Lock()
         self._ending = asyncio.Event()
         self._tasks = BackgroundTasks()
-        self._tidied = ""
-        self._tidy_at = 0.0
+        self._compacted_until = ""
+        self._next_compaction = 0.0
 
     async def __aenter__(self) -> Self:
         if self._watch:
-            kept = await self._shelf.load_checks()
-            self._series = {i: _Series(i, packed) for i, packed in kept.items()}
+            stored = await self._store.load_checks()
+            self._recordings = {i: _Recording(i, packed) for i, packed in stored.items()}
         await self._tasks.__aenter__()
         if self._watch:
-            self._tasks.start(self._write_often(), name="history writer")
+            self._tasks.start(self._write_repeatedly(), name="history writer")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Not cancelled: what is cancelled while it is written may be there or not.
+        # Not cancelled: a batch that is cancelled while it is written may be stored or not.
         self._ending.set()
         await self._tasks.join()
         await self._tasks.__aexit__(*_)
         with suppress(StorageError):
             if await self.save(flush=True) and not self._watch:
-                # Where nothing but commands works on a store, each tidies a bit of it, anywhere.
-                await self._shelf.compact(str(uuid4()), self._now())
+                # If only commands use a store, each compacts a few servers, wherever they are.
+                await self._store.compact(str(uuid4()), self._now())
 
     def record(
         self,
         server_id: str,
-        left: HealthStatus,
+        stored: HealthStatus,
         before: HealthStatus,
         after: HealthStatus,
         result: CheckResult | None = None,
@@ -148,47 +169,50 @@ class Recorder:
     ) -> None:
         """Record that a server's status became `after`; see `RecordStatus`.
 
+        Takes microseconds and never waits.
+
         A failure for the same reason as the last recent check, and sooner after it than the next
         scheduled check would be, isn't added to the recent checks: the checks of a server that has
         just gone down, some 0.75 s apart, would push all others out within 45 s. It counts in its
         minute all the same.
         """
         now = after.checked_at if result and after.checked_at else self._now()
-        series = self._series.get(server_id)
-        if series is None:
-            series = self._series[server_id] = _Series(server_id)
-        if not left.state is before.state is after.state:
-            self._note(server_id, series, detect_transitions(left, before, after, now), left.since)
+        recording = self._recordings.get(server_id)
+        if recording is None:
+            recording = self._recordings[server_id] = _Recording(server_id)
+        if not stored.state is before.state is after.state:
+            transitions = detect_transitions(stored, before, after, now)
+            self._add_transitions(server_id, recording, transitions, stored.since)
         if result is None:
             return
         at_ms = (now - EPOCH) // _MILLISECOND
-        minute = at_ms // 60_000
-        if minute != series.minute.number:
-            self._close(server_id, series, minute)
-        if left.checked_at and left.state is before.state:
-            series.minute.add_time(left.state, max(0, (now - left.checked_at) // _MILLISECOND))
+        number = at_ms // 60_000
+        if number != recording.minute.number:
+            _close_minute(server_id, recording, number)
+        minute = recording.minute
+        if stored.checked_at and stored.state is before.state:
+            minute.add_time(stored.state, max(0, (now - stored.checked_at) // _MILLISECOND))
         reason = result.reason
         latency = None if result.latency_ms is None else round(result.latency_ms * 1000)
         if reason is not _OFFLINE:
-            series.minute.add_check(ok=reason is _OK, latency_us=latency)
+            minute.add_check(ok=reason is _OK, latency_us=latency)
         within_ms = interval * (1 - MAX_JITTER) * 1000
-        if reason is _OK or not series.tape.repeats(at_ms, reason, within_ms=within_ms):
-            series.tape.add(at_ms, reason, latency)
+        if reason is _OK or not recording.checks.repeats(at_ms, reason, within_ms=within_ms):
+            recording.checks.add(at_ms, reason, latency)
 
     def recent_checks(self, server_id: str) -> list[Check]:
-        """The last checks of a server that this process knows of, oldest first."""
-        series = self._series.get(server_id)
-        return series.tape.checks() if series else []
+        """Return the last checks of a server that this process knows, oldest first."""
+        recording = self._recordings.get(server_id)
+        return recording.checks.checks() if recording else []
 
     def recent_states(self, server_id: str) -> list[State]:
-        """What each of them alone said of the server; quick enough for hundreds of servers."""
-        series = self._series.get(server_id)
-        return series.tape.states() if series else []
+        """Return the state that each of them gives; fast enough for hundreds of servers."""
+        recording = self._recordings.get(server_id)
+        return recording.checks.states() if recording else []
 
     def retain(self, server_ids: Collection[str]) -> None:
-        """Has what is remembered of other servers dropped, but not at once: a removal may be
-        undone."""
-        self._kept = frozenset(server_ids)
+        """Forget all other servers, after a while: a removal may be undone."""
+        self._retained = frozenset(server_ids)
 
     async def history(
         self,
@@ -200,117 +224,157 @@ class Recorder:
         until: datetime | None = None,
         by_minute: bool = True,
     ) -> History:
-        """A server's history from `since` to `until`, or up to `now`, where its status is `status`.
+        """Return a server's history.
 
-        Without `by_minute`, by the hour what is older than a day. Raises `StorageError`.
+        Args:
+            server_id: The server.
+            status: Its status as of `now`.
+            since: The start.
+            now: The time.
+            until: The end; now unless given.
+            by_minute: Return minutes throughout; otherwise hours for what is over a day old.
+
+        Raises:
+            StorageError: It can't be read.
         """
         window = since, until or now
-        async with self._turn:
-            kept = await self._shelf.load(server_id, now - RETENTION, window, by_minute=by_minute)
-            kept = kept.plus(self._unwritten(server_id))
-        tell = partial(build_history, server_id, kept, status, since=since, now=now, until=until)
-        # A month has 43,200 of them.
-        return await asyncio.to_thread(tell) if kept.old_minutes else tell()
+        stored = await self._load(server_id, now, window, by_minute=by_minute)
+        build = partial(build_history, server_id, stored, status, since=since, now=now, until=until)
+        return await asyncio.to_thread(build) if stored.old_minutes else build()
+
+    async def encoded_history(
+        self,
+        server_id: str,
+        status: HealthStatus,
+        *,
+        since: datetime,
+        now: datetime,
+        until: datetime | None = None,
+    ) -> Iterator[bytes]:
+        """Return the JSON of a server's history by the minute, in pieces.
+
+        Each piece is made when it is asked for, in a few milliseconds. The arguments are those of
+        `history`.
+
+        Raises:
+            StorageError: It can't be read.
+        """
+        stored = await self._load(server_id, now, (since, until or now), by_minute=True)
+        return encode_history(server_id, stored, status, since=since, now=now, until=until)
 
     async def save(self, *, flush: bool = False) -> bool:
-        """Writes the changes, and the minutes whose turn has come, or with `flush` all of them.
+        """Write the transitions, and the minutes of the servers that are due.
 
-        Whether there was anything to write. Raises `StorageError`.
+        Args:
+            flush: Write the minutes of all servers, also the current ones.
+
+        Returns:
+            Whether there was anything to write.
+
+        Raises:
+            StorageError: They can't be written; they are the next time.
         """
         current = int(self._now().timestamp()) // 60
-        round_of = min(max(len(self._series) // MAX_SERVERS_PER_MINUTE, 1), MAX_WRITE_DELAY_MINUTES)
-        for server_id, series in self._series.items():
-            # The next check closes a minute. Those of ten thousand servers, closed here when it
-            # is over, would be a tenth of a second in which nothing else is done.
-            if flush or series.minute.number not in (current, current - 1):
-                self._close(server_id, series, 0)
-            waits = 0 < series.due - current <= round_of
-            if series.over and (flush or not waits):
-                self._minutes.extend(series.over)
-                series.over = []
-                series.due = current + round_of - (current + series.turn) % round_of
+        servers = len(self._recordings)
+        minutes = min(max(servers // MAX_SERVERS_PER_MINUTE, 1), MAX_WRITE_DELAY_MINUTES)
+        for server_id, recording in self._recordings.items():
+            # Usually the next check closes a minute. To close those of ten thousand servers here,
+            # as soon as it is over, would hold up everything else for a tenth of a second.
+            if flush or recording.minute.number not in (current, current - 1):
+                _close_minute(server_id, recording, 0)
+            # Each server is due once in so many minutes.
+            is_due = not 0 < recording.due - current <= minutes
+            if recording.closed and (flush or is_due):
+                self._minutes.extend(recording.closed)
+                recording.closed = []
+                recording.due = current + minutes - (current + recording.offset) % minutes
         while len(self._minutes) > MAX_PENDING:
             self._minutes.popleft()
-        found = bool(self._minutes or self._changes)
-        while self._minutes or self._changes:
-            async with self._turn:
+        pending = bool(self._minutes or self._transitions)
+        while self._minutes or self._transitions:
+            async with self._lock:
                 await self._save_batch()
-        return found
+        return pending
 
     async def _save_batch(self) -> None:
-        minutes, changes = _take(self._minutes), _take(self._changes)
+        minutes, transitions = _take_batch(self._minutes), _take_batch(self._transitions)
         try:
-            await self._shelf.save(Batch(minutes=minutes, transitions=changes))
+            await self._store.save(Batch(minutes=minutes, transitions=transitions))
         except StorageError:
             self._minutes.extendleft(reversed(minutes))
-            self._changes.extendleft(reversed(changes))
+            self._transitions.extendleft(reversed(transitions))
             raise
 
+    async def _load(
+        self, server_id: str, now: datetime, window: Window, *, by_minute: bool
+    ) -> StoredHistory:
+        async with self._lock:
+            stored = await self._store.load(server_id, now - RETENTION, window, by_minute=by_minute)
+            return stored.plus(self._unwritten(server_id))
+
     def _unwritten(self, server_id: str) -> StoredHistory:
-        waiting = [noted.period for noted in self._minutes if noted.server_id == server_id]
-        if series := self._series.get(server_id):
-            waiting += [*(noted.period for noted in series.over), series.minute.period()]
+        periods = [record.period for record in self._minutes if record.server_id == server_id]
+        if recording := self._recordings.get(server_id):
+            periods += [*(record.period for record in recording.closed), recording.minute.period()]
         return StoredHistory(
-            periods=[period for period in waiting if period],
-            transitions=[change for owner, change in self._changes if owner == server_id],
+            periods=[period for period in periods if period],
+            transitions=[t for owner, t in self._transitions if owner == server_id],
             checks=self.recent_checks(server_id),
         )
 
-    def _note(
+    def _add_transitions(
         self,
         server_id: str,
-        series: _Series,
+        recording: _Recording,
         transitions: Iterable[Transition],
         since: datetime | None,
     ) -> None:
-        last = series.changed or since
-        for found in transitions:
-            # A clock that was set back a little must not put what followed before its cause. What
-            # it says after a large step is all there is to go by.
-            back = last is not None and last - MINUTE < found.at <= last
-            at = last + _MICROSECOND if last and back else found.at
-            self._changes.append((server_id, replace(found, at=at)))
-            series.changed = last = at
-        while len(self._changes) > MAX_PENDING:
-            self._changes.popleft()
+        last = recording.last_transition_at or since
+        for transition in transitions:
+            # If the clock was set back a little, a transition must not come before the one that it
+            # follows. After a large step there is nothing better than the clock.
+            set_back = last is not None and last - MINUTE < transition.at <= last
+            at = last + _MICROSECOND if last and set_back else transition.at
+            self._transitions.append((server_id, replace(transition, at=at)))
+            recording.last_transition_at = last = at
+        while len(self._transitions) > MAX_PENDING:
+            self._transitions.popleft()
 
-    def _close(self, server_id: str, series: _Series, number: int) -> None:
-        period, checks = series.minute.period(), series.tape.take_unsaved()
-        if period or checks:
-            series.over.append(MinuteRecord(server_id=server_id, period=period, checks=checks))
-        series.minute = Minute(number)
+    async def _write_repeatedly(self) -> None:
+        await repeat(
+            self._write,
+            interval=WRITE_INTERVAL,
+            warning="History can't be saved",
+            log=log,
+            ending=self._ending,
+        )
 
-    async def _write_often(self) -> None:
-        trouble = False
-        while not self._ending.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(WRITE_INTERVAL):
-                    await self._ending.wait()
-            try:
-                await self.save()
-                await self._tidy()
-            except StorageError as exc:
-                if not trouble:
-                    log.warning("History can't be saved: %s", exc.message)
-                trouble = True
-            else:
-                trouble = False
+    async def _write(self) -> None:
+        await self.save()
+        await self._compact()
 
-    async def _tidy(self) -> None:
-        """One step of a round through the store, or nothing until the next round."""
+    async def _compact(self) -> None:
+        """Compact the next servers, or nothing until the next round begins."""
         clock = asyncio.get_running_loop().time
-        if clock() < self._tidy_at:
+        if clock() < self._next_compaction:
             return
-        self._tidied = await self._shelf.compact(self._tidied, self._now())
-        if not self._tidied:
-            self._tidy_at = clock() + COMPACTION_INTERVAL
-            self._drop_others()
+        self._compacted_until = await self._store.compact(self._compacted_until, self._now())
+        if not self._compacted_until:
+            self._next_compaction = clock() + COMPACTION_INTERVAL
+            self._forget_removed()
 
-    def _drop_others(self) -> None:
-        kept = self._kept
-        if kept is not None:
-            self._series = {i: series for i, series in self._series.items() if i in kept}
+    def _forget_removed(self) -> None:
+        if self._retained is not None:
+            self._recordings = {i: r for i, r in self._recordings.items() if i in self._retained}
 
 
-def _take(waiting: "deque[T]") -> list[T]:
-    return [waiting.popleft() for _ in range(min(MAX_BATCH_SIZE, len(waiting)))]
+def _close_minute(server_id: str, recording: _Recording, number: int) -> None:
+    """End the current minute of a server; `number` is the next one."""
+    period, checks = recording.minute.period(), recording.checks.take_unsaved()
+    if period or checks:
+        recording.closed.append(MinuteRecord(server_id=server_id, period=period, checks=checks))
+    recording.minute = Minute(number)
+
+
+def _take_batch(pending: "deque[T]") -> list[T]:
+    return [pending.popleft() for _ in range(min(MAX_BATCH_SIZE, len(pending)))]

@@ -1,93 +1,106 @@
-"""Which part of a history is asked for.
+"""The part of a history that is asked for.
 
 Pure: texts and times go in, times come out.
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from codewalk.errors import InvalidValue
 from codewalk.history.period import DAY, RETENTION, Window
+from codewalk.times import parse_duration
 
-_UNITS: Final = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": DAY}
-_SPAN: Final = re.compile(r"([0-9]{1,5})([mhd])")
-_MOMENT: Final = re.compile(
+_RFC3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """The moment that `24h`, `7d`, `30m` or an RFC 3339 time means, as a history may begin then.
+    """Return the start of a history from `24h`, `7d`, `30m` or an RFC 3339 time.
 
-    Raises `InvalidValue` for anything else, and for what lies ahead.
+    Raises:
+        InvalidValue: It is neither, or it is in the future.
     """
     return resolve_start(parse_moment(text, now), now)
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """The moment that `24h`, `7d`, `30m` ago or an RFC 3339 time means.
+    """Return the moment that an RFC 3339 time names, or that `24h`, `7d` or `30m` ago was.
 
-    Raises `InvalidValue` for anything else.
+    Raises:
+        InvalidValue: It is neither.
     """
-    if span := _SPAN.fullmatch(text):
-        return now - int(span[1]) * _UNITS[span[2]]
-    try:
-        # Python alone would take a day without an hour, or a time that is nobody's.
-        if _MOMENT.fullmatch(text):
+    # Python alone would accept a day without an hour, or a time without a zone.
+    if _RFC3339.fullmatch(text):
+        try:
             return datetime.fromisoformat(text.upper())
-    except ValueError:
-        pass
-    shown = text if len(text) <= 40 else f"{text[:40]}…"
-    raise InvalidValue(
-        f"{shown!r} says no time; give a span as `24h` or `7d`, "
+        except ValueError as exc:
+            raise _invalid(text) from exc
+    try:
+        return now - parse_duration(text)
+    except InvalidValue as exc:
+        raise _invalid(text) from exc
+
+
+def _invalid(text: str) -> InvalidValue:
+    quoted = repr(text if len(text) <= 40 else f"{text[:40]}…")
+    return InvalidValue(
+        f"{quoted} is not a time; give a duration as `24h` or `7d`, "
         "or a moment as `2026-02-09T20:51:50Z`.",
         value=text,
     )
 
 
 def resolve_window(since: datetime | None, until: datetime | None, now: datetime) -> Window:
-    """Which part of a history is meant: up to now and of a day, where not said otherwise.
+    """Return the start and the end of a history.
 
-    Raises `InvalidValue` as `begin` does, for an `until` without a time zone, and where nothing
-    that is kept lies between the two.
+    Args:
+        since: The start; a day before the end unless given. At most 30 days before `now`.
+        until: The end; now unless given, or if it is in the future.
+        now: The time.
+
+    Raises:
+        InvalidValue: A time has no time zone, `since` is in the future, or nothing that is stored
+            lies between the two.
     """
     if until is None:
         return resolve_start(now - DAY if since is None else since, now), now
-    last = min(_zoned(until), now)
-    if last <= now - RETENTION:
+    end = min(_require_zone(until), now)
+    if end <= now - RETENTION:
         raise InvalidValue(
-            f"Nothing is kept from before {_said(now - RETENTION)}; "
-            f"{_said(until)} is no end for it.",
+            f"The history begins at {_format(now - RETENTION)}; it can't end at {_format(until)}.",
             value=str(until),
         )
-    first = resolve_start(last - DAY if since is None else since, now)
-    if last <= first:
+    start = resolve_start(end - DAY if since is None else since, now)
+    if end <= start:
         raise InvalidValue(
-            f"A history that begins at {_said(first)} can't end at {_said(until)}; give a later "
-            "end, or an earlier begin.",
+            f"A history that begins at {_format(start)} can't end at {_format(until)}; give a "
+            "later end or an earlier start.",
             value=str(until),
         )
-    return first, last.astimezone(UTC)
+    return start, end.astimezone(UTC)
 
 
 def resolve_start(since: datetime, now: datetime) -> datetime:
-    """Where a history begins that shall begin at `since`: 30 days ago at most.
+    """Return where a history begins that is to begin at `since`: at most 30 days before `now`.
 
-    Raises `InvalidValue` for what lies ahead or has no time zone.
+    Raises:
+        InvalidValue: It is in the future or has no time zone.
     """
-    if _zoned(since) > now:
+    if _require_zone(since) > now:
         raise InvalidValue(
-            f"{since} lies ahead; a history begins in the past, as 24 hours ago.", value=str(since)
+            f"{since} is in the future; give a time in the past, as 24 hours ago.",
+            value=str(since),
         )
     return max(since, now - RETENTION).astimezone(UTC)
 
 
-def _zoned(moment: datetime) -> datetime:
+def _require_zone(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise InvalidValue(f"{moment} needs its time zone, as {moment}Z.", value=str(moment))
+        raise InvalidValue(f"{moment} needs a time zone, as {moment}Z.", value=str(moment))
     return moment
 
 
-def _said(moment: datetime) -> str:
+def _format(moment: datetime) -> str:
     return moment.isoformat(" ", "seconds")

@@ -7,6 +7,7 @@ import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import select
@@ -147,13 +148,17 @@ class HistoryStore:
         recent_rows: Sequence[Any],
     ) -> StoredHistory:
         read = self._reader.read
-        hours = read(health_minutes, packed_rows, minutes.unpack_row)
+        hours = read(health_minutes, packed_rows, lambda row: (from_micros(row.begins_at), row))
         return StoredHistory(
             periods=read(health_periods, period_rows, minutes.period_from_row),
-            old_minutes=[minute for hour in hours for minute in hour],
+            old_minutes={begins: partial(self._minutes_of_hour, row) for begins, row in hours},
             transitions=read(health_transitions, transition_rows, _transition),
             checks=[check for row in recent_rows for check in self._checks(row)],
         )
+
+    def _minutes_of_hour(self, row: Any) -> list[Period]:
+        hours = self._reader.read(health_minutes, [row], minutes.unpack_row)
+        return hours[0] if hours else []
 
     def _checks(self, row: Any) -> list[Check]:
         return unpack_checks(self._packed_checks(row))

@@ -70,7 +70,7 @@ async def test_since_and_until_take_a_duration_or_a_time(
     )
     for since, status, code, part in (
         ("soon", 2, "usage", "'soon'"),
-        (tomorrow, 1, "invalid_value", "lies ahead"),
+        (tomorrow, 1, "invalid_value", "is in the future"),
     ):
         refused = await codewalk("server", "history", "a", "--since", since, "--json")
         assert (refused.status, refused.error["code"]) == (status, code)

@@ -86,7 +86,7 @@ async def load_minutes(
 ) -> list[Period]:
     """Those that are packed."""
     kept = await stores.history.load(server, since, (since, until), by_minute=True)
-    return merge_periods(kept.old_minutes)
+    return merge_periods(minute for minutes in kept.old_minutes.values() for minute in minutes())
 
 
 async def compact(stores: Stores, now: datetime) -> int:
@@ -100,7 +100,7 @@ async def compact(stores: Stores, now: datetime) -> int:
 async def test_a_new_store_has_no_history(stores: Stores) -> None:
     (server,) = await servers(stores)
     everything = await load(stores, server)
-    assert everything == StoredHistory(periods=[], old_minutes=[], transitions=[], checks=[])
+    assert everything == StoredHistory(periods=[], old_minutes={}, transitions=[], checks=[])
     assert await stores.history.load_checks() == {}
     await stores.history.save(Batch())
 

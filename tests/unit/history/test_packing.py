@@ -1,4 +1,4 @@
-"""Minutes of long ago, packed by the hour."""
+"""Minutes that are over a day old, packed by the hour."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -33,16 +33,16 @@ def minutes(draw: st.DrawFn) -> Period:
 
 
 @given(st.lists(minutes(), min_size=1, max_size=60, unique_by=lambda minute: minute.begins))
-def test_what_is_unpacked_is_told_as_before(hour: list[Period]) -> None:
-    found = unpack_minutes(pack_minutes(hour), HOUR_BEGINS)
-    assert [period.begins for period in found] == [period.begins for period in hour]
-    for period, before in zip(found, hour, strict=True):
+def test_unpacked_minutes_have_the_same_json(hour: list[Period]) -> None:
+    unpacked_hour = unpack_minutes(pack_minutes(hour), HOUR_BEGINS)
+    assert [period.begins for period in unpacked_hour] == [period.begins for period in hour]
+    for period, before in zip(unpacked_hour, hour, strict=True):
         assert (period.checks, period.failures) == (before.checks, before.failures)
         assert period.answers == before.answers
         for name in ("latency_min_ms", "latency_mean_ms", "latency_p95_ms"):
-            told, was = getattr(period, name), getattr(before, name)
-            # To a tenth of a millisecond, as latencies are told.
-            assert told == (None if was is None else pytest.approx(was, abs=0.0501))
+            unpacked, packed = getattr(period, name), getattr(before, name)
+            # To a tenth of a millisecond, as in JSON.
+            assert unpacked == (None if packed is None else pytest.approx(packed, abs=0.0501))
         assert (period.up_ms, period.down_ms) == (0, before.down_ms)
 
 
@@ -52,7 +52,7 @@ def test_packing_again_changes_nothing(hour: list[Period]) -> None:
     assert unpack_minutes(pack_minutes(once), HOUR_BEGINS) == once
 
 
-def test_an_hour_of_a_server_that_is_well_takes_a_few_hundred_bytes() -> None:
+def test_an_hour_of_a_healthy_server_takes_a_few_hundred_bytes() -> None:
     hour = [
         Period(
             begins=HOUR_BEGINS + number * MINUTE,
@@ -87,11 +87,11 @@ def test_an_hour_of_a_server_that_is_well_takes_a_few_hundred_bytes() -> None:
         ),
     ],
 )
-def test_what_is_damaged_is_nothing(damaged: bytes) -> None:
+def test_damaged_bytes_give_no_minutes(damaged: bytes) -> None:
     assert unpack_minutes(damaged, HOUR_BEGINS) == []
 
 
-def test_a_small_text_that_unpacks_to_a_huge_one_is_nothing() -> None:
+def test_bytes_that_unpack_to_too_much_give_no_minutes() -> None:
     hour = [
         replace(Period(begins=HOUR_BEGINS), checks=number, failures=10**6)
         for number in range(9_000)
@@ -99,6 +99,6 @@ def test_a_small_text_that_unpacks_to_a_huge_one_is_nothing() -> None:
     assert unpack_minutes(pack_minutes(hour), HOUR_BEGINS) == []
 
 
-def test_minutes_know_when_they_were() -> None:
+def test_the_last_minute_of_an_hour_keeps_its_time() -> None:
     late = Period(begins=HOUR_BEGINS + timedelta(minutes=59), checks=1)
     assert unpack_minutes(pack_minutes([late]), HOUR_BEGINS) == [late]

@@ -71,13 +71,13 @@ def test_a_minute_without_an_answer_has_no_latency() -> None:
     assert (period.latency_min_ms, period.latency_mean_ms, period.latency_p95_ms) == (None,) * 3
 
 
-def test_a_minute_in_which_nobody_looked_is_none() -> None:
+def test_a_minute_without_checks_has_no_period() -> None:
     minute = Minute(NUMBER)
     minute.add_time(State.UNKNOWN, 60_000)
     assert minute.period() is None
 
 
-def test_a_minute_knows_for_how_long_it_was_up_and_down() -> None:
+def test_a_minute_counts_the_time_up_and_down() -> None:
     minute = Minute(NUMBER)
     for state, milliseconds in ((State.HEALTHY, 9_990), (State.UNHEALTHY, 500), (State.HEALTHY, 1)):
         minute.add_time(state, milliseconds)
@@ -87,7 +87,7 @@ def test_a_minute_knows_for_how_long_it_was_up_and_down() -> None:
 
 
 @given(CHECKS)
-def test_a_minute_is_exact(checks: list[tuple[bool, int | None]]) -> None:
+def test_the_counts_of_a_minute_are_exact(checks: list[tuple[bool, int | None]]) -> None:
     period = counted(checks)
     latencies = sorted(us for _, us in checks if us is not None)
     if period is None:
@@ -101,7 +101,7 @@ def test_a_minute_is_exact(checks: list[tuple[bool, int | None]]) -> None:
         assert period.latency_p95_ms == latencies[ceil(0.95 * len(latencies)) - 1] / 1000
 
 
-def test_a_minute_with_very_many_checks_takes_no_more_room() -> None:
+def test_only_so_many_latencies_of_a_minute_count() -> None:
     period = counted([(True, 1000)] * MAX_LATENCIES_PER_MINUTE + [(True, 5000)] * 10)
     assert period is not None
     assert (period.checks, period.answers) == (
@@ -117,21 +117,21 @@ def test_the_percentile_is_the_nearest_rank(count: int, rank: int) -> None:
 
 
 @given(st.lists(PERIODS, max_size=8).flatmap(lambda p: st.tuples(st.just(p), st.permutations(p))))
-def test_the_order_of_adding_up_changes_nothing(orders: tuple[list[Period], list[Period]]) -> None:
+def test_the_order_of_merging_changes_nothing(orders: tuple[list[Period], list[Period]]) -> None:
     one, other = orders
     assert merge_periods(one) == merge_periods(other)
 
 
 @given(st.lists(PERIODS, max_size=8))
-def test_nothing_is_lost_by_adding_up(periods: list[Period]) -> None:
+def test_nothing_is_lost_by_merging(periods: list[Period]) -> None:
     together = merge_periods(periods)
     keys = [(period.begins, period.span) for period in together]
     assert keys == sorted(set(keys))
     for name in ("checks", "failures", "answers", "up_ms", "down_ms", "latency_sum_us"):
         assert sum(getattr(p, name) for p in together) == sum(getattr(p, name) for p in periods)
     lowest = [p.latency_min_us for p in periods if p.latency_min_us is not None]
-    kept = [p.latency_min_us for p in together if p.latency_min_us is not None]
-    assert min(kept, default=None) == min(lowest, default=None)
+    merged = [p.latency_min_us for p in together if p.latency_min_us is not None]
+    assert min(merged, default=None) == min(lowest, default=None)
 
 
 @given(st.lists(CHECKS, min_size=1, max_size=5))
@@ -149,46 +149,46 @@ def test_an_hours_percentile_lies_between_those_of_its_minutes(
         assert hour.latency_p95_ms is None
 
 
-def test_uptime_is_the_part_of_the_known_time() -> None:
-    found = compute_uptime([of(3, up=60), of(2, up=30, down=15), of(1, down=15)], DAY, NOON)
-    assert found == Uptime(window=DAY, up=timedelta(seconds=90), down=timedelta(seconds=30))
-    assert found.percent == 75
-    assert found.to_json() == {"percent": 75.0, "known_s": 120}
+def test_uptime_is_a_share_of_the_known_time() -> None:
+    result = compute_uptime([of(3, up=60), of(2, up=30, down=15), of(1, down=15)], DAY, NOON)
+    assert result == Uptime(window=DAY, up=timedelta(seconds=90), down=timedelta(seconds=30))
+    assert result.percent == 75
+    assert result.to_json() == {"percent": 75.0, "known_s": 120}
 
 
-def test_where_nobody_looked_nothing_is_known() -> None:
+def test_time_without_checks_counts_for_nothing() -> None:
     assert compute_uptime([], DAY, NOON).percent is None
     # An hour at night in which the machine slept isn't an hour down.
     assert compute_uptime([of(600, up=60), of(1, up=60)], DAY, NOON).percent == 100
 
 
-def test_uptime_looks_back_as_far_as_its_window() -> None:
+def test_uptime_is_of_the_periods_in_its_window() -> None:
     periods = [of(60 * 25, down=3600, span=HOUR), of(60 * 24, up=60), of(-1, down=60)]
     assert compute_uptime(periods, DAY, NOON).percent == 100
     assert compute_uptime(periods, 7 * DAY, NOON).percent == pytest.approx(1.639)
 
 
-def test_a_hundred_percent_is_for_those_that_were_never_down() -> None:
+def test_only_a_server_that_was_never_down_has_100_percent() -> None:
     hair = Uptime(window=DAY, up=DAY, down=timedelta(milliseconds=1))
     assert hair.percent == 99.999
     assert Uptime(window=DAY, up=timedelta(0), down=HOUR).percent == 0
 
 
-def test_two_processes_that_watch_know_no_more_time_than_there_is() -> None:
+def test_two_processes_know_no_more_time_than_the_window() -> None:
     twice = Uptime(window=DAY, up=DAY, down=DAY)
     assert twice.known_time == DAY
     assert twice.percent == 50
 
 
 @given(st.lists(PERIODS))
-def test_steps_lose_nothing(periods: list[Period]) -> None:
+def test_nothing_is_lost_by_aggregating(periods: list[Period]) -> None:
     steps = aggregate_periods(periods, 2 * HOUR)
     assert [step.begins for step in steps] == ([NOON] if periods else [])
     if periods:
         assert steps[0] == reduce(Period.plus, periods, Period(begins=NOON, span=2 * HOUR))
 
 
-def test_steps_begin_where_the_clock_shows_them_and_come_in_order() -> None:
+def test_aggregated_periods_begin_at_round_times_and_are_in_order() -> None:
     periods = [of(1, up=1), of(61, up=2), of(119, up=4)]
     steps = aggregate_periods(periods, HOUR)
     assert [(step.begins, step.ends, step.up_ms) for step in steps] == [

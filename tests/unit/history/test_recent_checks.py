@@ -26,14 +26,14 @@ CHECKS = st.lists(
 )
 
 
-def add(tape: RecentChecks, *checks: Check) -> None:
+def add(recent: RecentChecks, *checks: Check) -> None:
     for check in checks:
         latency = None if check.latency_ms is None else round(check.latency_ms * 1000)
-        tape.add((check.at - YEAR_1970) // timedelta(milliseconds=1), check.reason, latency)
+        recent.add((check.at - YEAR_1970) // timedelta(milliseconds=1), check.reason, latency)
 
 
 @given(CHECKS, CHECKS)
-def test_a_tape_holds_the_last_checks_whatever_it_began_with(
+def test_it_holds_the_last_checks_whatever_it_began_with(
     before: list[Check], then: list[Check]
 ) -> None:
     first = RecentChecks()
@@ -45,36 +45,36 @@ def test_a_tape_holds_the_last_checks_whatever_it_began_with(
 
 
 @given(st.lists(CHECKS, max_size=4))
-def test_what_is_taken_to_be_saved_is_what_is_new(rounds: list[list[Check]]) -> None:
-    tape = RecentChecks()
+def test_only_new_checks_are_taken_to_be_saved(rounds: list[list[Check]]) -> None:
+    recent = RecentChecks()
     for checks in rounds:
-        add(tape, *checks)
-        assert unpack_checks(tape.take_unsaved()) == checks[-MAX_RECENT_CHECKS:]
-        assert tape.take_unsaved() == b""
+        add(recent, *checks)
+        assert unpack_checks(recent.take_unsaved()) == checks[-MAX_RECENT_CHECKS:]
+        assert recent.take_unsaved() == b""
 
 
 def test_a_check_repeats_the_last_one_with_its_reason_soon_after_it() -> None:
-    tape = RecentChecks()
-    assert not tape.repeats(1000, Reason.REFUSED, within_ms=9000)
-    tape.add(1000, Reason.TIMEOUT, None)
-    tape.add(1000, Reason.REFUSED, None)
-    assert tape.repeats(1000, Reason.REFUSED, within_ms=9000)
-    assert tape.repeats(9999, Reason.REFUSED, within_ms=9000)
-    assert not tape.repeats(10_000, Reason.REFUSED, within_ms=9000)
-    assert not tape.repeats(2000, Reason.TIMEOUT, within_ms=9000)
+    recent = RecentChecks()
+    assert not recent.repeats(1000, Reason.REFUSED, within_ms=9000)
+    recent.add(1000, Reason.TIMEOUT, None)
+    recent.add(1000, Reason.REFUSED, None)
+    assert recent.repeats(1000, Reason.REFUSED, within_ms=9000)
+    assert recent.repeats(9999, Reason.REFUSED, within_ms=9000)
+    assert not recent.repeats(10_000, Reason.REFUSED, within_ms=9000)
+    assert not recent.repeats(2000, Reason.TIMEOUT, within_ms=9000)
     # The clock was set back.
-    assert not tape.repeats(999, Reason.REFUSED, within_ms=9000)
+    assert not recent.repeats(999, Reason.REFUSED, within_ms=9000)
 
 
 def test_a_check_is_twelve_bytes() -> None:
     # Base64 of it has no padding, so texts of it can be cut and joined by the database.
     assert PACKED_CHECK_BYTES % 3 == 0
-    tape = RecentChecks()
-    add(tape, *[Check(at=YEAR_1970, reason=Reason.OK)] * 3)
-    assert len(tape.take_unsaved()) == 36
+    recent = RecentChecks()
+    add(recent, *[Check(at=YEAR_1970, reason=Reason.OK)] * 3)
+    assert len(recent.take_unsaved()) == 36
 
 
-def test_numbers_once_given_stay() -> None:
+def test_the_code_of_a_reason_never_changes() -> None:
     assert {reason.value: number for reason, number in REASON_CODES.items()} == {
         "ok": 0,
         "refused": 1,
@@ -93,11 +93,11 @@ def test_numbers_once_given_stay() -> None:
     assert REASON_CODES.keys() == set(Reason)
 
 
-def test_another_releases_reason_and_a_torn_beginning_are_passed_over() -> None:
-    tape = RecentChecks()
+def test_another_releases_reason_and_a_torn_beginning_are_skipped() -> None:
+    recent = RecentChecks()
     check = Check(at=datetime(2026, 2, 9, tzinfo=UTC), reason=Reason.TIMEOUT)
-    add(tape, check)
-    good = tape.take_unsaved()
+    add(recent, check)
+    good = recent.take_unsaved()
     strange = bytes([200]) + good[1:]
     assert unpack_checks(b"torn" + strange + good) == [check]
     assert RecentChecks(b"torn" + good).checks() == [check]
@@ -114,16 +114,16 @@ def test_a_check_at_a_time_that_no_calendar_has_is_left_out() -> None:
 
 
 def test_states_are_those_of_the_checks() -> None:
-    tape = RecentChecks()
+    recent = RecentChecks()
     for number, reason in enumerate([*Reason, *Reason, *Reason, *Reason, *Reason]):
-        tape.add(number, reason, 1)
-    assert tape.states() == [check.state for check in tape.checks()]
-    assert len(tape.states()) == MAX_RECENT_CHECKS
+        recent.add(number, reason, 1)
+    assert recent.states() == [check.state for check in recent.checks()]
+    assert len(recent.states()) == MAX_RECENT_CHECKS
 
 
 def test_a_latency_beyond_an_hour_is_an_hour() -> None:
-    tape = RecentChecks()
-    tape.add(0, Reason.OK, 10**12)
-    (check,) = tape.checks()
+    recent = RecentChecks()
+    recent.add(0, Reason.OK, 10**12)
+    (check,) = recent.checks()
     assert check.latency_ms is not None
     assert check.latency_ms > 3_600_000

@@ -1,4 +1,4 @@
-"""What the recorder takes down, and when it writes it."""
+"""What the recorder records, and when it writes it."""
 
 import asyncio
 import logging
@@ -43,11 +43,11 @@ class Monitored:
 
     def check(self, result: CheckResult, server: str = A, *, at: datetime | None = None) -> None:
         self.now = at or self.now
-        left = self.statuses.get(server, HealthStatus())
-        before = left.as_of(self.now)
+        stored = self.statuses.get(server, HealthStatus())
+        before = stored.as_of(self.now)
         self.statuses[server] = advance(before, result, self.now, DEFAULT_SETTINGS)
         interval = DEFAULT_SETTINGS.interval
-        self.recorder.record(server, left, before, self.statuses[server], result, interval)
+        self.recorder.record(server, stored, before, self.statuses[server], result, interval)
 
     def every(self, seconds: float, *results: CheckResult) -> None:
         for result in results:
@@ -61,17 +61,17 @@ class Monitored:
         )
 
 
-def unwatched(shelf: FakeHistoryStore | None = None) -> Monitored:
+def in_command(store: FakeHistoryStore | None = None) -> Monitored:
     """One whose writer doesn't run, on a clock that the test sets."""
-    found = Monitored(
-        recorder=Recorder(shelf or FakeHistoryStore(), watch=False, now=lambda: found.now)
+    monitored = Monitored(
+        recorder=Recorder(store or FakeHistoryStore(), watch=False, now=lambda: monitored.now)
     )
-    return found
+    return monitored
 
 
 @fake_time
-async def test_a_minute_is_what_its_checks_found() -> None:
-    monitored = unwatched()
+async def test_a_minute_has_the_counts_of_its_checks() -> None:
+    monitored = in_command()
     slow = CheckResult(reason=Reason.OK, latency_ms=9.0)
     monitored.every(10, OK, OK, OK, DOWN, DOWN, slow)
     (period,) = (await monitored.history()).periods
@@ -83,7 +83,7 @@ async def test_a_minute_is_what_its_checks_found() -> None:
 
 @fake_time
 async def test_frequent_checks_of_a_server_that_is_down_leave_the_recent_ones_alone() -> None:
-    monitored = unwatched()
+    monitored = in_command()
     refused = CheckResult(reason=Reason.REFUSED)
     timed_out = CheckResult(reason=Reason.TIMEOUT)
     monitored.every(10, *[OK] * MAX_RECENT_CHECKS)
@@ -107,37 +107,41 @@ async def test_frequent_checks_of_a_server_that_is_down_leave_the_recent_ones_al
 
 @fake_time
 async def test_one_lost_packet_is_a_failed_check_and_no_time_down() -> None:
-    monitored = unwatched()
+    monitored = in_command()
     monitored.every(10, OK, CheckResult(reason=Reason.TIMEOUT), OK)
-    found = await monitored.history()
-    assert [(p.failures, p.up_ms, p.down_ms) for p in found.periods] == [(1, 20_000, 0)]
-    assert [t.after for t in found.transitions] == [State.HEALTHY]
+    history = await monitored.history()
+    assert [(p.failures, p.up_ms, p.down_ms) for p in history.periods] == [(1, 20_000, 0)]
+    assert [t.after for t in history.transitions] == [State.HEALTHY]
 
 
 @fake_time
-async def test_a_machine_without_a_network_says_nothing_of_the_server() -> None:
-    monitored = unwatched()
+async def test_checks_on_an_offline_machine_say_nothing_about_the_server() -> None:
+    monitored = in_command()
     monitored.every(10, OK, OFFLINE, OFFLINE, OK, OK)
-    found = await monitored.history()
-    assert [(p.checks, p.failures, p.up_ms, p.down_ms) for p in found.periods] == [
+    history = await monitored.history()
+    assert [(p.checks, p.failures, p.up_ms, p.down_ms) for p in history.periods] == [
         (3, 0, 20_000, 0)
     ]
-    assert [c.reason for c in found.checks] == [Reason.OK, *[Reason.OFFLINE] * 2, *[Reason.OK] * 2]
-    after = [t.after for t in found.transitions]
+    assert [c.reason for c in history.checks] == [
+        Reason.OK,
+        *[Reason.OFFLINE] * 2,
+        *[Reason.OK] * 2,
+    ]
+    after = [t.after for t in history.transitions]
     assert after == [State.HEALTHY, State.UNKNOWN, State.HEALTHY]
 
 
 @fake_time
-async def test_a_night_in_which_the_machine_slept_is_neither_up_nor_down() -> None:
-    monitored = unwatched()
+async def test_time_in_which_the_machine_slept_is_neither_up_nor_down() -> None:
+    monitored = in_command()
     monitored.every(10, DOWN, DOWN)
     asleep = monitored.now - timedelta(seconds=10)
     monitored.now += timedelta(hours=8)
     monitored.every(10, OK, OK)
-    found = await monitored.history()
-    up, down = sum(p.up_ms for p in found.periods), sum(p.down_ms for p in found.periods)
+    history = await monitored.history()
+    up, down = sum(p.up_ms for p in history.periods), sum(p.down_ms for p in history.periods)
     assert (up, down) == (10_000, 10_000)
-    back, gone, first = found.transitions
+    back, gone, first = history.transitions
     assert (first.after, gone.after, back.after) == (
         State.UNHEALTHY,
         State.UNKNOWN,
@@ -147,57 +151,57 @@ async def test_a_night_in_which_the_machine_slept_is_neither_up_nor_down() -> No
 
 
 @fake_time
-async def test_a_status_without_a_check_is_a_change_and_no_check() -> None:
-    monitored = unwatched()
+async def test_a_status_without_a_check_is_a_transition_only() -> None:
+    monitored = in_command()
     monitored.every(10, OK)
     well = monitored.statuses[A]
     stopped = HealthStatus(detail="It runs while `codewalk up` does.")
     monitored.recorder.record(A, well, well, stopped)
     monitored.statuses[A] = stopped
-    found = await monitored.history()
-    assert [(t.after, t.detail) for t in found.transitions] == [
+    history = await monitored.history()
+    assert [(t.after, t.detail) for t in history.transitions] == [
         (State.UNKNOWN, "It runs while `codewalk up` does."),
         (State.HEALTHY, None),
     ]
-    assert len(found.checks) == 1
+    assert len(history.checks) == 1
 
 
 @fake_time
-async def test_a_clock_that_is_set_back_counts_in_the_minute_that_it_shows() -> None:
-    monitored = unwatched()
+async def test_after_the_clock_is_set_back_checks_count_in_the_minute_that_it_shows() -> None:
+    monitored = in_command()
     monitored.every(10, *[OK] * 7)
     monitored.now = START + timedelta(seconds=30)
     monitored.every(10, *[OK] * 4)
     monitored.now = START + timedelta(minutes=2)
-    found = await monitored.history()
-    assert [(p.begins - START, p.checks) for p in found.periods] == [
+    history = await monitored.history()
+    assert [(p.begins - START, p.checks) for p in history.periods] == [
         (timedelta(0), 6 + 3),
         (MINUTE, 1 + 1),
     ]
     # From 60 s to 30 s, no time passed.
-    assert sum(p.up_ms for p in found.periods) == 60_000 + 30_000
+    assert sum(p.up_ms for p in history.periods) == 60_000 + 30_000
 
 
 @fake_time
-async def test_what_follows_is_never_noted_before_its_cause() -> None:
-    monitored = unwatched()
+async def test_a_transition_never_comes_before_the_one_that_it_follows() -> None:
+    monitored = in_command()
     monitored.every(0, OK)
     monitored.check(DOWN, at=START + timedelta(seconds=30))
     # The race: the system's clock is corrected by a second while the server is checked again.
     monitored.check(OK, at=START + timedelta(seconds=29))
     monitored.now = START + MINUTE
-    found = await monitored.history()
-    assert [t.after for t in found.transitions] == [State.HEALTHY, State.UNHEALTHY, State.HEALTHY]
-    assert found.transitions[0].at - found.transitions[1].at == timedelta(microseconds=1)
+    history = await monitored.history()
+    assert [t.after for t in history.transitions] == [State.HEALTHY, State.UNHEALTHY, State.HEALTHY]
+    assert history.transitions[0].at - history.transitions[1].at == timedelta(microseconds=1)
 
 
 @fake_time
-async def test_after_a_large_step_back_the_clock_is_believed() -> None:
-    monitored = unwatched()
+async def test_after_a_large_step_back_the_time_of_the_clock_is_recorded() -> None:
+    monitored = in_command()
     monitored.check(OK, at=START + timedelta(days=365))
     monitored.check(DOWN, at=START)
-    found = await monitored.history()
-    assert [(t.at, t.after) for t in found.transitions] == [(START, State.UNHEALTHY)]
+    history = await monitored.history()
+    assert [(t.at, t.after) for t in history.transitions] == [(START, State.UNHEALTHY)]
 
 
 RESULTS = st.sampled_from([OK, OK, DOWN, OFFLINE, CheckResult(reason=Reason.TIMEOUT)])
@@ -205,16 +209,16 @@ STEPS = st.timedeltas(timedelta(minutes=-3), timedelta(minutes=5))
 
 
 @given(st.lists(st.tuples(STEPS, RESULTS, st.booleans()), max_size=30))
-def test_no_clock_corrupts_what_is_kept(steps: list[tuple[timedelta, CheckResult, bool]]) -> None:
+def test_no_clock_corrupts_the_history(steps: list[tuple[timedelta, CheckResult, bool]]) -> None:
     async def run() -> None:
-        shelf = FakeHistoryStore()
-        monitored = unwatched(shelf)
+        store = FakeHistoryStore()
+        monitored = in_command(store)
         async with monitored.recorder:
             for step, result, save in steps:
                 monitored.check(result, at=monitored.now + step)
                 if save:
                     await monitored.recorder.save()
-        periods = merge_periods(period for _, period in shelf.periods)
+        periods = merge_periods(period for _, period in store.periods)
         informed = [result for _, result, _ in steps if result.reason is not Reason.OFFLINE]
         assert sum(p.checks for p in periods) == len(informed)
         assert sum(p.failures for p in periods) == sum(not result.ok for result in informed)
@@ -222,7 +226,7 @@ def test_no_clock_corrupts_what_is_kept(steps: list[tuple[timedelta, CheckResult
         forward = sum((max(step, timedelta(0)) for step, _, _ in steps), timedelta(0))
         known = sum(p.up_ms + p.down_ms for p in periods)
         assert 0 <= known <= forward / timedelta(milliseconds=1)
-        log = [transition for _, transition in shelf.changes]
+        log = [transition for _, transition in store.changes]
         assert all(t.before is not t.after for t in log)
         assert all(one.after is other.before for one, other in pairwise(log))
 
@@ -241,51 +245,51 @@ class Watched(Monitored):
             await advance_time(min(10, end - elapsed()))
 
 
-def watched(shelf: FakeHistoryStore) -> Watched:
-    return Watched(recorder=Recorder(shelf, now=utc_now))
+def in_app(store: FakeHistoryStore) -> Watched:
+    return Watched(recorder=Recorder(store, now=utc_now))
 
 
 @fake_time
 async def test_a_minute_is_written_once_it_is_over() -> None:
-    shelf = FakeHistoryStore()
-    monitored = watched(shelf)
+    store = FakeHistoryStore()
+    monitored = in_app(store)
     async with monitored.recorder:
         # The clock starts ten seconds before a full minute.
         await monitored.run(69, A, B)
-        assert [(server, p.checks) for server, p in shelf.periods] == [(A, 1), (B, 1)]
+        assert [(server, p.checks) for server, p in store.periods] == [(A, 1), (B, 1)]
         await monitored.run(10, A)
-        assert [(server, p.checks) for server, p in shelf.periods[2:]] == []
+        assert [(server, p.checks) for server, p in store.periods[2:]] == []
         await advance_time(WRITE_INTERVAL)
         monitored.check(OK, at=utc_now())
         await advance_time(WRITE_INTERVAL)
-        assert [(server, p.checks) for server, p in shelf.periods[2:]] == [(A, 7)]
+        assert [(server, p.checks) for server, p in store.periods[2:]] == [(A, 7)]
         # B's minute is over too, though nobody looked since.
         await advance_time(60)
-        assert [(server, p.checks) for server, p in shelf.periods[3:]] == [(B, 6)]
-    assert [(server, p.checks) for server, p in shelf.periods[4:]] == [(A, 1)]
+        assert [(server, p.checks) for server, p in store.periods[3:]] == [(B, 6)]
+    assert [(server, p.checks) for server, p in store.periods[4:]] == [(A, 1)]
 
 
 @fake_time
-async def test_a_change_of_state_is_written_within_seconds() -> None:
-    shelf = FakeHistoryStore()
-    monitored = watched(shelf)
+async def test_a_transition_is_written_within_seconds() -> None:
+    store = FakeHistoryStore()
+    monitored = in_app(store)
     async with monitored.recorder:
         await advance_time(20)
         monitored.check(OK, at=utc_now())
         await advance_time(WRITE_INTERVAL + 0.1)
-        assert [(server, t.after) for server, t in shelf.changes] == [(A, State.HEALTHY)]
-        assert shelf.periods == []
+        assert [(server, t.after) for server, t in store.changes] == [(A, State.HEALTHY)]
+        assert store.periods == []
 
 
 @fake_time
 async def test_the_checks_go_with_their_minute_and_come_back_after_a_restart() -> None:
-    shelf = FakeHistoryStore()
-    monitored = watched(shelf)
+    store = FakeHistoryStore()
+    monitored = in_app(store)
     async with monitored.recorder:
         await monitored.run(60 * 15, A)
         now = monitored.recorder.recent_checks(A)
         assert len(now) == MAX_RECENT_CHECKS
-    again = Recorder(shelf, now=utc_now)
+    again = Recorder(store, now=utc_now)
     async with again:
         assert again.recent_checks(A) == now
         assert again.recent_checks(B) == []
@@ -293,16 +297,16 @@ async def test_the_checks_go_with_their_minute_and_come_back_after_a_restart() -
 
 @fake_time
 async def test_a_command_reads_the_checks_that_a_running_app_wrote() -> None:
-    shelf = FakeHistoryStore()
-    running = watched(shelf)
+    store = FakeHistoryStore()
+    running = in_app(store)
     async with running.recorder:
         await running.run(65, A)
-    command = unwatched(shelf)
+    command = in_command(store)
     async with command.recorder:
         command.check(DOWN, at=utc_now())
-        found = await command.history()
-    assert [c.ok for c in found.checks] == [True] * 7 + [False]
-    # What it found lands beside what was there.
+        history = await command.history()
+    assert [c.ok for c in history.checks] == [True] * 7 + [False]
+    # Its check is stored beside those that were there.
     running.now = utc_now()
     assert [c.ok for c in (await running.history()).checks] == [True] * 7 + [False]
 
@@ -310,146 +314,146 @@ async def test_a_command_reads_the_checks_that_a_running_app_wrote() -> None:
 @fake_time
 async def test_at_the_end_nothing_is_written_twice() -> None:
     # The race: the end comes while a batch is on its way to the disk.
-    shelf = FakeHistoryStore()
-    monitored = watched(shelf)
-    shelf.gate = asyncio.Event()
+    store = FakeHistoryStore()
+    monitored = in_app(store)
+    store.gate = asyncio.Event()
     async with monitored.recorder:
         await monitored.run(30, A)
-        assert shelf.batches == []
-        asyncio.get_running_loop().call_later(0.5, shelf.gate.set)
-    assert sum(p.checks for _, p in shelf.periods) == 3
-    assert len(shelf.changes) == 1
+        assert store.batches == []
+        asyncio.get_running_loop().call_later(0.5, store.gate.set)
+    assert sum(p.checks for _, p in store.periods) == 3
+    assert len(store.changes) == 1
 
 
 @fake_time
-async def test_who_reads_misses_nothing_of_a_batch_on_its_way_and_gets_nothing_twice() -> None:
+async def test_a_batch_that_is_being_written_is_read_exactly_once() -> None:
     # The race: the batch is no longer in memory and not yet in the store.
-    shelf = FakeHistoryStore()
-    monitored = watched(shelf)
+    store = FakeHistoryStore()
+    monitored = in_app(store)
     async with monitored.recorder:
-        shelf.gate = asyncio.Event()
+        store.gate = asyncio.Event()
         await monitored.run(12, A)
-        assert shelf.batches == []
-        asyncio.get_running_loop().call_later(0.5, shelf.gate.set)
-        found = await monitored.history()
-        assert shelf.batches
-        assert sum(p.checks for p in found.periods) == 2
-        assert len(found.transitions) == 1
-        assert len(found.checks) == 2
+        assert store.batches == []
+        asyncio.get_running_loop().call_later(0.5, store.gate.set)
+        history = await monitored.history()
+        assert store.batches
+        assert sum(p.checks for p in history.periods) == 2
+        assert len(history.transitions) == 1
+        assert len(history.checks) == 2
 
 
 @fake_time
-async def test_what_could_not_be_written_is_written_when_the_store_works_again(
+async def test_a_batch_that_failed_is_written_when_the_store_works_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    shelf = FakeHistoryStore()
-    shelf.broken = True
-    monitored = watched(shelf)
+    store = FakeHistoryStore()
+    store.broken = True
+    monitored = in_app(store)
     async with monitored.recorder:
         await monitored.run(150, A)
-        assert shelf.batches == []
-        shelf.broken = False
+        assert store.batches == []
+        store.broken = False
         await monitored.run(10, A)
-        assert [p.checks for _, p in shelf.periods] == [1, 6, 6]
-        assert len(shelf.changes) == 1
+        assert [p.checks for _, p in store.periods] == [1, 6, 6]
+        assert len(store.changes) == 1
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert "The disk is full." in warnings[0].getMessage()
 
 
 @fake_time
-async def test_a_store_that_is_broken_at_the_end_breaks_nothing_else() -> None:
-    shelf = FakeHistoryStore()
-    monitored = watched(shelf)
+async def test_a_store_that_fails_at_the_end_raises_nothing() -> None:
+    store = FakeHistoryStore()
+    monitored = in_app(store)
     async with monitored.recorder:
         await monitored.run(5, A)
-        shelf.broken = True
+        store.broken = True
 
 
 @fake_time
-async def test_for_a_store_that_stays_broken_only_so_much_waits() -> None:
-    shelf = FakeHistoryStore()
-    monitored = unwatched(shelf)
+async def test_while_the_store_fails_only_so_much_waits() -> None:
+    store = FakeHistoryStore()
+    monitored = in_command(store)
     for number in range(MAX_PENDING + 10):
         monitored.check(OK, at=START + number * MINUTE)
     await monitored.recorder.save(flush=True)
-    assert len(shelf.periods) == MAX_PENDING
+    assert len(store.periods) == MAX_PENDING
     # The oldest are the ones that were given up.
-    assert shelf.periods[-1][1].begins == monitored.now
+    assert store.periods[-1][1].begins == monitored.now
 
 
 @fake_time
 async def test_many_servers_are_written_in_batches() -> None:
-    shelf = FakeHistoryStore()
-    monitored = watched(shelf)
+    store = FakeHistoryStore()
+    monitored = in_app(store)
     servers = [f"{number}" for number in range(2 * MAX_BATCH_SIZE + 1)]
     async with monitored.recorder:
         await monitored.run(1, *servers)
     for sizes in (
-        [len(batch.minutes) for _, batch in shelf.batches],
-        [len(batch.transitions) for _, batch in shelf.batches],
+        [len(batch.minutes) for _, batch in store.batches],
+        [len(batch.transitions) for _, batch in store.batches],
     ):
         assert [size for size in sizes if size] == [MAX_BATCH_SIZE, MAX_BATCH_SIZE, 1]
 
 
 @fake_time
-async def test_of_many_servers_each_has_its_turn_and_none_waits_for_long() -> None:
-    shelf = FakeHistoryStore()
-    monitored = watched(shelf)
+async def test_of_many_servers_each_is_written_every_few_minutes() -> None:
+    store = FakeHistoryStore()
+    monitored = in_app(store)
     servers = [f"{number}" for number in range(3 * MAX_SERVERS_PER_MINUTE)]
     async with monitored.recorder:
         for _ in range(10):
             await monitored.run(1, *servers)
             await advance_time(59)
         # Three minutes at a time, of a third of the servers.
-        batches = [batch.minutes for _, batch in shelf.batches if batch.minutes]
-        settled = [minutes for minutes in batches if len(minutes) != len(servers)][-3:]
-        for minutes in settled:
-            owners = [noted.server_id for noted in minutes]
+        batches = [batch.minutes for _, batch in store.batches if batch.minutes]
+        later = [minutes for minutes in batches if len(minutes) != len(servers)][-3:]
+        for minutes in later:
+            owners = [record.server_id for record in minutes]
             assert {owners.count(server) for server in set(owners)} == {3}
             assert len(set(owners)) == pytest.approx(MAX_SERVERS_PER_MINUTE, rel=0.3)
         # Who asks learns of what waits as well.
-        found = await monitored.history("7")
-        assert sum(period.checks for period in found.periods) == 10
-        written = [period for server, period in shelf.periods if server == "7"]
+        history = await monitored.history("7")
+        assert sum(period.checks for period in history.periods) == 10
+        written = [period for server, period in store.periods if server == "7"]
         assert 10 - 4 <= len(written) < 10
-    assert len(shelf.periods) == 10 * len(servers)
+    assert len(store.periods) == 10 * len(servers)
 
 
 @fake_time
-async def test_who_finds_nothing_writes_nothing() -> None:
-    shelf = FakeHistoryStore()
-    async with Recorder(shelf, watch=False, now=utc_now):
+async def test_without_checks_nothing_is_written() -> None:
+    store = FakeHistoryStore()
+    async with Recorder(store, watch=False, now=utc_now):
         await advance_time(100)
-    async with Recorder(shelf, now=utc_now):
+    async with Recorder(store, now=utc_now):
         await advance_time(100)
-    assert shelf.batches == []
+    assert store.batches == []
 
 
 @fake_time
-async def test_the_store_is_tidied_step_by_step_and_again_after_a_pause() -> None:
-    shelf = FakeHistoryStore()
-    async with Recorder(shelf, now=utc_now):
+async def test_the_store_is_compacted_step_by_step_and_again_after_a_while() -> None:
+    store = FakeHistoryStore()
+    async with Recorder(store, now=utc_now):
         await advance_time(COMPACTION_INTERVAL + 30)
-    steps = [after for _, after in shelf.compactions]
+    steps = [after for _, after in store.compactions]
     assert steps[:4] == ["", "b", "d", ""]
-    assert shelf.compactions[2][0] - shelf.compactions[0][0] == pytest.approx(2 * WRITE_INTERVAL)
-    assert shelf.compactions[3][0] - shelf.compactions[2][0] >= COMPACTION_INTERVAL
+    assert store.compactions[2][0] - store.compactions[0][0] == pytest.approx(2 * WRITE_INTERVAL)
+    assert store.compactions[3][0] - store.compactions[2][0] >= COMPACTION_INTERVAL
 
 
 @fake_time
-async def test_where_only_commands_work_each_tidies_a_bit() -> None:
-    shelf = FakeHistoryStore()
-    monitored = unwatched(shelf)
+async def test_a_command_that_recorded_something_compacts_a_few_servers() -> None:
+    store = FakeHistoryStore()
+    monitored = in_command(store)
     async with monitored.recorder:
         monitored.check(OK)
-    assert len(shelf.compactions) == 1
+    assert len(store.compactions) == 1
 
 
 @fake_time
-async def test_a_removed_server_is_forgotten_in_time_and_not_while_it_may_come_back() -> None:
-    shelf = FakeHistoryStore()
-    monitored = watched(shelf)
+async def test_a_removed_server_is_forgotten_after_a_while() -> None:
+    store = FakeHistoryStore()
+    monitored = in_app(store)
     async with monitored.recorder:
         await monitored.run(60, A, B)
         monitored.recorder.retain([B])
