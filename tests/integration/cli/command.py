@@ -1,4 +1,4 @@
-"""Runs the real command in a process of its own, on a data folder of its own."""
+"""Runs the real `codewalk` command in its own process, on its own data folder."""
 
 import asyncio
 import json
@@ -13,18 +13,18 @@ from typing import Any, Final
 
 from tests.integration.cli import forked
 
-LIMIT: Final = 60.0
-"""Seconds that any command here may take, on a machine that others use too."""
+COMMAND_TIMEOUT: Final = 60.0
+"""Seconds that a command may take on a busy machine."""
 
-_ON_A_TERMINAL: Final = (
+_TERMINAL_SCRIPT: Final = (
     "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 )
-"""Gives a command a terminal of its own, with this process's input and output at its other end."""
+"""Runs a command on a pseudo-terminal that is connected to this process's input and output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """How a command ended and what it said."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -32,30 +32,30 @@ class Result:
 
     @property
     def json(self) -> Any:
-        """The one document on stdout; there is nothing on stderr beside it."""
+        """The one JSON document on stdout; stderr has to be empty."""
         assert self.err == ""
         return json.loads(self.out)
 
     @property
     def error(self) -> dict[str, str]:
-        """The one document on stderr; there is nothing on stdout beside it."""
+        """The error in the one JSON document on stderr; stdout has to be empty."""
         assert self.out == ""
-        found = json.loads(self.err)
-        assert found.keys() == {"error"}
-        return dict(found["error"])
+        document = json.loads(self.err)
+        assert document.keys() == {"error"}
+        return dict(document["error"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeWalk:
-    """A data folder and the environment of the commands that work on it."""
+    """A data folder, and the environment of commands that use it."""
 
     data_dir: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def surroundings(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("CODEWALK_")}
+    def process_environment(self) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("CODEWALK_")}
         return {
-            **kept,
+            **inherited,
             "CODEWALK_DATA_DIR": str(self.data_dir),
             "CODEWALK_LEGACY_PREFERENCES": str(self.data_dir / "no-preferences.json"),
             "CODEWALK_OPENCODE": str(self.data_dir / "no-opencode"),
@@ -63,17 +63,17 @@ class CodeWalk:
         }
 
     async def __call__(self, *arguments: str, stdin: str = "") -> Result:
-        """Runs `codewalk` with these arguments to its end, in a process that has all imported."""
+        """Run `codewalk` to its end, in a process where everything is already imported."""
         folder = Path(tempfile.mkdtemp(prefix="command-", dir=self.data_dir.parent))
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(COMMAND_TIMEOUT):
             status, out, err = await forked.run(
-                arguments, environment=self.surroundings(), stdin=stdin, folder=folder
+                arguments, environment=self.process_environment(), stdin=stdin, folder=folder
             )
         assert "Traceback" not in out + err
         return Result(status=status, out=out, err=err)
 
     async def fresh(self, *arguments: str, stdin: str = "") -> Result:
-        """Runs it as a shell does: in a Python of its own, which has to import what it needs."""
+        """Run `codewalk` to its end in a new Python process, as a shell does."""
         async with self.started(*arguments) as process:
             out, err = await process.communicate(stdin.encode())
         assert process.returncode is not None
@@ -81,12 +81,12 @@ class CodeWalk:
         return Result(status=process.returncode, out=out.decode(), err=err.decode())
 
     async def python(self, *arguments: str) -> Result:
-        """Runs Python itself with these arguments, in the same surroundings."""
+        """Run Python with these arguments, in the same environment."""
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, stdout=pipe, stderr=pipe, env=self.surroundings()
+            sys.executable, *arguments, stdout=pipe, stderr=pipe, env=self.process_environment()
         )
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(COMMAND_TIMEOUT):
             out, err = await process.communicate()
         assert process.returncode is not None
         return Result(status=process.returncode, out=out.decode(), err=err.decode())
@@ -95,16 +95,16 @@ class CodeWalk:
     async def started(
         self, *arguments: str, terminal: bool = False
     ) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A running `codewalk`, killed at the end of the block if it still runs."""
-        line = [sys.executable, "-m", "codewalk", *arguments]
+        """Start `codewalk` for a block, and kill it at the end if it still runs."""
+        command_line = [sys.executable, "-m", "codewalk", *arguments]
         if terminal:
-            line = [sys.executable, "-c", _ON_A_TERMINAL, *line]
+            command_line = [sys.executable, "-c", _TERMINAL_SCRIPT, *command_line]
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
-            *line, stdin=pipe, stdout=pipe, stderr=pipe, env=self.surroundings()
+            *command_line, stdin=pipe, stdout=pipe, stderr=pipe, env=self.process_environment()
         )
         try:
-            async with asyncio.timeout(LIMIT):
+            async with asyncio.timeout(COMMAND_TIMEOUT):
                 yield process
         finally:
             with suppress(ProcessLookupError):
@@ -113,7 +113,7 @@ class CodeWalk:
 
 
 async def read_until(stream: asyncio.StreamReader | None, text: str) -> str:
-    """What comes on `stream` up to and with `text`."""
+    """Return the output on `stream` up to `text`, which is included."""
     assert stream is not None
-    seen = await stream.readuntil(text.encode())
-    return seen.decode()
+    output = await stream.readuntil(text.encode())
+    return output.decode()

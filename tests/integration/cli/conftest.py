@@ -1,4 +1,4 @@
-"""A CodeWalk and an OpenCode server for the command to work with."""
+"""A data folder and a mock OpenCode server for the commands."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Runs a command in a process that was forked where all that commands import is imported.
+"""Runs a command in a process forked from one that has imported everything already.
 
-It is a process like any other, with its own environment, input, output and end; only the imports,
-which take a command most of its time, are there already.
+The process has its own environment, input, output and exit status; only the imports, which take
+most of a command's time, are shared.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Final
 
-PRELOADED: Final = [
+PRELOADED_MODULES: Final = [
     "__main__",
     __name__,
     *(f"codewalk.cli.{name}" for name in ("doctor", "errors", "hooks", "main", "servers")),
@@ -37,11 +37,17 @@ _context: Final[ForkServerContext] = multiprocessing.get_context("forkserver")
 async def run(
     arguments: Sequence[str], *, environment: Mapping[str, str], stdin: str, folder: Path
 ) -> tuple[int, str, str]:
-    """The exit status of `codewalk` with these arguments, its output and its errors.
+    """Run `codewalk` and return its exit status, its output and its errors.
 
-    `folder` takes what goes in and comes out. A command that isn't waited for any more is killed.
+    When the caller is cancelled, the command is killed.
+
+    Args:
+        arguments: The command line.
+        environment: The whole environment.
+        stdin: The standard input.
+        folder: A folder for the files that stand for the three streams.
     """
-    _context.set_forkserver_preload(PRELOADED)
+    _context.set_forkserver_preload(PRELOADED_MODULES)
     (folder / "in").write_text(stdin)
     process = _context.Process(target=_command, args=(tuple(arguments), dict(environment), folder))
     process.start()

@@ -78,7 +78,7 @@ async def test_closed_pipe_prints_no_error(codewalk: CodeWalk) -> None:
         *(sys.executable, "-m", "codewalk", "server", "list", "--json"),
         stdout=write,
         stderr=asyncio.subprocess.PIPE,
-        env=codewalk.surroundings(),
+        env=codewalk.process_environment(),
     )
     os.close(write)
     _, err = await process.communicate()
@@ -97,7 +97,7 @@ async def test_closed_or_full_output_prints_no_traceback(
             *("sh", "-c", f'exec "$@" {redirected}', "sh"),
             *(sys.executable, "-m", "codewalk", *line),
             stderr=asyncio.subprocess.PIPE,
-            env=codewalk.surroundings(),
+            env=codewalk.process_environment(),
         )
         _, err = await process.communicate()
         return process.returncode, err.decode()

@@ -15,7 +15,7 @@ PASSWORD = "pass:wörd with a space "
 
 
 def dead_url() -> str:
-    """An address where nothing listens."""
+    """Return a URL where nothing listens."""
     with closing(socket.create_server(("127.0.0.1", 0))) as sock:
         return f"http://127.0.0.1:{sock.getsockname()[1]}"
 

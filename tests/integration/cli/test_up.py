@@ -31,7 +31,7 @@ TOKEN = "a-token-of-my-own"
 async def running(
     codewalk: CodeWalk, *arguments: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A started app and the URL of its ready line."""
+    """Start the app for a block, and return its process and the URL of its ready line."""
     async with codewalk.started(*arguments) as process:
         line = await read_until(process.stdout, "\n")
         match = re.fullmatch(r"CodeWalk is ready at (http://\S+/\?token=\S+)\n", line)
@@ -123,7 +123,7 @@ async def test_local_server_starts_and_stops_with_the_app(
 
 
 async def first_healthy(url: str) -> dict[str, Any]:
-    """The first server, once the app says that it is healthy."""
+    """Wait until the app reports the first server as healthy, and return it."""
     api = f"{url.partition('?')[0]}api/v1"
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as client,
