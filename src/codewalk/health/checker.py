@@ -218,9 +218,9 @@ class Checker:
             connection = await self._connect(profile)
             now = self._clock()
             path_first = now < checks.path_only_until
-            # What it took to unlock the password is a part of the budget. Rounded for the message.
-            left = max(round(budget - (now - started), 3), 0.001)
-            result = await probe(connection, budget=left, path_first=path_first)
+            # What it took to unlock the password is a part of the budget.
+            left = max(budget - (now - started), 0.001)
+            result = await probe(connection, budget=left, timeout=budget, path_first=path_first)
         except StorageError as exc:
             return CheckResult(reason=Reason.AUTH_REQUIRED, detail=exc.message)
         except Exception:  # whatever a server provokes, the others are still checked

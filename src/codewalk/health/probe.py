@@ -117,13 +117,19 @@ class _Fallback:
 
 
 async def probe(
-    connection: "Connection", *, budget: float = DEFAULT_BUDGET, path_first: bool = False
+    connection: "Connection",
+    *,
+    budget: float = DEFAULT_BUDGET,
+    timeout: float | None = None,
+    path_first: bool = False,
 ) -> CheckResult:
     """Check one server. Never raises for what the server does.
 
     Args:
         connection: The connection to the server.
         budget: Seconds for all requests together.
+        timeout: Seconds that the result of a timeout names, where the check began before the
+            probe; by default `budget`.
         path_first: Request `/path` first, for a server whose last result was `path_only`.
     """
     fallback = result = None
@@ -141,7 +147,9 @@ async def probe(
             return result
     except TimeoutError:
         good_result = fallback and fallback.good_result()
-        return good_result or result or _timed_out(connection, budget)
+        return (
+            good_result or result or _timed_out(connection, budget if timeout is None else timeout)
+        )
 
 
 async def _health_then_path(request: _Request, fallback: _Fallback) -> CheckResult:
@@ -191,11 +199,11 @@ def _is_version_2(body: dict[str, Any]) -> bool:
     return body.get("healthy") is True or _major(_version(body)) == 2 or is_info
 
 
-def _timed_out(connection: "Connection", budget: float) -> CheckResult:
+def _timed_out(connection: "Connection", timeout: float) -> CheckResult:
     if connection.is_resolving:
-        detail = f"The server's name wasn't resolved within {budget:g} s."
+        detail = f"The server's name wasn't resolved within {timeout:g} s."
         return CheckResult(reason=Reason.DNS, detail=detail)
-    return CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {budget:g} s.")
+    return CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {timeout:g} s.")
 
 
 def _evaluate(path: str, response: "Response", body: Any) -> CheckResult:
