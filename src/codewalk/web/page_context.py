@@ -12,7 +12,8 @@ from codewalk.opencode.activity import Activity
 from codewalk.server import Server, find_fallback
 from codewalk.workspace.models import ModelList
 from codewalk.workspace.projects import ProjectList
-from codewalk.workspace.sessions import Session, SessionList, find_sessions
+from codewalk.workspace.session_search import find_sessions
+from codewalk.workspace.sessions import Session, SessionList
 
 SESSIONS_PER_PAGE: Final = 50
 """Sessions on one page of the list."""

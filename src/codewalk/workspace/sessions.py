@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal
-from unicodedata import normalize
 
 from codewalk.errors import InvalidValue, RequestFailed
 from codewalk.opencode.fields import (
@@ -42,9 +41,6 @@ MAX_SESSIONS: Final = 10_000
 
 MAX_TEXT: Final = 4 * 2**20
 """Characters of a list's titles and directories; ten thousand real sessions have half as many."""
-
-MAX_QUERY: Final = 500
-"""Characters of a search."""
 
 MAX_PARSED_INLINE: Final = 1000
 """Sessions up to which an answer is parsed on the event loop, which takes a few milliseconds."""
@@ -113,34 +109,6 @@ def clean_title(title: str | None) -> str | None:
             value=title[:MAX_TITLE],
         )
     return title or None
-
-
-def find_sessions(sessions: Iterable[Session], query: str) -> Sessions:
-    """Return the sessions that have every word of the query in title or directory.
-
-    Words match in any order and in any case, anywhere in a word.
-    """
-    words = [_spellings(word) for word in set(query[:MAX_QUERY].casefold().split())]
-    if not words:  # as for most pages: no session needs to be looked at
-        return tuple(sessions)
-    return tuple(
-        session
-        for session in sessions
-        if _has_all(words, f"{session.title}\n{session.directory}".casefold())
-    )
-
-
-def _spellings(word: str) -> frozenset[str]:
-    """Return the ways to write a word: an `é` is one character or two, as in macOS's file names.
-
-    Only the query is normalised: for a text that takes time in proportion to the square of the
-    number of accents in a row, and that number is a server's choice.
-    """
-    return frozenset({word, normalize("NFC", word), normalize("NFD", word)})
-
-
-def _has_all(words: Iterable[Iterable[str]], text: str) -> bool:
-    return all(any(map(text.__contains__, spellings)) for spellings in words)
 
 
 async def fetch_sessions(
