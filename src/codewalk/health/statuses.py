@@ -97,7 +97,7 @@ class Statuses:
 
     def set(self, server_id: str, status: HealthStatus) -> None:
         """Replace a server's status by one that no check of this server gave."""
-        self._put(server_id, self.get(server_id), status)
+        self._put(server_id, self.latest(server_id), self.get(server_id), status)
 
     def forget(self, server_id: str) -> None:
         """Drop everything about a server that is removed."""
@@ -136,21 +136,22 @@ class Statuses:
         however many have waited for it; one of a check that was cancelled, or could not be made,
         doesn't count.
         """
-        server_id = profile.id
-        before = self.get(server_id)
+        server_id, now = profile.id, self._now()
+        settings = self.settings(server_id)
+        stored = self.latest(server_id)
+        before = stored.as_of(now, settings.stale_after)
         if self._applied.get(server_id) is result or result.reason is Reason.UNCHECKED:
             return before
         if not self.is_watched(profile):
             # One good check shows that a server that isn't watched can be used.
-            settings = replace(profile.health_check, rise=1)
-            return advance(before, result, self._now(), settings)
+            return advance(before, result, now, replace(profile.health_check, rise=1))
         self._applied[server_id] = result
         if self._grace.excuses(server_id, result):
             return before
-        status = advance(before, result, self._now(), self.settings(server_id))
+        status = advance(before, result, now, settings)
         if status.failures:
             self._failed_at[server_id] = asyncio.get_running_loop().time()
-        self._put(server_id, before, status, result)
+        self._put(server_id, stored, before, status, result)
         return status
 
     def is_unsettled(self, server_id: str, status: HealthStatus) -> bool:
@@ -195,12 +196,13 @@ class Statuses:
     def _put(
         self,
         server_id: str,
+        stored: HealthStatus,
         before: HealthStatus,
         status: HealthStatus,
         result: CheckResult | None = None,
     ) -> None:
         interval = self.settings(server_id).interval
-        self._record(server_id, self.latest(server_id), before, status, result, interval)
+        self._record(server_id, stored, before, status, result, interval)
         self._statuses[server_id] = status
         self.writer.add(server_id)
         if _visible(before) != _visible(status):
