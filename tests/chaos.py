@@ -1,11 +1,11 @@
-"""A TCP proxy on loopback that does to a connection what networks do.
+"""A TCP proxy on loopback with the faults of networks.
 
     async with ChaosProxy(server.port) as proxy:
-        proxy.trouble = Trouble.HALF_OPEN
+        proxy.fault = Fault.HALF_OPEN
         …
-        proxy.trouble = Trouble.NONE
+        proxy.fault = Fault.NONE
 
-What changes goes for connections that are open too.
+A new fault applies to open connections too.
 """
 
 import asyncio
@@ -17,42 +17,42 @@ from enum import Enum, auto
 from typing import Final, Self
 
 LATENCY: Final = 0.3
-"""Seconds that `SLOW` holds each answer back."""
+"""Seconds by which `SLOW` delays each response."""
 
 DRIP: Final = 0.05
-"""Seconds between two bytes of a `DRIPPING` answer."""
+"""Seconds between two bytes of a `DRIPPING` response."""
 
 CUT: Final = 150
-"""Bytes of an answer after which it is `CUT`: amid its body."""
+"""Bytes of a response after which it is `CUT`: in the middle of its body."""
 
 _CHUNK: Final = 65_536
 
 
-class Trouble(Enum):
-    """What is wrong."""
+class Fault(Enum):
+    """A fault of a network."""
 
     NONE = auto()
     SLOW = auto()
-    """Each answer comes later."""
+    """Each response is delayed."""
     RESET = auto()
-    """Each connection is reset as soon as something is asked on it."""
+    """Each connection is reset at its first request."""
     BLACK_HOLE = auto()
-    """What is asked is taken, and nothing ever comes back."""
+    """Requests are accepted, and nothing comes back."""
     HALF_OPEN = auto()
-    """Open connections are dead, and nobody was told; new ones are well."""
+    """Open connections are dead without a sign of it; new ones work."""
     DRIPPING = auto()
-    """An answer comes byte by byte."""
+    """A response comes byte by byte."""
     CUT = auto()
-    """The connection ends amid the answer."""
+    """The connection ends in the middle of the response."""
 
 
 class ChaosProxy:
-    """Stands before the server at `port` on loopback; `opened` counts the connections so far."""
+    """A proxy of the server at `port` on loopback; `opened` counts the connections so far."""
 
     def __init__(self, port: int) -> None:
         self.opened = 0
         self._target = port
-        self._trouble = Trouble.NONE
+        self._fault = Fault.NONE
         self._dead: set[asyncio.StreamWriter] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,17 +65,17 @@ class ChaosProxy:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     @property
-    def trouble(self) -> Trouble:
-        return self._trouble
+    def fault(self) -> Fault:
+        return self._fault
 
-    @trouble.setter
-    def trouble(self, trouble: Trouble) -> None:
-        self._trouble = trouble
-        if trouble is Trouble.HALF_OPEN:
+    @fault.setter
+    def fault(self, fault: Fault) -> None:
+        self._fault = fault
+        if fault is Fault.HALF_OPEN:
             self._dead |= self._clients
 
     def reset_next(self, count: int) -> None:
-        """Resets as many requests as that, and no more."""
+        """Reset the next `count` requests, and no more."""
         self._resets = count
 
     async def __aenter__(self) -> Self:
@@ -98,11 +98,15 @@ class ChaosProxy:
         self.opened += 1
         self._clients.add(client)
         try:
-            answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+            responses, server = await asyncio.open_connection("127.0.0.1", self._target)
             try:
                 async with asyncio.TaskGroup() as group:
-                    up = group.create_task(self._ask(reader, client, server), name="asked")
-                    down = group.create_task(self._answer(answers, client), name="answered")
+                    up = group.create_task(
+                        self._forward_requests(reader, client, server), name="requests"
+                    )
+                    down = group.create_task(
+                        self._forward_responses(responses, client), name="responses"
+                    )
                     await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
                     up.cancel()
                     down.cancel()
@@ -115,7 +119,7 @@ class ChaosProxy:
             self._dead.discard(client)
             client.close()
 
-    async def _ask(
+    async def _forward_requests(
         self,
         reader: asyncio.StreamReader,
         client: asyncio.StreamWriter,
@@ -124,27 +128,29 @@ class ChaosProxy:
         while data := await reader.read(_CHUNK):
             if client in self._dead:
                 continue
-            if self._trouble is Trouble.RESET or self._resets:
+            if self._fault is Fault.RESET or self._resets:
                 self._resets = max(self._resets - 1, 0)
                 _reset(client)
                 return
             server.write(data)
             await server.drain()
 
-    async def _answer(self, answers: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    async def _forward_responses(
+        self, responses: asyncio.StreamReader, client: asyncio.StreamWriter
+    ) -> None:
         sent = 0
-        while data := await answers.read(_CHUNK):
-            match self._trouble:
+        while data := await responses.read(_CHUNK):
+            match self._fault:
                 case _ if client in self._dead:
                     continue
-                case Trouble.BLACK_HOLE:
+                case Fault.BLACK_HOLE:
                     continue
-                case Trouble.SLOW:
+                case Fault.SLOW:
                     await asyncio.sleep(LATENCY)
-                case Trouble.DRIPPING:
+                case Fault.DRIPPING:
                     await _drip(client.write, data)
                     continue
-                case Trouble.CUT:
+                case Fault.CUT:
                     client.write(data[: max(CUT - sent, 0)])
                     sent += len(data)
                     if sent >= CUT:

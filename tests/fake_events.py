@@ -17,7 +17,7 @@ from tests.fakes import HEALTHY, PATH, FakeConnection, failing_reply
 
 
 class FakeStream(ResponseStream):
-    """A stream of what `send`, `raw` and `end` put in."""
+    """A stream of what `send`, `send_bytes` and `end` put in."""
 
     def __init__(self, *, status: int = 200, content_type: str = "text/event-stream") -> None:
         self.head = Response(
@@ -26,15 +26,17 @@ class FakeStream(ResponseStream):
         self.closed = False
         self._chunks: asyncio.Queue[bytes | RequestFailed] = asyncio.Queue()
 
-    def raw(self, chunk: bytes) -> None:
+    def send_bytes(self, chunk: bytes) -> None:
         self._chunks.put_nowait(chunk)
 
     def send(self, kind: str, properties: Any = None, *, directory: str = "global") -> None:
         payload = {"type": kind, "properties": properties or {}}
-        self.raw(b"data: " + orjson.dumps({"directory": directory, "payload": payload}) + b"\n\n")
+        self.send_bytes(
+            b"data: " + orjson.dumps({"directory": directory, "payload": payload}) + b"\n\n"
+        )
 
     def end(self, failure: RequestFailed | None = None) -> None:
-        """Ends as a stopped server's stream does, or breaks with `failure`."""
+        """End as a stopped server's stream does, or break with `failure`."""
         self._chunks.put_nowait(failure or b"")
 
     async def read(self, timeout: float) -> bytes:
@@ -54,9 +56,9 @@ class FakeStream(ResponseStream):
 class StreamingConnection(FakeConnection):
     """A connection to a server that has event streams at `served`.
 
-    `opened` holds the streams it gave, `tried` the times of all attempts; with `refuses` an
-    attempt fails, with `says_nothing` the stream begins without a byte, with `ends_at_once` it ends
-    without one.
+    `opened` holds the streams it gave, `attempts` the times of all attempts. With `open_failure` an
+    attempt fails; with `sends_nothing` the stream begins without a byte, with `ends_at_once` it
+    ends without one.
     """
 
     def __init__(
@@ -65,24 +67,24 @@ class StreamingConnection(FakeConnection):
         super().__init__({"/global/health": HEALTHY, "/path": PATH}, url=url)
         self.served = served
         self.opened: list[FakeStream] = []
-        self.tried: list[tuple[str, float]] = []
-        self.refuses: Reason | None = None
-        self.says_nothing = False
+        self.attempts: list[tuple[str, float]] = []
+        self.open_failure: Reason | None = None
+        self.sends_nothing = False
         self.ends_at_once = False
         self.absent = FakeStream(status=404, content_type="text/plain")
 
     @asynccontextmanager
     async def stream(self, path: str, *, timeout: float = 10.0) -> AsyncIterator[ResponseStream]:
-        self.tried.append((path, elapsed()))
-        if self.refuses:
-            raise RequestFailed(self.refuses, f"It failed: {self.refuses}.")
+        self.attempts.append((path, elapsed()))
+        if self.open_failure:
+            raise RequestFailed(self.open_failure, f"It failed: {self.open_failure}.")
         if path not in self.served:
             yield self.absent
             return
         stream = FakeStream()
         if self.ends_at_once:
             stream.end()
-        elif not self.says_nothing:
+        elif not self.sends_nothing:
             stream.send("server.connected")
         self.opened.append(stream)
         try:
@@ -95,12 +97,12 @@ class StreamingConnection(FakeConnection):
         return self.opened[-1]
 
     def kill(self, reason: Reason = Reason.REFUSED) -> None:
-        """What `kill -9` does: the stream ends, and nobody listens any more."""
+        """Do what `kill -9` does: the stream ends, and nothing listens any more."""
         self.script |= {"/global/health": failing_reply(reason), "/path": failing_reply(reason)}
-        self.refuses = reason
+        self.open_failure = reason
         for stream in self.opened:
             stream.end()
 
     def restart(self) -> None:
         self.script |= {"/global/health": HEALTHY, "/path": PATH}
-        self.refuses = None
+        self.open_failure = None

@@ -1,6 +1,6 @@
-"""A stand-in for the `opencode` executable, for tests of what starts and stops it.
+"""A fake `opencode` executable, for tests of what starts and stops it.
 
-`write_fake(folder)` makes the script; the environment variable `FAKE_OPENCODE` says what it does:
+`write_fake(folder)` writes the script; the variable `FAKE_OPENCODE` chooses what it does:
 
     serve     prints the ready line and serves `/global/health` with Basic auth; `/crash` ends it
     stubborn  the same, but ignores requests to end
@@ -78,7 +78,7 @@ main()
 
 
 def write_fake(folder: Path) -> Path:
-    """The executable, in `folder`."""
+    """Write the executable into `folder`, and return its path."""
     script = folder / "opencode"
     script.write_text(f"#!{sys.executable} -IS\n{_SCRIPT}", encoding="utf-8")
     script.chmod(0o755)

@@ -1,6 +1,6 @@
-"""What a mock OpenCode server can be told to do with a request.
+"""Behaviours of a mock OpenCode server.
 
-A behaviour takes a request and answers it, or doesn't: `MockOpenCode.script` puts it at a path.
+A behaviour takes a request and answers it, or doesn't; `MockOpenCode.script` sets it for a path.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def reply(
     content_type: str = "application/json",
     headers: Mapping[str, str] | None = None,
 ) -> Behaviour:
-    """These bytes."""
+    """Return a response of these bytes."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         sent = {"Content-Type": content_type, **(headers or {})}
@@ -35,33 +35,33 @@ def reply(
 
 
 def json_reply(value: Any, *, status: int = 200) -> Behaviour:
-    """`value` as JSON."""
+    """Return a response of `value` as JSON."""
     return reply(json.dumps(value).encode(), status=status)
 
 
 def page(*, status: int = 200) -> Behaviour:
-    """A web page, as captive portals and newer releases send for anything."""
+    """Return a web page, as captive portals and newer releases send for any path."""
     return reply(PAGE, status=status, content_type="text/html; charset=utf-8")
 
 
 def redirect(location: str, *, status: int = 302) -> Behaviour:
-    """A redirect, whose `Location` is sent as it stands."""
+    """Return a redirect; its `Location` is sent unchanged."""
     return reply(status=status, content_type="text/plain", headers={"Location": location})
 
 
 def deep_json(depth: int = 100_000) -> Behaviour:
-    """Lists within lists."""
+    """Return lists within lists."""
     return reply(b"[" * depth + b"]" * depth)
 
 
 def gzip_bomb(size: int) -> Behaviour:
-    """A JSON string of `size` bytes, sent as a thousandth of that."""
+    """Return a JSON string of `size` bytes, compressed to a thousandth of that."""
     packed = gzip.compress(b'"' + b"a" * (size - 2) + b'"', compresslevel=6)
     return reply(packed, headers={"Content-Encoding": "gzip"})
 
 
 def endless(chunk: bytes = b" " * 2**16) -> Behaviour:
-    """A body without end, as fast as the client takes it."""
+    """Send an endless body, as fast as the client takes it."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = await _begin(request)
@@ -72,7 +72,7 @@ def endless(chunk: bytes = b" " * 2**16) -> Behaviour:
 
 
 def drip(body: bytes, *, every: float) -> Behaviour:
-    """`body` byte by byte, one every so many seconds."""
+    """Send `body` byte by byte, `every` so many seconds."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = await _begin(request)
@@ -85,7 +85,7 @@ def drip(body: bytes, *, every: float) -> Behaviour:
 
 
 def delayed(seconds: float, behaviour: Behaviour) -> Behaviour:
-    """`behaviour` after so many seconds of real time; where an order is enough, use a gate."""
+    """Do `behaviour` after so many seconds of real time; for an order alone use a gate."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(seconds)
@@ -95,7 +95,7 @@ def delayed(seconds: float, behaviour: Behaviour) -> Behaviour:
 
 
 def never() -> Behaviour:
-    """No answer, ever."""
+    """Never answer."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
@@ -105,24 +105,24 @@ def never() -> Behaviour:
 
 
 def raw(data: bytes) -> Behaviour:
-    """These bytes in place of an HTTP answer, then the end of the connection."""
+    """Send these bytes in place of an HTTP response, then end the connection."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         transport = _transport(request)
         transport.write(data)
         transport.close()
-        return await _gone()
+        return await _wait_for_cancellation()
 
     return answer
 
 
 def close() -> Behaviour:
-    """The connection ends without an answer."""
+    """End the connection without a response."""
     return raw(b"")
 
 
 def reset() -> Behaviour:
-    """The connection is reset without an answer."""
+    """Reset the connection without a response."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         transport = _transport(request)
@@ -130,13 +130,13 @@ def reset() -> Behaviour:
         # Without lingering, a close is a reset.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
-        return await _gone()
+        return await _wait_for_cancellation()
 
     return answer
 
 
-def close_amid(body: bytes = b'{"healthy":') -> Behaviour:
-    """The connection ends after the first bytes of a longer body."""
+def close_in_body(body: bytes = b'{"healthy":') -> Behaviour:
+    """End the connection after the first bytes of a longer body."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
     return raw(head + body)
 
@@ -152,7 +152,7 @@ def _transport(request: web.Request) -> asyncio.Transport:
     return request.transport
 
 
-async def _gone() -> web.StreamResponse:
+async def _wait_for_cancellation() -> web.StreamResponse:
     # The handler is cancelled as soon as the server sees the connection's end.
     await asyncio.Event().wait()
     raise AssertionError("an event that nobody sets was set")

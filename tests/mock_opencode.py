@@ -1,4 +1,4 @@
-"""A mock OpenCode server for tests: in the test's process, on loopback, scripted path by path.
+"""A mock OpenCode server in the test's process, on loopback, scripted path by path.
 
     async with MockOpenCode(password="secret") as server:
         server.script("/path", reset(), json_reply({"directory": "/p"}))
@@ -9,7 +9,7 @@
         assert server.count("/session") == 1
 
 Unscripted paths answer as the chosen release does (measured on real servers). Every request is
-kept in `requests`, those that were refused too, so that a test can tell where a credential went.
+recorded in `requests`, refused ones too, so that a test can tell where a credential went.
 """
 
 import asyncio
@@ -34,15 +34,15 @@ class Release(StrEnum):
 
     CURRENT = "1.18.33"
     OLD = "1.0.0"
-    """Health is 404, only `/path` tells; events are at `/event`."""
+    """Health is 404, only `/path` is there; events are at `/event`."""
     NEXT = "2.0.0"
-    """The web app for anything, health at `/api/health`."""
+    """The web app for any path, health at `/api/health`."""
     LATER = "2.3.0"
-    """The same, with `/api/info` in its place."""
+    """The same with `/api/info` in place of `/api/health`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class ReceivedRequest:
     """A request as it arrived; `path` is below the server's prefix, or whole if outside it."""
 
     method: str
@@ -54,7 +54,7 @@ class Seen:
 
 
 class Gate:
-    """Holds the requests to one path: `arrived` is set by the first, `release` lets all go on."""
+    """Holds the requests to one path: the first sets `arrived`, `release` lets all continue."""
 
     def __init__(self) -> None:
         self.arrived = asyncio.Event()
@@ -75,7 +75,7 @@ class Gate:
 
 
 class MockOpenCode:
-    """One server. `url` is its base URL; `start` and `stop` take it down and up on one port."""
+    """One server at `url`; `stop` and `start` take it down and up on the same port."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class MockOpenCode:
         self.host = host
         self.port = port
         self.world = World(version=release.value)
-        self.requests: list[Seen] = []
+        self.requests: list[ReceivedRequest] = []
         self._ssl_context = ssl_context
         self._scripts: dict[str, list[Behaviour]] = {}
         self._gates: dict[str, Gate] = {}
@@ -121,7 +121,7 @@ class MockOpenCode:
         await self.stop()
 
     async def start(self) -> None:
-        """Listens; again on the same port after a `stop`."""
+        """Listen; after a `stop` on the same port."""
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_route("*", "/{path:.*}", self._handle)
         # A handler is cancelled when its client leaves, and none outlives `stop`.
@@ -136,7 +136,7 @@ class MockOpenCode:
         self.port = sock.getsockname()[1]
 
     async def stop(self) -> None:
-        """Ends all connections; what comes now is refused."""
+        """End all connections, and refuse new ones."""
         runner, sock, self._runner, self._sock = self._runner, self._sock, None, None
         if runner and sock:
             self.world.end_streams()
@@ -148,9 +148,9 @@ class MockOpenCode:
             await runner.cleanup()
 
     def script(self, path: str, *behaviours: Behaviour) -> None:
-        """What requests to `path` (below the prefix) get, one after the other; the last stays.
+        """Set what requests to `path` (below the prefix) get, in turn; the last one stays.
 
-        `"*"` is for every path without a script of its own. None at all takes the script away.
+        `"*"` is for every path without a script of its own. Without behaviours the script goes.
         """
         if behaviours:
             self._scripts[path] = list(behaviours)
@@ -158,16 +158,16 @@ class MockOpenCode:
             self._scripts.pop(path, None)
 
     def hold(self, path: str) -> Gate:
-        """A closed gate before `path`; requests are recorded and checked before they wait."""
+        """Close a gate before `path`; requests are recorded and checked before they wait."""
         gate = self._gates[path] = Gate()
         return gate
 
     def count(self, path: str) -> int:
-        """How many requests to `path` came so far."""
-        return Counter(seen.path for seen in self.requests)[path]
+        """Return how many requests to `path` came so far."""
+        return Counter(request.path for request in self.requests)[path]
 
-    async def seen(self, path: str, times: int = 1) -> None:
-        """Waits until so many requests to `path` came."""
+    async def wait_for_requests(self, path: str, times: int = 1) -> None:
+        """Wait until so many requests to `path` came."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.count(path) >= times)
 
@@ -176,7 +176,7 @@ class MockOpenCode:
         if not self._authorized(request):
             challenge = {"WWW-Authenticate": 'Basic realm="Secure Area"'}
             return web.Response(status=401, headers=challenge)
-        # An answer held back was decided when the request came in, as a slow server's is.
+        # A delayed response is decided when the request comes in, as a slow server's is.
         behaviour = self._behaviour(request, path)
         gate = self._gates.get(path)
         if gate:
@@ -186,7 +186,7 @@ class MockOpenCode:
     async def _record(self, request: web.Request) -> str:
         outside = self.prefix and not request.path.startswith(self.prefix + "/")
         path = request.path if outside else request.path.removeprefix(self.prefix)
-        seen = Seen(
+        received = ReceivedRequest(
             method=request.method,
             path=path,
             raw_path=request.raw_path,
@@ -195,7 +195,7 @@ class MockOpenCode:
             body=await request.read(),
         )
         async with self._changed:
-            self.requests.append(seen)
+            self.requests.append(received)
             self._changed.notify_all()
         return path
 
@@ -222,9 +222,9 @@ class MockOpenCode:
             return json_reply(info) if path == "/api/info" else page()
         if path in ("/global/health", "/global/event") and self.release is Release.OLD:
             return reply(b"404 Not Found", status=404, content_type="text/plain")
-        known = self.world.handler(method, path)
-        if known:
-            return known
+        handler = self.world.handler(method, path)
+        if handler:
+            return handler
         if self.release is Release.OLD:
             return reply(b"404 Not Found", status=404, content_type="text/plain")
         return page()

@@ -12,7 +12,7 @@ from codewalk.local.server import LocalServer, Phase
 from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import RequestFailed
 from codewalk.reason import Reason
-from tests.local_watch import Watch, gone
+from tests.local_status import StatusRecorder, wait_until_ended
 from tests.real.servers import CURRENT, executable
 
 pytestmark = pytest.mark.real
@@ -29,14 +29,14 @@ def opencode() -> Path:
 async def test_the_real_opencode_is_started_restarted_and_ended(
     opencode: Path, tmp_path: Path
 ) -> None:
-    watch = Watch()
+    recorder = StatusRecorder()
     homes = {f"XDG_{name}_HOME": str(tmp_path) for name in ("CACHE", "CONFIG", "DATA", "STATE")}
     environment = {**os.environ, **homes, "HOME": str(tmp_path)}
     async with (
         OpenCodeClient() as client,
-        LocalServer(opencode, tmp_path, on_change=watch, environment=environment),
+        LocalServer(opencode, tmp_path, on_change=recorder, environment=environment),
     ):
-        first = await watch.until(Phase.RUNNING)
+        first = await recorder.until(Phase.RUNNING)
         assert first.url is not None
         known = client.connect(first.url, first.username, first.password)
         health = await known.get_json("/global/health", timeout=30)
@@ -46,17 +46,17 @@ async def test_the_real_opencode_is_started_restarted_and_ended(
         assert caught.value.reason is Reason.AUTH_REQUIRED
 
         psutil.Process(pid_of(tmp_path)).kill()
-        second = await watch.until(Phase.RUNNING, times=2)
+        second = await recorder.until(Phase.RUNNING, times=2)
         assert second.url != first.url
         family = psutil.Process(guard_of(tmp_path)).children(recursive=True)
         assert second.password is not None
-        text = (tmp_path / "opencode-server.log").read_text() + repr(watch.statuses)
+        text = (tmp_path / "opencode-server.log").read_text() + repr(recorder.statuses)
         shown = [text, *(" ".join(process.cmdline()) for process in family)]
         assert not [text for text in shown if second.password.reveal() in text]
         began = monotonic()
     assert monotonic() - began < 2.5
     for process in family:
-        await gone(process.pid)
+        await wait_until_ended(process.pid)
     assert not (tmp_path / "local-server.json").exists()
 
 

@@ -56,10 +56,10 @@ async def test_a_server_that_goes_is_red_at_once_and_the_other_keeps_its_stream(
     async with MockOpenCode(password="of a") as a, MockOpenCode() as b:
         await app.add_server(a.url, password=Secret("of a"))
         await app.add_server(b.url)
-        await a.seen(STREAM)
-        await b.seen(STREAM)
+        await a.wait_for_requests(STREAM)
+        await b.wait_for_requests(STREAM)
         for round_number in range(3):
-            await a.seen(STREAM, round_number + 1)
+            await a.wait_for_requests(STREAM, round_number + 1)
             await asyncio.wait_for(a.world.subscribed.wait(), SOON)
             a.world.subscribed.clear()
             with app.announcer.listen() as events:
@@ -79,7 +79,7 @@ async def test_after_a_sleep_no_connection_from_before_is_trusted(parts: Parts, 
         await asyncio.wait_for(server.world.subscribed.wait(), SOON)
         parts.monitor.handle_suspend()
         async with asyncio.timeout(SOON):
-            await server.seen(STREAM, 2)
+            await server.wait_for_requests(STREAM, 2)
         assert is_green(app)
 
 
@@ -100,7 +100,9 @@ async def test_a_burst_of_news_is_one_fetch(app: App) -> None:
     async with MockOpenCode() as server:
         await app.add_server(server.url)
         await asyncio.wait_for(server.world.subscribed.wait(), SOON)
-        await server.seen("/session", 2)  # when it became active, and when its stream was new
+        await server.wait_for_requests(
+            "/session", 2
+        )  # when it became active, and when its stream was new
         with app.announcer.listen() as events:
             made = server.world.add_session("Busy")
             for _ in range(50):

@@ -150,7 +150,7 @@ async def test_a_session_in_creation_at_a_switch_is_created_on_its_own_server_at
     gate = alpha.hold("/session")
     async with asyncio.TaskGroup() as group:
         making = group.create_task(_make(app, first.id))
-        await alpha.seen("/session", alpha.count("/session") + 1)
+        await alpha.wait_for_requests("/session", alpha.count("/session") + 1)
         await gate.arrived.wait()
         await app.switch_to("beta")
         gate.release()
@@ -248,7 +248,7 @@ async def test_activity_follows_within_a_second_and_without_a_fetch(
     await asyncio.wait_for(beta.world.subscribed.wait(), SOON)
     # When it became active, and when its stream was new.
     for path in ("/session", "/session/status"):
-        await beta.seen(path, 2)
+        await beta.wait_for_requests(path, 2)
     with app.announcer.listen() as events:
         for session in (here, elsewhere):
             for kind in ("busy", "idle"):

@@ -12,7 +12,7 @@ from codewalk.events import Event, Kind
 from codewalk.reason import Reason, State
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings
-from tests.chaos import LATENCY, ChaosProxy, Trouble
+from tests.chaos import LATENCY, ChaosProxy, Fault
 from tests.mock_opencode import MockOpenCode
 
 SOON = 20.0
@@ -80,26 +80,26 @@ async def observed(
             await observed.until(lambda: observed.health("near")[0] is State.HEALTHY)
             await observed.until_green()
             for mock in (near, server):
-                await asyncio.wait_for(mock.seen("/global/event"), SOON)
+                await asyncio.wait_for(mock.wait_for_requests("/global/event"), SOON)
             yield observed
 
 
 @pytest.mark.parametrize(
-    ("trouble", "reason"),
+    ("fault", "reason"),
     [
-        (Trouble.RESET, Reason.UNREACHABLE),
-        (Trouble.CUT, Reason.UNREACHABLE),
-        (Trouble.BLACK_HOLE, Reason.TIMEOUT),
-        (Trouble.DRIPPING, Reason.TIMEOUT),
+        (Fault.RESET, Reason.UNREACHABLE),
+        (Fault.CUT, Reason.UNREACHABLE),
+        (Fault.BLACK_HOLE, Reason.TIMEOUT),
+        (Fault.DRIPPING, Reason.TIMEOUT),
     ],
 )
 async def test_a_network_that_lets_nothing_through_makes_red_and_says_why_and_green_again(
-    observed: ObservedApp, proxy: ChaosProxy, trouble: Trouble, reason: Reason
+    observed: ObservedApp, proxy: ChaosProxy, fault: Fault, reason: Reason
 ) -> None:
-    proxy.trouble = trouble
+    proxy.fault = fault
     await observed.until_red(reason)
     assert observed.app.server("far").health.detail
-    proxy.trouble = Trouble.NONE
+    proxy.fault = Fault.NONE
     await observed.until_green()
     assert State.UNKNOWN not in {state for state, _ in observed.announced["far"][1:]}
     assert observed.neighbour_never_changed()
@@ -108,9 +108,9 @@ async def test_a_network_that_lets_nothing_through_makes_red_and_says_why_and_gr
 async def test_a_slow_network_is_no_failure(
     observed: ObservedApp, server: MockOpenCode, proxy: ChaosProxy
 ) -> None:
-    proxy.trouble = Trouble.SLOW
+    proxy.fault = Fault.SLOW
     checks = server.count("/global/health")
-    await asyncio.wait_for(server.seen("/global/health", checks + 4), SOON)
+    await asyncio.wait_for(server.wait_for_requests("/global/health", checks + 4), SOON)
     latency = observed.app.server("far").health.latency_ms
     assert latency is not None
     assert latency > LATENCY * 900
@@ -122,8 +122,8 @@ async def test_connections_that_died_without_a_word_are_replaced_and_nobody_is_r
 ) -> None:
     # As a router that was restarted does it: the next check hangs, and the one after it is well.
     opened, checks = proxy.opened, server.count("/global/health")
-    proxy.trouble = Trouble.HALF_OPEN
-    await asyncio.wait_for(server.seen("/global/health", checks + 2), SOON)
+    proxy.fault = Fault.HALF_OPEN
+    await asyncio.wait_for(server.wait_for_requests("/global/health", checks + 2), SOON)
     assert proxy.opened > opened
     assert observed.health("far") == (State.HEALTHY, Reason.OK)
     assert {state for state, _ in observed.announced["far"]} <= {State.HEALTHY}
@@ -137,7 +137,7 @@ async def test_one_lost_connection_is_told_to_nobody(
     for _ in range(2):
         proxy.reset_next(1)
         checks += 2
-        await asyncio.wait_for(server.seen("/global/health", checks), SOON)
+        await asyncio.wait_for(server.wait_for_requests("/global/health", checks), SOON)
     assert {state for state, _ in observed.announced["far"]} <= {State.HEALTHY}
 
 
@@ -145,9 +145,9 @@ async def test_the_link_is_opened_again_after_the_network_was_gone(
     observed: ObservedApp, server: MockOpenCode, proxy: ChaosProxy
 ) -> None:
     links = server.count("/global/event")
-    proxy.trouble = Trouble.RESET
+    proxy.fault = Fault.RESET
     await observed.until_red(Reason.UNREACHABLE)
     assert server.count("/global/event") == links
-    proxy.trouble = Trouble.NONE
+    proxy.fault = Fault.NONE
     await observed.until_green()
-    await asyncio.wait_for(server.seen("/global/event", links + 1), SOON)
+    await asyncio.wait_for(server.wait_for_requests("/global/event", links + 1), SOON)

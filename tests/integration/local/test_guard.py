@@ -17,7 +17,7 @@ import pytest
 from codewalk.local import guard as guard_program
 from codewalk.local.server import LocalServer, Phase
 from tests.fake_opencode import write_fake
-from tests.local_watch import Watch, gone
+from tests.local_status import StatusRecorder, wait_until_ended
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the fake is a Unix script")
 
@@ -78,7 +78,7 @@ async def test_a_killed_app_takes_its_server_along(
         assert len(family) >= 2
         app.send_signal(number)
         for process in family:
-            await gone(process.pid)
+            await wait_until_ended(process.pid)
 
 
 def test_a_guard_that_is_asked_to_end_again_and_again_ends(tmp_path: Path) -> None:
@@ -113,17 +113,17 @@ async def test_a_server_left_behind_is_ended_at_the_next_start(tmp_path: Path, d
         app.suspend()
         psutil.Process(note["guard_pid"]).kill()
         app.kill()
-        await gone(note["pid"])
+        await wait_until_ended(note["pid"])
         left = [process for process in family if process.is_running()]
         left = [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
         assert len(left) == 1
-        watch = Watch()
+        recorder = StatusRecorder()
         environment = {**os.environ, "FAKE_OPENCODE": "serve"}
         async with LocalServer(
-            tmp_path / "opencode", data, on_change=watch, environment=environment
+            tmp_path / "opencode", data, on_change=recorder, environment=environment
         ):
-            await watch.until(Phase.RUNNING)
-            await gone(left[0].pid)
+            await recorder.until(Phase.RUNNING)
+            await wait_until_ended(left[0].pid)
 
 
 async def test_the_server_hears_nothing_of_a_ctrl_c_in_the_terminal(

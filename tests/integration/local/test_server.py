@@ -20,13 +20,13 @@ from codewalk.opencode.connection import RequestFailed
 from codewalk.reason import Reason
 from codewalk.settings import Settings
 from tests.fake_opencode import write_fake
-from tests.local_watch import Watch, gone
+from tests.local_status import StatusRecorder, wait_until_ended
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the fake is a Unix script")
 
 QUICK = Timing(min_backoff=0.01, max_backoff=0.04)
 
-Start = Callable[..., AbstractAsyncContextManager[tuple[LocalServer, Watch]]]
+Start = Callable[..., AbstractAsyncContextManager[tuple[LocalServer, StatusRecorder]]]
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def start(tmp_path: Path, data: Path) -> Start:
     @asynccontextmanager
     async def opened(
         mode: str = "serve", *, executable: Path | None = None, timing: Timing = QUICK
-    ) -> AsyncIterator[tuple[LocalServer, Watch]]:
-        watch = Watch()
+    ) -> AsyncIterator[tuple[LocalServer, StatusRecorder]]:
+        recorder = StatusRecorder()
         environment = {
             **os.environ,
             "FAKE_OPENCODE": mode,
@@ -57,9 +57,9 @@ def start(tmp_path: Path, data: Path) -> Start:
         }
         executable = executable or write_fake(tmp_path)
         async with LocalServer(
-            executable, data, on_change=watch, environment=environment, timing=timing
+            executable, data, on_change=recorder, environment=environment, timing=timing
         ) as local:
-            yield local, watch
+            yield local, recorder
 
     return opened
 
@@ -84,8 +84,8 @@ async def crash(local: LocalServer, client: OpenCodeClient) -> None:
 async def test_it_serves_on_loopback_with_a_password_of_its_own(
     start: Start, client: OpenCodeClient
 ) -> None:
-    async with start() as (local, watch):
-        status = await watch.until(Phase.RUNNING)
+    async with start() as (local, recorder):
+        status = await recorder.until(Phase.RUNNING)
         assert status == local.status
         assert status.url is not None
         assert status.url.startswith("http://127.0.0.1:")
@@ -94,14 +94,14 @@ async def test_it_serves_on_loopback_with_a_password_of_its_own(
         with pytest.raises(RequestFailed) as caught:
             await client.connect(status.url).get_json("/global/health")
         assert caught.value.reason is Reason.AUTH_REQUIRED
-    phases = [status.phase for status in watch.statuses]
+    phases = [status.phase for status in recorder.statuses]
     assert phases == [Phase.STARTING, Phase.RUNNING, Phase.STOPPED]
     assert local.status.phase is Phase.STOPPED
 
 
 async def test_it_ends_with_the_app_and_leaves_no_note(start: Start, data: Path) -> None:
-    async with start() as (_, watch):
-        await watch.until(Phase.RUNNING)
+    async with start() as (_, recorder):
+        await recorder.until(Phase.RUNNING)
         pid = pid_of(data)
     assert not psutil.pid_exists(pid)
     assert not (data / "local-server.json").exists()
@@ -117,27 +117,27 @@ def guards() -> set[psutil.Process]:
 async def test_it_ends_in_time_whatever_it_is(start: Start, mode: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     others = guards()
-    async with start(mode) as (_, watch):
+    async with start(mode) as (_, recorder):
         if mode == "silent":
             await asyncio.to_thread((tmp_path / "pipe").read_bytes)
         else:
-            await watch.until(Phase.RUNNING)
+            await recorder.until(Phase.RUNNING)
         (guard,) = guards() - others
         family = [guard, *guard.children(recursive=True)]
         began = monotonic()
     assert monotonic() - began < 2.5
     for process in family:
-        await gone(process.pid)
+        await wait_until_ended(process.pid)
 
 
 async def test_it_is_restarted_elsewhere_and_with_another_password(
     start: Start, data: Path, client: OpenCodeClient
 ) -> None:
-    async with start() as (local, watch):
-        first = await watch.until(Phase.RUNNING)
+    async with start() as (local, recorder):
+        first = await recorder.until(Phase.RUNNING)
         await crash(local, client)
-        failed = await watch.until(Phase.FAILED)
-        second = await watch.until(Phase.RUNNING, times=2)
+        failed = await recorder.until(Phase.FAILED)
+        second = await recorder.until(Phase.RUNNING, times=2)
         assert failed.detail is not None
         assert "status 3" in failed.detail
         assert first.url != second.url
@@ -147,28 +147,28 @@ async def test_it_is_restarted_elsewhere_and_with_another_password(
 
 
 async def test_the_wait_before_a_restart_doubles_up_to_a_limit(start: Start) -> None:
-    async with start("refuse") as (_, watch):
-        await watch.until(Phase.FAILED, times=4)
-    waits = [status.retry_in for status in watch.statuses if status.phase is Phase.FAILED]
+    async with start("refuse") as (_, recorder):
+        await recorder.until(Phase.FAILED, times=4)
+    waits = [status.retry_in for status in recorder.statuses if status.phase is Phase.FAILED]
     assert waits[:4] == [0.01, 0.02, 0.04, 0.04]
 
 
 async def test_a_server_that_ran_for_long_has_the_short_wait_again(start: Start) -> None:
-    async with start("refuse", timing=Timing(min_backoff=0.01, stable_after=0.0)) as (_, watch):
-        await watch.until(Phase.FAILED, times=3)
-    waits = {status.retry_in for status in watch.statuses if status.phase is Phase.FAILED}
+    async with start("refuse", timing=Timing(min_backoff=0.01, stable_after=0.0)) as (_, recorder):
+        await recorder.until(Phase.FAILED, times=3)
+    waits = {status.retry_in for status in recorder.statuses if status.phase is Phase.FAILED}
     assert waits == {0.01}
 
 
 async def test_a_server_that_never_gets_ready_is_given_up(start: Start) -> None:
-    async with start("silent", timing=Timing(ready_timeout=0.3)) as (_, watch):
-        failed = await watch.until(Phase.FAILED)
+    async with start("silent", timing=Timing(ready_timeout=0.3)) as (_, recorder):
+        failed = await recorder.until(Phase.FAILED)
     assert failed.detail == "The local OpenCode server wasn't ready within 0.3 s."
 
 
 async def test_a_server_that_listens_elsewhere_isn_t_taken(start: Start) -> None:
-    async with start("public") as (_, watch):
-        failed = await watch.until(Phase.FAILED)
+    async with start("public") as (_, recorder):
+        failed = await recorder.until(Phase.FAILED)
     assert failed.detail is not None
     assert "loopback" in failed.detail
 
@@ -181,22 +181,22 @@ async def test_an_executable_that_can_t_run_is_a_failure_that_says_so(
     if content is not None:
         executable.write_text(content)
         executable.chmod(0o755)
-    async with start(executable=executable) as (_, watch):
-        failed = await watch.until(Phase.FAILED)
+    async with start(executable=executable) as (_, recorder):
+        failed = await recorder.until(Phase.FAILED)
     assert failed.detail is not None
     assert "can't be started" in failed.detail
 
 
 async def test_the_password_is_written_nowhere(start: Start, data: Path) -> None:
-    async with start("leak") as (_, watch):
-        status = await watch.until(Phase.RUNNING)
+    async with start("leak") as (_, recorder):
+        status = await recorder.until(Phase.RUNNING)
         assert status.password is not None
         password = status.password.reveal()
         family = psutil.Process().children(recursive=True)
         shown = [
             *(" ".join(process.cmdline()) for process in family),
             *(file.read_text() for file in data.iterdir()),
-            repr(watch.statuses),
+            repr(recorder.statuses),
         ]
         assert len(family) >= 2
         assert (data / "opencode-server.log").read_text().startswith("the password is ***\n")
@@ -204,15 +204,15 @@ async def test_the_password_is_written_nowhere(start: Start, data: Path) -> None
 
 
 async def test_codewalk_s_own_secrets_are_kept_from_it(start: Start, data: Path) -> None:
-    async with start() as (_, watch):
-        await watch.until(Phase.RUNNING)
+    async with start() as (_, recorder):
+        await recorder.until(Phase.RUNNING)
         environment = psutil.Process(pid_of(data)).environ()
     assert [name for name in environment if name.startswith("CODEWALK_")] == [MARKER_VARIABLE]
 
 
 async def test_its_files_are_private_and_its_log_is_bounded(start: Start, data: Path) -> None:
-    async with start("loud") as (_, watch):
-        await watch.until(Phase.RUNNING)
+    async with start("loud") as (_, recorder):
+        await recorder.until(Phase.RUNNING)
         modes = {stat.S_IMODE(file.stat().st_mode) for file in data.iterdir()}
         names = {file.name for file in data.iterdir()}
     logs = sum(file.stat().st_size for file in data.glob("opencode-server.log*"))
@@ -224,20 +224,20 @@ async def test_its_files_are_private_and_its_log_is_bounded(start: Start, data: 
 async def test_a_killed_guard_takes_the_server_along_and_both_come_again(
     start: Start, data: Path
 ) -> None:
-    async with start("launcher") as (_, watch):
-        await watch.until(Phase.RUNNING)
+    async with start("launcher") as (_, recorder):
+        await recorder.until(Phase.RUNNING)
         guard = psutil.Process(int(record(data)["guard_pid"]))
         family = guard.children(recursive=True)
         guard.kill()
-        await watch.until(Phase.RUNNING, times=2)
+        await recorder.until(Phase.RUNNING, times=2)
         for process in family:
-            await gone(process.pid)
+            await wait_until_ended(process.pid)
 
 
 async def test_a_note_that_can_t_be_read_is_no_obstacle(start: Start, data: Path) -> None:
     (data / "local-server.json").write_text('{"pid": "all of them"}')
-    async with start() as (_, watch):
-        await watch.until(Phase.RUNNING)
+    async with start() as (_, recorder):
+        await recorder.until(Phase.RUNNING)
 
 
 async def test_a_note_with_somebody_else_s_number_ends_nobody(start: Start, data: Path) -> None:
@@ -247,8 +247,8 @@ async def test_a_note_with_somebody_else_s_number_ends_nobody(start: Start, data
     text = json.dumps({**note, "command": "sleep", "marker": "of a server long gone"})
     (data / "local-server.json").write_text(text)
     try:
-        async with start() as (_, watch):
-            await watch.until(Phase.RUNNING)
+        async with start() as (_, recorder):
+            await recorder.until(Phase.RUNNING)
             assert bystander.returncode is None
             assert psutil.pid_exists(bystander.pid)
     finally:

@@ -52,12 +52,12 @@ async def test_what_a_hook_had_not_received_when_the_app_ended_is_delivered_by_t
             added = await app.add_server(server.url)
             await app.edit_server(added.id, Change(health_check={"interval": 1}))
             await app.hooks.add_webhook(f"{receiver.url}/hook")
-            await server.seen("/global/event")
+            await server.wait_for_requests("/global/event")
             await server.stop()
-            await receiver.seen("/hook")
+            await receiver.wait_for_requests("/hook")
         receiver.script("/hook", json_reply({}))
         async with codewalk.open(settings, watch=True):
-            await receiver.seen("/hook", 2)
+            await receiver.wait_for_requests("/hook", 2)
     first, second = (json.loads(request.body) for request in receiver.requests)
     assert first == second
     assert first["event"] == "down"

@@ -28,7 +28,7 @@ from codewalk.secret import Secret
 from tests.mock_behaviours import (
     Behaviour,
     close,
-    close_amid,
+    close_in_body,
     deep_json,
     json_reply,
     never,
@@ -56,7 +56,7 @@ CASES: Final = [
     Case(name="never answers", reason=Reason.TIMEOUT, behaviour=never()),
     Case(name="resets", reason=Reason.UNREACHABLE, behaviour=reset()),
     Case(name="closes", reason=Reason.UNREACHABLE, behaviour=close()),
-    Case(name="closes amid", reason=Reason.UNREACHABLE, behaviour=close_amid()),
+    Case(name="closes amid", reason=Reason.UNREACHABLE, behaviour=close_in_body()),
     Case(
         name="cuts a chunked body",
         reason=Reason.UNREACHABLE,

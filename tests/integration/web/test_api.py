@@ -299,7 +299,7 @@ async def test_a_check_finds_a_server_that_went_down(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await add(web, mock.url)
         mock.script("*", page())
-        await mock.seen("/global/health")
+        await mock.wait_for_requests("/global/health")
         status, checked = await web.call("POST", f"/servers/{server['id']}/check")
         while checked["health"]["state"] == "healthy":  # a result is reused for 750 ms
             status, checked = await web.call("POST", f"/servers/{server['id']}/check")

@@ -84,7 +84,7 @@ async def test_a_server_of_which_nothing_is_known_is_neither_up_nor_down(tmp_pat
 async def test_the_checks_by_the_clock_are_told_with_their_lateness(tmp_path: Path) -> None:
     async with MockOpenCode() as mock, running(tmp_path, watch=True) as web:
         server = await web.app.add_server(mock.url, check=False)
-        await mock.seen("/global/event")
+        await mock.wait_for_requests("/global/event")
         found = await scrape(web)
         assert found[sample("codewalk_check_lateness_seconds_count", lane="well")] >= 1
         assert found[sample("codewalk_server_up", server=server.id)] == 1

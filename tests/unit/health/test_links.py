@@ -75,7 +75,7 @@ async def test_a_server_that_is_back_at_once_is_green_within_two_seconds() -> No
             "/global/health": [no_reply(), HEALTHY],
             "/path": [no_reply(), PATH],
         }
-        running.of(A).refuses = None
+        running.of(A).open_failure = None
         restarted = elapsed()
         await advance_time(5)
         green = running.seconds_until(A, State.HEALTHY, restarted)
@@ -94,7 +94,7 @@ async def test_a_first_request_without_an_answer_does_not_delay_the_next_check()
             "/global/health": [no_reply(), HEALTHY],
             "/path": [no_reply(), PATH],
         }
-        running.of(A).refuses = None
+        running.of(A).open_failure = None
         restarted = elapsed()
         await advance_time(3)
         asked = next(at for _, at in running.of(A).requests if at > restarted)
@@ -162,10 +162,10 @@ async def test_silence_leads_to_a_check_at_once() -> None:
 async def test_a_healthy_server_without_heartbeats_is_rarely_reconnected() -> None:
     async with run_links(A, served=(EVENTS_PATH,)) as running:
         await advance_time(300)
-        opened = [at for path, at in running.of(A).tried if path == EVENTS_PATH]
+        opened = [at for path, at in running.of(A).attempts if path == EVENTS_PATH]
         assert len(opened) == 5
         assert [state for _, _, state in running.changes] == [State.HEALTHY]
-        assert [path for path, _ in running.of(A).tried].count(GLOBAL_EVENTS_PATH) == 1
+        assert [path for path, _ in running.of(A).attempts].count(GLOBAL_EVENTS_PATH) == 1
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ async def test_a_link_that_ends_at_once_is_retried_with_backoff(
             ender = group.create_task(end_all())
             await advance_time(60)
             ender.cancel()
-        times = [at for _, at in running.of(A).tried]
+        times = [at for _, at in running.of(A).attempts]
         gaps = [b - a for a, b in pairwise(times)]
         assert gaps[1:8] == pytest.approx(expected, abs=0.1)
         assert running.monitor.state(A.id) is State.HEALTHY
@@ -201,7 +201,7 @@ async def test_a_server_without_a_stream_is_polled_and_rarely_asked_for_one() ->
     async with run_links(A, served=()) as running:
         assert running.state(A) is LinkState.POLLING
         await advance_time(NO_STREAM_RETRY_DELAY - 1)
-        assert len(running.of(A).tried) == 2
+        assert len(running.of(A).attempts) == 2
         running.of(A).served = (GLOBAL_EVENTS_PATH,)
         await advance_time(2)
         assert running.state(A) is LinkState.LIVE
@@ -210,7 +210,7 @@ async def test_a_server_without_a_stream_is_polled_and_rarely_asked_for_one() ->
 @fake_time
 async def test_a_proxy_that_buffers_events_makes_no_server_unhealthy() -> None:
     async with run_links(A) as running:
-        running.of(A).says_nothing = True
+        running.of(A).sends_nothing = True
         running.of(A).current.end()
         await advance_time(120)
         assert running.state(A) is LinkState.POLLING
@@ -231,7 +231,7 @@ async def test_a_server_whose_streams_end_without_a_byte_is_polled_and_not_suspe
         # Only the stream that was open is fetched again, and counts as a failure until a check.
         assert [event for _, _, event in running.events] == [Connected()]
         assert sum(failures) <= 1
-        assert len(running.of(A).tried) < 15
+        assert len(running.of(A).attempts) < 15
 
 
 @fake_time
@@ -297,7 +297,7 @@ def test_a_link_that_cannot_be_opened_makes_no_healthy_server_unhealthy(
     @fake_time
     async def run() -> None:
         async with run_links(A) as running:
-            running.of(A).refuses = reason
+            running.of(A).open_failure = reason
             running.of(A).current.end(RequestFailed(Reason.UNREACHABLE, "Cut."))
             await advance_time(60)
             assert [state for _, _, state in running.changes] == [State.HEALTHY]

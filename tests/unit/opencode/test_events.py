@@ -35,7 +35,7 @@ async def read_all(stream: FakeStream) -> tuple[list[ServerEvent], EventStream]:
 async def test_events_in_an_envelope_and_flat_ones_are_typed() -> None:
     stream = FakeStream()
     stream.send("server.connected")
-    stream.raw(b'data: {"type":"server.heartbeat","properties":{}}\n\n')
+    stream.send_bytes(b'data: {"type":"server.heartbeat","properties":{}}\n\n')
     stream.send("session.updated", {"info": {"id": "ses_1"}}, directory="/p")
     stream.send("session.deleted", {"sessionID": "ses_2"}, directory="/p")
     read, _ = await read_all(stream)
@@ -83,7 +83,9 @@ async def test_a_status_that_is_none_is_no_event(properties: dict[str, object]) 
 async def test_what_nobody_reads_is_dropped_unparsed() -> None:
     stream = FakeStream()
     stream.send("message.part.delta", {"delta": "hello"})
-    stream.raw(b'data: {"payload":{"type":"message.part.updated","properties": no JSON at all\n\n')
+    stream.send_bytes(
+        b'data: {"payload":{"type":"message.part.updated","properties": no JSON at all\n\n'
+    )
     stream.send("sync")
     stream.send("message.updated", {"text": 'he said "session.created"'})
     stream.send("server.heartbeat")
@@ -104,7 +106,7 @@ async def test_what_nobody_reads_is_dropped_unparsed() -> None:
 )
 async def test_a_broken_event_is_counted_and_the_next_one_read(data: bytes) -> None:
     stream = FakeStream()
-    stream.raw(b"data: " + data + b"\n\n")
+    stream.send_bytes(b"data: " + data + b"\n\n")
     stream.send("server.heartbeat")
     read, events = await read_all(stream)
     assert read == [Heartbeat()]
@@ -126,7 +128,7 @@ async def test_a_broken_event_is_counted_and_the_next_one_read(data: bytes) -> N
 )
 async def test_any_json_is_survived(payload: bytes, expected: list[ServerEvent]) -> None:
     stream = FakeStream()
-    stream.raw(b"data: " + payload + b"\n\n")
+    stream.send_bytes(b"data: " + payload + b"\n\n")
     assert (await read_all(stream))[0] == expected
 
 
@@ -134,7 +136,7 @@ async def test_any_json_is_survived(payload: bytes, expected: list[ServerEvent])
 async def test_silence_ends_the_stream_after_the_patience_of_that_moment() -> None:
     connection = StreamingConnection()
     async with open_events(connection, silence_timeout=silence_timeout) as events:
-        asyncio.get_running_loop().call_later(20, connection.current.raw, b": still here\n")
+        asyncio.get_running_loop().call_later(20, connection.current.send_bytes, b": still here\n")
         with pytest.raises(RequestFailed) as caught:
             _ = [event async for event in events]
     assert caught.value.reason is Reason.TIMEOUT
@@ -147,10 +149,14 @@ async def test_the_oldest_releases_have_only_the_directorys_stream() -> None:
     connection = StreamingConnection(served=(EVENTS_PATH,))
     async with open_events(connection, silence_timeout=silence_timeout) as events:
         assert events.path == EVENTS_PATH
-    assert [path for path, _ in connection.tried] == [GLOBAL_EVENTS_PATH, EVENTS_PATH]
+    assert [path for path, _ in connection.attempts] == [GLOBAL_EVENTS_PATH, EVENTS_PATH]
     async with open_events(connection, path=EVENTS_PATH, silence_timeout=silence_timeout):
         pass
-    assert [path for path, _ in connection.tried] == [GLOBAL_EVENTS_PATH, EVENTS_PATH, EVENTS_PATH]
+    assert [path for path, _ in connection.attempts] == [
+        GLOBAL_EVENTS_PATH,
+        EVENTS_PATH,
+        EVENTS_PATH,
+    ]
 
 
 @fake_time
@@ -171,13 +177,13 @@ async def test_a_refusal_isnt_taken_for_an_old_release() -> None:
         async with open_events(connection, silence_timeout=silence_timeout):
             raise AssertionError("it opened")
     assert caught.value.reason is Reason.AUTH_REQUIRED
-    assert [path for path, _ in connection.tried] == [GLOBAL_EVENTS_PATH]
+    assert [path for path, _ in connection.attempts] == [GLOBAL_EVENTS_PATH]
 
 
 @fake_time
 async def test_a_proxy_that_holds_events_back_makes_no_stream() -> None:
     connection = StreamingConnection()
-    connection.says_nothing = True
+    connection.sends_nothing = True
     with pytest.raises(RequestFailed) as caught:
         async with open_events(connection, silence_timeout=silence_timeout):
             raise AssertionError("it opened")
@@ -193,5 +199,5 @@ async def test_a_stream_that_ends_without_a_byte_never_opened() -> None:
             raise AssertionError("it opened")
     # No old release, and no failure of the network: neither another path nor a doubt follows.
     assert caught.value.reason is Reason.SERVER_ERROR
-    assert [path for path, _ in connection.tried] == [GLOBAL_EVENTS_PATH]
+    assert [path for path, _ in connection.attempts] == [GLOBAL_EVENTS_PATH]
     assert connection.current.closed

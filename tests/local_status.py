@@ -9,8 +9,8 @@ import psutil
 from codewalk.local.server import LocalStatus, Phase
 
 
-class Watch:
-    """A callback for `LocalServer` that keeps each status and lets a test wait for one."""
+class StatusRecorder:
+    """A callback for `LocalServer` that records each status and lets a test wait for one."""
 
     def __init__(self) -> None:
         self.statuses: list[LocalStatus] = []
@@ -22,18 +22,18 @@ class Watch:
             self._changed.notify_all()
 
     async def until(self, phase: Phase, times: int = 1) -> LocalStatus:
-        """The status that announced `phase` for the `times`-th time. Raises `TimeoutError`."""
+        """Return the `times`-th status with `phase`. Raises `TimeoutError`."""
 
-        def found() -> list[LocalStatus]:
+        def matching() -> list[LocalStatus]:
             return [status for status in self.statuses if status.phase is phase]
 
         async with asyncio.timeout(60), self._changed:
-            await self._changed.wait_for(lambda: len(found()) >= times)
-        return found()[times - 1]
+            await self._changed.wait_for(lambda: len(matching()) >= times)
+        return matching()[times - 1]
 
 
-async def gone(pid: int) -> None:
-    """Waits until the process has ended, reaped or not. Raises `TimeoutError`."""
+async def wait_until_ended(pid: int) -> None:
+    """Wait until a process has ended, reaped or not. Raises `TimeoutError`."""
     if sys.platform != "linux":
         await asyncio.to_thread(_wait, pid)
         return
