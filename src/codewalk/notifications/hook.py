@@ -1,4 +1,4 @@
-"""A hook as a value, and the rules for what it may be."""
+"""A hook as a value, and the rules for valid hooks."""
 
 import json
 import re
@@ -16,17 +16,20 @@ from codewalk.secret import Secret
 from codewalk.times import rfc3339
 
 MAX_HOOKS: Final = 20
+
 MAX_ARGUMENTS: Final = 100
+"""Arguments of a command, its program included."""
+
 MAX_TARGET: Final = 4096
 """Characters of a URL, or of all arguments together."""
 
 ALL_EVENTS: Final = frozenset(NoticeKind)
 
-_BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+_WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
 class HookKind(StrEnum):
-    """A program that is run, or a URL that is called."""
+    """Whether a program is run or a URL is called."""
 
     COMMAND = "command"
     WEBHOOK = "webhook"
@@ -34,10 +37,15 @@ class HookKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hook:
-    """What to do when one of `events` happens.
+    """A program that is run, or a URL that is called, when one of `events` happens.
 
-    `target` decrypts itself when it is revealed: a URL often has a token in it, and so may a
-    command. It is the URL, or the program and its arguments as JSON.
+    Attributes:
+        id: Its id, a UUID.
+        kind: Whether it is a program or a URL.
+        target: The URL, or the program and its arguments as JSON. Decrypted when it is revealed:
+            a URL often contains a token, and so may a command.
+        events: What it is run or called for.
+        created_at: When it was added.
     """
 
     id: str
@@ -48,11 +56,15 @@ class Hook:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The program and its arguments. Raises `StorageError` where they can't be read."""
+        """The program and its arguments.
+
+        Raises:
+            StorageError: They can't be decrypted.
+        """
         return tuple(json.loads(self.target.reveal()))
 
     def to_json(self) -> dict[str, Any]:
-        """As `codewalk hook list --json` has it; of a URL only where it leads."""
+        """Return the JSON of `codewalk hook list --json`; of a URL it has only the origin."""
         command = list(self.arguments) if self.kind is HookKind.COMMAND else None
         url = redact_url(self.target.reveal()) if self.kind is HookKind.WEBHOOK else None
         return {
@@ -60,63 +72,96 @@ class Hook:
             "kind": self.kind.value,
             "command": command,
             "url": url,
-            "events": [what.value for what in NoticeKind if what in self.events],
+            "events": [kind.value for kind in NoticeKind if kind in self.events],
             "created_at": rfc3339(self.created_at),
         }
 
 
 def new_command(arguments: Sequence[str], events: Iterable[NoticeKind], now: datetime) -> Hook:
-    """A hook that runs a program, without a shell. Raises `InvalidValue`."""
+    """Return a new hook that runs a program, without a shell.
+
+    Args:
+        arguments: The program and its arguments.
+        events: What it is run for; everything if empty.
+        now: The time.
+
+    Raises:
+        InvalidValue: There is no program, an argument can't be passed to one, or they are too long.
+    """
     if not arguments or not arguments[0]:
         raise InvalidValue("A command hook needs a program: `codewalk hook add command -- notify`.")
     if len(arguments) > MAX_ARGUMENTS or sum(map(len, arguments)) > MAX_TARGET:
         raise InvalidValue(
             f"The command is too long: at most {MAX_ARGUMENTS} arguments and {MAX_TARGET:,} "
-            "characters are kept; put more into a script."
+            "characters are possible; put more into a script."
         )
     if any("\0" in argument for argument in arguments):
-        raise InvalidValue("An argument has a NUL character, which no program can be given.")
+        raise InvalidValue("An argument contains a NUL character, which can't be passed.")
     target = json.dumps(list(arguments))
     return _new(HookKind.COMMAND, target, events, now)
 
 
 def new_webhook(url: str, events: Iterable[NoticeKind], now: datetime) -> Hook:
-    """A hook that calls a URL. Raises `InvalidURL`, whose message never repeats what it hides."""
+    """Return a new hook that calls a URL.
+
+    Args:
+        url: The URL.
+        events: What it is called for; everything if empty.
+        now: The time.
+
+    Raises:
+        InvalidURL: It can't be called. The message doesn't repeat the URL, which may be a secret.
+    """
     url = url.strip()
-    if len(url) > MAX_TARGET or _BLANK.search(url) or not url.isascii():
-        raise InvalidURL("The URL is too long, or has white space or a character to be escaped.")
+    if len(url) > MAX_TARGET or _WHITESPACE.search(url) or not url.isascii():
+        raise InvalidURL(
+            f"The URL is longer than {MAX_TARGET:,} characters, or contains white space or a "
+            "character that must be percent-encoded."
+        )
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        good = False
-    if not good or "#" in url:
-        raise InvalidURL("The URL isn't one like https://example.com/hooks/codewalk.")
+        valid = False
+    if not valid or "#" in url:
+        raise InvalidURL(
+            "The URL must begin with http:// or https://, name a host and have no fragment, as "
+            "https://example.com/hooks/codewalk does."
+        )
     return _new(HookKind.WEBHOOK, url, events, now)
 
 
 def _new(kind: HookKind, target: str, events: Iterable[NoticeKind], now: datetime) -> Hook:
-    chosen = frozenset(events) or ALL_EVENTS
-    return Hook(id=str(uuid4()), kind=kind, target=Secret(target), events=chosen, created_at=now)
+    return Hook(
+        id=str(uuid4()),
+        kind=kind,
+        target=Secret(target),
+        events=frozenset(events) or ALL_EVENTS,
+        created_at=now,
+    )
 
 
 def find_hook(hooks: Iterable[Hook], reference: str) -> Hook:
-    """The hook with this id, or a unique beginning of it.
+    """Return the hook with this id, or with an id that begins with it.
 
-    Raises `HookNotFound` or `AmbiguousReference`.
+    Raises:
+        HookNotFound: There is none.
+        AmbiguousReference: There are several.
     """
     text = reference.strip().lower()
     matches = [hook for hook in hooks if text and hook.id.startswith(text)]
     if len(matches) > 1:
-        raise AmbiguousReference(f"{text!r} fits {len(matches)} hooks.", value=text)
+        raise AmbiguousReference(
+            f"{text!r} is the beginning of {len(matches)} hook ids; give more of it.", value=text
+        )
     if not matches:
-        raise HookNotFound(f"No hook has the id {text!r}; `codewalk hook list` shows all.")
+        raise HookNotFound(f"No hook has the id {text!r}; `codewalk hook list` shows all hooks.")
     return matches[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebhookAddress:
-    """A URL taken apart: where it leads, what is asked for there, and as whom."""
+    """The parts of a webhook's URL: origin, path with query, and credentials."""
 
     origin: str
     path: str
@@ -125,13 +170,13 @@ class WebhookAddress:
 
 
 def parse_webhook_url(url: str) -> WebhookAddress:
-    """Takes a hook's URL apart."""
+    """Return the parts of a webhook's URL."""
     parts = urlsplit(url)
-    place = parts.netloc.rpartition("@")[2]
+    host = parts.netloc.rpartition("@")[2]
     query = f"?{parts.query}" if parts.query else ""
     password = None if parts.password is None else Secret(unquote(parts.password))
     return WebhookAddress(
-        origin=f"{parts.scheme}://{place}",
+        origin=f"{parts.scheme}://{host}",
         path=(parts.path or "/") + query,
         username=None if parts.username is None else unquote(parts.username),
         password=password,
@@ -139,6 +184,6 @@ def parse_webhook_url(url: str) -> WebhookAddress:
 
 
 def redact_url(url: str) -> str:
-    """A hook's URL as it may be shown: its path and query are often a secret."""
+    """Return a webhook's URL as it may be shown: its path and query are often a secret."""
     address = parse_webhook_url(url)
     return address.origin + ("/…" if address.path != "/" else "/")

@@ -13,18 +13,18 @@ from codewalk.reason import Reason, State
 from codewalk.settings import Settings
 from tests.mock_opencode import MockOpenCode
 
-SOON = 10.0
+TIMEOUT = 10.0
 
 
-async def until(app: App, state: State) -> None:
-    """Waits for the first server to be in this state."""
+async def wait_for_state(app: App, state: State) -> None:
+    """Wait until the first server is in this state."""
     with app.announcer.listen() as events:
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(TIMEOUT):
             while app.servers()[0].health.state is not state:
                 await events.get()
 
 
-async def test_what_a_running_app_saw_is_there_at_once_and_after_it_ended(
+async def test_the_history_of_a_running_app_is_there_at_once_and_after_its_end(
     settings: Settings,
 ) -> None:
     async with codewalk.open(settings, watch=True) as app:
@@ -32,8 +32,8 @@ async def test_what_a_running_app_saw_is_there_at_once_and_after_it_ended(
             added = await app.add_server(server.url)
             await app.check(added.id)
             # With its live link up, nobody is just connecting when it ends.
-            await asyncio.wait_for(server.world.subscribed.wait(), SOON)
-        await until(app, State.UNHEALTHY)
+            await asyncio.wait_for(server.world.subscribed.wait(), TIMEOUT)
+        await wait_for_state(app, State.UNHEALTHY)
         # Nothing of this is written yet.
         seen = await app.history(added.id)
         assert [t.after for t in seen.transitions] == [State.UNHEALTHY, State.HEALTHY]
@@ -45,14 +45,14 @@ async def test_what_a_running_app_saw_is_there_at_once_and_after_it_ended(
         assert sum(period.checks for period in seen.periods) == len(seen.checks)
         assert seen.uptimes[0].up > timedelta(0)
     async with codewalk.open(settings) as command:
-        kept = await command.history(added.id)
-        assert list(kept.transitions) == list(seen.transitions)
-        assert list(kept.checks)[: len(seen.checks)] == list(seen.checks)
+        stored = await command.history(added.id)
+        assert list(stored.transitions) == list(seen.transitions)
+        assert list(stored.checks)[: len(seen.checks)] == list(seen.checks)
     async with codewalk.open(settings, watch=True) as again:
         assert again.recent_checks(added.id)[: len(seen.checks)] == list(seen.checks)
 
 
-async def test_what_a_command_found_is_kept_too(settings: Settings) -> None:
+async def test_the_check_of_a_command_is_in_the_history(settings: Settings) -> None:
     async with MockOpenCode() as server:
         async with codewalk.open(settings) as app:
             added = await app.add_server(server.url)
@@ -60,24 +60,24 @@ async def test_what_a_command_found_is_kept_too(settings: Settings) -> None:
             async with codewalk.open(settings) as app:
                 await app.check(added.id)
     async with codewalk.open(settings) as app:
-        found = await app.history(added.id)
-        assert len(found.checks) == 2
-        assert sum(period.checks for period in found.periods) == 2
-        assert [t.after for t in found.transitions] == [State.HEALTHY]
-        assert found.uptimes[0].percent == 100
+        history = await app.history(added.id)
+        assert len(history.checks) == 2
+        assert sum(period.checks for period in history.periods) == 2
+        assert [t.after for t in history.transitions] == [State.HEALTHY]
+        assert history.uptimes[0].percent == 100
 
 
 async def test_a_server_without_a_history_has_an_empty_one(settings: Settings) -> None:
     async with codewalk.open(settings) as app:
         added = await app.add_server("http://127.0.0.1:9", check=False)
-        found = await app.history(added.id)
-        assert (found.transitions, found.periods, found.checks) == ([], [], [])
-        assert [uptime.percent for uptime in found.uptimes] == [None, None, None]
-        assert found.until - found.since == DAY
+        history = await app.history(added.id)
+        assert (history.transitions, history.periods, history.checks) == ([], [], [])
+        assert [uptime.percent for uptime in history.uptimes] == [None, None, None]
+        assert history.until - history.since == DAY
         assert app.recent_checks(added.id) == []
 
 
-async def test_what_cannot_be_asked_for_is_refused(settings: Settings) -> None:
+async def test_an_unknown_server_or_a_start_in_the_future_is_refused(settings: Settings) -> None:
     async with codewalk.open(settings) as app:
         with pytest.raises(ServerNotFound):
             await app.history("nobody")
@@ -86,7 +86,7 @@ async def test_what_cannot_be_asked_for_is_refused(settings: Settings) -> None:
             await app.history(added.id, since=datetime.now(UTC) + timedelta(minutes=1))
 
 
-async def test_a_removal_that_is_undone_brings_the_history_back(settings: Settings) -> None:
+async def test_an_undone_removal_restores_the_history(settings: Settings) -> None:
     async with MockOpenCode() as server:
         async with codewalk.open(settings) as app:
             added = await app.add_server(server.url)
@@ -96,10 +96,10 @@ async def test_a_removal_that_is_undone_brings_the_history_back(settings: Settin
             assert checks
             await app.remove_server(added.id)
             await app.restore_server(added.id)
-            found = await app.history(added.id)
+            history = await app.history(added.id)
             assert app.recent_checks(added.id)[: len(checks)] == checks
-            assert [t.after for t in found.transitions] == [State.HEALTHY]
-            assert sum(period.checks for period in found.periods) >= len(checks)
+            assert [t.after for t in history.transitions] == [State.HEALTHY]
+            assert sum(period.checks for period in history.periods) >= len(checks)
 
 
 async def test_a_removed_servers_history_goes_with_it(settings: Settings) -> None:

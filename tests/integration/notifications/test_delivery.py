@@ -23,19 +23,19 @@ from tests.mock_behaviours import json_reply, never, redirect, reply
 from tests.mock_opencode import MockOpenCode
 
 PAYLOAD = json.dumps({"event": "test"}).encode() + b"\n"
-IN_TIME = 20.0
+START_TIMEOUT = 20.0
 """Seconds that a program here may take to start, on a machine that others use too."""
 
 
 @pytest.fixture
 async def delivery() -> AsyncIterator[Delivery]:
     async with OpenCodeClient() as client:
-        yield delivering(client)
+        yield make_delivery(client)
 
 
-def delivering(
+def make_delivery(
     client: OpenCodeClient,
-    timeout: float = IN_TIME,
+    timeout: float = START_TIMEOUT,
     environment: Mapping[str, str] = os.environ,
 ) -> Delivery:
     async def connect(url: str, username: str | None, password: Secret | None) -> Connection:
@@ -48,7 +48,7 @@ def python(code: str, *arguments: str) -> Hook:
     return new_command([sys.executable, "-c", code, *arguments], [], EPOCH)
 
 
-async def test_a_program_gets_what_happened_on_its_standard_input(
+async def test_a_program_receives_the_payload_on_its_standard_input(
     delivery: Delivery, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -57,26 +57,26 @@ async def test_a_program_gets_what_happened_on_its_standard_input(
     assert out.read_bytes() == PAYLOAD
 
 
-async def test_no_shell_reads_the_arguments(delivery: Delivery, tmp_path: Path) -> None:
+async def test_no_shell_interprets_the_arguments(delivery: Delivery, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
     await delivery.deliver(python(code, str(out), "$HOME; echo `id` > x"), PAYLOAD)
     assert out.read_text() == "$HOME; echo `id` > x"
 
 
-async def test_a_program_is_not_told_our_secrets(tmp_path: Path) -> None:
-    ours = {**os.environ, "CODEWALK_TOKEN": "s3cret"}
+async def test_a_program_does_not_inherit_secrets(tmp_path: Path) -> None:
+    environment_here = {**os.environ, "CODEWALK_TOKEN": "s3cret"}
     out = tmp_path / "out"
     code = "import os, sys, json; open(sys.argv[1], 'w').write(json.dumps(dict(os.environ)))"
     async with OpenCodeClient() as client:
-        delivery = delivering(client, environment=ours)
+        delivery = make_delivery(client, environment=environment_here)
         await delivery.deliver(python(code, str(out)), PAYLOAD)
     environment = json.loads(out.read_text())
     assert "PATH" in environment
     assert [name for name in environment if name.startswith("CODEWALK_")] == []
 
 
-async def test_a_program_that_fails_says_why(delivery: Delivery) -> None:
+async def test_the_error_of_a_failed_program_has_its_standard_error(delivery: Delivery) -> None:
     code = "import sys; sys.stderr.write('no display\\n' + 'x' * 100_000); sys.exit(3)"
     with pytest.raises(HookFailed) as failed:
         await delivery.deliver(python(code), PAYLOAD)
@@ -84,7 +84,7 @@ async def test_a_program_that_fails_says_why(delivery: Delivery) -> None:
     assert len(failed.value.message) < 600
 
 
-async def test_a_program_that_reads_nothing_and_says_much_is_no_trouble(
+async def test_a_program_may_read_nothing_and_write_much(
     delivery: Delivery,
 ) -> None:
     code = "import sys; sys.stdout.write('x' * 1_000_000); sys.stderr.write('y' * 1_000_000)"
@@ -92,7 +92,7 @@ async def test_a_program_that_reads_nothing_and_says_much_is_no_trouble(
 
 
 @pytest.mark.parametrize("program", ["/nonexistent/program", "no-such-program", "."])
-async def test_a_program_that_is_not_there_is_a_failure(delivery: Delivery, program: str) -> None:
+async def test_a_missing_program_is_a_failure(delivery: Delivery, program: str) -> None:
     with pytest.raises(HookFailed, match="can't be run"):
         await delivery.deliver(new_command([program], [], EPOCH), PAYLOAD)
 
@@ -108,9 +108,9 @@ async def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -
     )
     async with OpenCodeClient() as client:
         with pytest.raises(HookFailed, match="didn't end within 3 s"):
-            await delivering(client, timeout=3).deliver(python(code, str(pids)), PAYLOAD)
+            await make_delivery(client, timeout=3).deliver(python(code, str(pids)), PAYLOAD)
     for pid in (tmp_path / "pids.done").read_text().split():
-        await asyncio.to_thread(_until_ended, int(pid))
+        await asyncio.to_thread(_wait_for_end, int(pid))
 
 
 def _runs(pid: int) -> bool:
@@ -120,12 +120,12 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def _until_ended(pid: int) -> None:
+def _wait_for_end(pid: int) -> None:
     with suppress(psutil.NoSuchProcess):
-        psutil.Process(pid).wait(IN_TIME)
+        psutil.Process(pid).wait(START_TIMEOUT)
 
 
-async def test_what_a_program_leaves_running_is_left_and_waited_for_by_nobody(
+async def test_a_child_that_a_program_leaves_running_is_not_waited_for(
     delivery: Delivery, tmp_path: Path
 ) -> None:
     pid = tmp_path / "pid"
@@ -135,7 +135,7 @@ async def test_what_a_program_leaves_running_is_left_and_waited_for_by_nobody(
         "open(sys.argv[1], 'w').write(str(child.pid))"
     )
     try:
-        await asyncio.wait_for(delivery.deliver(python(code, str(pid)), PAYLOAD), IN_TIME)
+        await asyncio.wait_for(delivery.deliver(python(code, str(pid)), PAYLOAD), START_TIMEOUT)
         assert _runs(int(pid.read_text()))
     finally:
         os.kill(int(pid.read_text()), signal.SIGKILL)
@@ -150,10 +150,10 @@ async def test_a_cancelled_delivery_leaves_no_program(delivery: Delivery, tmp_pa
         task = group.create_task(delivery.deliver(python(code, str(ready)), PAYLOAD), name="hook")
         pid = int(await asyncio.to_thread(ready.read_text))
         task.cancel()
-    await asyncio.to_thread(_until_ended, pid)
+    await asyncio.to_thread(_wait_for_end, pid)
 
 
-async def test_a_webhook_is_called_once_with_what_happened(delivery: Delivery) -> None:
+async def test_a_webhook_is_called_once_with_the_payload(delivery: Delivery) -> None:
     async with MockOpenCode(username="me", password="p:w") as server:
         server.script("/T0/x", reply(b"ok", content_type="text/plain"))
         place = server.url.replace("://", "://me:p%3Aw@")
@@ -163,7 +163,7 @@ async def test_a_webhook_is_called_once_with_what_happened(delivery: Delivery) -
     assert seen.headers["Content-Type"] == "application/json"
 
 
-async def test_a_webhook_that_leads_elsewhere_is_not_followed(delivery: Delivery) -> None:
+async def test_a_redirect_of_a_webhook_is_not_followed(delivery: Delivery) -> None:
     async with MockOpenCode() as server, MockOpenCode() as other:
         server.script("/hook", redirect(f"{other.url}/steal"), redirect(f"{server.url}/again"))
         for _ in range(2):
@@ -174,7 +174,7 @@ async def test_a_webhook_that_leads_elsewhere_is_not_followed(delivery: Delivery
 
 
 @pytest.mark.parametrize("status", [400, 404, 500])
-async def test_a_webhook_that_refuses_is_a_failure(delivery: Delivery, status: int) -> None:
+async def test_an_error_status_of_a_webhook_is_a_failure(delivery: Delivery, status: int) -> None:
     async with MockOpenCode() as server:
         server.script("/hook", json_reply({"secret": "x"}, status=status))
         with pytest.raises(HookFailed, match=f"answered {status}") as failed:
@@ -182,10 +182,10 @@ async def test_a_webhook_that_refuses_is_a_failure(delivery: Delivery, status: i
     assert "k3y" not in failed.value.message
 
 
-async def test_a_webhook_that_hangs_or_is_not_there_is_a_failure() -> None:
+async def test_a_webhook_that_hangs_or_is_down_is_a_failure() -> None:
     async with OpenCodeClient() as client, MockOpenCode() as server:
         server.script("/hook", never())
-        quick = delivering(client, timeout=0.2)
+        quick = make_delivery(client, timeout=0.2)
         with pytest.raises(HookFailed, match=r"within 0\.2 s"):
             await quick.deliver(new_webhook(f"{server.url}/hook", [], EPOCH), PAYLOAD)
         await server.stop()

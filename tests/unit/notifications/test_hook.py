@@ -58,7 +58,7 @@ def test_a_url_that_cannot_be_called_is_refused(url: str) -> None:
         new_webhook(f"{url}x" if url.endswith("\n") else url, [], EPOCH)
 
 
-def test_of_a_url_only_its_host_is_shown_and_nothing_in_an_error() -> None:
+def test_only_the_origin_of_a_url_is_shown_and_nothing_of_it_in_an_error() -> None:
     url = "https://me:s3cret@hooks.example:8443/T0/s3cret?key=s3cret"
     hook = new_webhook(url, [NoticeKind.DOWN], EPOCH)
     assert "s3cret" not in repr(hook) + str(hook.to_json())
@@ -84,7 +84,7 @@ def test_a_url_is_taken_apart_for_the_request() -> None:
     )
 
 
-def test_a_hook_is_found_by_the_beginning_of_its_id() -> None:
+def test_a_hook_is_named_by_the_beginning_of_its_id() -> None:
     hooks = [new_command([name], [], EPOCH) for name in "ab"]
     assert find_hook(hooks, hooks[1].id) is hooks[1]
     assert find_hook(hooks, f" {hooks[0].id[:13].upper()} ") is hooks[0]
