@@ -45,7 +45,7 @@ async def test_1_0_0_has_no_health_but_a_path(client: OpenCodeClient, real_old: 
         (Secret("wrong"), Reason.AUTH_REJECTED),
     ],
 )
-async def test_the_wrong_password_is_told_from_none(
+async def test_a_wrong_password_and_none_have_different_reasons(
     client: OpenCodeClient, real_a: RealServer, password: Secret | None, reason: Reason
 ) -> None:
     connection = client.connect(real_a.url, "opencode" if password else None, password)
@@ -89,7 +89,7 @@ async def test_a_session_is_made_and_listed_for_its_directory_alone(
     assert made["id"] not in {session["id"] for session in others}
 
 
-async def test_a_session_that_isn_t_there_is_the_server_s_refusal(
+async def test_a_missing_session_is_a_server_error(
     client: OpenCodeClient, real_a: RealServer
 ) -> None:
     with pytest.raises(RequestFailed) as caught:

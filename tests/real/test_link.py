@@ -42,10 +42,10 @@ async def app(parts: Parts, real_servers: list[RealServer]) -> App:
     return app
 
 
-async def told(
+async def wait_until(
     app: App, ref: str, events: "asyncio.Queue[Event]", true: Callable[[Server], bool]
 ) -> float:
-    """The moment when `true` holds of a server; looked at whenever something is announced."""
+    """Wait until `true` holds for a server, and return the time; checked at each announcement."""
     async with asyncio.timeout(30):
         while not true(app.server(ref)):
             await events.get()
@@ -69,9 +69,9 @@ async def test_a_session_made_by_another_program_is_listed(
     await linked(app, real_a.release)
     connection = await parts.connections.connect(app.server(real_a.release).profile)
     with app.announcer.listen() as events:
-        await connection.post_json("/session", {"title": "told by the stream"}, timeout=30)
+        await connection.post_json("/session", {"title": "from the stream"}, timeout=30)
         async with asyncio.timeout(30):
-            while "told by the stream" not in {
+            while "from the stream" not in {
                 session.title for session in (await app.work.sessions(cached=True)).sessions
             }:
                 await events.get()
@@ -93,12 +93,12 @@ async def test_a_killed_server_is_red_and_green_again_long_before_the_next_check
                 victim = (await app.add_server(server.url, label="victim")).id
             await answers(parts, app, victim)
             answering = monotonic()
-            green = await told(app, victim, events, lambda s: s.health.state is State.HEALTHY)
+            green = await wait_until(app, victim, events, lambda s: s.health.state is State.HEALTHY)
             assert green - answering < LONG_BEFORE
             await linked(app, victim)
             killed = monotonic()
             os.kill(server.pid, signal.SIGKILL)
-            red = await told(app, victim, events, lambda s: s.health.state is State.UNHEALTHY)
+            red = await wait_until(app, victim, events, lambda s: s.health.state is State.UNHEALTHY)
             assert red - killed < LONG_BEFORE
         changed = {events.get_nowait().server_id for _ in range(events.qsize())}
         assert not changed & set(others)

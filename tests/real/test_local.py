@@ -38,8 +38,8 @@ async def test_the_real_opencode_is_started_restarted_and_ended(
     ):
         first = await recorder.until(Phase.RUNNING)
         assert first.url is not None
-        known = client.connect(first.url, first.username, first.password)
-        health = await known.get_json("/global/health", timeout=30)
+        connection = client.connect(first.url, first.username, first.password)
+        health = await connection.get_json("/global/health", timeout=30)
         assert health == {"healthy": True, "version": CURRENT}
         with pytest.raises(RequestFailed) as caught:
             await client.connect(first.url).get_json("/global/health")
@@ -51,8 +51,8 @@ async def test_the_real_opencode_is_started_restarted_and_ended(
         family = psutil.Process(guard_of(tmp_path)).children(recursive=True)
         assert second.password is not None
         text = (tmp_path / "opencode-server.log").read_text() + repr(recorder.statuses)
-        shown = [text, *(" ".join(process.cmdline()) for process in family)]
-        assert not [text for text in shown if second.password.reveal() in text]
+        texts = [text, *(" ".join(process.cmdline()) for process in family)]
+        assert not [text for text in texts if second.password.reveal() in text]
         began = monotonic()
     assert monotonic() - began < 2.5
     for process in family:

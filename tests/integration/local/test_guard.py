@@ -70,7 +70,7 @@ async def program(tmp_path: Path, data: Path, mode: str) -> AsyncIterator[psutil
         (signal.SIGHUP, "serve"),
     ],
 )
-async def test_a_killed_app_takes_its_server_along(
+async def test_the_server_ends_when_the_app_is_killed(
     tmp_path: Path, data: Path, number: signal.Signals, mode: str
 ) -> None:
     async with program(tmp_path, data, mode) as app:
@@ -81,7 +81,7 @@ async def test_a_killed_app_takes_its_server_along(
             await wait_until_ended(process.pid)
 
 
-def test_a_guard_that_is_asked_to_end_again_and_again_ends(tmp_path: Path) -> None:
+def test_a_guard_that_gets_many_signals_ends(tmp_path: Path) -> None:
     # Raced: a second signal came while the first one's handler held a lock that it needs too. Of
     # thousands that are sent while the command takes its time to end, some come just then.
     with subprocess.Popen(
@@ -104,7 +104,7 @@ def test_a_guard_that_is_asked_to_end_again_and_again_ends(tmp_path: Path) -> No
             guard.kill()
 
 
-async def test_a_server_left_behind_is_ended_at_the_next_start(tmp_path: Path, data: Path) -> None:
+async def test_an_orphaned_server_is_ended_at_the_next_start(tmp_path: Path, data: Path) -> None:
     async with program(tmp_path, data, "launcher") as app:
         family = app.children(recursive=True)
         note = json.loads((data / "local-server.json").read_text())
@@ -126,9 +126,7 @@ async def test_a_server_left_behind_is_ended_at_the_next_start(tmp_path: Path, d
             await wait_until_ended(left[0].pid)
 
 
-async def test_the_server_hears_nothing_of_a_ctrl_c_in_the_terminal(
-    tmp_path: Path, data: Path
-) -> None:
+async def test_a_ctrl_c_in_the_terminal_doesnt_reach_the_server(tmp_path: Path, data: Path) -> None:
     async with program(tmp_path, data, "serve") as app:
         groups = {os.getpgid(process.pid) for process in app.children(recursive=True)}
         assert os.getpgid(app.pid) not in groups

@@ -1,4 +1,4 @@
-"""The managed local server: started, watched, restarted, ended. The `opencode` here is a fake."""
+"""The managed local server: started, watched, restarted, ended; `opencode` is a fake here."""
 
 import asyncio
 import json
@@ -89,8 +89,8 @@ async def test_it_serves_on_loopback_with_a_password_of_its_own(
         assert status == local.status
         assert status.url is not None
         assert status.url.startswith("http://127.0.0.1:")
-        known = client.connect(status.url, status.username, status.password)
-        assert (await known.get_json("/global/health"))["healthy"] is True
+        connection = client.connect(status.url, status.username, status.password)
+        assert (await connection.get_json("/global/health"))["healthy"] is True
         with pytest.raises(RequestFailed) as caught:
             await client.connect(status.url).get_json("/global/health")
         assert caught.value.reason is Reason.AUTH_REQUIRED
@@ -99,7 +99,7 @@ async def test_it_serves_on_loopback_with_a_password_of_its_own(
     assert local.status.phase is Phase.STOPPED
 
 
-async def test_it_ends_with_the_app_and_leaves_no_note(start: Start, data: Path) -> None:
+async def test_it_ends_with_the_app_and_leaves_no_record(start: Start, data: Path) -> None:
     async with start() as (_, recorder):
         await recorder.until(Phase.RUNNING)
         pid = pid_of(data)
@@ -114,7 +114,7 @@ def guards() -> set[psutil.Process]:
 
 
 @pytest.mark.parametrize("mode", ["stubborn", "launcher", "silent"])
-async def test_it_ends_in_time_whatever_it_is(start: Start, mode: str, tmp_path: Path) -> None:
+async def test_it_ends_in_time_in_every_mode(start: Start, mode: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     others = guards()
     async with start(mode) as (_, recorder):
@@ -160,13 +160,13 @@ async def test_a_server_that_ran_for_long_has_the_short_wait_again(start: Start)
     assert waits == {0.01}
 
 
-async def test_a_server_that_never_gets_ready_is_given_up(start: Start) -> None:
+async def test_a_server_that_never_gets_ready_fails(start: Start) -> None:
     async with start("silent", timing=Timing(ready_timeout=0.3)) as (_, recorder):
         failed = await recorder.until(Phase.FAILED)
     assert failed.detail == "The local OpenCode server wasn't ready within 0.3 s."
 
 
-async def test_a_server_that_listens_elsewhere_isn_t_taken(start: Start) -> None:
+async def test_a_server_that_doesnt_listen_on_loopback_fails(start: Start) -> None:
     async with start("public") as (_, recorder):
         failed = await recorder.until(Phase.FAILED)
     assert failed.detail is not None
@@ -193,17 +193,17 @@ async def test_the_password_is_written_nowhere(start: Start, data: Path) -> None
         assert status.password is not None
         password = status.password.reveal()
         family = psutil.Process().children(recursive=True)
-        shown = [
+        texts = [
             *(" ".join(process.cmdline()) for process in family),
             *(file.read_text() for file in data.iterdir()),
             repr(recorder.statuses),
         ]
         assert len(family) >= 2
         assert (data / "opencode-server.log").read_text().startswith("the password is ***\n")
-        assert not [text for text in shown if password in text]
+        assert not [text for text in texts if password in text]
 
 
-async def test_codewalk_s_own_secrets_are_kept_from_it(start: Start, data: Path) -> None:
+async def test_its_environment_has_none_of_codewalks_variables(start: Start, data: Path) -> None:
     async with start() as (_, recorder):
         await recorder.until(Phase.RUNNING)
         environment = psutil.Process(pid_of(data)).environ()
@@ -221,7 +221,7 @@ async def test_its_files_are_private_and_its_log_is_bounded(start: Start, data: 
     assert MAX_LOG < logs < 2.1 * MAX_LOG
 
 
-async def test_a_killed_guard_takes_the_server_along_and_both_come_again(
+async def test_a_killed_guard_ends_the_server_and_both_are_started_again(
     start: Start, data: Path
 ) -> None:
     async with start("launcher") as (_, recorder):
@@ -234,13 +234,15 @@ async def test_a_killed_guard_takes_the_server_along_and_both_come_again(
             await wait_until_ended(process.pid)
 
 
-async def test_a_note_that_can_t_be_read_is_no_obstacle(start: Start, data: Path) -> None:
+async def test_a_damaged_record_is_ignored(start: Start, data: Path) -> None:
     (data / "local-server.json").write_text('{"pid": "all of them"}')
     async with start() as (_, recorder):
         await recorder.until(Phase.RUNNING)
 
 
-async def test_a_note_with_somebody_else_s_number_ends_nobody(start: Start, data: Path) -> None:
+async def test_a_record_with_the_number_of_another_process_ends_nothing(
+    start: Start, data: Path
+) -> None:
     bystander = await asyncio.create_subprocess_exec("sleep", "60")
     created = psutil.Process(bystander.pid).create_time()
     note = {"pid": bystander.pid, "created": created, "guard_pid": bystander.pid}

@@ -26,7 +26,7 @@ def basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
-async def test_an_answer_of_any_status_comes_whole(
+async def test_get_returns_a_response_of_any_status(
     client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     server.script("/odd", reply(b"tea", status=418, content_type="Text/Plain; charset=utf-8"))
@@ -70,7 +70,7 @@ async def test_each_server_gets_its_own_credentials_and_no_other_s(
     assert sent == [{basic("opencode", "a")}, {basic("opencode", "b")}, {None}]
 
 
-async def test_a_password_that_can_t_be_decrypted_is_told_and_nothing_is_sent(
+async def test_with_a_password_that_cant_be_decrypted_nothing_is_sent(
     client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     def unseal() -> str:
@@ -83,14 +83,14 @@ async def test_a_password_that_can_t_be_decrypted_is_told_and_nothing_is_sent(
     assert server.requests == []
 
 
-async def test_no_password_shows_in_a_connection_or_its_failures(client: OpenCodeClient) -> None:
+async def test_a_connection_and_its_failures_contain_no_password(client: OpenCodeClient) -> None:
     async with MockOpenCode(password="right") as server:
         connection = client.connect(server.url, "opencode", Secret("hunter2"))
         with pytest.raises(RequestFailed) as caught:
             await connection.get_json("/path")
-    shown = f"{connection!r} {connection} {caught.value!r} {caught.value}"
-    assert "hunter2" not in shown
-    assert basic("opencode", "hunter2") not in shown
+    text = f"{connection!r} {connection} {caught.value!r} {caught.value}"
+    assert "hunter2" not in text
+    assert basic("opencode", "hunter2") not in text
 
 
 @pytest.mark.parametrize("prefix", ["", "/opencode", "/a%20b/c%2Fd", "/%C3%BC"])
@@ -102,13 +102,13 @@ async def test_a_path_prefix_is_kept_as_it_stands(
     assert [seen.raw_path for seen in server.requests] == [f"{prefix}/session/ses_%2F/message"]
 
 
-async def test_parameters_arrive_as_they_were(client: OpenCodeClient, server: MockOpenCode) -> None:
+async def test_parameters_are_sent_unchanged(client: OpenCodeClient, server: MockOpenCode) -> None:
     directory = "/home/me/a b/ü&x=1+2%20#?"
     server.world.add_session("here", directory=directory)
     server.world.add_session("elsewhere")
     connection = client.connect(server.url)
-    found = await connection.get_json("/session", params={"directory": directory, "limit": "5"})
-    assert [session["title"] for session in found] == ["here"]
+    sessions = await connection.get_json("/session", params={"directory": directory, "limit": "5"})
+    assert [session["title"] for session in sessions] == ["here"]
 
 
 async def test_a_post_is_sent_as_json_and_comes_back_as_json(
@@ -120,7 +120,7 @@ async def test_a_post_is_sent_as_json_and_comes_back_as_json(
     assert server.requests[0].headers["Content-Type"] == "application/json"
 
 
-async def test_a_post_without_an_answer_s_body_is_none(
+async def test_the_empty_response_to_a_post_is_none(
     client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     server.script("/session/x/prompt_async", reply(status=204))
@@ -272,7 +272,7 @@ async def test_a_response_that_isnt_json_is_named_as_what_it_is(
     assert caught.value.message == f"{place} answered /path with {what}; is it an OpenCode server?"
 
 
-async def test_connections_closed_under_a_request_are_the_program_s_fault() -> None:
+async def test_using_a_closed_or_unopened_client_is_a_runtime_error() -> None:
     async with OpenCodeClient() as client:
         connection = client.connect("http://127.0.0.1:4096")
     with pytest.raises(RuntimeError):

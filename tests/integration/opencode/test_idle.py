@@ -8,19 +8,19 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
 
 
 class Counting:
-    """Counts the connections on which it is asked; `gate` holds its answers back."""
+    """Counts its connections; `gate` holds its responses back."""
 
     def __init__(self) -> None:
         self.opened = self.ended = 0
         self.gate = asyncio.Event()
-        self.asked = asyncio.Event()
+        self.requested = asyncio.Event()
         self.gate.set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.opened += 1
         try:
             while await reader.readuntil(b"\r\n\r\n"):
-                self.asked.set()
+                self.requested.set()
                 await self.gate.wait()
                 writer.write(ANSWER)
         except asyncio.IncompleteReadError:
@@ -29,7 +29,7 @@ class Counting:
             writer.close()
 
 
-async def test_idle_connections_are_dropped_and_those_in_use_are_not() -> None:
+async def test_idle_connections_are_closed_and_those_in_use_are_not() -> None:
     counting = Counting()
     server = await asyncio.start_server(counting.serve, "127.0.0.1", 0)
     async with server, OpenCodeClient() as client:
@@ -39,10 +39,10 @@ async def test_idle_connections_are_dropped_and_those_in_use_are_not() -> None:
         assert counting.opened == 1
         client.close_idle()
         counting.gate.clear()
-        counting.asked.clear()
+        counting.requested.clear()
         async with asyncio.TaskGroup() as group:
             under_way = group.create_task(connection.get_json("/"), name="request")
-            await counting.asked.wait()
+            await counting.requested.wait()
             assert counting.opened == 2
             client.close_idle()
             counting.gate.set()
@@ -52,5 +52,5 @@ async def test_idle_connections_are_dropped_and_those_in_use_are_not() -> None:
         assert counting.ended == 1
 
 
-async def test_where_nothing_is_open_nothing_is_dropped() -> None:
+async def test_an_unopened_client_has_no_idle_connections_to_close() -> None:
     OpenCodeClient().close_idle()

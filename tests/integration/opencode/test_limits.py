@@ -18,7 +18,7 @@ from tests.mock_opencode import MockOpenCode
 LIMIT = 2**20
 
 
-def test_the_cap_is_64_mib() -> None:
+def test_the_limit_is_64_mib() -> None:
     assert MAX_BODY == 64 * 1024 * 1024
 
 
@@ -46,7 +46,7 @@ async def test_a_body_over_the_limit_is_dropped_before_it_fills_the_memory(
 @pytest.mark.parametrize(
     "behaviour", [reply(b"x" * LIMIT), gzip_bomb(LIMIT)], ids=["plain", "gzip"]
 )
-async def test_a_body_of_just_the_limit_is_taken(
+async def test_a_body_of_exactly_the_limit_is_accepted(
     client: OpenCodeClient, server: MockOpenCode, behaviour: Behaviour
 ) -> None:
     server.script("/path", behaviour)
@@ -54,7 +54,7 @@ async def test_a_body_of_just_the_limit_is_taken(
     assert len(answer.body) == LIMIT
 
 
-async def test_a_slow_drip_doesn_t_stretch_the_time_limit(
+async def test_a_body_sent_slowly_doesnt_extend_the_timeout(
     client: OpenCodeClient, server: MockOpenCode
 ) -> None:
     server.script("/path", drip(b" " * 10_000, every=0.01))
@@ -131,7 +131,7 @@ BODY = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_no_answer_whatever_breaks_out_as_another_error(data: st.DataObject) -> None:
+def test_no_response_raises_any_other_error(data: st.DataObject) -> None:
     whole = st.builds(
         lambda status, headers, body: b"\r\n".join([status, *headers, b"", body]),
         STATUS,
@@ -145,7 +145,7 @@ def test_no_answer_whatever_breaks_out_as_another_error(data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("flood", [b"HTTP/1.1 102 P\r\n\r\n", b"HTTP/1.1 103 E\r\nX: y\r\n\r\n"])
-async def test_endless_interim_answers_hold_up_nobody_else(flood: bytes) -> None:
+async def test_endless_interim_responses_dont_block_the_event_loop(flood: bytes) -> None:
     """They arrive faster than they are parsed: the event loop came to nothing else for seconds."""
 
     async def answer(reader: StreamReader, writer: StreamWriter) -> None:

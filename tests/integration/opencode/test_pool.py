@@ -1,4 +1,4 @@
-"""The connection that is kept from one GET to the next."""
+"""The keep-alive connection from one GET to the next."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ class Server:
     def __init__(self) -> None:
         self.answer = TRUE
         self.answers: list[bytes] = []
-        self.opened = self.asked = 0
+        self.opened = self.requests = 0
         self.ended = asyncio.Event()
         self.heads: list[bytes] = []
         self.writers: list[asyncio.StreamWriter] = []
@@ -34,7 +34,7 @@ class Server:
         try:
             while True:
                 self.heads.append(await reader.readuntil(b"\r\n\r\n"))
-                self.asked += 1
+                self.requests += 1
                 answer = self.answers.pop() if self.answers else self.answer
                 if not answer:
                     break
@@ -63,23 +63,23 @@ async def two_ways(
         yield server, client.connect(url), client.connect(url)
 
 
-async def test_one_connection_does_for_any_number_of_requests_in_turn() -> None:
+async def test_requests_in_turn_use_one_connection() -> None:
     async with serving() as (server, connection):
         for _ in range(5):
             assert await connection.get_json("/path") is True
-        assert (server.opened, server.asked) == (1, 5)
+        assert (server.opened, server.requests) == (1, 5)
 
 
-async def test_requests_side_by_side_have_a_connection_each() -> None:
+async def test_concurrent_requests_have_a_connection_each() -> None:
     async with serving() as (server, connection):
         answers = await asyncio.gather(*(connection.get_json("/path") for _ in range(3)))
         assert answers == [True] * 3
-        assert (server.opened, server.asked) == (3, 3)
+        assert (server.opened, server.requests) == (3, 3)
         await asyncio.gather(*(connection.get_json("/path") for _ in range(3)))
-        assert (server.opened, server.asked) == (3, 6)
+        assert (server.opened, server.requests) == (3, 6)
 
 
-async def test_a_connection_without_use_is_closed_in_time() -> None:
+async def test_an_idle_connection_is_closed_in_time() -> None:
     async with serving(keep_alive=0.05) as (server, connection):
         await connection.get_json("/path")
         await server.ended.wait()
@@ -87,26 +87,24 @@ async def test_a_connection_without_use_is_closed_in_time() -> None:
         assert server.opened == 2
 
 
-async def test_a_connection_that_the_server_ends_as_it_is_used_again_costs_one_more_request() -> (
-    None
-):
+async def test_a_get_is_sent_again_when_its_idle_connection_ends() -> None:
     async with serving() as (server, connection):
         await connection.get_json("/path")
         server.answers = [b""]
         assert await connection.get_json("/path") is True
-        assert (server.opened, server.asked) == (2, 3)
+        assert (server.opened, server.requests) == (2, 3)
 
 
-async def test_a_server_that_ends_every_connection_is_asked_twice_and_no_more() -> None:
+async def test_a_get_is_sent_at_most_twice() -> None:
     async with serving() as (server, connection):
         server.answer = b""
         with pytest.raises(RequestFailed) as caught:
             await connection.get_json("/path")
         assert caught.value.reason is Reason.UNREACHABLE
-        assert server.asked == 2
+        assert server.requests == 2
 
 
-async def test_what_comes_unasked_is_no_answer_to_what_is_asked_next() -> None:
+async def test_a_surplus_response_isnt_taken_for_the_next_one() -> None:
     async with serving() as (server, connection):
         server.answer = TRUE + NULL
         assert await connection.get_json("/path") is True
@@ -115,7 +113,7 @@ async def test_what_comes_unasked_is_no_answer_to_what_is_asked_next() -> None:
         assert server.opened == 2
 
 
-async def test_what_comes_later_and_unasked_is_no_answer_either() -> None:
+async def test_a_response_that_arrives_on_an_idle_connection_isnt_taken_for_the_next_one() -> None:
     async with two_ways() as (server, connection, another):
         assert await connection.get_json("/path") is True
         server.writers[0].write(NULL)
@@ -125,7 +123,7 @@ async def test_what_comes_later_and_unasked_is_no_answer_either() -> None:
         assert server.opened == 3
 
 
-async def test_an_answer_that_closes_is_followed_by_another_connection() -> None:
+async def test_after_connection_close_another_connection_is_opened() -> None:
     async with serving() as (server, connection):
         server.answer = TRUE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         assert await connection.get_json("/path") is True
@@ -134,13 +132,13 @@ async def test_an_answer_that_closes_is_followed_by_another_connection() -> None
         assert server.opened == 2
 
 
-async def test_interim_answers_are_passed_over() -> None:
+async def test_interim_responses_are_skipped() -> None:
     async with serving() as (server, connection):
         server.answer = b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n" * 3 + TRUE
         assert await connection.get_json("/path") is True
 
 
-async def test_a_request_that_is_given_up_leaves_no_answer_behind() -> None:
+async def test_a_request_that_timed_out_leaves_no_response_for_the_next_one() -> None:
     async with serving() as (server, connection):
         server.answer = OK
         with pytest.raises(RequestFailed) as caught:
@@ -151,7 +149,7 @@ async def test_a_request_that_is_given_up_leaves_no_answer_behind() -> None:
         assert await connection.get_json("/path") is True
 
 
-async def test_the_head_says_what_it_has_to_and_nothing_else() -> None:
+async def test_a_request_has_these_headers_and_no_others() -> None:
     async with serving() as (server, connection):
         await connection.get_json("/a%20b?c=d")
         place = connection.url.removeprefix("http://")
@@ -167,7 +165,7 @@ async def test_the_head_says_what_it_has_to_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
-async def test_no_line_can_be_smuggled_into_a_request(end: str) -> None:
+async def test_no_line_can_be_injected_into_a_request(end: str) -> None:
     url = URL("http://127.0.0.1:4096/path")
     with pytest.raises(ValueError, match="line break"):
         GetRequest.build(url, {"Authorization": f"Basic{end}X-Evil: yes"})
@@ -175,7 +173,7 @@ async def test_no_line_can_be_smuggled_into_a_request(end: str) -> None:
     assert not any(line.startswith(b"X-Evil") for line in lines)
 
 
-async def test_a_request_shows_no_password() -> None:
+async def test_the_repr_of_a_request_contains_no_password() -> None:
     secret = "Basic b3BlbmNvZGU6aHVudGVyMg=="
     get = GetRequest.build(URL("http://127.0.0.1:4096/path"), {"Authorization": secret})
     assert secret.encode() in get.data

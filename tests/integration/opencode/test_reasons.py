@@ -1,4 +1,4 @@
-"""Each way in which a server can fail, told apart from the others."""
+"""Each way in which a server can fail, with a reason of its own."""
 
 import asyncio
 import socket
@@ -127,12 +127,12 @@ async def check(case: Case, client: OpenCodeClient) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_server_that(case: Case, client: OpenCodeClient) -> None:
+async def test_each_failure_has_its_reason(case: Case, client: OpenCodeClient) -> None:
     await check(case, client)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="uvloop isn't made for Windows")
-def test_uvloop_s_errors_mean_the_same() -> None:
+def test_each_failure_has_the_same_reason_on_uvloop() -> None:
     import uvloop
 
     async def check_all() -> None:
@@ -156,14 +156,14 @@ async def reason_of(client: OpenCodeClient, url: str, timeout: float = 10.0) -> 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_nothing_listens(client: OpenCodeClient, host: str) -> None:
+async def test_a_port_that_nothing_listens_on_is_refused(client: OpenCodeClient, host: str) -> None:
     async with MockOpenCode() as server:
         pass
     failure = await reason_of(client, f"http://{host}:{server.port}")
     assert failure.reason is Reason.REFUSED
 
 
-async def test_a_name_that_nobody_knows() -> None:
+async def test_an_unknown_name_is_a_dns_failure() -> None:
     def lookup(*_: object) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -187,14 +187,16 @@ def stuck_lookup() -> Iterator[Callable[..., list[Any]]]:
         release.set()
 
 
-async def test_a_name_that_takes_too_long() -> None:
+async def test_a_name_that_isnt_resolved_in_time_is_a_dns_failure() -> None:
     with stuck_lookup() as lookup:
         async with OpenCodeClient(resolver=Resolver(lookup=lookup)) as client:
             failure = await reason_of(client, "http://devbox:4096", timeout=0.1)
     assert failure.reason is Reason.DNS
 
 
-async def test_tls_where_none_is_spoken(client: OpenCodeClient, server: MockOpenCode) -> None:
+async def test_https_to_an_http_server_is_a_tls_failure(
+    client: OpenCodeClient, server: MockOpenCode
+) -> None:
     failure = await reason_of(client, server.url.replace("http://", "https://"))
     assert failure.reason is Reason.TLS
     assert "http://" in failure.detail
@@ -242,7 +244,7 @@ def tls(file: Path) -> ssl.SSLContext:
         ("127.0.0.2", 30, True, "mismatch"),
     ],
 )
-async def test_a_certificate_that_isn_t_good(
+async def test_an_invalid_certificate_is_a_tls_failure(
     tmp_path: Path, host: str, days: int, trusted: bool, problem: str
 ) -> None:
     file = certificate(tmp_path, host=host, days=days)
@@ -257,7 +259,7 @@ async def test_a_certificate_that_isn_t_good(
     assert server.requests == []
 
 
-async def test_a_good_certificate_is_taken(tmp_path: Path) -> None:
+async def test_a_valid_certificate_is_accepted(tmp_path: Path) -> None:
     file = certificate(tmp_path, host="127.0.0.1", days=30)
     trust = ssl.create_default_context(cafile=str(file))
     async with (
@@ -267,7 +269,7 @@ async def test_a_good_certificate_is_taken(tmp_path: Path) -> None:
         assert await client.connect(server.url).get_json("/path")
 
 
-async def test_a_check_whose_time_goes_into_the_name_blames_the_name() -> None:
+async def test_a_check_that_ends_while_the_name_is_resolved_is_a_dns_failure() -> None:
     with stuck_lookup() as lookup:
         async with OpenCodeClient(resolver=Resolver(lookup=lookup)) as client:
             result = await probe(client.connect("http://slow.example:4096"), budget=0.2)

@@ -48,7 +48,7 @@ async def test_events_come_with_credentials_until_the_server_ends(
     assert server.requests[0].headers["Accept"] == "text/event-stream"
 
 
-async def test_the_wrong_password_is_told(client: OpenCodeClient, server: MockOpenCode) -> None:
+async def test_the_wrong_password_is_rejected(client: OpenCodeClient, server: MockOpenCode) -> None:
     connection = client.connect(server.url, None, Secret("wrong"))
     with pytest.raises(RequestFailed) as caught:
         async with open_events(connection, silence_timeout=silence_timeout):
@@ -83,7 +83,7 @@ async def test_a_redirect_is_followed_on_the_same_origin_alone(
         ),
     ],
 )
-async def test_a_stream_cut_off_is_a_failure_in_our_words(
+async def test_a_stream_that_is_cut_off_raises_request_failed(
     client: OpenCodeClient, server: MockOpenCode, answer: Behaviour
 ) -> None:
     server.script(GLOBAL_EVENTS_PATH, answer)

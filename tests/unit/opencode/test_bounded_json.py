@@ -28,7 +28,7 @@ def large(body: bytes) -> bytes:
 
 
 @given(value=JSON)
-async def test_what_was_encoded_comes_back_small_or_large(value: Any) -> None:
+async def test_an_encoded_value_is_decoded_as_a_small_and_as_a_large_document(value: Any) -> None:
     body = json.dumps(value, ensure_ascii=False).encode()
     assert await decode(body) == value
     assert await decode(large(body)) == value
@@ -53,7 +53,7 @@ async def test_what_was_encoded_comes_back_small_or_large(value: Any) -> None:
     ],
     ids=lambda body: body[:12].decode("latin-1") + f" ({len(body)})",
 )
-async def test_what_is_no_json_in_utf8_of_sane_depth_is_refused(body: bytes, size: str) -> None:
+async def test_invalid_json_and_invalid_utf8_are_refused(body: bytes, size: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  whatever the parser says of it
         await decode(body if size == "small" else large(body))
 
@@ -76,7 +76,9 @@ async def test_too_many_values_are_refused_before_they_fill_the_memory(unit: byt
         (rb'["\\ud83d", "\ud83d"]', ["\\ud83d", "�"]),
     ],
 )
-async def test_half_an_emoji_spoils_only_itself(body: bytes, value: Any, size: str) -> None:
+async def test_half_an_emoji_becomes_one_replacement_character(
+    body: bytes, value: Any, size: str
+) -> None:
     # JavaScript cuts strings between the halves of a character, as in a session's title.
     assert await decode(body if size == "small" else large(body)) == value
 
@@ -107,7 +109,7 @@ async def test_the_bound_on_depth_is_the_same_for_every_size_and_python(
             await read(depth)
 
 
-async def test_brackets_in_a_text_are_no_depth() -> None:
+async def test_brackets_in_a_string_dont_count_as_depth() -> None:
     text = "[{" * MAX_DEPTH + '\\"' + "[" * MAX_DEPTH
     assert await decode(json.dumps([text]).encode()) == [text]
 

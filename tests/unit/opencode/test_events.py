@@ -47,7 +47,7 @@ async def test_events_in_an_envelope_and_flat_ones_are_typed() -> None:
     ]
 
 
-async def test_sessions_that_set_to_work_and_go_idle_are_told() -> None:
+async def test_a_session_that_becomes_busy_or_idle_is_an_event() -> None:
     stream = FakeStream()
     waiting = {"type": "retry", "attempt": 2, "message": "Overloaded", "next": 1_795_531_047_944}
     for status in ({"type": "busy"}, waiting, {"type": "idle"}):
@@ -74,13 +74,13 @@ async def test_sessions_that_set_to_work_and_go_idle_are_told() -> None:
         {"sessionID": "x" * 501, "status": {"type": "busy"}},
     ],
 )
-async def test_a_status_that_is_none_is_no_event(properties: dict[str, object]) -> None:
+async def test_an_invalid_status_is_no_event(properties: dict[str, object]) -> None:
     stream = FakeStream()
     stream.send("session.status", properties)
     assert (await read_all(stream))[0] == []
 
 
-async def test_what_nobody_reads_is_dropped_unparsed() -> None:
+async def test_events_of_other_types_are_dropped_unparsed() -> None:
     stream = FakeStream()
     stream.send("message.part.delta", {"delta": "hello"})
     stream.send_bytes(
@@ -104,7 +104,7 @@ async def test_what_nobody_reads_is_dropped_unparsed() -> None:
         b'"session.created"' + b" " * 2**20,
     ],
 )
-async def test_a_broken_event_is_counted_and_the_next_one_read(data: bytes) -> None:
+async def test_a_malformed_event_is_counted_and_the_next_one_is_parsed(data: bytes) -> None:
     stream = FakeStream()
     stream.send_bytes(b"data: " + data + b"\n\n")
     stream.send("server.heartbeat")
@@ -126,14 +126,16 @@ async def test_a_broken_event_is_counted_and_the_next_one_read(data: bytes) -> N
         ),
     ],
 )
-async def test_any_json_is_survived(payload: bytes, expected: list[ServerEvent]) -> None:
+async def test_json_of_any_shape_is_accepted_or_ignored(
+    payload: bytes, expected: list[ServerEvent]
+) -> None:
     stream = FakeStream()
     stream.send_bytes(b"data: " + payload + b"\n\n")
     assert (await read_all(stream))[0] == expected
 
 
 @fake_time
-async def test_silence_ends_the_stream_after_the_patience_of_that_moment() -> None:
+async def test_silence_breaks_the_stream_after_the_current_timeout() -> None:
     connection = StreamingConnection()
     async with open_events(connection, silence_timeout=silence_timeout) as events:
         asyncio.get_running_loop().call_later(20, connection.current.send_bytes, b": still here\n")
@@ -160,7 +162,7 @@ async def test_the_oldest_releases_have_only_the_directorys_stream() -> None:
 
 
 @fake_time
-async def test_a_server_without_a_stream_says_so() -> None:
+async def test_a_server_without_a_stream_fails_as_not_opencode() -> None:
     connection = StreamingConnection(served=())
     connection.absent = FakeStream(content_type="text/html")
     with pytest.raises(RequestFailed) as caught:

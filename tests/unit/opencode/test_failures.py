@@ -16,27 +16,27 @@ from aiohttp.client_reqrep import ConnectionKey
 from codewalk.opencode.failures import TRANSLATED_ERRORS, status_failure, translate_error
 from codewalk.reason import Reason
 
-KEY: Final = ConnectionKey("box", 4096, False, True, None, None, None)
+CONNECTION_KEY: Final = ConnectionKey("box", 4096, False, True, None, None, None)
 
-CONNECT: Final = OSError(errno.EHOSTUNREACH, "No route to host")
+NO_ROUTE: Final = OSError(errno.EHOSTUNREACH, "No route to host")
 REFUSED: Final = OSError(errno.ECONNREFUSED, "Connect call failed")
 
 # What each exception of aiohttp means. One that a new release adds fails the test below until
-# somebody has thought about it; those left out of requests for good are named in `NOT_OURS`.
-MEANING: Final[dict[str, tuple[Reason, Any]]] = {
+# somebody has thought about it; those left out of requests for good are named in `NOT_RAISED`.
+FAILURES: Final[dict[str, tuple[Reason, Any]]] = {
     "ClientConnectionError": (Reason.UNREACHABLE, ()),
     "ClientConnectionResetError": (Reason.UNREACHABLE, ()),
-    "ClientConnectorCertificateError": (Reason.TLS, (KEY, ssl.CertificateError("bad"))),
-    "ClientConnectorDNSError": (Reason.DNS, (KEY, socket.gaierror(-2, "unknown"))),
-    "ClientConnectorError": (Reason.UNREACHABLE, (KEY, CONNECT)),
-    "ClientConnectorSSLError": (Reason.TLS, (KEY, ssl.SSLError(1, "bad"))),
+    "ClientConnectorCertificateError": (Reason.TLS, (CONNECTION_KEY, ssl.CertificateError("bad"))),
+    "ClientConnectorDNSError": (Reason.DNS, (CONNECTION_KEY, socket.gaierror(-2, "unknown"))),
+    "ClientConnectorError": (Reason.UNREACHABLE, (CONNECTION_KEY, NO_ROUTE)),
+    "ClientConnectorSSLError": (Reason.TLS, (CONNECTION_KEY, ssl.SSLError(1, "bad"))),
     "ClientError": (Reason.UNREACHABLE, ()),
     "ClientHttpProxyError": (Reason.NOT_OPENCODE, (None, ())),
     "ClientOSError": (Reason.UNREACHABLE, (errno.ECONNRESET, "reset")),
     "ClientPayloadError": (Reason.UNREACHABLE, ()),
-    "ClientProxyConnectionError": (Reason.UNREACHABLE, (KEY, CONNECT)),
+    "ClientProxyConnectionError": (Reason.UNREACHABLE, (CONNECTION_KEY, NO_ROUTE)),
     "ClientResponseError": (Reason.NOT_OPENCODE, (None, ())),
-    "ClientSSLError": (Reason.TLS, (KEY, CONNECT)),
+    "ClientSSLError": (Reason.TLS, (CONNECTION_KEY, NO_ROUTE)),
     "ConnectionTimeoutError": (Reason.TIMEOUT, ()),
     "ContentTypeError": (Reason.NOT_OPENCODE, (None, ())),
     "InvalidURL": (Reason.NOT_OPENCODE, ("http:",)),
@@ -53,7 +53,7 @@ MEANING: Final[dict[str, tuple[Reason, Any]]] = {
     "TooManyRedirects": (Reason.NOT_OPENCODE, (None, ())),
 }
 
-NOT_OURS: Final = {
+NOT_RAISED: Final = {
     "UnixClientConnectorError",  # no Unix sockets are used
     "UploadAbortedError",  # no body is streamed
     "WSServerHandshakeError",  # no WebSockets are used
@@ -81,12 +81,12 @@ def reason_of(exc: Exception, *, resolving: bool = False) -> Reason:
 
 
 def test_the_table_of_the_client_s_errors_is_complete() -> None:
-    assert set(CLIENT_ERRORS) - NOT_OURS == set(MEANING)
+    assert set(CLIENT_ERRORS) - NOT_RAISED == set(FAILURES)
 
 
-@pytest.mark.parametrize("name", sorted(MEANING))
+@pytest.mark.parametrize("name", sorted(FAILURES))
 def test_each_error_of_the_client_means_what_the_table_says(name: str) -> None:
-    reason, arguments = MEANING[name]
+    reason, arguments = FAILURES[name]
     exc = CLIENT_ERRORS[name](*arguments)
     assert isinstance(exc, TRANSLATED_ERRORS)
     assert reason_of(exc) is reason
@@ -107,7 +107,7 @@ def test_each_error_of_the_client_means_what_the_table_says(name: str) -> None:
     ],
     ids=repr,
 )
-def test_errors_from_below_the_client_are_translated_too(exc: Exception, reason: Reason) -> None:
+def test_errors_of_lower_layers_are_translated_too(exc: Exception, reason: Reason) -> None:
     assert isinstance(exc, TRANSLATED_ERRORS)
     assert reason_of(exc) is reason
 
@@ -122,36 +122,38 @@ def test_errors_from_below_the_client_are_translated_too(exc: Exception, reason:
         (errno.EMFILE, Reason.UNREACHABLE),
     ],
 )
-def test_a_connection_that_can_t_be_made_says_why(number: int, reason: Reason) -> None:
-    exc = aiohttp.ClientConnectorError(KEY, OSError(number, "why"))
+def test_a_connection_that_cant_be_made_has_the_reason_of_its_errno(
+    number: int, reason: Reason
+) -> None:
+    exc = aiohttp.ClientConnectorError(CONNECTION_KEY, OSError(number, "why"))
     assert reason_of(exc) is reason
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EHOSTUNREACH])
-def test_too_many_open_connections_are_no_fault_of_the_server(number: int) -> None:
-    exc = aiohttp.ClientConnectorError(KEY, OSError(number, "why"))
+def test_too_many_open_connections_are_a_local_fault(number: int) -> None:
+    exc = aiohttp.ClientConnectorError(CONNECTION_KEY, OSError(number, "why"))
     failure = translate_error(exc, host_port="a:1", timeout=1.0, resolving=False)
     assert failure.local_fault is (number != errno.EHOSTUNREACH)
 
 
-def test_several_addresses_are_refused_if_one_is() -> None:
-    mixed = OSError(f"Multiple exceptions: {CONNECT}, {REFUSED}")
-    assert reason_of(aiohttp.ClientConnectorError(KEY, mixed)) is Reason.REFUSED
+def test_several_addresses_count_as_refused_if_one_is() -> None:
+    mixed = OSError(f"Multiple exceptions: {NO_ROUTE}, {REFUSED}")
+    assert reason_of(aiohttp.ClientConnectorError(CONNECTION_KEY, mixed)) is Reason.REFUSED
 
 
-def test_a_timeout_while_the_name_is_looked_up_is_the_name_s_fault() -> None:
+def test_a_timeout_while_the_name_is_resolved_is_a_dns_failure() -> None:
     assert reason_of(TimeoutError(), resolving=True) is Reason.DNS
 
 
-@pytest.mark.parametrize(("timeout", "told"), [(3.0, "within 3 s"), (inf, "in time")])
-def test_a_timeout_tells_of_its_budget_where_there_is_one(timeout: float, told: str) -> None:
+@pytest.mark.parametrize(("timeout", "within"), [(3.0, "within 3 s"), (inf, "in time")])
+def test_a_timeout_is_named_where_there_is_one(timeout: float, within: str) -> None:
     failure = translate_error(
         TimeoutError(), host_port="box:4096", timeout=timeout, resolving=False
     )
-    assert failure.detail == f"box:4096 didn't answer {told}."
+    assert failure.detail == f"box:4096 didn't answer {within}."
 
 
-def test_cancellation_is_nobody_s_failure() -> None:
+def test_cancellation_is_not_translated() -> None:
     assert not issubclass(asyncio.CancelledError, TRANSLATED_ERRORS)
 
 
@@ -170,7 +172,9 @@ def test_cancellation_is_nobody_s_failure() -> None:
         (304, False, True, Reason.NOT_OPENCODE),
     ],
 )
-def test_a_status_means(status: int, sent: bool, json: bool, reason: Reason) -> None:
+def test_each_status_means_what_the_table_says(
+    status: int, sent: bool, json: bool, reason: Reason
+) -> None:
     failure = status_failure(
         status, path="/path", host_port="box:4096", credentials_sent=sent, is_json=json
     )
@@ -184,9 +188,9 @@ def test_a_status_is_named_with_its_path() -> None:
     assert failure.message == "box:4096 answered /path with status 404."
 
 
-def test_a_certificate_s_fault_is_told() -> None:
+def test_the_message_says_why_a_certificate_is_not_trusted() -> None:
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_message = "certificate has expired"
-    exc = aiohttp.ClientConnectorCertificateError(KEY, cause)
+    exc = aiohttp.ClientConnectorCertificateError(CONNECTION_KEY, cause)
     failure = translate_error(exc, host_port="box:4096", timeout=3.0, resolving=False)
     assert "certificate has expired" in failure.detail

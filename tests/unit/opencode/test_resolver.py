@@ -26,7 +26,7 @@ class NameServer:
     def __init__(self) -> None:
         self.hanging: set[str] = set()
         self.release = threading.Event()
-        self.asked: Counter[str] = Counter()
+        self.lookups: Counter[str] = Counter()
         self.threads = self.max_threads = 0
         self._changed = threading.Condition()
 
@@ -53,7 +53,7 @@ class NameServer:
 
     def _count(self, host: str, step: int) -> None:
         with self._changed:
-            self.asked[host] += max(step, 0)
+            self.lookups[host] += max(step, 0)
             self.threads += step
             self.max_threads = max(self.threads, self.max_threads)
             self._changed.notify_all()
@@ -132,14 +132,14 @@ async def test_callers_of_one_name_share_one_look_up(server: NameServer) -> None
         await resolver.resolve("quick")
         server.release.set()
     assert [task.result()[0]["port"] for task in tasks[1:]] == [4097, 4098, 4099]
-    assert server.asked[slow] == 1
+    assert server.lookups[slow] == 1
 
 
 async def test_a_name_is_looked_up_anew_after_an_answer(server: NameServer) -> None:
     resolver = Resolver(lookup=server.lookup)
     await resolver.resolve("box")
     await resolver.resolve("box")
-    assert server.asked["box"] == 2
+    assert server.lookups["box"] == 2
 
 
 async def test_names_that_hang_dont_delay_one_that_doesnt(server: NameServer) -> None:
@@ -170,7 +170,7 @@ async def test_names_that_hang_again_dont_take_the_threads_of_others(server: Nam
         assert server.threads == 4
         server.release.set()
     assert server.max_threads == 6
-    assert server.asked == {**dict.fromkeys(names, 2), "box": 1}
+    assert server.lookups == {**dict.fromkeys(names, 2), "box": 1}
 
 
 async def test_a_name_that_was_slow_once_is_no_longer_after_a_quick_answer(
@@ -205,7 +205,7 @@ async def test_the_number_of_threads_is_bounded(server: NameServer) -> None:
         await server.has_threads(total)
         server.release.set()
     assert server.max_threads == total
-    assert server.asked == dict.fromkeys(names, 1)
+    assert server.lookups == dict.fromkeys(names, 1)
 
 
 async def test_a_name_that_nobody_waits_for_any_more_takes_no_thread(server: NameServer) -> None:
@@ -221,4 +221,4 @@ async def test_a_name_that_nobody_waits_for_any_more_takes_no_thread(server: Nam
         await asyncio.wait([queued])
         server.release.set()
         await last
-    assert server.asked == {"hanging0": 1, "box": 1}
+    assert server.lookups == {"hanging0": 1, "box": 1}

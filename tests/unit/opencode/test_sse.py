@@ -45,7 +45,7 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(STREAMS, st.lists(st.integers(min_value=0), max_size=20))
-def test_reads_what_the_specification_says_wherever_it_is_cut(
+def test_events_are_those_of_the_specification_wherever_the_stream_is_cut(
     stream: bytes, places: list[int]
 ) -> None:
     parser = EventParser(LIMIT)
@@ -54,14 +54,14 @@ def test_reads_what_the_specification_says_wherever_it_is_cut(
 
 
 @given(STREAMS)
-def test_reads_byte_by_byte_what_it_reads_at_once(stream: bytes) -> None:
+def test_a_stream_fed_byte_by_byte_gives_the_same_events(stream: bytes) -> None:
     whole, single = EventParser(LIMIT), EventParser(LIMIT)
     events = [event for byte in stream for event in single.feed(bytes([byte]))]
     assert events == whole.feed(stream)
     assert single.dropped == whole.dropped
 
 
-def test_joins_lines_and_passes_over_comments_and_other_fields() -> None:
+def test_data_lines_are_joined_and_comments_and_other_fields_ignored() -> None:
     stream = b"\xef\xbb\xbf: hello\r\nevent: x\r\ndata: one\r\ndata:two\r\nid: 7\r\n\r\ndata\n\n"
     assert EventParser().feed(stream) == [b"one\ntwo", b""]
 
