@@ -29,7 +29,7 @@ MAX_NOTICE_AGE: Final = timedelta(hours=24)
 """Notices older than this are dropped, after a long time without an app or with a slow hook."""
 
 TAKE_OVER_INTERVAL: Final = 10.0
-"""Seconds between two looks for notices that another process left; a third of a lease."""
+"""Seconds between two attempts to take over notices of other processes; a third of a lease."""
 
 PROGRESS_INTERVAL: Final = 1.0
 """Seconds between two writes of what was delivered. After a crash, that much is delivered twice."""
@@ -111,7 +111,7 @@ class HookRunner:
                 done=set(notice.delivered_to),
             )
             if not hooks:
-                self._note_progress(delivery)
+                self._record_progress(delivery)
             for hook in hooks:
                 self._enqueue(hook, delivery, tasks)
 
@@ -119,7 +119,7 @@ class HookRunner:
         return notice.kind in hook.events and hook.id not in notice.delivered_to
 
     async def _load_hooks(self) -> None:
-        """Read the hooks; where the store fails, keep those of before or wait for it."""
+        """Read the hooks; if the store fails, use those that were read before, or wait for it."""
         warned = False
         while True:
             try:
@@ -140,7 +140,7 @@ class HookRunner:
         queue = self._queues.get(hook.id)
         if queue is None:
             queue = self._queues[hook.id] = deque()
-            tasks.start(self._work_off(hook.id, queue), name=f"hook {hook.id}")
+            tasks.start(self._deliver_queue(hook.id, queue), name=f"hook {hook.id}")
         if len(queue) == MAX_PENDING_DELIVERIES:
             self._warn_once(
                 hook.id,
@@ -149,8 +149,8 @@ class HookRunner:
             self._finish(queue.popleft(), hook.id)
         queue.append(delivery)
 
-    async def _work_off(self, hook_id: str, queue: deque[_Delivery]) -> None:
-        """Deliver what waits for one hook, one after the other."""
+    async def _deliver_queue(self, hook_id: str, queue: deque[_Delivery]) -> None:
+        """Deliver what waits for one hook, one after the other, until nothing does."""
         try:
             while queue:
                 delivery = queue.popleft()
@@ -186,12 +186,12 @@ class HookRunner:
             log.warning("Hook %s: %s", hook_id, problem)
 
     def _finish(self, delivery: _Delivery, hook_id: str) -> None:
-        """Note that a hook is done with a notice: it has it, or it was given up."""
+        """Record that a hook is done with a notice: it received it, or it was given up."""
         delivery.waiting.discard(hook_id)
         delivery.done.add(hook_id)
-        self._note_progress(delivery)
+        self._record_progress(delivery)
 
-    def _note_progress(self, delivery: _Delivery) -> None:
+    def _record_progress(self, delivery: _Delivery) -> None:
         if notice_id := delivery.notice.id:
             self._progress[notice_id] = frozenset(delivery.done) if delivery.waiting else None
 

@@ -21,7 +21,7 @@ MAX_VERSIONS: Final = 8
 cause a notice each time."""
 
 UPGRADE_DISPLAY_TIME: Final = timedelta(hours=24)
-"""How long after an upgrade the previous version is shown, also to who was away meanwhile."""
+"""How long after an upgrade the previous version is shown, so that nobody misses it."""
 
 
 class NoticeKind(StrEnum):

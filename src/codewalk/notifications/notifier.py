@@ -18,7 +18,7 @@ from codewalk.servers.profile import NotifySetting, ServerProfile, connects_diff
 from codewalk.servers.removal import MAX_REMOVALS
 
 BATCH_SIZE: Final = 100
-"""Servers that are looked at, and whose reports are stored, before the event loop has its turn."""
+"""Servers whose notices are decided and stored before other tasks have their turn."""
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -74,16 +74,16 @@ class Notifier:
         with self._announcer.listen() as events:
             await self._load_reports()
             self._reconcile()
-            await self._look_at(self._profiles)
+            await self._advance_all(self._profiles)
             while True:
                 batch = await self._next_events(events)
                 if any(event.kind in (Kind.SERVERS, Kind.OVERFLOW) for event in batch):
                     self._reconcile()
-                    await self._look_at(self._profiles)
+                    await self._advance_all(self._profiles)
                 else:
                     changed = (e.server_id for e in batch if e.kind is Kind.HEALTH and e.server_id)
                     due = self._due.take(self._now())
-                    await self._look_at(dict.fromkeys((*due, *changed)))
+                    await self._advance_all(dict.fromkeys((*due, *changed)))
 
     def previous_version(self, server_id: str) -> str | None:
         """Return the version before a server's last upgrade, None where that is long ago."""
@@ -142,7 +142,7 @@ class Notifier:
             return NoticeState()
         return NoticeState(was_healthy=True, down_since=down_since, reported_down=True)
 
-    async def _look_at(self, server_ids: Collection[str]) -> None:
+    async def _advance_all(self, server_ids: Collection[str]) -> None:
         """Advance the states of these servers; announce and store what follows, in batches."""
         remaining = iter(tuple(server_ids))
         while batch := list(islice(remaining, BATCH_SIZE)):
@@ -185,7 +185,7 @@ class Notifier:
         self._pending.append(report)
 
     async def _store_reports(self) -> None:
-        """Store what a restart must not forget, and deliver what this process has claimed."""
+        """Store the pending reports, and deliver the notices that this process has claimed."""
         reports, self._pending = self._pending, []
         if not reports:
             return
@@ -208,7 +208,7 @@ class Notifier:
 
 
 class _DueTimes:
-    """When each server has to be looked at again though nothing changes, the earliest first."""
+    """When each server is due though its status doesn't change, the earliest first."""
 
     def __init__(self) -> None:
         self._times: dict[str, datetime] = {}

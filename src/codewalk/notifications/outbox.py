@@ -69,8 +69,8 @@ class ReportStore(Protocol):
     async def claim(self, reports: Sequence[Report]) -> Sequence[OutgoingNotice]:
         """Store the reports, and return the notices that this process has to deliver.
 
-        Those are the ones whose report is news to the store, which only one of several processes
-        achieves; they are in the outbox from then on.
+        Those are the ones whose report was not stored yet, so that of several processes only one
+        gets them. They are in the outbox from then on.
 
         Raises:
             StorageError: Nothing was stored.

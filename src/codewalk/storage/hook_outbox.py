@@ -102,11 +102,14 @@ class HookOutbox:
         connection.execute(delete(hook_leases).where(hook_leases.c.expires_at <= now))
         self._renew_lease(connection)
         rows = connection.execute(_LEFT).all()
-        if rows:
-            connection.execute(
-                _TAKE.values(owner=self._owner), [{"notice_id": row.id} for row in rows]
-            )
-        return [notice for row in rows if (notice := _notice(row))]
+        notices = [notice for row in rows if (notice := _notice(row))]
+        if taken := [{"notice_id": notice.id} for notice in notices]:
+            connection.execute(_TAKE.values(owner=self._owner), taken)
+        if len(notices) < len(rows):
+            valid = {notice.id for notice in notices}
+            unknown = [{"notice_id": row.id} for row in rows if row.id not in valid]
+            connection.execute(_DONE, unknown)
+        return notices
 
     async def save_progress(self, progress: Mapping[str, Collection[str] | None]) -> None:
         """Store which hooks are done with a notice, by its id; None removes the notice."""

@@ -88,7 +88,7 @@ class ReportStore:
 
 
 def is_claimed(report: Report, stored: StoredReport | None) -> bool:
-    """Return whether a report is news beside what is stored under its key."""
+    """Return whether a report is new, compared with what is stored under its key."""
     match report.kind:
         case NoticeKind.DOWN:
             return stored is None
@@ -103,7 +103,7 @@ def is_claimed(report: Report, stored: StoredReport | None) -> bool:
 
 
 def _store(connection: Connection, reports: Sequence[Report]) -> list[Report]:
-    """Store the reports that are news, and return them."""
+    """Store the reports that are new, and return them."""
     server_ids = {report.server_id for report in reports}
     existing = set(connection.scalars(_SERVERS, {"server_ids": sorted(server_ids)}))
     reports = [report for report in reports if report.server_id in existing]

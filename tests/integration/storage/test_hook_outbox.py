@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from codewalk.notifications.hook import new_command
+from codewalk.notifications.hook_runner import TAKE_OVER_INTERVAL
 from codewalk.notifications.notice import NoticeKind
 from codewalk.notifications.outbox import OutgoingNotice, Report
 from codewalk.servers.roster import Roster
@@ -14,6 +15,7 @@ from codewalk.servers.rules import add
 from codewalk.storage.hook_outbox import LEASE_DURATION, HookOutbox
 from codewalk.storage.hooks import HookStore
 from codewalk.storage.reports import ReportStore
+from codewalk.storage.tables import hook_outbox
 from tests.fakes import EPOCH, profile
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import Workers
@@ -110,6 +112,18 @@ async def test_what_is_delivered_is_not_taken_over(world: World) -> None:
     assert [notice.id for notice in left] == [second.id, third.id]
     assert left[0].delivered_to == {"hook-a", "hook-b"}
     assert left[1].delivered_to == frozenset()
+
+
+async def test_a_notice_of_an_unknown_kind_is_removed(world: World, stores: Stores) -> None:
+    await world.one.claim()
+    await stores.database.write(lambda c: c.execute(hook_outbox.update().values(kind="moved")))
+    await world.one.outbox.release()
+    assert list(await world.other.outbox.take_over()) == []
+    assert await stores.database.read(lambda c: c.execute(hook_outbox.select()).all()) == []
+
+
+def test_a_lease_lasts_for_several_renewals() -> None:
+    assert timedelta(seconds=3 * TAKE_OVER_INTERVAL) <= LEASE_DURATION
 
 
 async def test_a_killed_process_loses_no_claimed_notice(stores: Stores, workers: Workers) -> None:
