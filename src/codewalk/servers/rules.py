@@ -131,7 +131,7 @@ def remove(roster: Roster, server_id: str, state_of: StateOf) -> Roster:
         default_id=None if roster.default_id == server_id else roster.default_id,
         previous_id=None if roster.previous_id == server_id else roster.previous_id,
     )
-    if roster.active_id != server_id:
+    if left.active:
         return left
     successor = fallback(left, state_of)
     return replace(
@@ -163,9 +163,9 @@ def restore(roster: Roster, server_id: str, before: Roster) -> Roster:
     index = _old_index(roster, server_id, before)
     profiles = (*roster.profiles[:index], profile, *roster.profiles[index:])
     restored = replace(roster, profiles=profiles)
-    if before.default_id == server_id and restored.default_id is None:
+    if before.default_id == server_id and roster.get(roster.default_id) is None:
         restored = replace(restored, default_id=server_id)
-    if before.previous_id == server_id and restored.previous_id is None:
+    if before.previous_id == server_id and roster.get(roster.previous_id) is None:
         restored = replace(restored, previous_id=server_id)
     no_switch_since = restored.generation == before.generation + 1
     if restored.active and not (before.active_id == server_id and no_switch_since):
@@ -197,8 +197,10 @@ def fallback(roster: Roster, state_of: StateOf) -> str | None:
     It is the default unless that is unhealthy, else the first healthy server in list order, else
     the first unknown one, else the first, else none.
     """
-    if roster.default_id and state_of(roster.default_id) is not State.UNHEALTHY:
-        return roster.default_id
+    # The stored id of the default may be no server's, so that it counts only where one has it.
+    default = roster.get(roster.default_id)
+    if default and state_of(default.id) is not State.UNHEALTHY:
+        return default.id
     order = (State.HEALTHY, State.UNKNOWN, State.UNHEALTHY)
     ranked = sorted(roster.profiles, key=lambda p: order.index(state_of(p.id)))
     return ranked[0].id if ranked else None
@@ -212,7 +214,7 @@ def switch(roster: Roster, server_id: str) -> Roster:
     return replace(
         roster,
         active_id=server_id,
-        previous_id=roster.active_id,
+        previous_id=roster.active.id if roster.active else None,
         generation=roster.generation + 1,
     )
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from codewalk.errors import (
     DuplicateServer,
@@ -226,6 +228,35 @@ def test_no_server_is_active_when_the_last_one_is_removed() -> None:
     assert (left.profiles, left.active_id, left.default_id) == ((), None, None)
     assert left.generation == 2
     assert fallback(left, everyone(State.HEALTHY)) is None
+
+
+POINTERS = st.sampled_from([None, A.id, B.id, C.id, "of-no-server"])
+
+
+@given(
+    pointers=st.tuples(POINTERS, POINTERS, POINTERS),
+    removed=st.sampled_from([A, B, C]),
+    state=st.sampled_from(State),
+)
+def test_a_server_stays_active_whatever_ids_of_no_server_are_stored(
+    pointers: tuple[str | None, str | None, str | None], removed: ServerProfile, state: State
+) -> None:
+    active_id, default_id, previous_id = pointers
+    before = Roster(
+        profiles=(A, B, C), active_id=active_id, default_id=default_id, previous_id=previous_id
+    )
+    left = remove(before, removed.id, everyone(state))
+    if before.active and before.active != removed:
+        assert left.active == before.active
+    else:
+        assert left.active in left.profiles
+    back = restore(left, removed.id, before)
+    assert back.active in back.profiles
+    assert back.get(back.default_id) == before.get(default_id)
+    switched = switch(before, B.id)
+    assert switched.active == B
+    assert switched.previous_id in {None, A.id, C.id} or active_id == B.id
+    assert start(before).active in before.profiles
 
 
 def test_removing_another_server_leaves_the_active_one_and_the_generation() -> None:
