@@ -122,8 +122,38 @@ def _invalid(exc: RequestValidationError) -> Problem:
     errors = [
         {"pointer": _pointer(error["loc"]), "detail": str(error["msg"])} for error in found[:20]
     ]
-    detail = "; ".join(f"{error['pointer'] or 'body'}: {error['detail']}" for error in errors)
+    if found and all(error["loc"][0] == "query" for error in found):
+        detail = " ".join(_query_message(error) for error in found[:20])
+    else:
+        detail = "; ".join(f"{error['pointer'] or 'body'}: {error['detail']}" for error in errors)
     return Problem(status=422, code="invalid_value", detail=detail[:MAX_DETAIL], errors=errors)
+
+
+def _query_message(error: Mapping[str, Any]) -> str:
+    """Say what is wrong with a value in the address, in words for whoever typed or followed it.
+
+    The value of a parameter that isn't known, or of a text, isn't repeated: it may be a secret.
+    """
+    name = f"`{str(error['loc'][-1])[:100]}` in the address"
+    value, limits = str(error["input"])[:40], error.get("ctx", {})
+    match error["type"]:
+        case "int_parsing" | "int_parsing_size":
+            return f"{name} must be a whole number, not {value!r}."
+        case "greater_than_equal":
+            return f"{name} must be at least {limits['ge']}, not {value!r}."
+        case "less_than_equal":
+            return f"{name} must be at most {limits['le']}, not {value!r}."
+        case "bool_parsing":
+            return f"{name} must be `true` or `false`, not {value!r}."
+        case "enum":
+            choices = str(limits["expected"]).replace("'", "`")
+            return f"{name} must be {choices}, not {value!r}."
+        case "string_too_long":
+            return f"{name} must be at most {limits['max_length']:,} characters long."
+        case "extra_forbidden":
+            return f"{name} is no parameter of this address."
+        case _:
+            return f"{name} has a value that can't be used."
 
 
 def _pointer(location: Sequence[object]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 from codewalk.history.period import DAY
@@ -89,17 +90,18 @@ async def test_an_address_that_asks_for_nonsense_is_refused(tmp_path: Path) -> N
         server = await web.app.add_server(CLOSED, check=False)
         browser = Browser(web)
         wrong = (
-            "range=2h",
-            "page=0",
-            "page=x",
-            "range=",
-            "until=then",
-            "until=2026-02-09T20:51:50",
-            "until=0",
+            ("range=2h", "`range` in the address must be `1h`, `24h`, `7d` or `30d`, not '2h'."),
+            ("page=0", "`page` in the address must be at least 1, not '0'."),
+            ("page=x", "`page` in the address must be a whole number, not 'x'."),
+            ("range=", "`range` in the address must be `1h`, `24h`, `7d` or `30d`, not ''."),
+            ("until=then", "'then' is not a time"),
+            ("until=2026-02-09T20:51:50", "'2026-02-09T20:51:50' is not a time"),
+            ("until=0", "'0' is not a time"),
         )
-        for query in wrong:
-            await browser.get(f"/servers/{server.id}?{query}")
+        for query, message in wrong:
+            text = unescape(await browser.get(f"/servers/{server.id}?{query}"))
             assert browser.status == 422, query
+            assert message in text
         assert "No server has the id" in await browser.get("/servers/gone")
         assert browser.status == 404
 

@@ -46,8 +46,9 @@ async def test_sessions_are_searched_and_paged_by_address(tmp_path: Path) -> Non
         assert found == [*map(str, range(249, 239, -1)), "224", "124", "24"]
         assert "No session has" in await browser.get(f"{home}?q=nothing")
         for wrong in ("page=0", "page=x", f"q={'x' * 201}"):
-            await browser.get(f"{home}?{wrong}")
+            text = await browser.get(f"{home}?{wrong}")
             assert browser.status == 422
+            assert "in the address must be" in text
 
 
 async def test_the_page_of_a_server_that_isnt_active_says_so_and_shows_nothing_of_it(

@@ -1,9 +1,11 @@
 """Every error has a status, and tells no more than it should."""
 
 from collections.abc import Iterator
+from enum import StrEnum
 
 import pytest
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from codewalk import errors
@@ -97,3 +99,51 @@ def test_a_validation_error_names_the_place_and_not_the_value() -> None:
     assert problem.errors[0] == {"pointer": "/password", "detail": "Bad"}
     assert "hunter2" not in str(problem.to_json())
     assert len(problem.detail) <= MAX_DETAIL
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class AddressQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    page: int = Field(1, ge=1, le=1000)
+    colour: Colour = Colour.RED
+    rows: bool = False
+    words: str = Field("", max_length=1000)
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ({"page": "abc"}, "`page` in the address must be a whole number, not 'abc'."),
+        ({"page": "9" * 5000}, f"`page` in the address must be a whole number, not '{'9' * 40}'."),
+        ({"page": "0"}, "`page` in the address must be at least 1, not '0'."),
+        ({"page": "1001"}, "`page` in the address must be at most 1000, not '1001'."),
+        ({"colour": "\u202e"}, "`colour` in the address must be `red` or `blue`, not '\\u202e'."),
+        ({"rows": "maybe"}, "`rows` in the address must be `true` or `false`, not 'maybe'."),
+        ({"words": "w" * 1001}, "`words` in the address must be at most 1,000 characters long."),
+        ({"passwort": "hunter2"}, "`passwort` in the address is no parameter of this address."),
+    ],
+)
+def test_a_bad_value_in_an_address_is_explained_in_plain_words(
+    query: dict[str, str], detail: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        AddressQuery.model_validate(query)
+    errors = [{**error, "loc": ("query", *error["loc"])} for error in caught.value.errors()]
+    problem = problem_of(RequestValidationError(errors))
+    assert (problem.status, problem.code, problem.detail) == (422, "invalid_value", detail)
+
+
+def test_all_bad_values_in_an_address_are_named() -> None:
+    errors = [
+        {"type": "int_parsing", "loc": ("query", name), "msg": "x", "input": name}
+        for name in ("page", "limit")
+    ]
+    assert problem_of(RequestValidationError(errors)).detail == (
+        "`page` in the address must be a whole number, not 'page'. "
+        "`limit` in the address must be a whole number, not 'limit'."
+    )
