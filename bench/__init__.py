@@ -1,1 +1,1 @@
-"""Speed, measured: `make bench`, or `python -m bench NAME…` for some of it (docs/benchmarks.md)."""
+"""Benchmarks: `make bench`, or `python -m bench PART…` for some of them (docs/benchmarks.md)."""

@@ -1,4 +1,4 @@
-"""Runs the parts named, or all, and prints a table of each: `python -m bench [health …]`."""
+"""Runs the given benchmarks, or all, and prints a table for each: `python -m bench [PART …]`."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import health, monitoring, outage, startup, switch, web
 from bench.process import cores, raise_file_limit
-from bench.table import Report
+from bench.report import Report
 
 Part = Callable[[argparse.Namespace], Awaitable[Report]]
 
@@ -27,49 +27,55 @@ PARTS: dict[str, Part] = {
 
 
 def main() -> int:
-    options = _options()
-    cores()  # says what is wrong before anything is started
+    options = _parse_options()
+    cores()  # raises before anything is started
     raise_file_limit()
-    machine = _machine()
+    machine = _describe_machine()
     print(", ".join(machine.values()), end="\n\n", flush=True)
     reports: dict[str, Report] = {}
     for name in options.parts or PARTS:
-        reports[name] = asyncio.run(_measured(PARTS[name], options))
+        reports[name] = asyncio.run(_measure(PARTS[name], options))
         print(reports[name], flush=True)
     if options.json:
-        found = {name: report.to_json() for name, report in reports.items()}
-        taken = {"at": datetime.now(UTC).isoformat(), "machine": machine, "parts": found}
-        options.json.write_text(json.dumps(taken, indent=2) + "\n")
-    met = all(target.met for report in reports.values() for target in report.targets)
-    return 0 if met else 1
+        parts = {name: report.to_json() for name, report in reports.items()}
+        document = {"at": datetime.now(UTC).isoformat(), "machine": machine, "parts": parts}
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+    all_met = all(target.met for report in reports.values() for target in report.targets)
+    return 0 if all_met else 1
 
 
-async def _measured(part: Part, options: argparse.Namespace) -> Report:
+async def _measure(part: Part, options: argparse.Namespace) -> Report:
     return await part(options)
 
 
-def _options() -> argparse.Namespace:
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="every single figure, too")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of one health round")
-    parser.add_argument("--plot", action="store_true", help="draw docs/monitoring.svg anew")
-    parser.add_argument("--rounds", type=int, default=3, help="of health checks")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every single figure to this file"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=6.0, help="seconds of one round of health checks"
+    )
+    parser.add_argument("--plot", action="store_true", help="draw docs/monitoring.svg again")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of health checks")
     options = parser.parse_args()
     if unknown := set(options.parts) - PARTS.keys():
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     return options
 
 
-def _machine() -> dict[str, Any]:
+def _describe_machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo").read_text()
     names = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
-    one, five, _ = (float(part) for part in Path("/proc/loadavg").read_text().split()[:3])
+    last_minute, last_five, _ = (
+        float(part) for part in Path("/proc/loadavg").read_text().split()[:3]
+    )
     return {
         "cpu": f"{len(names)} cores {names[0] if names else platform.machine()}",
         "system": f"Linux {platform.release()}",
         "python": f"Python {platform.python_version()}",
-        "load": f"load before {one:.1f} (1 min) {five:.1f} (5 min)",
+        "load": f"load before {last_minute:.1f} (1 min) {last_five:.1f} (5 min)",
     }
 
 

@@ -1,4 +1,4 @@
-"""Chromium, measured: with nothing cached, and what comes over the wire counted."""
+"""Chromium with an empty cache, and a count of the bytes that its pages receive."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,30 +8,30 @@ from typing import Any, Final
 
 from playwright.async_api import Browser, CDPSession, Page, async_playwright
 
-from bench.process import until
+from bench.process import wait_until
 from tests.browser.conftest import CHROMIUM, system_chromium
 
-QUIET: Final = 0.5
-"""Seconds without a request under way after which a page has loaded."""
+QUIET_SECONDS: Final = 0.5
+"""Seconds without a request in flight after which a page has loaded."""
 
-LOADED_WITHIN: Final = 10.0
-"""Seconds that a page has for that at most."""
+LOAD_TIMEOUT: Final = 10.0
+"""Seconds to wait for that."""
 
-_IDLE: Final = 0.1
-"""Of a core, all processes together."""
+_MAX_IDLE_LOAD: Final = 0.1
+"""CPU load of all its processes, in cores, below which the browser is idle."""
 
-_LOOK_EVERY: Final = 0.2
+_POLL_INTERVAL: Final = 0.2
 
-_IN_PAGE: Final = Path(__file__).with_name("in_page.js")
-_EVENTS: Final = "text/event-stream"
+_PAGE_SCRIPT: Final = Path(__file__).with_name("in_page.js")
+_EVENT_STREAM: Final = "text/event-stream"
 
 Message = dict[str, Any]
-Shown = Callable[[float, float], Awaitable[None] | None]
+OnPainted = Callable[[float, float], Awaitable[None] | None]
 
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator["Chromium"]:
-    """A Chromium whose processes run where there is room, as on a user's machine."""
+    """Start a Chromium whose processes may use every core, as on a user's machine."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=system_chromium(), args=[*CHROMIUM]
@@ -41,7 +41,7 @@ async def chromium() -> AsyncIterator["Chromium"]:
 
 
 class Chromium:
-    """One browser, whose pages know nothing of each other."""
+    """One browser; each of its pages has a profile of its own."""
 
     def __init__(self, browser: Browser, session: CDPSession) -> None:
         self._browser = browser
@@ -49,71 +49,80 @@ class Chromium:
 
     @asynccontextmanager
     async def cold_page(
-        self, *, let_in: str | None = None, prepare: str = "", shown: Shown | None = None
-    ) -> AsyncIterator[tuple[Page, "Wire"]]:
-        """A page of a new profile, which has nothing but the access cookie that `let_in` gives.
+        self,
+        *,
+        invitation: str | None = None,
+        init_script: str = "",
+        on_painted: OnPainted | None = None,
+    ) -> AsyncIterator[tuple[Page, "Traffic"]]:
+        """Open a page with a new profile for a block, and return it with its traffic.
 
-        `prepare` is JavaScript for each new document; `shown` is what `bench.expect` tells.
+        Args:
+            invitation: A URL that gives the profile access to the app.
+            init_script: JavaScript to run in each new document.
+            on_painted: Called with the two times that `bench.expect` measures.
         """
         context = await self._browser.new_context()
         try:
             context.set_default_timeout(30_000)
-            if let_in:
-                # Not by the page: what it loads is loaded for the first time.
-                await context.request.get(let_in)
-            if shown:
-                await context.expose_binding("benchShown", lambda _, *times: shown(*times))
-            await context.add_init_script(path=_IN_PAGE)
-            if prepare:
-                await context.add_init_script(script=prepare)
+            if invitation:
+                # Not by the page, whose requests all have to be its first ones.
+                await context.request.get(invitation)
+            if on_painted:
+                await context.expose_binding("benchPainted", lambda _, *times: on_painted(*times))
+            await context.add_init_script(path=_PAGE_SCRIPT)
+            if init_script:
+                await context.add_init_script(script=init_script)
             page = await context.new_page()
-            await self._calm()
-            wire = Wire(await context.new_cdp_session(page))
-            await wire.watch()
-            yield page, wire
+            await self._wait_until_idle()
+            traffic = Traffic(await context.new_cdp_session(page))
+            await traffic.watch()
+            yield page, traffic
         finally:
             await context.close()
 
     async def cpu(self) -> float:
-        """Seconds of CPU time that all of the browser's processes have used."""
-        found = await self._session.send("SystemInfo.getProcessInfo")
-        return sum(float(process["cpuTime"]) for process in found["processInfo"])
+        """Return the seconds of CPU time that all of the browser's processes have used."""
+        info = await self._session.send("SystemInfo.getProcessInfo")
+        return sum(float(process["cpuTime"]) for process in info["processInfo"])
 
-    async def _calm(self) -> None:
-        """Waits until the browser has nothing left to do for a new page's window.
+    async def _wait_until_idle(self) -> None:
+        """Wait until the browser has prepared the window of a new page.
 
-        Headless as it is, it loads what would drop down from the address bar, which takes a core
-        for seconds: that is closed.
+        Although it is headless, it loads the suggestions of an address bar, which uses a core for
+        seconds: those are closed.
         """
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._until_idle(), 20)
+            await asyncio.wait_for(self._poll_until_idle(), 20)
 
-    async def _until_idle(self) -> None:
+    async def _poll_until_idle(self) -> None:
         before, now = 0.0, await self.cpu()
-        while now - before > _IDLE * _LOOK_EVERY:
+        while now - before > _MAX_IDLE_LOAD * _POLL_INTERVAL:
             for target in (await self._session.send("Target.getTargets"))["targetInfos"]:
                 if target["type"] == "browser_ui":
-                    gone = {"targetId": target["targetId"]}
-                    await self._session.send("Target.closeTarget", gone)
-            await asyncio.sleep(_LOOK_EVERY)
+                    closing = {"targetId": target["targetId"]}
+                    await self._session.send("Target.closeTarget", closing)
+            await asyncio.sleep(_POLL_INTERVAL)
             before, now = now, await self.cpu()
 
 
-async def told(page: Page, what: str) -> Any:
-    """What the page tells of itself; an expression of `in_page.js`, awaited for a minute."""
-    return await asyncio.wait_for(page.evaluate(what), 60)
+async def evaluate(page: Page, expression: str) -> Any:
+    """Evaluate an expression of `in_page.js` in the page; it may take a minute."""
+    return await asyncio.wait_for(page.evaluate(expression), 60)
 
 
-class Wire:
-    """The bytes that a page got, as the browser's network stack counted them: heads and bodies,
-    compressed as they came, redirects and event streams included."""
+class Traffic:
+    """The bytes that a page received, as the browser's network stack counts them.
+
+    Headers and bodies, compressed as they were sent, redirects and event streams included.
+    """
 
     def __init__(self, session: CDPSession) -> None:
         self._session = session
         self._bytes: dict[str, int] = {}
         self._redirects = 0
-        self._under_way: set[str] = set()
-        self._at = 0.0
+        self._in_flight: set[str] = set()
+        self._last_change = 0.0
 
     @property
     def total(self) -> int:
@@ -124,47 +133,50 @@ class Wire:
         return len(self._bytes)
 
     async def watch(self) -> None:
-        for name, take in (
-            ("requestWillBeSent", self._asked),
-            ("responseReceived", self._began),
-            ("dataReceived", self._went_on),
-            ("loadingFinished", self._finished),
-            ("loadingFailed", self._ended),
+        for name, handler in (
+            ("requestWillBeSent", self._on_request),
+            ("responseReceived", self._on_response),
+            ("dataReceived", self._on_data),
+            ("loadingFinished", self._on_finished),
+            ("loadingFailed", self._on_ended),
         ):
-            self._session.on(f"Network.{name}", take)
+            self._session.on(f"Network.{name}", handler)
         await self._session.send("Network.enable")
         await self._session.send("Network.setCacheDisabled", {"cacheDisabled": True})
 
-    async def quiet(self) -> None:
-        """Waits until nothing but event streams is under way, for `LOADED_WITHIN` at most."""
+    async def wait_until_quiet(self) -> None:
+        """Wait until only event streams are in flight, for `LOAD_TIMEOUT` at most."""
         self._touch()
         with suppress(TimeoutError):
-            await until(self._is_quiet, within=LOADED_WITHIN)
+            await wait_until(self._is_quiet, timeout=LOAD_TIMEOUT)
 
     async def _is_quiet(self) -> bool:
-        return not self._under_way and asyncio.get_running_loop().time() - self._at > QUIET
+        return (
+            not self._in_flight
+            and asyncio.get_running_loop().time() - self._last_change > QUIET_SECONDS
+        )
 
-    def _asked(self, message: Message) -> None:
+    def _on_request(self, message: Message) -> None:
         self._redirects += message.get("redirectResponse", {}).get("encodedDataLength", 0)
         self._bytes.setdefault(message["requestId"], 0)
-        self._under_way.add(message["requestId"])
+        self._in_flight.add(message["requestId"])
         self._touch()
 
-    def _began(self, message: Message) -> None:
+    def _on_response(self, message: Message) -> None:
         self._bytes[message["requestId"]] = message["response"]["encodedDataLength"]
-        if message["response"]["mimeType"] == _EVENTS:
-            self._under_way.discard(message["requestId"])
+        if message["response"]["mimeType"] == _EVENT_STREAM:
+            self._in_flight.discard(message["requestId"])
 
-    def _went_on(self, message: Message) -> None:
+    def _on_data(self, message: Message) -> None:
         self._bytes[message["requestId"]] += message["encodedDataLength"]
 
-    def _finished(self, message: Message) -> None:
+    def _on_finished(self, message: Message) -> None:
         self._bytes[message["requestId"]] = message["encodedDataLength"]
-        self._ended(message)
+        self._on_ended(message)
 
-    def _ended(self, message: Message) -> None:
-        self._under_way.discard(message["requestId"])
+    def _on_ended(self, message: Message) -> None:
+        self._in_flight.discard(message["requestId"])
         self._touch()
 
     def _touch(self) -> None:
-        self._at = asyncio.get_running_loop().time()
+        self._last_change = asyncio.get_running_loop().time()

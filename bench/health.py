@@ -1,4 +1,4 @@
-"""How fast servers are checked, beside others that do the same."""
+"""Benchmark of health checks, beside other programs that do the same."""
 
 import asyncio
 import json
@@ -14,20 +14,20 @@ from statistics import median
 from typing import Final
 
 from bench.nginx import LoopbackServers, loopback_servers
-from bench.process import ROOT, Usage, cores, free_port, line_of, started, until
-from bench.table import Report, Target, spread
+from bench.process import ROOT, Usage, cores, free_port, read_line, started, wait_until
+from bench.report import Report, Target, spread
 
 SERVERS: Final = 1000
-PER_SECOND: Final = 2000.0
-TIMES_BLACKBOX: Final = 3.0
-TIMES_FETCH: Final = 1.5
-OURS: Final = "CodeWalk"
+MIN_PER_SECOND: Final = 2000.0
+MIN_BLACKBOX_RATIO: Final = 3.0
+MIN_FETCH_RATIO: Final = 1.5
+CODEWALK: Final = "CodeWalk"
 BLACKBOX: Final = "blackbox_exporter"
 FETCH: Final = "Node fetch"
 BARE: Final = "aiohttp alone"
 
-_WARM_UP: Final = 30.0
-_MODULES: Final = {
+_WARM_UP_TIMEOUT: Final = 30.0
+_EXPORTER_CONFIG: Final = {
     "modules": {
         "opencode": {
             "prober": "http",
@@ -43,17 +43,24 @@ _MODULES: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """One contender's run: checks a second, CPU seconds a check, peak memory in bytes."""
+    """One run of a contender.
+
+    Attributes:
+        rate: Checks a second.
+        cpu: CPU seconds for each check.
+        peak: Peak memory in bytes.
+        requests: Requests that nginx answered for each check. It is 1, unless a contender sends two
+            or connects in vain.
+    """
 
     rate: float
     cpu: float
     peak: int
     requests: float
-    """What nginx answered for each check: 1, unless a contender asks twice or connects in vain."""
 
 
-class Field:
-    """The servers and the contenders, and where each runs."""
+class Contest:
+    """Runs the contenders against the servers, each on its core."""
 
     def __init__(self, servers: LoopbackServers, folder: Path, seconds: float) -> None:
         self._servers = servers
@@ -64,6 +71,7 @@ class Field:
         self._core, self._other_core = cores()
 
     async def run(self, name: str) -> Round:
+        """Run one contender."""
         if name != BLACKBOX:
             async with started(*self._command(name), core=self._core) as contender:
                 return await self._measure(contender, contender.pid)
@@ -74,43 +82,43 @@ class Field:
             return await self._measure(client, exporter)
 
     async def _measure(self, client: asyncio.subprocess.Process, measured: int) -> Round:
-        await line_of(client, "begin", within=_WARM_UP)
-        before, asked = Usage.of(measured), await self._servers.requests()
-        done = int(await line_of(client, "end", within=self._seconds + 10))
-        after, answered = Usage.of(measured), await self._servers.requests()
+        await read_line(client, "begin", timeout=_WARM_UP_TIMEOUT)
+        before, requests_before = Usage.of(measured), await self._servers.requests()
+        checks = int(await read_line(client, "end", timeout=self._seconds + 10))
+        after, requests_after = Usage.of(measured), await self._servers.requests()
         assert client.stdin is not None
         client.stdin.close()
         await asyncio.wait_for(client.wait(), 10)
         if client.returncode:
             raise RuntimeError(f"a contender failed with status {client.returncode}")
         return Round(
-            rate=done / self._seconds,
-            cpu=(after.cpu - before.cpu) / done,
+            rate=checks / self._seconds,
+            cpu=(after.cpu - before.cpu) / checks,
             peak=after.peak,
-            requests=(answered - asked) / done,
+            requests=(requests_after - requests_before) / checks,
         )
 
     def _command(self, name: str) -> list[str | Path]:
         python = [sys.executable, "-m"]
         urls, seconds = self._urls, str(self._seconds)
-        if name == OURS:
+        if name == CODEWALK:
             data = tempfile.mkdtemp(dir=self._folder)
             return [*python, "bench.contenders.codewalk", urls, seconds, data]
         if name == BLACKBOX:
             return [*python, "bench.contenders.blackbox_client", urls, seconds]
         if name == FETCH:
             return ["node", ROOT / "bench/contenders/fetch.mjs", urls, seconds]
-        return [*python, "bench.contenders.bare", urls, seconds]
+        return [*python, "bench.contenders.bare_aiohttp", urls, seconds]
 
     @asynccontextmanager
     async def _exporter(self) -> AsyncIterator[tuple[int, str]]:
-        """The exporter's process id and URL."""
+        """Run the exporter for a block, and return its process id and URL."""
         program = shutil.which("prometheus-blackbox-exporter") or shutil.which("blackbox_exporter")
         if program is None:
             raise RuntimeError("prometheus-blackbox-exporter is missing")
-        # JSON is YAML too.
+        # JSON is a subset of YAML.
         config = self._folder / "blackbox.yml"
-        config.write_text(json.dumps(_MODULES))
+        config.write_text(json.dumps(_EXPORTER_CONFIG))
         address = f"127.0.0.1:{free_port()}"
         async with started(
             program,
@@ -120,28 +128,28 @@ class Field:
             core=self._core,
             env={**os.environ, "GOMAXPROCS": "1"},
         ) as process:
-            await until(lambda: _listens(address))
+            await wait_until(lambda: _listens(address))
             yield process.pid, f"http://{address}"
 
 
 async def run(*, seconds: float, rounds: int) -> Report:
-    """Every contender in turn, `rounds` times, `seconds` each."""
-    names = (OURS, BLACKBOX, FETCH, BARE)
-    found: dict[str, list[Round]] = {name: [] for name in names}
+    """Run every contender in turn, `rounds` times, for `seconds` each."""
+    names = (CODEWALK, BLACKBOX, FETCH, BARE)
+    results: dict[str, list[Round]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="codewalk-bench-") as temporary:
         folder = Path(temporary)
         async with loopback_servers(SERVERS, folder, core=cores()[1]) as servers:
-            field = Field(servers, folder, seconds)
+            contest = Contest(servers, folder, seconds)
             for _ in range(rounds):
                 for name in names:
-                    found[name].append(await field.run(name))
-    return _report(found, seconds)
+                    results[name].append(await contest.run(name))
+    return _report(results, seconds)
 
 
-def _report(found: dict[str, list[Round]], seconds: float) -> Report:
-    rate, cpu = median(r.rate for r in found[OURS]), median(r.cpu for r in found[OURS])
+def _report(results: dict[str, list[Round]], seconds: float) -> Report:
+    rate, cpu = median(r.rate for r in results[CODEWALK]), median(r.cpu for r in results[CODEWALK])
     rows = []
-    for name, rounds in found.items():
+    for name, rounds in results.items():
         rows.append(
             [
                 name,
@@ -152,7 +160,7 @@ def _report(found: dict[str, list[Round]], seconds: float) -> Report:
                 f"{median(r.cpu for r in rounds) / cpu:.2f}x",
             ]
         )
-    rounds_run = len(found[OURS])
+    rounds_run = len(results[CODEWALK])
     return Report(
         title=f"health checks: {SERVERS:,} servers behind one nginx, one core for each contender",
         columns=(
@@ -169,19 +177,19 @@ def _report(found: dict[str, list[Round]], seconds: float) -> Report:
             Target(
                 what="CodeWalk, one core",
                 measured=rate,
-                limit=PER_SECOND,
+                limit=MIN_PER_SECOND,
                 unit="checks a second",
                 at_least=True,
             ),
             *(
                 Target(
                     what=f"CodeWalk's rate, of {name}'s",
-                    measured=rate / median(r.rate for r in found[name]),
+                    measured=rate / median(r.rate for r in results[name]),
                     limit=times,
                     unit="times",
                     at_least=True,
                 )
-                for name, times in ((BLACKBOX, TIMES_BLACKBOX), (FETCH, TIMES_FETCH))
+                for name, times in ((BLACKBOX, MIN_BLACKBOX_RATIO), (FETCH, MIN_FETCH_RATIO))
             ),
         ),
         raw={
@@ -194,7 +202,7 @@ def _report(found: dict[str, list[Round]], seconds: float) -> Report:
                 }
                 for r in rounds
             ]
-            for name, rounds in found.items()
+            for name, rounds in results.items()
         },
     )
 

@@ -1,22 +1,22 @@
 // @ts-check
-// What `make bench` has a page measure of itself; runs in it before anything of the page does.
+// Measurements that `make bench` makes inside a page; it runs before the page's own scripts.
 // Times are milliseconds; those that outlive a page are since the epoch, but finer than Date's.
 (() => {
-  /** @typedef {{ ours: string, others: string, clicked: number }} Switch */
+  /** @typedef {{ expected: string, unexpected: string, clicked: number }} Switch */
 
-  /** Paint timing's own word on when something of the content first showed. */
+  /** When the first content was painted, according to the browser's paint timing. */
   function firstPaint() {
     return new Promise((done) => {
-      const told = new PerformanceObserver((list) => {
+      const observer = new PerformanceObserver((list) => {
         for (const entry of list.getEntriesByName("first-contentful-paint")) done(entry.startTime);
       });
-      told.observe({ type: "paint", buffered: true });
+      observer.observe({ type: "paint", buffered: true });
     });
   }
 
   /**
-   * When what the page holds now is on the screen. A first frame's callback runs before that frame
-   * is painted, so it is the second one's that tells: up to one frame too late, never too early.
+   * When the page's present content is painted. The callback of the first frame runs before that
+   * frame is painted, so the second one's counts: up to one frame too late, never too early.
    * @returns {Promise<number>}
    */
   function painted() {
@@ -24,8 +24,8 @@
   }
 
   /**
-   * The element in `main` that holds just this text. Text by text, since it is looked for while the
-   * page is at work: an XPath that does the same takes 15 ms of a page with 200 servers.
+   * The element in `main` with exactly this text. It walks the text nodes, since the page is busy
+   * meanwhile: an XPath expression for the same takes 15 ms in a page with 200 servers.
    * @param {string} text
    */
   function elementWith(text) {
@@ -43,59 +43,59 @@
     return [...document.querySelectorAll("input")].find((field) => named(field) === name);
   }
 
-  // A switch may end on another page: what is awaited is kept where that one finds it.
+  // A switch may end on another page, which finds the expectation in the session storage.
 
-  const KEPT = "bench";
+  const STORAGE_KEY = "bench";
   /** @type {Switch | null} */
-  let expected = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  let pending = JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? "null");
 
   /** @param {Switch | null} value */
-  function keep(value) {
-    expected = value;
-    if (value) sessionStorage.setItem(KEPT, JSON.stringify(value));
-    else sessionStorage.removeItem(KEPT);
+  function store(value) {
+    pending = value;
+    if (value) sessionStorage.setItem(STORAGE_KEY, JSON.stringify(value));
+    else sessionStorage.removeItem(STORAGE_KEY);
   }
 
   /**
-   * Has the binding `benchShown` told when the sessions of one server, and none of another, are
-   * painted, and when the click was that led there.
-   * @param {string} ours in the title of each session that is to be seen
-   * @param {string} others in the title of each session that isn't
+   * Call the binding `benchPainted` once the sessions of one server, and none of another, are
+   * painted, with the times of the click that led there and of the paint.
+   * @param {string} expected in the title of each session that has to be visible
+   * @param {string} unexpected in the title of each session that must not be
    */
-  function expect(ours, others) {
-    keep({ ours, others, clicked: 0 });
+  function expect(expected, unexpected) {
+    store({ expected, unexpected, clicked: 0 });
   }
 
-  async function look() {
-    const text = expected?.clicked ? document.querySelector("main")?.textContent : null;
-    if (!expected || !text?.includes(expected.ours) || text.includes(expected.others)) return;
-    const { clicked } = expected;
-    keep(null);
-    const shown = performance.timeOrigin + (await painted());
+  async function checkPending() {
+    const text = pending?.clicked ? document.querySelector("main")?.textContent : null;
+    if (!pending || !text?.includes(pending.expected) || text.includes(pending.unexpected)) return;
+    const { clicked } = pending;
+    store(null);
+    const paintedAt = performance.timeOrigin + (await painted());
     // @ts-expect-error: a binding of the benchmark
-    window.benchShown(clicked, shown);
+    window.benchPainted(clicked, paintedAt);
   }
 
   document.addEventListener("click", (event) => {
-    // Not all of them: a click that opens the switcher is followed by the one that counts.
-    if (expected) keep({ ...expected, clicked: performance.timeOrigin + event.timeStamp });
+    // The last click counts: one opens the switcher, and another one switches.
+    if (pending) store({ ...pending, clicked: performance.timeOrigin + event.timeStamp });
   }, true);
-  new MutationObserver(look).observe(document, { subtree: true, childList: true, characterData: true });
+  new MutationObserver(checkPending).observe(document, { subtree: true, childList: true, characterData: true });
 
   /**
-   * Types into a search field as soon as it is there, again and again until the list answers.
-   * @param {string} name the field's
-   * @param {string} kept an element's text, which is typed and has to stay
-   * @param {string} gone another element's text, which has to go
-   * @returns {Promise<number>} when the answer was painted
+   * Type into a search field as soon as it exists, repeatedly until the list is filtered.
+   * @param {string} name the name of the field
+   * @param {string} match the text of an element, which is typed and has to stay visible
+   * @param {string} other the text of another element, which has to disappear
+   * @returns {Promise<number>} when the filtered list was painted
    */
-  async function answered(name, kept, gone) {
+  async function answered(name, match, other) {
     while (document.readyState === "loading") await turn();
     for (;;) {
-      const [field, one, other] = [fieldNamed(name), elementWith(kept), elementWith(gone)];
-      if (field && one && other) {
-        while (!(one.checkVisibility() && !other.checkVisibility())) {
-          field.value = kept;
+      const [field, matching, another] = [fieldNamed(name), elementWith(match), elementWith(other)];
+      if (field && matching && another) {
+        while (!(matching.checkVisibility() && !another.checkVisibility())) {
+          field.value = match;
           field.dispatchEvent(new InputEvent("input", { bubbles: true }));
           await turn();
         }
@@ -109,7 +109,7 @@
     return new Promise((next) => setTimeout(next, 4));
   }
 
-  /** When the page has nothing left to do, once its scripts have run. */
+  /** When the page is idle, once its scripts have run. */
   function idle() {
     return new Promise((done) => {
       const wait = () => requestIdleCallback(() => done(performance.now()));
@@ -118,48 +118,48 @@
     });
   }
 
-  const BEAT = 5;
+  const TIMER_INTERVAL = 5;
   let watching = false;
-  const found = {
+  const measured = {
     /** @type {number[]} */ tasks: [],
     /** @type {number[]} */ stalls: [],
     /** @type {number[]} */ keys: [],
   };
 
   /**
-   * Watches how busy the page is, until `endWatch`. `tasks` are the browser's own long tasks, which
-   * are those of 50 ms and more. `stalls` are the times of 10 ms and more in which a timer that was
-   * due didn't get its turn: also where a task is short, and what follows it (microtasks, a frame)
-   * is long. `keys` tells how long after each key its effect was painted, as the browser itself
-   * measured it: rounded to 8 ms, and only where it was 16 or more.
+   * Measure how busy the page is, until `endWatch`. `tasks` are the long tasks that the browser
+   * reports, those of 50 ms and more. `stalls` are delays of 10 ms and more of a timer, which also
+   * show a short task that is followed by long work (microtasks, a frame). `keys` are the times from
+   * a key to the paint of its effect, as the browser reports them: rounded to 8 ms, and only those
+   * of 16 ms and more.
    */
   function beginWatch() {
     watching = true;
-    told("longtask", (entry) => found.tasks.push(entry.duration));
-    told("event", (entry) => entry.name.startsWith("key") && found.keys.push(entry.duration));
+    observe("longtask", (entry) => measured.tasks.push(entry.duration));
+    observe("event", (entry) => entry.name.startsWith("key") && measured.keys.push(entry.duration));
     let last = performance.now();
-    const beat = () => {
+    const check = () => {
       const now = performance.now();
-      if (now - last - BEAT >= 10) found.stalls.push(now - last - BEAT);
+      if (now - last - TIMER_INTERVAL >= 10) measured.stalls.push(now - last - TIMER_INTERVAL);
       last = now;
-      if (watching) setTimeout(beat, BEAT);
+      if (watching) setTimeout(check, TIMER_INTERVAL);
     };
-    setTimeout(beat, BEAT);
+    setTimeout(check, TIMER_INTERVAL);
   }
 
-  /** @param {string} type @param {(entry: PerformanceEntry) => void} take */
-  function told(type, take) {
+  /** @param {string} type @param {(entry: PerformanceEntry) => void} handle */
+  function observe(type, handle) {
     const observer = new PerformanceObserver((list) => {
-      if (watching) list.getEntries().forEach(take);
+      if (watching) list.getEntries().forEach(handle);
     });
     observer.observe({ type, durationThreshold: 16 });
   }
 
   function endWatch() {
     watching = false;
-    return found;
+    return measured;
   }
 
-  // @ts-expect-error: the page's one new name
+  // @ts-expect-error: the one name that is added to the page
   window.bench = { firstPaint, expect, answered, idle, beginWatch, endWatch };
 })();

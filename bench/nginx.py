@@ -1,4 +1,4 @@
-"""Many OpenCode servers, as far as health goes: loopback addresses behind one real nginx."""
+"""Many servers that answer health checks: loopback addresses behind one nginx."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from typing import Final
 
 import aiohttp
 
-from bench.process import FILES, free_port, started, until
+from bench.process import MAX_OPEN_FILES, free_port, started, wait_until
 
 VERSION: Final = "1.18.33"
 
@@ -45,11 +45,12 @@ http {{
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopbackServers:
-    """The servers' URLs; `requests()` counts what nginx has answered, whoever asked."""
+    """The URLs of the servers."""
 
     urls: tuple[str, ...]
 
     async def requests(self) -> int:
+        """Return how many requests nginx has answered, from any client."""
         async with (
             aiohttp.ClientSession() as session,
             session.get(self.urls[0] + "/requests") as answer,
@@ -62,10 +63,10 @@ class LoopbackServers:
 async def loopback_servers(
     count: int, folder: Path, *, core: int | None = None
 ) -> AsyncIterator[LoopbackServers]:
-    """`count` servers from 127.1.0.1 on, one port, on loopback addresses only.
+    """Serve `count` loopback addresses from 127.1.0.1 on, on one port, for a block.
 
-    A worker has a file open for each address that it listens at and for each connection: for ten
-    thousand servers there are two workers.
+    A worker has a file open for each address it listens on and for each connection: ten thousand
+    servers need two workers.
     """
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
@@ -77,10 +78,10 @@ async def loopback_servers(
     conf.write_text(
         _CONF.format(
             folder=folder,
-            files=FILES - 100,
-            workers=1 if 2 * count < FILES else 2,
+            files=MAX_OPEN_FILES - 100,
+            workers=1 if 2 * count < MAX_OPEN_FILES else 2,
             version=VERSION,
-            # Each address by name: a wildcard would be open to the network.
+            # Each address by itself: a wildcard would be open to the network.
             listen="\n".join(f"    listen {address}:{port};" for address in addresses),
         )
     )
@@ -97,5 +98,5 @@ async def loopback_servers(
             except aiohttp.ClientConnectorError:
                 return False
 
-        await until(answers)
+        await wait_until(answers)
         yield servers

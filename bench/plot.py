@@ -1,4 +1,4 @@
-"""A plot of a few points on two logarithmic scales, as an SVG that needs no program to be drawn."""
+"""Plots a few points on two logarithmic scales, as an SVG file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _STYLE: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """What was measured, and how it is written beside its mark. Both values are above nought."""
+    """A measurement with its label; both values are positive."""
 
     x: float
     y: float
@@ -29,7 +29,7 @@ class Point:
 
 
 class _Scale:
-    """Values on an axis of whole powers of ten, to places between two pixels."""
+    """Maps values to pixels on an axis from one power of ten to another."""
 
     def __init__(self, values: Sequence[float], start: float, end: float) -> None:
         self.low, self.high = floor(log10(min(values))), ceil(log10(max(values)))
@@ -46,42 +46,42 @@ class _Scale:
 
 
 def plot(points: Sequence[Point], *, title: str, x: str, y: str) -> str:
-    """The points with a line through them, and what they were if all grew as the last one says."""
-    across = _Scale([point.x for point in points], _LEFT, WIDTH - _RIGHT)
+    """Return an SVG of the points, with a line through them and one for linear growth."""
+    horizontal = _Scale([point.x for point in points], _LEFT, WIDTH - _RIGHT)
     last = points[-1]
     linear = [Point(x=point.x, y=last.y * point.x / last.x, label="") for point in points]
-    up = _Scale([point.y for point in (*points, *linear)], HEIGHT - _BOTTOM, _TOP)
+    vertical = _Scale([point.y for point in (*points, *linear)], HEIGHT - _BOTTOM, _TOP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style>",
         f'<text class="head" x="{_LEFT}" y="26">{escape(title)}</text>',
-        *(_upright(across(tick), f"{tick:,.0f}") for tick in across.ticks),
-        *(_level(up(tick), f"{tick:g}") for tick in up.ticks),
+        *(_vertical_line(horizontal(tick), f"{tick:,.0f}") for tick in horizontal.ticks),
+        *(_horizontal_line(vertical(tick), f"{tick:g}") for tick in vertical.ticks),
         f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 10}" text-anchor="end">{escape(x)}</text>',
         f'<text x="{_LEFT}" y="44">{escape(y)}</text>',
-        _line(linear, across, up, "line linear"),
-        _line(points, across, up, "line"),
+        _line(linear, horizontal, vertical, "line linear"),
+        _line(points, horizontal, vertical, "line"),
     ]
     for point in points:
-        at = across(point.x), up(point.y)
-        parts.append(f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="4"/>')
-        place = f'x="{at[0] - 8:.1f}" y="{at[1] - 8:.1f}" text-anchor="end"'
+        position = horizontal(point.x), vertical(point.y)
+        parts.append(f'<circle cx="{position[0]:.1f}" cy="{position[1]:.1f}" r="4"/>')
+        place = f'x="{position[0] - 8:.1f}" y="{position[1] - 8:.1f}" text-anchor="end"'
         parts.append(f"<text {place}>{escape(point.label)}</text>")
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _line(points: Sequence[Point], across: _Scale, up: _Scale, kind: str) -> str:
-    places = " ".join(f"{across(point.x):.1f},{up(point.y):.1f}" for point in points)
-    return f'<polyline class="{kind}" points="{places}"/>'
+def _line(points: Sequence[Point], horizontal: _Scale, vertical: _Scale, kind: str) -> str:
+    coordinates = " ".join(f"{horizontal(point.x):.1f},{vertical(point.y):.1f}" for point in points)
+    return f'<polyline class="{kind}" points="{coordinates}"/>'
 
 
-def _upright(at: float, text: str) -> str:
+def _vertical_line(at: float, text: str) -> str:
     ends = f'x1="{at:.1f}" y1="{_TOP}" x2="{at:.1f}" y2="{HEIGHT - _BOTTOM}"'
     label = f'<text x="{at:.1f}" y="{HEIGHT - 30}" text-anchor="middle">{text}</text>'
     return f'<line class="grid" {ends}/>{label}'
 
 
-def _level(at: float, text: str) -> str:
+def _horizontal_line(at: float, text: str) -> str:
     ends = f'x1="{_LEFT}" y1="{at:.1f}" x2="{WIDTH - _RIGHT}" y2="{at:.1f}"'
     label = f'<text x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{text}</text>'
     return f'<line class="grid" {ends}/>{label}'

@@ -1,4 +1,4 @@
-"""Processes that are measured: started here, bounded in time, ended by their own handle."""
+"""Starts processes that are measured, reads what they use, and ends them."""
 
 import asyncio
 import os
@@ -14,24 +14,25 @@ from typing import Final, Self
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What a process, all its threads, has used so far; `peak` is resident memory in bytes."""
+    """What a process has used so far: CPU seconds, and peak resident memory in bytes."""
 
     cpu: float
     peak: int
 
     @classmethod
     def of(cls, pid: int) -> Self:
-        # The fields after the name, which is in brackets and may hold anything.
+        # The fields after the name, which is in brackets and may contain anything.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         status = Path(f"/proc/{pid}/status").read_text()
         peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
         return cls(
-            cpu=(int(fields[11]) + int(fields[12])) / _TICKS, peak=int(peak.split()[1]) * 1024
+            cpu=(int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND,
+            peak=int(peak.split()[1]) * 1024,
         )
 
 
@@ -44,7 +45,7 @@ async def started(
     stdout: int | None = PIPE,
     stderr: int | None = None,
 ) -> AsyncIterator[Process]:
-    """A process, on one core where that is given; ended with the block: asked to, then made to."""
+    """Start a process for a block, on one core if given; it is terminated, or else killed."""
     pinned: Sequence[str | Path] = ("taskset", "--cpu-list", str(core)) if core is not None else ()
     process = await asyncio.create_subprocess_exec(
         *pinned,
@@ -71,54 +72,60 @@ async def _end(process: Process) -> None:
             await asyncio.wait_for(process.wait(), 3.0)
 
 
-async def line_of(process: Process, start: str, *, within: float) -> str:
-    """The rest of the next line on its stdout that begins with `start`.
+async def read_line(process: Process, prefix: str, *, timeout: float) -> str:
+    """Return the rest of the next line on the process's stdout that begins with `prefix`.
 
-    Raises `RuntimeError` where it ends first, `TimeoutError` where `within` seconds pass.
+    Raises:
+        RuntimeError: The process ended before.
+        TimeoutError: There was no such line within `timeout` seconds.
     """
     assert process.stdout is not None
-    async with asyncio.timeout(within):
+    async with asyncio.timeout(timeout):
         async for line in process.stdout:
             text = line.decode(errors="replace")
-            if text.startswith(start):
-                return text.removeprefix(start).strip()
-    raise RuntimeError(f"process {process.pid} ended without saying {start!r}")
+            if text.startswith(prefix):
+                return text.removeprefix(prefix).strip()
+    raise RuntimeError(f"process {process.pid} ended without printing {prefix!r}")
 
 
-async def until(true: Callable[[], Awaitable[bool]], *, within: float = 10.0) -> None:
-    """Asks every 20 ms; another program's state comes with no event. Raises `TimeoutError`."""
-    async with asyncio.timeout(within):
-        while not await true():  # noqa: ASYNC110 - see above
+async def wait_until(condition: Callable[[], Awaitable[bool]], *, timeout: float = 10.0) -> None:
+    """Poll a condition every 20 ms: the state of another program comes with no event.
+
+    Raises:
+        TimeoutError: It did not hold within `timeout` seconds.
+    """
+    async with asyncio.timeout(timeout):
+        while not await condition():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.02)
 
 
-FILES: Final = 20_000
-"""Open files that a process may have here at most, as many systems have it."""
+MAX_OPEN_FILES: Final = 20_000
+"""Files that a process may have open here, a usual limit."""
 
 
 def raise_file_limit() -> None:
-    """For this process and those it starts: a thousand servers are a thousand connections."""
+    """Raise the limit of open files for this process and its children: each server is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = hard == resource.RLIM_INFINITY
-    most = FILES if unlimited else min(hard, FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    limit = MAX_OPEN_FILES if unlimited else min(hard, MAX_OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
 
 
 def cores() -> tuple[int, int]:
-    """The core of what is measured, and the one of the load's other end."""
-    free = sorted(os.sched_getaffinity(0))
-    if len(free) < 2:
-        raise RuntimeError("the benchmark needs two cores: one is for the load's other end")
-    return free[0], free[1]
+    """Return the core for what is measured, and the one for the other end of its load."""
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) < 2:
+        raise RuntimeError("the benchmark needs two cores: one is for the other end of the load")
+    return available[0], available[1]
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port that nobody listens at now."""
+    """Return a port on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])
 
 
 def load() -> float:
-    """The processes that wanted a core, on average over the last minute, anybody's."""
+    """Return the load average of the last minute, other programs included."""
     return os.getloadavg()[0]

@@ -1,6 +1,6 @@
-"""The programs that are measured, each a process of its own.
+"""The programs that are measured, each in its own process.
 
-A contender prints `begin` when it is warm, and `end N` when it has worked for the seconds it was
-told and done N checks since; what it used in between is read from outside, the same way for all.
-Then it waits for the end of its stdin.
+A contender prints `begin` once it is warm, and `end N` after the given seconds, in which it made N
+checks; what it used in between is read from outside, in the same way for all. Then it waits for the
+end of its stdin.
 """

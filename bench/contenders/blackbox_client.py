@@ -1,4 +1,4 @@
-"""Has blackbox_exporter probe the servers, as Prometheus does. Only the exporter is measured.
+"""Asks blackbox_exporter to probe the servers, as Prometheus does; only that is measured.
 
 `python -m bench.contenders.blackbox_client URLS SECONDS EXPORTER_URL`
 """
@@ -11,13 +11,13 @@ from urllib.parse import quote
 import aiohttp
 import uvloop
 
-from bench.contenders.pace import arguments, measure
+from bench.contenders.protocol import measure, parse_arguments
 
-AT_ONCE = 50
+CONCURRENCY = 50
 
 
 async def main() -> None:
-    urls, seconds = arguments()
+    urls, seconds = parse_arguments()
     exporter = sys.argv[3]
     targets = cycle(
         [
@@ -40,7 +40,7 @@ async def main() -> None:
         aiohttp.ClientSession(connector=connector) as session,
         asyncio.TaskGroup() as group,
     ):
-        workers = [group.create_task(work(session)) for _ in range(AT_ONCE)]
+        workers = [group.create_task(work(session)) for _ in range(CONCURRENCY)]
         await measure(lambda: done, servers=len(urls), seconds=seconds)
         for worker in workers:
             worker.cancel()

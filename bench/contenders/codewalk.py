@@ -1,9 +1,9 @@
-"""CodeWalk's own checks: the checker, the monitor, the recorder and the store, as in the app.
+"""CodeWalk's checks: checker, monitor, recorder and store, as in the app.
 
 `python -m bench.contenders.codewalk URLS SECONDS DATA_FOLDER`
 
-The monitor runs as in the app but for its interval, which is nought: every server is due again as
-soon as it was checked, so that the checks run as fast as they can.
+The monitor's interval is zero: every server is due again as soon as it was checked, so that the
+checks run as fast as they can.
 """
 
 import sys
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import uvloop
 
-from bench.contenders.filling import fill
-from bench.contenders.pace import arguments, measure
+from bench.contenders.protocol import measure, parse_arguments
+from bench.contenders.stored_servers import store_servers
 from bench.nginx import VERSION
 from codewalk.app.server_connections import ServerConnections
 from codewalk.cli.garbage_collection import collect_garbage_less_often
@@ -36,13 +36,13 @@ from codewalk.storage.vault import Vault
 
 
 async def main() -> None:
-    urls, seconds = arguments()
+    urls, seconds = parse_arguments()
     settings = Settings(data_dir=Path(sys.argv[3]))
     begun = 0
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings))
         vault = Vault(settings)
-        roster = rules.start(await fill(RosterStore(database, vault), urls))
+        roster = rules.start(await store_servers(RosterStore(database, vault), urls))
         connections = await stack.enter_async_context(ServerConnections(vault))
 
         async def connect(profile: ServerProfile) -> Connection:
@@ -70,7 +70,7 @@ async def main() -> None:
 
 
 async def _verify(database: Database, roster: Roster, since: datetime) -> None:
-    """Every server's status is in the store, right and new, and its checks in its history."""
+    """Assert that each server's status is stored, right and recent, and its checks with it."""
     statuses = await HealthStore(database).load()
     assert statuses.keys() == {profile.id for profile in roster.profiles}
     for status in statuses.values():

@@ -23,8 +23,8 @@ while (passed < seconds * 1000) {
   done += urls.length;
   passed = performance.now() - started;
 }
-// Rounds don't end on the second: what was done in all, scaled to the time asked for.
+// Rounds don't end exactly on time: the total is scaled to the given seconds.
 console.log("end", Math.round((done * seconds * 1000) / passed));
-// There until it has been read what was used.
+// Wait until the benchmark has read what was used.
 readFileSync(0);
 process.exit(0);

@@ -1,7 +1,7 @@
 """Mock OpenCode servers that take 30 ms for a list of sessions.
 
 `python -m bench.contenders.mock_servers SESSIONS [SESSIONS …]` starts one for each number, prints
-`urls URL [URL …]`, and serves until it is ended. The titles tell the servers apart: `MARKS`.
+`urls URL [URL …]`, and serves until it is terminated. The titles tell the servers apart: `MARKS`.
 """
 
 import asyncio
@@ -10,13 +10,13 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Final
 
-from bench.contenders.pace import say
+from bench.contenders.protocol import print_line
 from tests.mock_behaviours import delayed
 from tests.mock_opencode import MockOpenCode
 
-TAKES: Final = 0.03
+RESPONSE_DELAY: Final = 0.03
 MARKS: Final = ("of Alpha", "of Beta", "of Gamma", "of Delta")
-"""What is in each title of the first server, of the second …, and in no other's."""
+"""A text in each title of the first server, of the second …, and in those of no other."""
 
 
 async def main() -> None:
@@ -28,7 +28,7 @@ async def main() -> None:
             server = await stack.enter_async_context(MockOpenCode())
             _fill(server, mark, sessions)
             servers.append(server)
-        say("urls", *(server.url for server in servers))
+        print_line("urls", *(server.url for server in servers))
         await stop.wait()
 
 
@@ -37,7 +37,7 @@ def _fill(server: MockOpenCode, mark: str, sessions: int) -> None:
         server.world.add_session(f"Session {number} {mark}, some project with a longer title")
     answer = server.world.handler("GET", "/session")
     assert answer is not None
-    server.script("/session", delayed(TAKES, answer))
+    server.script("/session", delayed(RESPONSE_DELAY, answer))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`codewalk up` as a user starts it, on a home of its own."""
+"""`codewalk up` as a user starts it, with a home folder of its own."""
 
 import os
 import sys
@@ -10,31 +10,34 @@ from typing import Final
 import aiohttp
 
 import codewalk
-from bench.process import line_of, started
+from bench.process import read_line, started
 from codewalk.settings import Settings
 
 COMMAND: Final = Path(sys.executable).with_name("codewalk")
 
-_UP: Final = ("up", "--no-browser", "--no-local", "--port", "0")
+_UP_ARGUMENTS: Final = ("up", "--no-browser", "--no-local", "--port", "0")
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """A home of its own. Bytecode is kept, as for every user: the first run writes it."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CODEWALK_", "XDG_"))}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+def make_environment(folder: Path) -> dict[str, str]:
+    """Return the environment for a home folder of its own.
+
+    Bytecode is written, as for every user: the first run does it.
+    """
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("CODEWALK_", "XDG_"))}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
     (folder / "home").mkdir(parents=True)
     return {
-        **kept,
+        **inherited,
         "HOME": str(folder / "home"),
         "CODEWALK_DATA_DIR": str(folder / "data"),
         "CODEWALK_SECRET_KEY": "a key for the benchmark",
     }
 
 
-async def keep(
+async def add_servers(
     env: Mapping[str, str], urls: Sequence[str], names: Sequence[str], *, cached: int = 0
 ) -> list[str]:
-    """Keeps servers of these names, and the sessions of the first `cached` of them; their ids."""
+    """Add servers, cache the sessions of the first `cached` ones, and return their ids."""
     async with codewalk.open(Settings.from_environment(env)) as app:
         ids = [
             (await app.add_server(url, label=name, check=False)).id
@@ -47,19 +50,19 @@ async def keep(
 
 
 @asynccontextmanager
-async def up(env: Mapping[str, str]) -> AsyncIterator[str]:
-    """The app while the block runs; gives the address that lets a browser in, once it serves."""
-    async with started(COMMAND, *_UP, env=env) as process:
-        yield await line_of(process, "CodeWalk is ready at", within=30)
+async def run_app(env: Mapping[str, str]) -> AsyncIterator[str]:
+    """Run the app for a block, and return the URL with its token, once it serves."""
+    async with started(COMMAND, *_UP_ARGUMENTS, env=env) as process:
+        yield await read_line(process, "CodeWalk is ready at", timeout=30)
 
 
-def url_of(address: str) -> str:
-    """The app's URL, without the token that the address has."""
+def base_url(address: str) -> str:
+    """Return the app's URL without the token."""
     return address.partition("/?")[0]
 
 
 async def activate(address: str, server_id: str) -> None:
-    """Switches to a server, as a program does."""
+    """Switch to a server through the HTTP API."""
     url, _, token = address.partition("/?token=")
     headers = {"Authorization": f"Bearer {token}"}
     async with (

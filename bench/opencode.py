@@ -1,4 +1,4 @@
-"""A real OpenCode server and the web app that it serves at `/`."""
+"""Runs a real OpenCode server, which serves its own web app at `/`."""
 
 import json
 import os
@@ -7,21 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bench.process import ROOT, free_port, line_of, started
+from bench.process import ROOT, free_port, read_line, started
 
 
 @asynccontextmanager
-async def opencode(folder: Path) -> AsyncIterator[str]:
-    """The URL of its page. Its home below `folder` is new, and it fetches nothing."""
-    async with serving(folder, port=free_port()) as process:
-        yield await line_of(process, "opencode server listening on", within=60) + "/"
+async def run_opencode(folder: Path) -> AsyncIterator[str]:
+    """Run a server with a new home folder for a block, and return the URL of its page."""
+    async with run_server(folder, port=free_port()) as process:
+        yield await read_line(process, "opencode server listening on", timeout=60) + "/"
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, port: int) -> AsyncIterator[Process]:
-    """Its process, with a home below `folder` that it may have used before.
+async def run_server(folder: Path, *, port: int) -> AsyncIterator[Process]:
+    """Run a server for a block, with a home below `folder` that may have been used before.
 
-    Port 0 would be 4096, were that free: the port that users' servers have.
+    Port 0 isn't possible: it gives 4096 if that is free, the port of users' own servers.
     """
     home = folder / "opencode"
     config = home / ".config" / "opencode"

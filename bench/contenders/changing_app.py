@@ -1,11 +1,11 @@
-"""CodeWalk's web app, the health of whose servers changes all the time.
+"""CodeWalk's web app, while the health of its servers changes all the time.
 
-`python -m bench.contenders.changing DATA_FOLDER URLS CHANGES_A_SECOND SECONDS` prints
+`python -m bench.contenders.changing_app DATA_FOLDER URLS CHANGES_A_SECOND SECONDS` prints
 `ready ADDRESS`. After a line on its stdin it changes one server after the other between healthy
 and unhealthy, and then prints `changed N`. It serves until its stdin ends.
 
-The servers are on hold, so that no check of the app's own comes between; all that follows from a
-change (link, store, announcement, page) is the app's.
+The servers are not checked, so that no check of the app interferes; everything that follows from a
+change (link, store, announcement, page) is the app's own work.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from pathlib import Path
 
 import uvloop
 
-from bench.contenders.pace import say
+from bench.contenders.protocol import print_line
 from codewalk.app.composition import Parts
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
 from tests.integration.web.running import running
 
-TURN = 0.01
-"""Seconds between two handfuls of changes."""
+BATCH_INTERVAL = 0.01
+"""Seconds between two batches of changes."""
 
 
 async def main() -> None:
@@ -33,14 +33,14 @@ async def main() -> None:
         for number, url in enumerate(urls):
             server = await web.app.add_server(url, label=f"Box {number:03}", check=False)
             web.parts.monitor.pause(server.id, _status(healthy=True))
-        say("ready", web.address)
+        print_line("ready", web.address)
         await asyncio.to_thread(sys.stdin.readline)
-        say("changed", await _change(web.parts, per_second, seconds))
+        print_line("changed", await _change(web.parts, per_second, seconds))
         await asyncio.to_thread(sys.stdin.read)
 
 
 async def _change(parts: Parts, per_second: float, seconds: float) -> int:
-    """Changes servers in turn, evenly; how many it were."""
+    """Change servers in turn, evenly, and return the number of changes."""
     loop = asyncio.get_running_loop()
     servers = cycle([server.id for server in parts.app.servers()])
     began, done = loop.time(), 0
@@ -50,7 +50,7 @@ async def _change(parts: Parts, per_second: float, seconds: float) -> int:
             state = parts.monitor.state(server_id)
             parts.monitor.set_status(server_id, _status(healthy=state is not State.HEALTHY))
             done += 1
-        await asyncio.sleep(TURN)
+        await asyncio.sleep(BATCH_INTERVAL)
     return done
 
 

@@ -1,15 +1,15 @@
-"""Mock OpenCode servers with sessions, in a process of their own."""
+"""Starts mock OpenCode servers with sessions in a process of their own."""
 
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bench.process import line_of, started
+from bench.process import read_line, started
 
 
 @asynccontextmanager
 async def mock_servers(*sessions: int, core: int) -> AsyncIterator[list[str]]:
-    """The URL of one server for each number, which is how many sessions it has."""
+    """Start a server for each number of sessions, and return their URLs."""
     command = [sys.executable, "-m", "bench.contenders.mock_servers", *map(str, sessions)]
     async with started(*command, core=core) as process:
-        yield (await line_of(process, "urls", within=20)).split()
+        yield (await read_line(process, "urls", timeout=20)).split()

@@ -1,7 +1,8 @@
 """Servers that hold an event stream and send a heartbeat every ten seconds, as OpenCode does.
 
-`python -m bench.contenders.heartbeats COUNT` prints `urls URL …`, each on a loopback address of its
-own, and serves until it is ended; a line on its stdin has it print `beats N`, those sent so far.
+`python -m bench.contenders.heartbeat_servers COUNT` prints `urls URL …`, each on its own loopback
+address, and serves until it is terminated. For a line on its stdin it prints `beats N`, the number
+of heartbeats so far.
 """
 
 import asyncio
@@ -11,11 +12,11 @@ from ipaddress import IPv4Address
 
 import uvloop
 
-from bench.contenders.pace import say
+from bench.contenders.protocol import print_line
 from bench.nginx import VERSION
 from bench.process import free_port
 
-EVERY = 10.0
+HEARTBEAT_INTERVAL = 10.0
 
 _HEALTH = json.dumps({"healthy": True, "version": VERSION}).encode()
 _JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
@@ -24,14 +25,14 @@ _STREAM = (
 )
 
 
-class Beats:
+class Heartbeats:
     """All the streams; `sent` counts their heartbeats."""
 
     def __init__(self) -> None:
         self.sent = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, for as long as the client keeps it."""
+        """Serve one connection, for as long as the client keeps it open."""
         try:
             while head := await _head(reader):
                 if head.startswith(b"GET /global/event "):
@@ -46,7 +47,7 @@ class Beats:
         writer.write(_STREAM + _event("server.connected"))
         while True:
             await writer.drain()
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
             writer.write(_event("server.heartbeat"))
             self.sent += 1
 
@@ -59,7 +60,7 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 
 def _event(kind: str) -> bytes:
-    """One event as a chunk of HTTP's."""
+    """Return one event as a chunk of the response."""
     payload = {"payload": {"id": "evt_1", "type": kind, "properties": {}}}
     data = b"data: %b\n\n" % json.dumps(payload).encode()
     return b"%x\r\n%b\r\n" % (len(data), data)
@@ -68,15 +69,15 @@ def _event(kind: str) -> bytes:
 async def main() -> None:
     first = int(IPv4Address("127.3.0.1"))
     addresses = [str(IPv4Address(first + number)) for number in range(int(sys.argv[1]))]
-    beats, port = Beats(), free_port(addresses[0])
-    server = await asyncio.start_server(beats.serve, addresses, port, backlog=16)
+    heartbeats, port = Heartbeats(), free_port(addresses[0])
+    server = await asyncio.start_server(heartbeats.serve, addresses, port, backlog=16)
 
-    def tell() -> None:
+    def report() -> None:
         if sys.stdin.readline():
-            say("beats", beats.sent)
+            print_line("beats", heartbeats.sent)
 
-    asyncio.get_running_loop().add_reader(sys.stdin, tell)
-    say("urls", *(f"http://{address}:{port}" for address in addresses))
+    asyncio.get_running_loop().add_reader(sys.stdin, report)
+    print_line("urls", *(f"http://{address}:{port}" for address in addresses))
     await server.serve_forever()
 
 

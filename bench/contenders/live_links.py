@@ -1,7 +1,7 @@
-"""Live links to many servers, and nothing else of the app: no check by the clock.
+"""Live links to many servers, and nothing else of the app: no scheduled checks.
 
-`python -m bench.contenders.linking URLS SECONDS DATA_FOLDER` prints `begin` once all are live, and
-`end N` after `SECONDS`: how many of them are.
+`python -m bench.contenders.live_links URLS SECONDS DATA_FOLDER` prints `begin` once all links are
+live, and `end N` after `SECONDS`: how many still are.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import uvloop
 
-from bench.contenders.filling import fill
-from bench.contenders.pace import arguments, say
+from bench.contenders.protocol import parse_arguments, print_line
+from bench.contenders.stored_servers import store_servers
 from codewalk.app.server_connections import ServerConnections
 from codewalk.cli.garbage_collection import collect_garbage_less_often
 from codewalk.events import Announcer
@@ -31,18 +31,18 @@ from codewalk.storage.vault import Vault
 
 
 async def main() -> None:
-    urls, seconds = arguments()
+    urls, seconds = parse_arguments()
     settings = Settings(data_dir=Path(sys.argv[3]))
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(settings))
         vault = Vault(settings)
-        profiles = (await fill(RosterStore(database, vault), urls)).profiles
+        profiles = (await store_servers(RosterStore(database, vault), urls)).profiles
         connections = await stack.enter_async_context(ServerConnections(vault))
         checker = await stack.enter_async_context(Checker(connections.connect))
         monitor = Monitor(checker, HealthStore(database), on_change=lambda _: None, watch=False)
         await stack.enter_async_context(monitor)
         for profile in profiles:
-            monitor.set_status(profile.id, _well())
+            monitor.set_status(profile.id, _healthy_status())
         links = Links(
             connections.connect,
             monitor,
@@ -56,17 +56,17 @@ async def main() -> None:
         def live() -> int:
             return sum(links.state(profile.id) is LinkState.LIVE for profile in profiles)
 
-        while live() < len(profiles):  # noqa: ASYNC110 - the links tell nobody
+        while live() < len(profiles):  # noqa: ASYNC110 - links have no event for it
             await asyncio.sleep(0.5)
         collect_garbage_less_often()  # as `codewalk up` does once it is ready
-        say("begin")
+        print_line("begin")
         await asyncio.sleep(seconds)
-        say("end", live())
-        # Nothing more is used until it has been read what was; the loop stands still on purpose.
+        print_line("end", live())
+        # Block the loop on purpose: nothing may be used until the benchmark has read what was used.
         sys.stdin.read()
 
 
-def _well() -> HealthStatus:
+def _healthy_status() -> HealthStatus:
     now = datetime.now(UTC)
     return HealthStatus(state=State.HEALTHY, reason=Reason.OK, checked_at=now, since=now)
 

@@ -1,4 +1,4 @@
-"""What a part found, as a table for people and as JSON."""
+"""The report of a benchmark, as a table for people and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """A promise and what was measured."""
+    """A documented figure, and what was measured."""
 
     what: str
     measured: float
@@ -41,9 +41,15 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """One part's result. The first column of each row is its name, the others are numbers as text.
+    """The result of one benchmark.
 
-    `raw` holds every single measurement for the JSON file.
+    Attributes:
+        title: The heading of the table.
+        columns: The column headings.
+        rows: The name of each row, then its numbers as text.
+        targets: The documented figures.
+        notes: Lines below the table.
+        raw: Every single measurement, for the JSON file.
     """
 
     title: str
@@ -80,6 +86,6 @@ class Report:
 
 
 def spread(values: Sequence[float], form: str = ",.0f") -> str:
-    """The median with its range: `2,310 (2,250-2,340)`."""
+    """Return the median with its range: `2,310 (2,250-2,340)`."""
     low, high = format(min(values), form), format(max(values), form)
     return f"{median(values):{form}} ({low}-{high})"

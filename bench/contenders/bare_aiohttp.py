@@ -1,6 +1,6 @@
-"""The floor: aiohttp and a JSON parse, nothing else.
+"""The lower limit: aiohttp and a JSON parser, nothing else.
 
-`python -m bench.contenders.bare URLS SECONDS`
+`python -m bench.contenders.bare_aiohttp URLS SECONDS`
 """
 
 import asyncio
@@ -10,14 +10,14 @@ import aiohttp
 import orjson
 import uvloop
 
-from bench.contenders.pace import arguments, measure
+from bench.contenders.protocol import measure, parse_arguments
 from bench.nginx import VERSION
 
-AT_ONCE = 100
+CONCURRENCY = 100
 
 
 async def main() -> None:
-    urls, seconds = arguments()
+    urls, seconds = parse_arguments()
     targets = cycle([url + "/global/health" for url in urls])
     done = 0
 
@@ -35,7 +35,7 @@ async def main() -> None:
         aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session,
         asyncio.TaskGroup() as group,
     ):
-        workers = [group.create_task(work(session)) for _ in range(AT_ONCE)]
+        workers = [group.create_task(work(session)) for _ in range(CONCURRENCY)]
         await measure(lambda: done, servers=len(urls), seconds=seconds)
         for worker in workers:
             worker.cancel()
