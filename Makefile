@@ -85,7 +85,7 @@ pytest: setup-test ## run the tests alone (ARGS="-k url")
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: fmt
-fmt: $(DEV_STAMP) ## format the code and mend what ruff can mend
+fmt: $(DEV_STAMP) ## format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
