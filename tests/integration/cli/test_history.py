@@ -85,7 +85,7 @@ async def test_since_and_until_take_a_duration_or_a_time(
     assert earlier.json["periods"] == []
     assert "8 days ago to 7 days ago" in shown.out
     assert (refused.status, refused.error["code"]) == (1, "invalid_value")
-    assert "give a later end, or an earlier begin" in refused.error["message"]
+    assert "give a later end or an earlier start." in refused.error["message"]
     plain = await codewalk("server", "history", "a", "--since", "soon")
     assert plain.err.startswith("error: --since: 'soon' ")
 
