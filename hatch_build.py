@@ -1,7 +1,7 @@
-"""Build hook: puts the front-end files from npm into the package.
+"""Build hook that copies the front-end files from npm into the package.
 
-They are pinned in `package.json` and its lock, never committed and never loaded from elsewhere.
-The hook runs for a wheel, a source archive and an editable install alike.
+They are pinned in `package.json` and its lock; they are neither committed nor loaded
+from elsewhere. The hook runs for a wheel, a source archive and an editable install.
 """
 
 import re
@@ -17,15 +17,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 MODULES = Path("node_modules")
 VENDOR = Path("src/codewalk/web/static/vendor")
 
-# What the pages use, and what it is made of. htmx 4 morphs by itself; its reader of server-sent
-# events is an extension, which has to be there before htmx starts: so they are one file.
+# The files that pages load, and their sources. htmx 4 morphs without an extension; its extension
+# for server-sent events has to be loaded before htmx starts, so both are one file.
 FILES = {
     "htmx.js": ("htmx.org/dist/htmx.min.js", "htmx.org/dist/ext/hx-sse.min.js"),
     "htmx.LICENSE.txt": ("htmx.org/LICENSE",),
     "lucide.LICENSE.txt": ("lucide-static/LICENSE",),
 }
 
-# Lucide has 2,000 icons; the pages have these, in one file, by Lucide's names.
+# The icons that pages use, of the 2,000 that Lucide has; they go into one file.
 ICONS = (
     "chevrons-up-down", "clock", "cpu", "ellipsis", "eye", "eye-off",
     "folder", "grip-vertical", "house", "info", "loader-circle", "lock", "message-square",
@@ -35,7 +35,7 @@ ICONS = (
 ICON_FOLDER = "lucide-static/icons"
 SPRITE = "icons.svg"
 
-# How all of Lucide's icons are drawn; each repeats it.
+# The attributes that all of Lucide's icons have in common.
 STYLE = (
     'viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" '
     'stroke-linecap="round" stroke-linejoin="round"'
@@ -48,13 +48,14 @@ class FrontEndHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Copy the files; `version` is `standard` or `editable`.
 
-        Raises RuntimeError where npm is needed and missing, or fails, or lacks an icon.
+        Raises:
+            RuntimeError: npm is needed and missing, or fails, or an icon is missing.
         """
         root = Path(self.root)
         modules, vendor = root / MODULES, root / VENDOR
-        if not self._all_there(modules, [*chain.from_iterable(FILES.values()), ICON_FOLDER]):
-            # Built from a source archive, which brings along what was made of them?
-            if self._all_there(vendor, [*FILES, SPRITE]):
+        if not self._all_exist(modules, [*chain.from_iterable(FILES.values()), ICON_FOLDER]):
+            # A source archive contains the files that were made of them.
+            if self._all_exist(vendor, [*FILES, SPRITE]):
                 return
             self._fetch(root)
         vendor.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,7 @@ class FrontEndHook(BuildHookInterface[Any]):
         (vendor / SPRITE).write_text(sprite(modules / ICON_FOLDER, ICONS), encoding="utf-8")
 
     @staticmethod
-    def _all_there(folder: Path, names: Iterable[str]) -> bool:
+    def _all_exist(folder: Path, names: Iterable[str]) -> bool:
         return all((folder / name).exists() for name in names)
 
     @staticmethod
@@ -76,7 +77,7 @@ class FrontEndHook(BuildHookInterface[Any]):
                 "Install Node.js with npm and build again."
             )
             raise RuntimeError(message)
-        # OpenCode's programs and what the tests use are no part of a build.
+        # A build needs neither OpenCode's programs nor what the tests use.
         command = [npm, "ci", "--omit=optional", "--omit=dev", "--no-progress", "--loglevel=error"]
         done = subprocess.run(command, cwd=root, check=False)
         if done.returncode != 0:
@@ -85,9 +86,10 @@ class FrontEndHook(BuildHookInterface[Any]):
 
 
 def sprite(folder: Path, names: Iterable[str]) -> str:
-    """One SVG file with a `<symbol>` for each icon, its id the icon's name.
+    """Return an SVG file with a `<symbol>` for each icon, whose id is the icon's name.
 
-    Raises RuntimeError where Lucide has no such icon, or draws it in another way.
+    Raises:
+        RuntimeError: Lucide has no such icon, or draws it with other attributes.
     """
     symbols = "".join(
         f'<symbol id="{name}" {STYLE}>{_shapes(folder, name)}</symbol>\n' for name in names
@@ -101,8 +103,8 @@ def _shapes(folder: Path, name: str) -> str:
         message = f"lucide-static has no icon {name!r}."
         raise RuntimeError(message)
     text = " ".join(path.read_text(encoding="utf-8").split())
-    found = re.search(r"<svg ([^>]*?) ?>(.*)</svg>", text)
-    if found is None or STYLE not in found[1]:
-        message = f"lucide-static draws the icon {name!r} in another way than the others."
+    match = re.search(r"<svg ([^>]*?) ?>(.*)</svg>", text)
+    if match is None or STYLE not in match[1]:
+        message = f"The icon {name!r} of lucide-static has other attributes than the others."
         raise RuntimeError(message)
-    return found[2].strip()
+    return match[2].strip()

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Completes a `package-lock.json` that was made where not every platform's packages are to be had.
+"""Completes a `package-lock.json` that was made without the packages of some platforms.
 
     complete_lock.py forget|add LOCK...
 
-npm leaves an optional package that its registry doesn't hold out of the lock, and `npm ci` then
-refuses the lock everywhere. After npm, `add` puts such packages in by exact version, for their own
-platform, without a hash, since nobody could see their content. Before npm, `forget` takes them out,
-so that npm looks again and records a hash where it can.
+npm leaves an optional package that its registry doesn't have out of the lock, and `npm ci` then
+refuses the lock everywhere. After npm, `add` adds such packages by exact version, for their own
+platform, without a hash, since their content is not available. Before npm, `forget` removes them,
+so that npm looks for them again and records a hash if it can.
 """
 
 import json
@@ -19,9 +19,10 @@ _MACHINES = {"arm64", "x64"}
 
 
 def platform_of(name: str) -> dict[str, list[str]]:
-    """The lock's `os`, `cpu` and `libc` for a package named like `opencode-linux-x64-musl`.
+    """Return the lock's `os`, `cpu` and `libc` for a name like `opencode-linux-x64-musl`.
 
-    Raises ValueError for a name of another shape.
+    Raises:
+        ValueError: The name has another form.
     """
     _, system, machine, *rest = name.split("-")
     if system not in _SYSTEMS or machine not in _MACHINES:
@@ -32,27 +33,27 @@ def platform_of(name: str) -> dict[str, list[str]]:
 
 
 def forget(packages: dict[str, dict[str, Any]]) -> None:
-    """Takes out of `packages` (by place) what stands there without a hash."""
-    for place, package in list(packages.items()):
+    """Remove the optional packages without a hash from `packages`, which are by path."""
+    for path, package in list(packages.items()):
         if package.get("optional") and "integrity" not in package:
-            del packages[place]
+            del packages[path]
 
 
 def add(packages: dict[str, dict[str, Any]]) -> None:
-    """Adds what optional dependencies ask for and `packages` (by place) lacks."""
-    for place, package in list(packages.items()):
+    """Add the optional dependencies that are missing from `packages`, which are by path."""
+    for path, package in list(packages.items()):
         for name, version in package.get("optionalDependencies", {}).items():
-            places = [f"node_modules/{name}", f"{place}/node_modules/{name}"]
-            if any(packages.get(one, {}).get("version") == version for one in places):
+            candidates = [f"node_modules/{name}", f"{path}/node_modules/{name}"]
+            if any(packages.get(each, {}).get("version") == version for each in candidates):
                 continue
-            free = next(one for one in places if one not in packages)
+            free_path = next(each for each in candidates if each not in packages)
             entry = {"optional": True, **platform_of(name)}
-            # In npm's own order, so that its next run changes nothing.
-            packages[free] = {"version": version, **dict(sorted(entry.items()))}
+            # In the order of npm, so that its next run changes nothing.
+            packages[free_path] = {"version": version, **dict(sorted(entry.items()))}
 
 
 def main(verb: str, *locks: str) -> None:
-    """Changes each lock in place."""
+    """Change each lock in place."""
     change = {"forget": forget, "add": add}[verb]
     for path in map(Path, locks):
         lock = json.loads(path.read_text(encoding="utf-8"))

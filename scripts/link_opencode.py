@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes OpenCode releases from npm runnable.
 
-The npm package `opencode-ai` holds no program: each platform's is in a package of its own, and
-an install script is to put it in place. This project lets no package run code while it is
-installed (see `.npmrc`), so the link is made here instead:
+The npm package `opencode-ai` contains no program: each platform's program is in another package,
+and an install script puts it in place. This project lets no package run code during installation
+(see `.npmrc`), so this script makes the link instead:
 
     link_opencode.py FOLDER PACKAGE=COMMAND...
 
@@ -24,7 +24,7 @@ _MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm6
 
 
 def platform_packages() -> list[str]:
-    """Names of the packages that may hold this machine's program, the best first."""
+    """Return the names of the packages that may have this machine's program, the best first."""
     system = _SYSTEMS.get(platform.system())
     machine = _MACHINES.get(platform.machine().lower())
     if system is None or machine is None:
@@ -38,9 +38,9 @@ def platform_packages() -> list[str]:
     return names
 
 
-def installed(modules: Path, package: str, version: str, name: str) -> Path | None:
-    """The program of exactly this release that npm has put below `modules`."""
-    # npm puts a release below its own package where another one has the place at the top.
+def find_installed(modules: Path, package: str, version: str, name: str) -> Path | None:
+    """Return the program of exactly this release that npm has installed below `modules`."""
+    # npm installs it below its own package where another release is at the top.
     for folder in (modules / package / "node_modules" / name, modules / name):
         manifest = folder / "package.json"
         if manifest.is_file() and json.loads(manifest.read_text())["version"] == version:
@@ -48,10 +48,10 @@ def installed(modules: Path, package: str, version: str, name: str) -> Path | No
     return None
 
 
-def fetched(modules: Path, version: str, name: str) -> Path | None:
-    """The program fetched now, by exact version: npm passed the package over.
+def fetch(modules: Path, version: str, name: str) -> Path | None:
+    """Install the package by exact version, and return its program.
 
-    It does so for an optional package that it couldn't get, without saying so.
+    npm skips an optional package that it can't get, without a message.
     """
     prefix = modules / ".opencode" / f"{name}-{version}"
     prefix.mkdir(parents=True, exist_ok=True)
@@ -62,16 +62,16 @@ def fetched(modules: Path, version: str, name: str) -> Path | None:
     return prefix / "node_modules" / name / "bin" / "opencode"
 
 
-def trouble(program: Path, version: str) -> str | None:
-    """Why the program doesn't start here as this release; None where it does."""
+def find_problem(program: Path, version: str) -> str | None:
+    """Return why the program doesn't start as this release; None if it does."""
     program.chmod(0o755)
     with tempfile.TemporaryDirectory() as home:
-        # Its first start writes into the home folder: not into the user's.
-        places = {f"XDG_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA", "STATE")}
+        # Its first start writes into the home folder, which must not be the user's.
+        folders = {f"XDG_{name}_HOME": home for name in ("CACHE", "CONFIG", "DATA", "STATE")}
         try:
             done = subprocess.run(
                 [program, "--version"],
-                env=os.environ | places | {"HOME": home},
+                env=os.environ | folders | {"HOME": home},
                 capture_output=True,
                 text=True,
                 timeout=60,
@@ -85,21 +85,21 @@ def trouble(program: Path, version: str) -> str | None:
 
 
 def candidates(modules: Path, package: str, version: str) -> Iterator[tuple[str, Path]]:
-    """Packages and programs to try; what npm installed, or else what can be fetched."""
+    """Return packages and programs to try: what npm installed, or else what can be fetched."""
     names = platform_packages()
-    here = [(name, installed(modules, package, version, name)) for name in names]
-    yield from ((name, program) for name, program in here if program)
-    if not any(program for _, program in here):
+    installed = [(name, find_installed(modules, package, version, name)) for name in names]
+    yield from ((name, program) for name, program in installed if program)
+    if not any(program for _, program in installed):
         for name in names:
-            if program := fetched(modules, version, name):
+            if program := fetch(modules, version, name):
                 yield name, program
 
 
 def working_program(modules: Path, package: str, version: str) -> Path:
-    """The first program of this release that starts; ends the script where none does."""
+    """Return the first program of this release that starts; exit if none does."""
     report = []
     for name, program in candidates(modules, package, version):
-        reason = trouble(program, version)
+        reason = find_problem(program, version)
         if reason is None:
             return program
         report.append(f"  {name}: {reason}")
@@ -108,7 +108,7 @@ def working_program(modules: Path, package: str, version: str) -> Path:
 
 
 def link(modules: Path, package: str, command: str) -> None:
-    """Makes `.bin/command` start the release that `package` pins."""
+    """Make `.bin/command` start the release that `package` pins."""
     version = json.loads((modules / package / "package.json").read_text())["version"]
     program = working_program(modules, package, version)
     target = modules / ".bin" / command
@@ -118,7 +118,7 @@ def link(modules: Path, package: str, command: str) -> None:
 
 
 def main(folder: str, *links: str) -> None:
-    """Makes each link `PACKAGE=COMMAND` below the folder."""
+    """Make each link `PACKAGE=COMMAND` below the folder."""
     modules = Path(folder) / "node_modules"
     for pair in links:
         package, _, command = pair.partition("=")

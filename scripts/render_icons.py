@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws the icons for home screens as PNG files, from `icon.svg`; run it again when that changes.
+"""Renders the icons for home screens as PNG files from `icon.svg`; run it when that changes.
 
-They are committed: it takes a Chromium to draw them, and a build has none.
+They are committed: rendering needs a Chromium, which a build doesn't have.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from playwright.async_api import Browser, async_playwright
 
 STATIC = Path(__file__).parents[1] / "src/codewalk/web/static"
 
-# What a system cuts to a shape of its own reaches to all sides, with the drawing in the middle.
-WHOLE = {"icon-192.png": 192, "icon-512.png": 512}
-CUT = {"icon-maskable-512.png": 512, "icon-apple-180.png": 180}
+# A maskable icon fills the whole square: systems cut it to their own shape.
+PLAIN = {"icon-192.png": 192, "icon-512.png": 512}
+MASKABLE = {"icon-maskable-512.png": 512, "icon-apple-180.png": 180}
 
 
-def widened(svg: str) -> str:
-    """The icon with its ground, which else has round corners, on all sides of it."""
+def make_maskable(svg: str) -> str:
+    """Return the icon with its background on all sides, without round corners."""
     for old, new in (
         ('viewBox="0 0 32 32"', 'viewBox="-3 -3 38 38"'),
         ('<rect width="32" height="32" rx="8"', '<rect x="-3" y="-3" width="38" height="38"'),
@@ -30,8 +30,8 @@ def widened(svg: str) -> str:
     return svg
 
 
-async def draw(browser: Browser, svg: str, name: str, side: int) -> None:
-    page = await browser.new_page(viewport={"width": side, "height": side})
+async def render(browser: Browser, svg: str, name: str, size: int) -> None:
+    page = await browser.new_page(viewport={"width": size, "height": size})
     await page.set_content(f"<body style='margin: 0'>{svg}")
     await page.screenshot(path=STATIC / name, omit_background=True)
     await page.close()
@@ -43,10 +43,10 @@ async def main() -> None:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        for name, side in WHOLE.items():
-            await draw(browser, svg, name, side)
-        for name, side in CUT.items():
-            await draw(browser, widened(svg), name, side)
+        for name, size in PLAIN.items():
+            await render(browser, svg, name, size)
+        for name, size in MASKABLE.items():
+            await render(browser, make_maskable(svg), name, size)
         await browser.close()
 
 
