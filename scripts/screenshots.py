@@ -109,7 +109,7 @@ async def bar_pointed_at(stage: Stage) -> None:
     """A check in the bar of a server's row."""
     await five(stage)
     row = stage.tab.get_by_role("listitem", name="Laptop")
-    await row.locator(".strip").hover()
+    await row.locator(".check-bar").hover()
     await row.locator(".cells > .unhealthy").first.hover()
 
 

@@ -30,7 +30,7 @@ def toasts(tab: Page) -> Locator:
 
 def news(tab: Page) -> Locator:
     """The toasts that tell what happened to a server."""
-    return tab.locator(".toast.report")
+    return tab.locator(".toast.notice")
 
 
 # The manager
@@ -76,7 +76,7 @@ def panel(tab: Page) -> Locator:
 
 
 def pick(tab: Page, name: str) -> Locator:
-    return panel(tab).locator(".go", has_text=name)
+    return panel(tab).locator(".choice", has_text=name)
 
 
 async def switch(tab: Page, name: str) -> None:

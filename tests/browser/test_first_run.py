@@ -20,7 +20,7 @@ async def test_three_ways_to_a_first_server_are_offered(chromium: Browser, tmp_p
     async with opened(chromium, tmp_path) as (_, tab), MockOpenCode() as mock:
         await expect(tab.get_by_text("No servers yet.")).to_be_visible()
         await expect(opener(tab)).to_have_accessible_description("No active server")
-        await expect(tab.get_by_role("main").locator(".first > ul > li")).to_have_count(3)
+        await expect(tab.get_by_role("main").locator(".welcome-content > ul > li")).to_have_count(3)
         await expect(tab.get_by_role("heading", level=2)).to_have_text(
             ["Add one by its address", "Run one on this machine", "Use one that is running here"]
         )
@@ -29,7 +29,7 @@ async def test_three_ways_to_a_first_server_are_offered(chromium: Browser, tmp_p
         await expect(button(tab, "Start a local server")).to_have_count(0)
 
         await field(tab, "URL").fill(f"{mock.url}/")
-        await expect(tab.locator("#url-message")).to_have_text(f"Kept as {mock.url}")
+        await expect(tab.locator("#url-message")).to_have_text(f"Saved as {mock.url}")
         assert mock.requests == []
         await button(tab, "Add server").click()
         await expect(rows(tab)).to_contain_text("Active")
@@ -51,7 +51,7 @@ async def test_a_first_server_that_cannot_be_added_gets_the_whole_form_in_its_pl
         await expect(url).to_have_accessible_description(re.compile("not http or https"))
         await expect(url).to_have_value("ftp://devbox")
         await url.fill(mock.url)
-        await button(tab, "Save").click()
+        await button(tab, "Save").press("Enter")
         await expect(outcome).to_contain_text("asks for a user name and password")
         await field(tab, "Label").fill("Box")
         # Nothing of it goes when the list is painted again, as when a local server starts.
@@ -105,7 +105,7 @@ async def test_what_runs_on_this_machine_is_looked_at_on_the_word_alone(
         await listening(tab)
         assert mock.requests == []
         await look.click()
-        found = tab.locator("#look").get_by_role("status")
+        found = tab.locator("#local-check").get_by_role("status")
         await expect(found).to_contain_text("asks for a user name and password")
         # It stays when the list is painted anew, as when a local server starts.
         web.app.import_message = "Something was taken over."

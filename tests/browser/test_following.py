@@ -72,7 +72,7 @@ async def test_health_lists_and_the_active_server_are_followed_in_all_tabs(
         for tab in lists:
             await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=SOON)
             await expect(row(tab, "Box")).to_contain_text("is it an OpenCode server?")
-        await expect(home.locator(".trouble")).to_be_visible(timeout=SOON)
+        await expect(home.locator(".problem")).to_be_visible(timeout=SOON)
         for tab in (*lists, home):
             await expect(opener(tab)).to_contain_text("is it an OpenCode server?")
 

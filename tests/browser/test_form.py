@@ -41,7 +41,7 @@ async def test_while_one_types_the_url_is_shown_as_it_would_be_kept(
         url, told = field(tab, "URL"), tab.locator("#url-message")
         await expect(url).to_be_focused()
         await url.press_sequentially("  DevBox:4096/team/ ")
-        await expect(told).to_have_text("Kept as http://devbox:4096/team")
+        await expect(told).to_have_text("Saved as http://devbox:4096/team")
         await url.fill("http://devbox:4096/team")
         await expect(told).to_be_empty()
         await url.fill("devbox:99999")
@@ -56,14 +56,14 @@ async def test_while_one_types_the_url_is_shown_as_it_would_be_kept(
         await url.fill("")
         await expect(told).to_be_empty()
         await url.fill(f"{mock.url}/")
-        await expect(told).to_have_text(f"Kept as {mock.url}")
+        await expect(told).to_have_text(f"Saved as {mock.url}")
         assert mock.requests == []
 
         # Its own URL is no duplicate; another's is.
         await web.app.add_server(mock.url, label="Other", check=False)
         await tab.goto(f"{web.url}/servers/{web.app.server('Other').id}/edit")
         await url.fill(f"{mock.url}/")
-        await expect(told).to_have_text(f"Kept as {mock.url}")
+        await expect(told).to_have_text(f"Saved as {mock.url}")
         await url.fill(f"{CLOSED}/x")
         await expect(told).to_contain_text("Kept")
         await expect(told).to_have_class("error")

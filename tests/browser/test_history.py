@@ -64,7 +64,7 @@ async def test_what_is_pointed_at_stays_while_its_server_changes_and_is_new_the_
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         server = await list_box(web, tab, span=HOUR)
-        bar, cells = row(tab, "Box").locator(".strip"), row(tab, "Box").locator(".cells")
+        bar, cells = row(tab, "Box").locator(".check-bar"), row(tab, "Box").locator(".cells")
         await bar.hover()
         await cells.locator("a").nth(30).hover()
         told = await tip(cells).text_content()
@@ -88,7 +88,7 @@ async def test_on_a_phone_the_bar_leads_to_where_a_tap_tells_each_check(
     size = {"width": 360, "height": 740}
     async with opened(chromium, tmp_path, viewport=size, has_touch=True) as (web, tab):
         await list_box(web, tab, span=HOUR)
-        await row(tab, "Box").locator(".strip").tap()
+        await row(tab, "Box").locator(".check-bar").tap()
         await expect(tab.get_by_role("heading", name="Last checks")).to_be_in_viewport()
         cells = tab.get_by_role("group", name="Last checks of Box")
         await cells.locator(".unhealthy").first.tap()
@@ -101,7 +101,7 @@ async def test_in_a_narrow_window_what_is_pointed_at_lies_on_its_bar(
 ) -> None:
     async with opened(chromium, tmp_path, viewport={"width": 360, "height": 740}) as (web, tab):
         await list_box(web, tab, span=HOUR)
-        bar, cells = row(tab, "Box").locator(".strip"), row(tab, "Box").locator(".cells")
+        bar, cells = row(tab, "Box").locator(".check-bar"), row(tab, "Box").locator(".cells")
         await bar.hover()
         await expect(cells.locator("a")).to_have_count(60)
         assert await cells.bounding_box() == await bar.bounding_box()
@@ -110,7 +110,7 @@ async def test_in_a_narrow_window_what_is_pointed_at_lies_on_its_bar(
 async def test_the_bar_is_read_with_the_arrow_keys(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         await list_box(web, tab, span=HOUR)
-        bar, cells = row(tab, "Box").locator(".strip"), row(tab, "Box").locator(".cells")
+        bar, cells = row(tab, "Box").locator(".check-bar"), row(tab, "Box").locator(".cells")
         await bar.focus()
         await expect(cells.get_by_role("link")).to_have_count(60)
         await tab.keyboard.press("ArrowLeft")
@@ -131,7 +131,7 @@ async def test_the_chart_has_ranges_and_reads_on_a_phone(chromium: Browser, tmp_
         await row(tab, "Box").get_by_role("link", name="Box", exact=True).click()
         chart = tab.get_by_role("img", name="Latency in the last")
         await expect(chart).to_have_accessible_name("Latency in the last 24 hours")
-        labels = tab.locator(".along > span")
+        labels = tab.locator(".x-axis > span")
         for width in (1280, 360):
             await tab.set_viewport_size({"width": width, "height": 740})
             assert await tab.evaluate(OVERHANG) <= 0
@@ -192,7 +192,7 @@ async def test_a_late_answer_throws_nobody_back_who_went_on(
             answered.set()
 
         await tab.goto(f"{web.url}/servers/{server.id}?range=1h")
-        await tab.route("**/past?*", hold)
+        await tab.route("**/history?*", hold)
         known = web.app.server(server.id).health
         web.parts.monitor.set_status(server.id, replace(known, state=State.UNHEALTHY))
         async with asyncio.timeout(10):
@@ -200,10 +200,10 @@ async def test_a_late_answer_throws_nobody_back_who_went_on(
         await tab.get_by_role("link", name="Earlier").click()
         chart = tab.get_by_role("img", name="Latency from")
         await expect(chart).to_be_visible()
-        async with tab.expect_response("**/past?*"):
+        async with tab.expect_response("**/history?*"):
             went_on.set()
             await answered.wait()
-        await expect(tab.locator(".standing")).to_contain_text("unhealthy")
+        await expect(tab.locator(".health")).to_contain_text("unhealthy")
         await expect(chart).to_be_visible()
         await expect(tab.get_by_role("link", name="Later")).not_to_be_disabled()
 
@@ -222,7 +222,7 @@ async def test_an_open_page_follows_what_happens(chromium: Browser, tmp_path: Pa
         )
         web.parts.monitor.set_status(server.id, replace(down, since=datetime.now(UTC)))
         await expect(log).to_have_count(2, timeout=SOON)
-        await expect(tab.locator(".standing")).to_contain_text("Nothing listens", timeout=SOON)
+        await expect(tab.locator(".health")).to_contain_text("Nothing listens", timeout=SOON)
         await expect(tab.get_by_role("cell", name="Ready to use.").first).to_be_visible()
 
         await button(tab, "For 1 h").click()
@@ -235,7 +235,7 @@ async def test_an_open_page_follows_what_happens(chromium: Browser, tmp_path: Pa
 async def test_the_page_needs_no_script(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path, java_script_enabled=False) as (web, tab):
         server = await list_box(web, tab, span=HOUR)
-        await row(tab, "Box").locator(".strip").click()
+        await row(tab, "Box").locator(".check-bar").click()
         await tab.get_by_role("link", name="Last 1 h").click()
         await expect(tab.get_by_role("img", name="Latency in the last hour")).to_be_visible()
         await tab.get_by_text("As a list").click()

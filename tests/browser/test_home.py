@@ -140,14 +140,14 @@ async def test_what_comes_from_the_cache_says_so_until_the_fresh_list_is_in(
         await make_old(web, server_id)
         mock.script("/session", json_reply({}, status=500))
         await tab.reload()
-        await expect(tab.locator(".trouble")).to_contain_text("500")
+        await expect(tab.locator(".problem")).to_contain_text("500")
         await expect(tab.locator(".when")).to_contain_text("cached 5 min ago")
         await expect(sessions(tab)).to_have_count(2)
         mock.script("/session")
         mock.world.add_session("Newest")
         await button(tab, "Refresh").click()
         await expect(sessions(tab)).to_have_count(3)
-        await expect(tab.locator(".trouble")).to_have_count(0)
+        await expect(tab.locator(".problem")).to_have_count(0)
 
 
 async def test_a_server_that_is_down_shows_what_was_kept_until_it_is_back(
@@ -159,7 +159,7 @@ async def test_a_server_that_is_down_shows_what_was_kept_until_it_is_back(
         await mock.stop()
         # Within a second: what fails in so short a time doesn't answer the next check too.
         await web.app.check("Box", budget=1.0)
-        banner, age = tab.locator(".trouble"), tab.locator(".when")
+        banner, age = tab.locator(".problem"), tab.locator(".when")
         await expect(banner).to_contain_text("Nothing listens", timeout=SOON)
         await expect(banner.get_by_role("button")).to_have_text(["Retry"])
         await listed(tab, "Kept")
@@ -191,7 +191,7 @@ async def test_a_server_that_goes_down_shows_the_way_to_the_nearest_healthy_one(
         await listed(tab, "Of Box")
         await mock.world.subscribed.wait()
         await mock.stop()
-        banner = tab.locator(".trouble")
+        banner = tab.locator(".problem")
         await expect(banner).to_contain_text("Nothing listens", timeout=SOON)
         await expect(opener(tab)).to_contain_text("Nothing listens")
         await expect(banner.get_by_role("button")).to_have_text(["Retry", "Switch to Other"])

@@ -143,7 +143,9 @@ async def test_servers_are_kept_with_the_keys_alone(chromium: Browser, tmp_path:
         MockOpenCode(password="s3cret") as mock,
     ):
         await press(tab, button(tab, "Add server"))
-        await expect(field(tab, "URL")).to_be_focused()
+        await expect(field(tab, "URL")).to_have_attribute("aria-invalid", "true")
+        await expect(button(tab, "Save")).to_be_focused()
+        await tab_to(tab, field(tab, "URL"), back=True)
         await tab.keyboard.type(mock.url)
         await tab_to(tab, field(tab, "Label"))
         await tab.keyboard.type("Box")

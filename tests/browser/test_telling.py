@@ -63,7 +63,7 @@ async def test_news_is_a_toast_in_every_page_once_and_leads_to_the_server(
         tell(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
         for one in (tab, other):
             await expect(news(one)).to_have_count(1, timeout=SOON)
-            await expect(news(one)).to_contain_text("Box is back. It was away for 9 s.")
+            await expect(news(one)).to_contain_text("Box is back. It was down for 9 s.")
         await news(other).get_by_role("link", name="Box").click()
         await expect(other).to_have_url(f"{web.url}/servers#server-{server.id}")
         await expect(row(other, "Box")).to_be_in_viewport()
@@ -95,7 +95,7 @@ async def test_what_is_allowed_is_shown_on_the_desktop_while_nobody_looks_by_one
             offer = button(tab, "Notify me")
             await expect(offer).to_be_visible()
             await context.grant_permissions(["notifications"])
-            async with tab.expect_response("**/live/news"):
+            async with tab.expect_response("**/live/notices"):
                 await offer.click()
             await expect(offer).to_be_hidden()
             await other.reload()
@@ -108,14 +108,14 @@ async def test_what_is_allowed_is_shown_on_the_desktop_while_nobody_looks_by_one
                 await expect(news(one)).to_have_count(1, timeout=SOON)
                 await one.evaluate("window.away = true")
             tell(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
-            told = ["Box is back", "It was away for 9 s.", f"state-of-{server.id}"]
+            told = ["Box is back", "It was down for 9 s.", f"state-of-{server.id}"]
             await tab.wait_for_function("() => window.shown.length")
             await expect(news(other)).to_contain_text("Box is back")
             assert await tab.evaluate("window.shown") == [told]
             assert await other.evaluate("window.shown") == []
 
             # Another one takes it over.
-            async with other.expect_response("**/live/news"):
+            async with other.expect_response("**/live/notices"):
                 await tab.close()
             tell(web, "Box")
             await other.wait_for_function("() => window.shown.length")

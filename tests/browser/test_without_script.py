@@ -156,4 +156,4 @@ async def test_a_server_on_this_machine_is_looked_for(chromium: Browser, tmp_pat
         await tab.reload()
         await button(tab, "Look at 127.0.0.1:9").click()
         await expect(button(tab, "Look again")).to_be_visible()
-        await expect(tab.locator("#look").get_by_role("status")).to_be_visible()
+        await expect(tab.locator("#local-check").get_by_role("status")).to_be_visible()

@@ -1,4 +1,4 @@
-"""Whether one request may come in: the token, the cookie that stands for it, the names."""
+"""Whether a request is allowed: by its host name, its token, or the cookie set for the token."""
 
 import hashlib
 import ipaddress
@@ -14,16 +14,22 @@ from starlette.responses import Response
 from codewalk.secret import Secret
 
 COOKIE_MAX_AGE: Final = 30 * 24 * 3600
-"""Seconds that a browser stays let in."""
+"""Seconds for which a browser keeps the cookie."""
 
 INVITATION_SECONDS: Final = 60.0
-"""Seconds that a browser which CodeWalk opens has to come."""
+"""Seconds for which an invitation is valid."""
 
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+LOOPBACK_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Access:
-    """Decides over one request. `clock` counts seconds."""
+    """Decides whether requests are allowed.
+
+    Args:
+        token: The access token.
+        hosts: Names or addresses, with or without a port, besides those of loopback.
+        clock: Counts seconds.
+    """
 
     def __init__(
         self, token: Secret, hosts: Sequence[str], *, clock: Callable[[], float] = monotonic
@@ -33,37 +39,38 @@ class Access:
         self._invited_until = 0.0
         self._token = token.reveal().encode()
         if not self._token:
-            raise ValueError("an empty token would let everybody in")
-        # Not the token itself: what a browser keeps opens this app and tells nothing else.
+            raise ValueError("the token is empty")
+        # Not the token itself, so that a stolen cookie opens this app and nothing else.
         self._cookie = hashlib.sha256(b"codewalk cookie\0" + self._token).hexdigest()
-        self._hosts = frozenset(host.lower() for host in (*_as_in_addresses(hosts), *LOOPBACK))
-        self._any_address = any(host in self._hosts for host in ("0.0.0.0", "[::]"))  # noqa: S104 - compared, not bound
+        self._hosts = frozenset(host.lower() for host in (*_with_brackets(hosts), *LOOPBACK_HOSTS))
+        self._listens_on_all = any(host in self._hosts for host in ("0.0.0.0", "[::]"))  # noqa: S104 - compared, not bound
 
     def is_allowed_host(self, host: str, port: int) -> bool:
-        """Whether `host`, a `Host` header, is a name of this app at this port."""
+        """Return whether a `Host` header names this app at this port."""
         host = host.lower()
         if host in self._hosts and _port(host) is not None:
             return True
-        name, given = _name(host), _port(host)
-        if (80 if given is None else given) != port:
+        name, host_port = _name(host), _port(host)
+        if (80 if host_port is None else host_port) != port:
             return False
-        # No name can be pointed here by another site where there is no name.
-        return name in self._hosts or (self._any_address and _is_address(name))
+        # An IP address is safe: DNS rebinding, where another site's name points here, needs a name.
+        return name in self._hosts or (self._listens_on_all and _is_address(name))
 
     def has_valid_token(self, headers: Headers) -> bool | None:
-        """Whether the bearer token is right; None without one."""
+        """Return whether the bearer token is right; None without one."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         return self.is_token(token.strip().encode("latin-1"))
 
     def is_token(self, text: bytes) -> bool:
+        """Return whether this is the access token."""
         return secrets.compare_digest(text, self._token)
 
     def create_invitation(self) -> Secret:
-        """A text that lets one browser in, once, in the place of the token.
+        """Return a text that replaces the token in an address, once, within `INVITATION_SECONDS`.
 
-        A browser that CodeWalk opens has its address in the process list, for all users to read.
+        For a browser that CodeWalk opens: its address is in the process list, which all users read.
         """
         text = secrets.token_urlsafe(32)
         self._invitation = text.encode()
@@ -71,19 +78,21 @@ class Access:
         return Secret(text)
 
     def accept_login(self, text: bytes) -> bool:
-        """Whether an address with this in the token's place lets its browser in."""
-        invited = bool(self._invitation) and secrets.compare_digest(text, self._invitation)
-        if invited:
+        """Return whether this is the token or a valid invitation, which is used up by it."""
+        is_invitation = bool(self._invitation) and secrets.compare_digest(text, self._invitation)
+        if is_invitation:
             self._invitation = b""
             return self._clock() < self._invited_until
         return self.is_token(text)
 
     def has_valid_cookie(self, headers: Headers, port: int) -> bool:
-        given = cookie_parser("; ".join(headers.getlist("cookie"))).get(cookie_name(port), "")
-        return secrets.compare_digest(given.encode(), self._cookie.encode())
+        """Return whether the cookie that stands for the token is right."""
+        cookies = cookie_parser("; ".join(headers.getlist("cookie")))
+        cookie = cookies.get(cookie_name(port), "")
+        return secrets.compare_digest(cookie.encode(), self._cookie.encode())
 
-    def set_cookie_on(self, response: Response, port: int) -> None:
-        """Sets the cookie that stands for the token from now on."""
+    def set_cookie(self, response: Response, port: int) -> None:
+        """Set the cookie that stands for the token."""
         response.set_cookie(
             cookie_name(port),
             self._cookie,
@@ -95,12 +104,11 @@ class Access:
 
 
 def cookie_name(port: int) -> str:
-    """Cookies don't know ports: two CodeWalks on one host must not take each other's."""
+    """Return the name of the cookie: with the port, since all ports of a host share cookies."""
     return f"codewalk_{port}"
 
 
 def _name(host: str) -> str:
-    """The host of `host` or `host:port`."""
     return host.rpartition(":")[0] if _port(host) is not None else host
 
 
@@ -123,6 +131,6 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _as_in_addresses(hosts: Iterable[str]) -> list[str]:
-    """Hosts as an address has them: IPv6 in brackets."""
+def _with_brackets(hosts: Iterable[str]) -> list[str]:
+    """Put IPv6 addresses into brackets, as in a URL."""
     return [f"[{host}]" if host.count(":") > 1 and host[0] != "[" else host for host in hosts]

@@ -1,6 +1,6 @@
-"""What a page draws of a history, as numbers: the bar of the last checks, the lines of latency.
+"""The geometry of a server's charts: the bar of its last checks, and its latency over time.
 
-Pure, and no markup: SVG takes the lines as the `d` of a path.
+Pure, and no markup: lines are the `d` attribute of an SVG path.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,12 +14,12 @@ from codewalk.history.period import Period
 from codewalk.reason import Reason, State
 from codewalk.servers.health_check import STALE_AFTER
 
-_STEPS: Final = (1.0, 2.0, 5.0, 10.0)
+_AXIS_STEPS: Final = (1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
-    """One check in the bar; without `at`, there was none yet."""
+class CheckCell:
+    """One check in the bar; `at` is None for a cell that no check has filled yet."""
 
     state: State = State.UNKNOWN
     reason: Reason = Reason.UNCHECKED
@@ -27,34 +27,37 @@ class Cell:
     latency_ms: float | None = None
 
 
-def bar(checks: Sequence[Check]) -> list[Cell]:
-    """`MAX_RECENT_CHECKS` cells, the newest check last, empty ones first."""
-    last = checks[-MAX_RECENT_CHECKS:]
+def check_cells(checks: Sequence[Check]) -> list[CheckCell]:
+    """Return `MAX_RECENT_CHECKS` cells, empty ones first and the newest check last."""
+    recent = checks[-MAX_RECENT_CHECKS:]
     cells = [
-        Cell(state=check.state, reason=check.reason, at=check.at, latency_ms=check.latency_ms)
-        for check in last
+        CheckCell(state=check.state, reason=check.reason, at=check.at, latency_ms=check.latency_ms)
+        for check in recent
     ]
-    return [Cell()] * (MAX_RECENT_CHECKS - len(last)) + cells
+    return [CheckCell()] * (MAX_RECENT_CHECKS - len(recent)) + cells
 
 
 def bar_lines(states: Sequence[State], *, step: int) -> dict[State, str]:
-    """The same bar in a line for each state, as SVG path data: what is dashed by one unit less than
-    `step`, and one of gap, shows a cell for each check. So it takes few elements."""
-    last = states[-MAX_RECENT_CHECKS:]
+    """Return the bar of the last checks as one line for each state, so that it needs few elements.
+
+    Drawn with dashes of `step` - 1 and gaps of 1, a line has one cell for each check.
+    """
+    recent = states[-MAX_RECENT_CHECKS:]
     lines: dict[State, str] = {}
-    at = (MAX_RECENT_CHECKS - len(last)) * step
-    for state, run in groupby(last):
+    x = (MAX_RECENT_CHECKS - len(recent)) * step
+    for state, run in groupby(recent):
         width = sum(step for _ in run)
-        lines[state] = f"{lines.get(state, '')}M{at} 0h{width - 1}"
-        at += width
+        lines[state] = f"{lines.get(state, '')}M{x} 0h{width - 1}"
+        x += width
     return lines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyChart:
-    """The mean and the 95th percentile over time; `top_ms` is the latency at the upper edge.
+    """The mean and the 95th percentile of the latency over time.
 
-    `down` is a bar from top to bottom for each period in which the server was known to be down.
+    `down` has a bar of the whole height for each period with downtime. `top_ms` is the latency at
+    the upper edge.
     """
 
     mean: str
@@ -72,79 +75,78 @@ def latency_chart(
     height: float,
     stale_after: timedelta = STALE_AFTER,
 ) -> LatencyChart:
-    """Both lines in one scale, in a box of `width` by `height`; empty ones where none is known.
+    """Draw both lines in one scale, in a box of `width` by `height`.
 
-    `stale_after` is the server's own: how long a check is good for.
+    A line isn't drawn over a gap longer than `stale_after`, the time for which a check is valid.
     """
-    known = [period.latency_p95_ms for period in periods if period.latency_p95_ms is not None]
-    top = round_top(max(known, default=0.0))
-    box = Box(
+    latencies = [period.latency_p95_ms for period in periods if period.latency_p95_ms is not None]
+    top_ms = round_up(max(latencies, default=0.0))
+    area = PlotArea(
         since=since,
         until=until,
-        top_ms=top,
+        top_ms=top_ms,
         width=width,
         height=height,
-        longest_gap=stale_after,
+        max_gap=stale_after,
     )
     return LatencyChart(
-        mean=latency_path(periods, box, value=lambda period: period.latency_mean_ms),
-        p95=latency_path(periods, box, value=lambda period: period.latency_p95_ms),
-        down="".join(box.bar(period) for period in periods if period.down_ms),
-        top_ms=top,
+        mean=latency_path(periods, area, value=lambda period: period.latency_mean_ms),
+        p95=latency_path(periods, area, value=lambda period: period.latency_p95_ms),
+        down="".join(area.bar(period) for period in periods if period.down_ms),
+        top_ms=top_ms,
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Box:
-    """Where a line is drawn: time from left to right, latency from the bottom up to `top_ms`; over
-    no gap longer than `longest_gap`."""
+class PlotArea:
+    """The box of a chart: time from left to right, latency from the bottom up to `top_ms`."""
 
     since: datetime
     until: datetime
     top_ms: float
     width: float
     height: float
-    longest_gap: timedelta
+    max_gap: timedelta
 
-    def place(self, at: datetime, latency_ms: float) -> str:
-        """A point's two numbers; what lies outside is put on the edge."""
+    def point(self, at: datetime, latency_ms: float) -> str:
+        """Return the two coordinates of a point; what lies outside is put on the edge."""
         y = self.height * (1 - min(latency_ms / self.top_ms, 1.0))
-        return f"{self._across(at):.1f} {y:.1f}"
+        return f"{self._x(at):.1f} {y:.1f}"
 
     def bar(self, period: Period) -> str:
-        """The whole height for as long as the period lasts, as SVG path data."""
-        left, right = self._across(period.begins), self._across(period.ends)
+        """Return a bar of the whole height, as wide as the period lasts."""
+        left, right = self._x(period.begins), self._x(period.ends)
         return f"M{left:.1f} 0H{right:.1f}V{self.height:g}H{left:.1f}Z"
 
-    def _across(self, at: datetime) -> float:
-        part = (at - self.since) / (self.until - self.since) if self.until > self.since else 1.0
-        return self.width * min(max(part, 0.0), 1.0)
+    def _x(self, at: datetime) -> float:
+        share = (at - self.since) / (self.until - self.since) if self.until > self.since else 1.0
+        return self.width * min(max(share, 0.0), 1.0)
 
 
 def latency_path(
-    periods: Iterable[Period], box: Box, *, value: Callable[[Period], float | None]
+    periods: Iterable[Period], area: PlotArea, *, value: Callable[[Period], float | None]
 ) -> str:
-    """A line through the middles of the periods, oldest first, as SVG path data.
+    """Return a line through the middles of the periods, oldest first.
 
-    It is interrupted where nothing was known for longer than `box.longest_gap`. A period that
-    stands alone is a line of no length, which a round cap shows.
+    It is interrupted by gaps longer than `area.max_gap`. A single period is a line of no length,
+    which a round cap makes visible.
     """
-    pieces: list[list[str]] = []
-    known_until: datetime | None = None
+    segments: list[list[str]] = []
+    connects_until: datetime | None = None
     for period in periods:
         latency = value(period)
         if latency is None:
             continue
-        if known_until is None or period.begins > known_until:
-            pieces.append([])
-        pieces[-1].append(box.place(period.begins + period.span / 2, latency))
-        known_until = period.ends + box.longest_gap
-    return "".join(f"M{'L'.join(piece if len(piece) > 1 else piece * 2)}" for piece in pieces)
+        if connects_until is None or period.begins > connects_until:
+            segments.append([])
+        segments[-1].append(area.point(period.begins + period.span / 2, latency))
+        connects_until = period.ends + area.max_gap
+    return "".join(f"M{'L'.join(points if len(points) > 1 else points * 2)}" for points in segments)
 
 
-def round_top(latency_ms: float) -> float:
-    """The least of 1, 2, 5, 10, 20 … that is no less; what a person reads at the edge."""
+def round_up(latency_ms: float) -> float:
+    """Return the least of 1, 2, 5, 10, 20 … that is no less than a latency: the top of an axis."""
     scale = 1.0
-    while scale * _STEPS[-1] < latency_ms:
+    while scale * _AXIS_STEPS[-1] < latency_ms:
         scale *= 10
-    return scale * next(step for step in _STEPS if scale * step >= latency_ms)
+    return scale * next(step for step in _AXIS_STEPS if scale * step >= latency_ms)

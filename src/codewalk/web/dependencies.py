@@ -1,4 +1,4 @@
-"""What the routes are given to work with."""
+"""FastAPI dependencies: what the routes are given."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,44 +10,46 @@ from codewalk.app.app import App
 from codewalk.errors import ServerNotFound
 from codewalk.events import Event
 from codewalk.server import Server
-from codewalk.web import event_streams, views
+from codewalk.web.event_streams import EventStreams
 from codewalk.web.theme import theme_of
+from codewalk.web.views import Views
 
 
-def _core(request: Request) -> App:
+def _app(request: Request) -> App:
     app: App = request.app.state.core
     return app
 
 
-def _streams(request: Request) -> event_streams.Streams:
-    found: event_streams.Streams = request.app.state.streams
-    return found
+def _streams(request: Request) -> EventStreams:
+    streams: EventStreams = request.app.state.streams
+    return streams
 
 
-def _views(request: Request) -> views.Views:
-    found: views.Views = request.app.state.views
-    return found.themed(theme_of(request))
+def _views(request: Request) -> Views:
+    views: Views = request.app.state.views
+    return views.with_theme(theme_of(request))
 
 
-async def _listening(app: Annotated[App, Depends(_core)]) -> AsyncIterator[asyncio.Queue[Event]]:
+async def _event_queue(app: Annotated[App, Depends(_app)]) -> AsyncIterator[asyncio.Queue[Event]]:
     with app.announcer.listen() as queue:
         yield queue
 
 
 ServerId = Annotated[str, Path(alias="id")]
-AppDep = Annotated[App, Depends(_core)]
-StreamsDep = Annotated[event_streams.Streams, Depends(_streams)]
-ViewsDep = Annotated[views.Views, Depends(_views)]
-EventQueueDep = Annotated[asyncio.Queue[Event], Depends(_listening)]
-"""What is announced from now until the response has ended."""
+AppDep = Annotated[App, Depends(_app)]
+StreamsDep = Annotated[EventStreams, Depends(_streams)]
+ViewsDep = Annotated[Views, Depends(_views)]
+EventQueueDep = Annotated[asyncio.Queue[Event], Depends(_event_queue)]
+"""The events announced from now until the response has ended."""
 
 
 def server_by_id(app: App, server_id: str) -> Server:
-    """The server with this id. An address takes no label and no prefix, as a command does.
+    """Return the server with this id; labels and prefixes of ids are for commands only.
 
-    Raises `ServerNotFound`.
+    Raises:
+        ServerNotFound: No server has this id.
     """
-    found = app.get(server_id)
-    if found is None:
+    server = app.get(server_id)
+    if server is None:
         raise ServerNotFound(f"No server has the id {server_id!r}.", value=server_id)
-    return found
+    return server

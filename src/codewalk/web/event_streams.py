@@ -1,4 +1,4 @@
-"""The event streams that are open, and what happens as the events of the API."""
+"""Open event streams, and the events of the API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -10,48 +10,48 @@ from codewalk.events import Event, Kind
 from codewalk.tasks import InterruptibleBlock
 
 
-class Streams:
-    """The event streams that are open, so that they can be ended when the app stops."""
+class EventStreams:
+    """The open event streams, which end when the app stops."""
 
     def __init__(self) -> None:
-        self._waiting: set[InterruptibleBlock] = set()
+        self._waits: set[InterruptibleBlock] = set()
         self.closed = False
 
     def close(self) -> None:
-        """Ends every stream; one that is opened later ends at once."""
+        """End every stream; one that is opened later ends at once."""
         self.closed = True
-        for waiting in tuple(self._waiting):
-            waiting.interrupt()
+        for wait in tuple(self._waits):
+            wait.interrupt()
 
-    async def next(
-        self, queue: asyncio.Queue[Event], *, within: float | None = None
+    async def next_event(
+        self, queue: asyncio.Queue[Event], *, timeout: float | None = None
     ) -> Event | None:
-        """The next event; None where `within` seconds pass without one, or the streams end."""
+        """Wait for the next event; None after `timeout` seconds, or once the streams end."""
         if self.closed:
             return None
         try:
-            async with InterruptibleBlock(within) as waiting:
-                self._waiting.add(waiting)
+            async with InterruptibleBlock(timeout) as wait:
+                self._waits.add(wait)
                 try:
                     return await queue.get()
                 finally:
-                    self._waiting.discard(waiting)
+                    self._waits.discard(wait)
         except TimeoutError:
             return None
 
 
 async def api_events(
-    app: App, queue: asyncio.Queue[Event], streams: Streams
+    app: App, queue: asyncio.Queue[Event], streams: EventStreams
 ) -> AsyncIterator[ServerSentEvent]:
-    """The events of `GET /api/v1/events`."""
-    for message in _state(app):
+    """Yield the events of `GET /api/v1/events`."""
+    for message in _current_state(app):
         yield message
-    while event := await streams.next(queue):
+    while event := await streams.next_event(queue):
         for message in _messages(app, event):
             yield message
 
 
-def _state(app: App) -> Iterable[ServerSentEvent]:
+def _current_state(app: App) -> Iterable[ServerSentEvent]:
     yield ServerSentEvent(event=Kind.SERVERS, data={"count": len(app.servers())})
     active = app.active()
     yield ServerSentEvent(
@@ -63,7 +63,7 @@ def _state(app: App) -> Iterable[ServerSentEvent]:
 def _messages(app: App, event: Event) -> Iterable[ServerSentEvent]:
     match event.kind:
         case Kind.OVERFLOW:
-            yield from _state(app)
+            yield from _current_state(app)
         case Kind.SERVERS:
             yield ServerSentEvent(event=event.kind, data={"count": len(app.servers())})
         case Kind.ACTIVE:

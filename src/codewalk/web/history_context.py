@@ -1,4 +1,4 @@
-"""How a server has been, as its page shows it: uptime, latency as lines, and the log, as values."""
+"""What a server's page shows of its history: uptime, a chart of its latency, and the log."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,128 +18,123 @@ from codewalk.history.period import (
     aggregate_periods,
 )
 from codewalk.server import Server
+from codewalk.times import format_duration
 from codewalk.web.chart import LatencyChart, latency_chart
 from codewalk.web.history_query import HistoryPageQuery, Range
-from codewalk.web.text import duration, milliseconds, moment
+from codewalk.web.paging import ListPage
+from codewalk.web.text import format_latency, format_time
 
 LOG_LINES_PER_PAGE: Final = 25
-"""Changes of state on one page of the log."""
 
 CHART_WIDTH: Final = 600
 CHART_HEIGHT: Final = 160
-"""The box that the lines are drawn in; the page stretches it."""
+"""The size of the box that the chart is drawn in; the page stretches it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogLine:
-    """A line of the log: the change, and how long its state `lasted` or has lasted until now."""
+    """A transition, and how long its new state lasted, or has lasted until now if `ongoing`."""
 
-    change: Transition
-    lasted: timedelta
+    transition: Transition
+    duration: timedelta
     ongoing: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryContext:
-    """What a server's page shows beside its state.
+    """The template values of a server's history.
 
-    The chart goes from `begins` to `ends`; `earlier` and `later` ask for the time before and after.
-    `ticks` are the words at the quarters of the chart's time; `told` says in a sentence or two what
-    the chart shows, None where it shows nothing. Of `lines`, the whole log, `shown` is one page;
-    `more` tells that there are older ones than can be told.
+    Attributes:
+        server: The server.
+        query: The part of the history that is shown.
+        now: The time of the values.
+        uptimes: The uptime of 24 hours, 7 and 30 days.
+        chart: The latency.
+        ticks: The times at the first four quarters of the chart's axis.
+        summary: The chart in words; None where it is empty.
+        log: All transitions, newest first.
+        has_more: Whether there are older transitions, which aren't in `log`.
     """
 
     server: Server
-    look: HistoryPageQuery
+    query: HistoryPageQuery
     now: datetime
     uptimes: tuple[Uptime, ...]
     chart: LatencyChart
     ticks: Sequence[str]
-    told: str | None
-    lines: Sequence[LogLine]
-    more: bool
+    summary: str | None
+    log: Sequence[LogLine]
+    has_more: bool
 
     @property
-    def mark(self) -> str:
-        """Tells pages of different looks from each other; no character of it needs care."""
-        until = f"{self.look.until.timestamp():.0f}" if self.look.until else "now"
-        return f"{self.look.range}-{until}-{self.page}"
+    def key(self) -> str:
+        """Differs between queries; needs no escaping in a selector."""
+        until = f"{self.query.until.timestamp():.0f}" if self.query.until else "now"
+        return f"{self.query.range}-{until}-{self.log_page.number}"
 
     @property
-    def begins(self) -> datetime:
-        return self.look.window(self.now)[0]
+    def begin(self) -> datetime:
+        return self.query.window(self.now)[0]
 
     @property
-    def ends(self) -> datetime:
-        return self.look.window(self.now)[1]
+    def end(self) -> datetime:
+        return self.query.window(self.now)[1]
 
     @property
     def last_tick(self) -> str:
-        """The word at the right edge of the chart."""
-        return f"{self.ends.astimezone():{self.look.range.clock}}" if self.look.until else "now"
+        """The time at the right edge of the chart."""
+        is_past = self.query.until is not None
+        return f"{self.end.astimezone():{self.query.range.time_format}}" if is_past else "now"
 
     @property
     def earlier(self) -> HistoryPageQuery | None:
-        return self.look.earlier(self.now)
+        return self.query.earlier(self.now)
 
     @property
     def later(self) -> HistoryPageQuery | None:
-        return self.look.later(self.now)
-
-    def over(self, range_: Range) -> HistoryPageQuery:
-        """What shows more or less of the same time in the chart."""
-        return self.look.over(range_, self.now)
-
-    def around(self, change: Transition) -> HistoryPageQuery:
-        """What shows this change in the chart."""
-        return self.look.around(change.at, self.now)
+        return self.query.later(self.now)
 
     @property
-    def first(self) -> int:
-        """How many lines come before this page."""
-        return min(
-            (self.look.page - 1) * LOG_LINES_PER_PAGE,
-            max(0, len(self.lines) - 1) // LOG_LINES_PER_PAGE * LOG_LINES_PER_PAGE,
-        )
+    def log_page(self) -> ListPage[LogLine]:
+        return ListPage(all_items=self.log, requested=self.query.page, size=LOG_LINES_PER_PAGE)
 
-    @property
-    def page(self) -> int:
-        """The number of this page: the last one where one beyond it was asked for."""
-        return self.first // LOG_LINES_PER_PAGE + 1
+    def with_range(self, range_: Range) -> HistoryPageQuery:
+        """Return the query that shows more or less time around the same middle."""
+        return self.query.with_range(range_, self.now)
 
-    @property
-    def shown(self) -> Sequence[LogLine]:
-        return self.lines[self.first : self.first + LOG_LINES_PER_PAGE]
+    def centered_on(self, transition: Transition) -> HistoryPageQuery:
+        """Return the query that shows a transition in the chart."""
+        return self.query.centered_on(transition.at, self.now)
 
 
-async def load_history_context(app: App, server_id: str, look: HistoryPageQuery) -> HistoryContext:
-    """How this server has been. Raises `ServerNotFound`, `StorageError`."""
+async def load_history_context(app: App, server_id: str, query: HistoryPageQuery) -> HistoryContext:
+    """Return the history of a server.
+
+    Raises:
+        ServerNotFound: No server has this id.
+        StorageError: The store can't be read.
+    """
     now = datetime.now(UTC)
-    look = look.within(now)
+    query = query.clamped(now)
     history = await app.history(server_id, since=now - RETENTION, by_minute=False)
     periods = history.periods
-    since, until = look.window(now)
-    # Of the last day it has the minutes.
-    if look.range.step < HOUR and since < now - MINUTE_RETENTION:
+    since, until = query.window(now)
+    # The history above has the minutes of the last day.
+    if query.range.step < HOUR and since < now - MINUTE_RETENTION:
         periods = (await app.history(server_id, since=since, until=until)).periods
+    # Some hundredths of a second for a month, which the event loop can't spare.
     return await asyncio.to_thread(
-        build_history_context, app.server(server_id), history, look, periods
+        build_history_context, app.server(server_id), history, query, periods
     )
 
 
 def build_history_context(
-    server: Server, history: History, look: HistoryPageQuery, periods: Sequence[Period]
+    server: Server, history: History, query: HistoryPageQuery, periods: Sequence[Period]
 ) -> HistoryContext:
-    """What a page shows of a history, and of the periods that are asked for. Pure, and slow for an
-    event loop: some hundredths of a second for a month."""
+    """Return the values of a history; `periods` are those for the chart. Pure."""
     now = history.until
-    since, until = look.window(now)
-    found = [p for p in periods if p.ends > since and p.begins < until]
-    # Of some hours no minutes are kept, as of those before minutes were packed: they stay whole.
-    step = look.range.step
-    whole = (p for p in found if p.span > step)
-    steps = [*aggregate_periods((p for p in found if p.span <= step), step), *whole]
-    steps.sort(key=lambda period: period.begins)
+    since, until = query.window(now)
+    steps = _chart_steps(periods, since, until, query.range.step)
     chart = latency_chart(
         steps,
         since=since,
@@ -148,46 +143,59 @@ def build_history_context(
         height=CHART_HEIGHT,
         stale_after=server.profile.health_check.stale_after,
     )
-    quarters = (since + look.range.span * part / 4 for part in range(4))
+    quarters = (since + query.range.span * part / 4 for part in range(4))
     return HistoryContext(
         server=server,
-        look=look,
+        query=query,
         now=now,
         uptimes=history.uptimes,
         chart=chart,
-        ticks=[f"{at.astimezone():{look.range.clock}}" for at in quarters],
-        told=_told(steps, now),
-        lines=_lines(history),
-        more=history.more_transitions,
+        ticks=[f"{at.astimezone():{query.range.time_format}}" for at in quarters],
+        summary=_summary(steps, now),
+        log=_log(history),
+        has_more=history.more_transitions,
     )
 
 
-def _lines(history: History) -> list[LogLine]:
-    log = zip(history.transitions, history.durations(), strict=True)
+def _chart_steps(
+    periods: Sequence[Period], since: datetime, until: datetime, step: timedelta
+) -> list[Period]:
+    """Return a period for each step of the chart.
+
+    Hours whose minutes aren't stored, such as those from before minutes were packed, stay whole.
+    """
+    periods = [p for p in periods if p.ends > since and p.begins < until]
+    short = (p for p in periods if p.span <= step)
+    whole = (p for p in periods if p.span > step)
+    return sorted([*aggregate_periods(short, step), *whole], key=lambda period: period.begins)
+
+
+def _log(history: History) -> list[LogLine]:
+    pairs = zip(history.transitions, history.durations(), strict=True)
     return [
         LogLine(
-            change=change,
-            lasted=history.until - change.at if lasted is None else lasted,
-            ongoing=lasted is None,
+            transition=transition,
+            duration=history.until - transition.at if duration is None else duration,
+            ongoing=duration is None,
         )
-        for change, lasted in log
+        for transition, duration in pairs
     ]
 
 
-def _told(periods: Sequence[Period], now: datetime) -> str | None:
-    """The chart in words; None where it is empty."""
+def _summary(periods: Sequence[Period], now: datetime) -> str | None:
+    """Return the chart in words; None where it is empty."""
     if not periods:
         return None
     total = reduce(Period.plus, periods)
-    told = []
+    sentences = []
     if total.latency_mean_ms is not None:
         slowest = max(periods, key=lambda period: period.latency_p95_ms or 0.0)
-        when = moment(slowest.begins, now)[:-3]  # nobody asks for its seconds
-        told.append(
-            f"Mean {milliseconds(total.latency_mean_ms)}; 95 % of the answers within "
-            f"{milliseconds(total.latency_p95_ms or 0.0)}. "
-            f"Slowest around {when}: {milliseconds(slowest.latency_p95_ms or 0.0)}."
+        time = format_time(slowest.begins, now)[:-3]  # without seconds
+        sentences.append(
+            f"Mean {format_latency(total.latency_mean_ms)}; 95 % of the answers within "
+            f"{format_latency(total.latency_p95_ms or 0.0)}. "
+            f"Slowest around {time}: {format_latency(slowest.latency_p95_ms or 0.0)}."
         )
     if total.down_ms:
-        told.append(f"Down for {duration(timedelta(milliseconds=total.down_ms))}.")
-    return " ".join(told) or None
+        sentences.append(f"Down for {format_duration(timedelta(milliseconds=total.down_ms))}.")
+    return " ".join(sentences) or None

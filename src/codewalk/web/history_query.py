@@ -1,6 +1,6 @@
-"""What is asked of a server's past: how much of it, until when, and which page of its log.
+"""Which part of a server's history its page shows: range, end, and page of the log.
 
-Pure: the time goes in.
+Pure: the current time is an argument.
 """
 
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
 from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION, Window
 
 
 class Range(StrEnum):
-    """How far back the chart goes."""
+    """How much time the chart shows."""
 
     HOUR = "1h"
     DAY = "24h"
@@ -24,87 +24,103 @@ class Range(StrEnum):
 
     @property
     def span(self) -> timedelta:
-        return _RANGES[self][0]
+        return _RANGES[self].span
 
     @property
     def step(self) -> timedelta:
-        """The time that one point of a line stands for: some 150 of them are as fine as it gets."""
-        return _RANGES[self][1]
+        """The time for one point of a line: a chart has some 150 of them."""
+        return _RANGES[self].step
 
     @property
-    def words(self) -> str:
-        return _RANGES[self][2]
+    def label(self) -> str:
+        """The range after "the last"."""
+        return _RANGES[self].label
 
     @property
-    def clock(self) -> str:
-        """How its axis tells a time, for `strftime`."""
-        return _RANGES[self][3]
+    def time_format(self) -> str:
+        """How the axis shows a time, for `strftime`."""
+        return _RANGES[self].time_format
 
 
-_RANGES: Final[Mapping[Range, tuple[timedelta, timedelta, str, str]]] = MappingProxyType(
+class _RangeProperties(NamedTuple):
+    span: timedelta
+    step: timedelta
+    label: str
+    time_format: str
+
+
+_RANGES: Final[Mapping[Range, _RangeProperties]] = MappingProxyType(
     {
-        Range.HOUR: (HOUR, MINUTE, "hour", "%H:%M"),
-        Range.DAY: (DAY, 10 * MINUTE, "24 hours", "%H:%M"),
-        Range.WEEK: (7 * DAY, HOUR, "7 days", "%a %H:%M"),
-        Range.MONTH: (30 * DAY, 4 * HOUR, "30 days", "%d %b"),
+        Range.HOUR: _RangeProperties(HOUR, MINUTE, "hour", "%H:%M"),
+        Range.DAY: _RangeProperties(DAY, 10 * MINUTE, "24 hours", "%H:%M"),
+        Range.WEEK: _RangeProperties(7 * DAY, HOUR, "7 days", "%a %H:%M"),
+        Range.MONTH: _RangeProperties(30 * DAY, 4 * HOUR, "30 days", "%d %b"),
     }
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryPageQuery:
-    """What is asked for: how far back, until when (now without it), and which page of the log, from
-    1."""
+    """The query of a server's page.
+
+    Attributes:
+        range: How much time the chart shows.
+        page: The page of the log, from 1.
+        until: The end of the chart; None for now.
+    """
 
     range: Range = Range.DAY
     page: int = 1
     until: datetime | None = None
 
-    def query(self, **changes: str | int | None) -> str:
-        """The query of an address that asks for this, with some of it changed."""
-        fields = {"range": self.range.value, "until": _written(self.until), "page": self.page}
-        usual = {"range": Range.DAY.value, "until": None, "page": 1}
-        given = {key: value for key, value in (fields | changes).items() if value != usual[key]}
+    def query_string(self, **changes: str | int | None) -> str:
+        """Return the query of an address, with these fields changed and defaults left out."""
+        fields = {"range": self.range.value, "until": _format(self.until), "page": self.page}
+        defaults = {"range": Range.DAY.value, "until": None, "page": 1}
+        given = {key: value for key, value in (fields | changes).items() if value != defaults[key]}
         return f"?{urlencode(given)}" if given else ""
 
-    def within(self, now: datetime) -> "HistoryPageQuery":
-        """The same of what there is: nothing lies ahead, and nothing is kept for longer."""
+    def clamped(self, now: datetime) -> "HistoryPageQuery":
+        """Return the query with its end moved to where there is a history."""
         if self.until is None:
             return self
         until = max(self.until, now - RETENTION + self.range.span)
         return replace(self, until=until if until < now else None)
 
     def window(self, now: datetime) -> Window:
-        """From when until when the chart goes."""
+        """Return the beginning and the end of the chart."""
         until = self.until or now
         return until - self.range.span, until
 
     def earlier(self, now: datetime) -> "HistoryPageQuery | None":
-        """The time right before; None where nothing of it is kept."""
-        begins, _ = self.window(now)
-        if begins <= now - RETENTION + MINUTE:
+        """Return the query for the time right before; None where nothing of it is stored."""
+        begin, _ = self.window(now)
+        if begin <= now - RETENTION + MINUTE:
             return None
-        return replace(self, until=begins).within(now)
+        return replace(self, until=begin).clamped(now)
 
     def later(self, now: datetime) -> "HistoryPageQuery | None":
-        """The time right after, or now where that is nearly it; None where that lies ahead."""
+        """Return the query for the time right after, None where that is in the future.
+
+        Within half a range of now it is now: a user who went back a step some minutes ago wants to
+        return to now.
+        """
         if self.until is None:
             return None
-        # Who went one step back some minutes ago means to come back to now.
         until = self.until + self.range.span
         return replace(self, until=until if until < now - self.range.span / 2 else None)
 
-    def over(self, range_: Range, now: datetime) -> "HistoryPageQuery":
-        """The same time with more or less of what lies around its middle."""
+    def with_range(self, range_: Range, now: datetime) -> "HistoryPageQuery":
+        """Return the query with another range around the same middle."""
         if self.until is None:
             return replace(self, range=range_)
         middle = self.until - self.range.span / 2
-        return replace(self, range=range_, until=middle + range_.span / 2).within(now)
+        return replace(self, range=range_, until=middle + range_.span / 2).clamped(now)
 
-    def around(self, at: datetime, now: datetime) -> "HistoryPageQuery":
-        """The hour in whose middle `at` lies, by the minute."""
-        return replace(self, range=Range.HOUR, until=at + HOUR / 2).within(now)
+    def centered_on(self, at: datetime, now: datetime) -> "HistoryPageQuery":
+        """Return the query for the hour around a time, by the minute."""
+        return replace(self, range=Range.HOUR, until=at + HOUR / 2).clamped(now)
 
 
-def _written(until: datetime | None) -> str | None:
+def _format(until: datetime | None) -> str | None:
     return None if until is None else f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

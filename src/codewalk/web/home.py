@@ -1,4 +1,4 @@
-"""The active server's home: `/s/<id>/`. A form here names its server and reaches no other."""
+"""Routes of the active server's home, `/s/<id>/`; its forms name their server and no other."""
 
 from typing import Annotated
 from urllib.parse import unquote
@@ -16,111 +16,112 @@ from codewalk.web.page_responses import ResponderDep
 router = APIRouter(prefix="/s/{id}", include_in_schema=False, default_response_class=HTMLResponse)
 
 
-def _wanted(
+def _home_query(
     directory: str = "",
     at: str = "",
     q: Annotated[str, Query(max_length=200)] = "",
     page: Annotated[int, Query(ge=1, le=10_000)] = 1,
 ) -> HomeQuery:
-    """`directory` as a link names it, or `at` as a form does (`HomeQuery.at`)."""
+    """Read the query: links have `directory`, forms `at` (`HomeQuery.encoded_directory`)."""
     return HomeQuery(directory=directory or unquote(at) or None, words=q.strip(), page=page)
 
 
-Wants = Annotated[HomeQuery, Depends(_wanted)]
+HomeQueryDep = Annotated[HomeQuery, Depends(_home_query)]
 
 
 @router.get("/")
 async def show_home(
-    app: AppDep, views: ViewsDep, answer: ResponderDep, server_id: ServerId, wanted: Wants
+    app: AppDep, views: ViewsDep, responder: ResponderDep, server_id: ServerId, query: HomeQueryDep
 ) -> Response:
-    """The home of a server; a word and a way there where it isn't the active one."""
+    """Show the home of a server; one that isn't active gets a page that offers to switch."""
     server = server_by_id(app, server_id)
     try:
-        home = await load_home_context(app, server_id, wanted)
+        home = await load_home_context(app, server_id, query)
     except Superseded:
-        if answer.htmx:
-            return answer.too_late(server_id)
-        return views.page("elsewhere.html", frame=get_page_context(app), server=server)
-    return answer.home(home)
+        if responder.htmx:
+            return responder.superseded(server_id)
+        return views.render("inactive_server.html", page=get_page_context(app), server=server)
+    return responder.home(home)
 
 
 @router.get("/sessions")
 async def show_sessions(
-    app: AppDep, answer: ResponderDep, server_id: ServerId, wanted: Wants
+    app: AppDep, responder: ResponderDep, server_id: ServerId, query: HomeQueryDep
 ) -> Response:
-    """The list alone: for what is searched, and for a page whose list may be old."""
+    """Show the list alone, for a search and for a page whose list may be old."""
     try:
-        return answer.sessions(
-            await load_home_context(app, server_by_id(app, server_id).id, wanted)
-        )
+        home = await load_home_context(app, server_by_id(app, server_id).id, query)
     except Superseded:
-        return answer.too_late(server_id)
+        return responder.superseded(server_id)
+    return responder.sessions(home)
 
 
-@router.get("/around")
-async def show_around(
-    app: AppDep, answer: ResponderDep, server_id: ServerId, wanted: Wants
+@router.get("/lists")
+async def show_projects_and_models(
+    app: AppDep, responder: ResponderDep, server_id: ServerId, query: HomeQueryDep
 ) -> Response:
-    """The projects and models, for a page that shows them already."""
+    """Show the projects and models, for a page whose lists may be old."""
     try:
-        return answer.around(await load_home_context(app, server_by_id(app, server_id).id, wanted))
+        home = await load_home_context(app, server_by_id(app, server_id).id, query)
     except Superseded:
-        return answer.too_late(server_id)
+        return responder.superseded(server_id)
+    return responder.projects_and_models(home)
 
 
 @router.post("/sessions")
-async def add_session(
+async def create_session(
     app: AppDep,
-    answer: ResponderDep,
+    responder: ResponderDep,
     server_id: ServerId,
     title: Annotated[str, Form()] = "",
     at: Annotated[str, Form()] = "",
 ) -> Response:
-    """A new session, in the directory whose sessions are shown."""
+    """Create a session in the directory whose sessions are shown."""
     server = server_by_id(app, server_id)
-    wanted = HomeQuery(directory=unquote(at) or None)
+    query = HomeQuery(directory=unquote(at) or None)
     try:
-        await app.work.new_session(wanted.directory, title=title or None, server_id=server.id)
+        await app.work.new_session(query.directory, title=title or None, server_id=server.id)
     except CodeWalkError as exc:
-        if answer.htmx:
+        if responder.htmx:
             raise  # its page still has what was typed
-        return answer.not_made(await load_home_context(app, server.id, wanted), title, exc)
-    return answer.at_home(await load_home_context(app, server.id, wanted))
+        home = await load_home_context(app, server.id, query)
+        return responder.session_not_created(home, title, exc)
+    return responder.changed_home(await load_home_context(app, server.id, query))
 
 
 @router.post("/model")
 async def use_model(
     app: AppDep,
-    answer: ResponderDep,
+    responder: ResponderDep,
     server_id: ServerId,
     model: Annotated[str, Form()] = "",
     at: Annotated[str, Form()] = "",
 ) -> Response:
-    """Which model this server is to take from now on; the page stays in its directory."""
+    """Select the model for this server; the page stays in its directory."""
     server = server_by_id(app, server_id)
     await app.work.use_model(model, server_id=server.id)
-    wanted = HomeQuery(directory=unquote(at) or None)
-    return answer.around(await load_home_context(app, server.id, wanted))
+    query = HomeQuery(directory=unquote(at) or None)
+    return responder.projects_and_models(await load_home_context(app, server.id, query))
 
 
 @router.post("/refresh")
 async def refresh_sessions(
-    app: AppDep, answer: ResponderDep, server_id: ServerId, wanted: Wants
+    app: AppDep, responder: ResponderDep, server_id: ServerId, query: HomeQueryDep
 ) -> Response:
-    """Fetches the list anew."""
+    """Fetch the sessions from the server."""
     try:
-        trouble = await _fetch(app, server_by_id(app, server_id).id, wanted)
-        return answer.sessions(await load_home_context(app, server_id, wanted, trouble=trouble))
+        problem = await _fetch_sessions(app, server_by_id(app, server_id).id, query)
+        return responder.sessions(await load_home_context(app, server_id, query, problem=problem))
     except Superseded as exc:
-        return answer.too_late(server_id, exc)
+        return responder.superseded(server_id, exc)
 
 
-async def _fetch(app: App, server_id: str, wanted: HomeQuery) -> str | None:
-    """Why the list can't be had; None where it is in."""
+async def _fetch_sessions(app: App, server_id: str, query: HomeQuery) -> str | None:
+    """Fetch the sessions; return why they couldn't be fetched, else None."""
     try:
-        await app.work.sessions(wanted.directory, server_id=server_id)
+        await app.work.sessions(query.directory, server_id=server_id)
     except ServerUnreachable as exc:
         return exc.message
     if app.server(server_id).health.state is State.UNHEALTHY:
-        await app.check(server_id)  # it answers: that it doesn't must be said no longer
+        await app.check(server_id)  # it answers, so the page must not say any longer that it's down
     return None

@@ -1,4 +1,4 @@
-"""The server manager: the list of servers, their forms, and what is done to one of them."""
+"""Routes of the server manager: the list of servers, their forms, and actions on servers."""
 
 from contextlib import suppress
 from typing import Annotated
@@ -30,8 +30,8 @@ from codewalk.web.form_data import (
 )
 from codewalk.web.forms import ServerForm
 from codewalk.web.page_context import Alert, get_page_context
-from codewalk.web.page_responses import ResponderDep, page_of, parts
-from codewalk.web.text import sentence
+from codewalk.web.page_responses import ResponderDep, fragments_response, server_address
+from codewalk.web.text import health_sentence
 from codewalk.web.views import Views
 
 router = APIRouter(prefix="/servers", include_in_schema=False, default_response_class=HTMLResponse)
@@ -41,128 +41,131 @@ FormData = Annotated[ServerFormData, Form()]
 
 @router.get("")
 async def list_servers(
-    app: AppDep, views: ViewsDep, answer: ResponderDep, removed: str = ""
+    app: AppDep, views: ViewsDep, responder: ResponderDep, removed: str = ""
 ) -> Response:
-    """The list; where one has just been removed, with a way to undo that."""
-    if answer.htmx:
-        return answer.servers()
+    """Show the list, with a way to undo the removal of the server `removed`."""
+    if responder.htmx:
+        return responder.to_servers()
     return views.servers_page(get_page_context(app), removed=app.removed_profile(removed))
 
 
-@router.post("/takeover")
-async def dismiss_import_message(app: AppDep, answer: ResponderDep) -> Response:
-    """The note on what was taken over was read."""
+@router.post("/dismiss-import-message")
+async def dismiss_import_message(app: AppDep, responder: ResponderDep) -> Response:
+    """Remove the message about imported servers."""
     app.dismiss_import_message()
-    return answer.done()
+    return responder.same_page()
 
 
 @router.post("/local")
-async def start_local(app: AppDep, answer: ResponderDep) -> Response:
-    """Starts the managed local server; that it runs is told by the event stream."""
+async def start_local_server(app: AppDep, responder: ResponderDep) -> Response:
+    """Start the managed local server; the event stream reports that it runs."""
     await app.local.start()
-    return answer.done()
+    return responder.same_page()
 
 
-@router.post("/look")
-async def look_here(app: AppDep, answer: ResponderDep) -> Response:
-    """Whether a server runs on this machine, asked because the user wants to know."""
-    return answer.looked(await app.drafts.test_connection(app.drafts.default_url))
+@router.post("/check-local")
+async def check_default_url(app: AppDep, responder: ResponderDep) -> Response:
+    """Check the default address on this machine."""
+    return responder.local_check(await app.drafts.test_connection(app.drafts.default_url))
 
 
-@router.post("/found")
-async def add_found(app: AppDep, answer: ResponderDep) -> Response:
+@router.post("/add-local")
+async def add_default_url(app: AppDep, responder: ResponderDep) -> Response:
+    """Add the server at the default address."""
     await app.add_server(app.drafts.default_url)
-    return answer.servers()
+    return responder.to_servers()
 
 
-# One server's form
+# The form of a server
 
 
 @router.get("/new")
 async def show_add_form(
-    answer: ResponderDep, url: Annotated[str, Query(max_length=2048)] = ""
+    responder: ResponderDep, url: Annotated[str, Query(max_length=2048)] = ""
 ) -> Response:
     """Show the form; a URL in the address is only filled in, no server is asked."""
     form = ServerForm.empty()
-    return answer.form(form.with_data(ServerFormData(url=url)) if url else form)
+    return responder.form(form.with_data(ServerFormData(url=url)) if url else form)
 
 
 @router.post("/new")
-async def add_server(app: AppDep, answer: ResponderDep, typed: FormData) -> Response:
-    form, typed = ServerForm.empty(), typed.with_offer()
-    given = entered_credentials(typed, form.username)
+async def add_server(app: AppDep, responder: ResponderDep, data: FormData) -> Response:
+    """Add a server, or test the connection."""
+    form, data = ServerForm.empty(), data.with_offer()
+    credentials = entered_credentials(data, form.username)
     try:
-        if typed.action == "test":
-            found = await app.drafts.test_connection(typed.url, **given)
-            return answer.form(
-                form.with_test_result(typed, found, app.drafts.suggest_url(typed.url, found))
-            )
-        await app.add_server(typed.url, label=typed.label, check=typed.action != "anyway", **given)
+        if data.action == "test":
+            result = await app.drafts.test_connection(data.url, **credentials)
+            suggestion = app.drafts.suggest_url(data.url, result)
+            return responder.form(form.with_test_result(data, result, suggestion))
+        check = data.action != "anyway"
+        await app.add_server(data.url, label=data.label, check=check, **credentials)
     except CodeWalkError as exc:
-        return answer.form(form.with_error(typed, exc))
-    return answer.servers()
+        return responder.form(form.with_error(data, exc))
+    return responder.to_servers()
 
 
 @router.post("/preview")
 async def preview_url(app: AppDep, views: ViewsDep, url: Annotated[str, Form()] = "") -> Response:
-    """What would be kept of the URL that is being typed, or what is wrong with it."""
-    return parts(_told(app, views, url, edited=None))
+    """Show how the URL that is being typed would be saved, or what is wrong with it."""
+    return fragments_response(_url_message(app, views, url, edited=None))
 
 
 @router.post("/{id}/preview")
 async def preview_edited_url(
     app: AppDep, views: ViewsDep, server_id: ServerId, url: Annotated[str, Form()] = ""
 ) -> Response:
-    """The same of one that is edited, and that its password goes along to another origin."""
-    return parts(_told(app, views, url, edited=server_by_id(app, server_id).profile))
+    """Show the same for a server that is edited, and that its password goes to a new origin."""
+    profile = server_by_id(app, server_id).profile
+    return fragments_response(_url_message(app, views, url, edited=profile))
 
 
-def _told(app: App, views: Views, url: str, *, edited: ServerProfile | None) -> str:
+def _url_message(app: App, views: Views, url: str, *, edited: ServerProfile | None) -> str:
     if not url.strip():
         return views.field_message_fragment("url")
     try:
-        kept = app.drafts.preview_url(url, except_id=edited.id if edited else None)
+        normalized = app.drafts.preview_url(url, except_id=edited.id if edited else None)
     except (InvalidInput, DuplicateServer) as exc:
         return views.field_message_fragment("url", error=exc.message)
-    said = [] if kept == url.strip() else [f"Kept as {kept}"]
-    if edited and edited.basic_auth_password and origin(kept) != origin(edited.url):
-        said.append("The stored password is sent there, unless you enter another one")
-    return views.field_message_fragment("url", hint=". ".join(said))
+    hints = [] if normalized == url.strip() else [f"Saved as {normalized}"]
+    if edited and edited.basic_auth_password and origin(normalized) != origin(edited.url):
+        hints.append("The stored password is sent there, unless you enter another one")
+    return views.field_message_fragment("url", hint=". ".join(hints))
 
 
 @router.get("/{id}/edit")
-async def show_edit_form(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
-    return answer.form(_edit_form(app, server_id))
+async def show_edit_form(app: AppDep, responder: ResponderDep, server_id: ServerId) -> Response:
+    return responder.form(_edit_form(app, server_id))
 
 
 @router.post("/{id}/edit")
 async def edit_server(
-    app: AppDep, answer: ResponderDep, server_id: ServerId, data: FormData
+    app: AppDep, responder: ResponderDep, server_id: ServerId, data: FormData
 ) -> Response:
     """Save what the user changed of the values that the form was opened with, or test it."""
     profile, data = server_by_id(app, server_id).profile, data.with_offer()
     base = data.base_values(editable_values(profile))
     if errors := invalid_settings(data, base, profile):
-        return answer.form(_edit_form(app, server_id).with_data(data, errors=errors))
+        return responder.form(_edit_form(app, server_id).with_data(data, errors=errors))
     try:
         change = change_from_form(data, base)
         match data.action:
             case "show":
-                return answer.form(_edit_form(app, server_id).with_data(data))
+                return responder.form(_edit_form(app, server_id).with_data(data))
             case "test":
                 result = await app.drafts.test_change(server_id, change, base=base)
                 suggestion = app.drafts.suggest_url(data.url, result)
                 form = _edit_form(app, server_id)
-                return answer.form(form.with_test_result(data, result, suggestion))
+                return responder.form(form.with_test_result(data, result, suggestion))
             case action:
                 await app.edit_server(server_id, change, base=base, check=action == "save")
     except (ServerManaged, ServerNotFound):
         raise
     except EditConflict as exc:
-        return answer.form(_edit_form(app, server_id).with_conflict(data, exc))
+        return responder.form(_edit_form(app, server_id).with_conflict(data, exc))
     except CodeWalkError as exc:
-        return answer.form(_edit_form(app, server_id).with_error(data, exc))
-    return answer.servers()
+        return responder.form(_edit_form(app, server_id).with_error(data, exc))
+    return responder.to_servers()
 
 
 def _edit_form(app: App, server_id: str) -> ServerForm:
@@ -170,64 +173,63 @@ def _edit_form(app: App, server_id: str) -> ServerForm:
     return ServerForm.for_profile(server_by_id(app, server_id).profile)
 
 
-# What is done to one server
+# Actions on a server
 
 
 @router.get("/{id}/menu")
 async def show_menu(app: AppDep, views: ViewsDep, server_id: ServerId) -> Response:
-    """What can be done to it, for its menu in the list that opens."""
-    return parts(views.server_menu_items(server_by_id(app, server_id)))
+    """Show the items of a server's menu in the list, when it opens."""
+    return fragments_response(views.server_menu(server_by_id(app, server_id)))
 
 
 @router.post("/{id}/move")
 async def move_server(
-    app: AppDep, answer: ResponderDep, server_id: ServerId, before: Annotated[str, Form()] = ""
+    app: AppDep, responder: ResponderDep, server_id: ServerId, before: Annotated[str, Form()] = ""
 ) -> Response:
-    """Puts it before another one, at the end with none."""
+    """Move a server before another one, or to the end."""
     follower = server_by_id(app, before).id if before else None
     await app.move_server(server_by_id(app, server_id).id, before=follower)
-    return answer.done()
+    return responder.same_page()
 
 
 @router.post("/{id}/up")
-async def move_up(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
+async def move_up(app: AppDep, responder: ResponderDep, server_id: ServerId) -> Response:
     await app.move_server_by(server_by_id(app, server_id).id, places=-1)
-    return answer.done()
+    return responder.same_page()
 
 
 @router.post("/{id}/down")
-async def move_down(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
+async def move_down(app: AppDep, responder: ResponderDep, server_id: ServerId) -> Response:
     await app.move_server_by(server_by_id(app, server_id).id, places=1)
-    return answer.done()
+    return responder.same_page()
 
 
 @router.get("/{id}/remove")
 async def ask_to_remove(app: AppDep, views: ViewsDep, server_id: ServerId) -> Response:
-    return views.page(
-        "remove.html", frame=get_page_context(app), server=server_by_id(app, server_id)
-    )
+    server = server_by_id(app, server_id)
+    return views.render("remove.html", page=get_page_context(app), server=server)
 
 
 @router.post("/{id}/remove")
-async def remove_server(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
-    # Sent twice, the second finds nothing, which is what was wanted.
+async def remove_server(app: AppDep, responder: ResponderDep, server_id: ServerId) -> Response:
+    # Sent twice, the second request finds the server removed, as intended.
     with suppress(ServerNotFound):
         await app.remove_server(server_by_id(app, server_id).id)
-    return answer.servers(f"?removed={quote(server_id)}")
+    return responder.to_servers(f"?removed={quote(server_id)}")
 
 
 @router.post("/{id}/restore")
 async def restore_server(
-    app: AppDep, views: ViewsDep, answer: ResponderDep, server_id: ServerId
+    app: AppDep, views: ViewsDep, responder: ResponderDep, server_id: ServerId
 ) -> Response:
     await app.restore_server(server_id)
-    return answer.done(views.removal_fragment("removed"))
+    return responder.same_page(views.removal_fragment("removed"))
 
 
 @router.post("/{id}/use")
 async def use_server(
     app: AppDep,
-    answer: ResponderDep,
+    responder: ResponderDep,
     server_id: ServerId,
     force: Annotated[bool, Query()] = False,
 ) -> Response:
@@ -235,45 +237,45 @@ async def use_server(
     try:
         await app.switch_to(server.id, force=force)
     except ServerUnhealthy as exc:
-        notice = Alert(
-            text=f"{server.name} is unhealthy: {sentence(server_by_id(app, server_id).health)}",
+        reason = health_sentence(server_by_id(app, server_id).health)
+        alert = Alert(
+            text=f"{server.name} is unhealthy: {reason}",
             retry=f"/servers/{server.id}/use?force=true",
             retry_label="Switch anyway",
         )
-        return answer.refused(notice, exc)
+        return responder.refused(alert, exc)
     except Superseded:
-        return answer.too_late(server.id)
-    return await answer.switched(server.id)
+        return responder.superseded(server.id)
+    return await responder.after_switch(server.id)
 
 
 @router.post("/{id}/default")
-async def set_default(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
+async def set_default(app: AppDep, responder: ResponderDep, server_id: ServerId) -> Response:
     await app.set_default(server_by_id(app, server_id).id)
-    return answer.done()
+    return responder.same_page()
 
 
 @router.post("/{id}/default/clear")
-async def clear_default(app: AppDep, answer: ResponderDep, server_id: ServerId) -> Response:
-    # Another tab may have chosen another default meanwhile; that one isn't meant.
+async def clear_default(app: AppDep, responder: ResponderDep, server_id: ServerId) -> Response:
+    # Only this one: another tab may have chosen another default meanwhile.
     await app.clear_default(server_by_id(app, server_id).id)
-    return answer.done()
+    return responder.same_page()
 
 
 @router.post("/{id}/check")
 async def check_server(
-    app: AppDep, views: ViewsDep, answer: ResponderDep, server_id: ServerId
+    app: AppDep, views: ViewsDep, responder: ResponderDep, server_id: ServerId
 ) -> Response:
     server = await app.check(server_by_id(app, server_id).id)
-    own_page = answer.path == page_of(server.id)
-    html = (
-        views.current_health_fragment(server, app.recent_checks(server.id))
-        if own_page
-        else views.server_row_fragments([server])
-    )
-    return answer.done(html + views.switcher_item_fragments([server]))
+    if responder.path == server_address(server.id):
+        html = views.health_fragment(server, app.recent_checks(server.id))
+    else:
+        html = views.server_row_fragments([server])
+    return responder.same_page(html + views.switcher_item_fragments([server]))
 
 
 @router.post("/check")
-async def check_all(app: AppDep, views: ViewsDep, answer: ResponderDep) -> Response:
+async def check_all(app: AppDep, views: ViewsDep, responder: ResponderDep) -> Response:
     servers = await app.check_all()
-    return answer.done(views.server_row_fragments(servers) + views.switcher_item_fragments(servers))
+    html = views.server_row_fragments(servers) + views.switcher_item_fragments(servers)
+    return responder.same_page(html)

@@ -1,4 +1,4 @@
-"""What the pages show, as values: each is of one moment, and of one server at most."""
+"""The values that pages show: each context is of one moment, and of one server at most."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,50 +10,56 @@ from codewalk.app.app import App
 from codewalk.errors import Superseded
 from codewalk.opencode.activity import Activity
 from codewalk.server import Server, find_fallback
+from codewalk.web.paging import ListPage
 from codewalk.workspace.models import ModelList
 from codewalk.workspace.projects import ProjectList
 from codewalk.workspace.session_search import find_sessions
 from codewalk.workspace.sessions import Session, SessionList
 
 SESSIONS_PER_PAGE: Final = 50
-"""Sessions on one page of the list."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalServerContext:
-    """The managed local server; it can be started unless `why_not` says what is in the way."""
+    """The managed local server: it can be started unless `unavailable_reason` says why not."""
 
     starting: bool = False
-    why_not: str | None = None
+    unavailable_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageContext:
-    """What every page has: the servers and which one is active.
+    """What every page shows.
 
-    `news` is about the managed local server and `local` what can be done about it; `takeover` is
-    about servers that came from elsewhere. `usual` is where a server on this machine is looked for.
+    Attributes:
+        servers: All servers, in list order.
+        active: The active server.
+        generation: The number of the last switch.
+        default_url: Where a server that was started by hand on this machine is likely to be.
+        local_message: What happened to the managed local server, if users need to know it.
+        import_message: Which servers were imported, until a user has read it.
+        local: Whether the managed local server can be started.
     """
 
     servers: list[Server]
     active: Server | None
     generation: int
-    usual: str
-    news: str | None = None
+    default_url: str
+    local_message: str | None = None
     import_message: str | None = None
     local: LocalServerContext = field(default_factory=LocalServerContext)
 
     @property
     def stamp(self) -> str:
-        """Differs where what is shown differs, but for when servers were last checked."""
-        seen = [displayed_values(server) for server in self.servers]
-        told = repr((seen, self.generation, self.news, self.import_message, self.local))
-        return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        """Differs where pages look different, but for the time and latency of the last checks."""
+        rows = [row_values(server) for server in self.servers]
+        state = repr((rows, self.generation, self.local_message, self.import_message, self.local))
+        return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alert:
-    """Something a user is told once; `retry` is where a form can insist, and `retry_label` how."""
+    """A message to the user; `retry` is the address of a form that tries again, if there is one."""
 
     text: str
     retry: str | None = None
@@ -62,20 +68,19 @@ class Alert:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HomeQuery:
-    """Which of a server's sessions are asked for: those of a directory, that hold these words."""
+    """Which sessions a server's home lists: those of a directory that contain these words."""
 
     directory: str | None = None
     words: str = ""
     page: int = 1
 
     @property
-    def at(self) -> str:
-        """The directory as a field of a form carries it: browsers make one line end of another, and
-        nothing of a NUL."""
+    def encoded_directory(self) -> str:
+        """The directory for a field of a form: encoded, since browsers change line ends and NUL."""
         return quote(self.directory or "", safe="/")
 
-    def query(self, **changes: str | int | None) -> str:
-        """The query of an address that asks for this, with some of it changed."""
+    def query_string(self, **changes: str | int | None) -> str:
+        """Return the query of an address, with these fields changed and empty ones left out."""
         fields = {"directory": self.directory, "q": self.words, "page": self.page} | changes
         if fields["page"] == 1:
             del fields["page"]
@@ -85,89 +90,88 @@ class HomeQuery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HomeContext:
-    """The active server's own page.
+    """What the home of the active server shows.
 
-    `found` are the sessions that hold the words asked for, `busy` those at work; `nearest` is the
-    server to switch to where this one is down; `trouble` says why its sessions couldn't be fetched;
-    `title` is that of a new session which couldn't be made.
+    Attributes:
+        server: The server.
+        query: Which sessions are listed.
+        listing: All its sessions in that directory, as last fetched.
+        matches: Those that contain the words of the query.
+        projects: Its projects.
+        models: Its models.
+        busy: What its busy sessions do, by id.
+        fallback: The server to switch to where this one is down.
+        problem: Why its sessions couldn't be fetched.
+        title: The title of a new session that couldn't be created.
     """
 
     server: Server
-    wanted: HomeQuery
+    query: HomeQuery
     listing: SessionList
-    found: tuple[Session, ...]
+    matches: tuple[Session, ...]
     projects: ProjectList
     models: ModelList
     busy: Mapping[str, Activity]
-    nearest: Server | None = None
-    trouble: str | None = None
+    fallback: Server | None = None
+    problem: str | None = None
     title: str = ""
 
     @property
-    def first(self) -> int:
-        """How many of the found ones come before this page."""
-        return min(
-            (self.wanted.page - 1) * SESSIONS_PER_PAGE,
-            max(0, len(self.found) - 1) // SESSIONS_PER_PAGE * SESSIONS_PER_PAGE,
-        )
-
-    @property
-    def page(self) -> int:
-        """The number of this page, from 1: the last one where one beyond it was asked for."""
-        return self.first // SESSIONS_PER_PAGE + 1
-
-    @property
-    def sessions(self) -> tuple[Session, ...]:
-        """The ones on this page."""
-        return self.found[self.first : self.first + SESSIONS_PER_PAGE]
+    def page(self) -> ListPage[Session]:
+        return ListPage(all_items=self.matches, requested=self.query.page, size=SESSIONS_PER_PAGE)
 
 
 def get_page_context(app: App) -> PageContext:
-    """What every page shows now."""
+    """Return what every page shows now."""
+    local = LocalServerContext(
+        starting=app.local.starting, unavailable_reason=app.local.unavailable_reason
+    )
     return PageContext(
         servers=app.servers(),
         active=app.active(),
         generation=app.generation.number,
-        usual=app.drafts.default_url,
-        news=app.local.message,
+        default_url=app.drafts.default_url,
+        local_message=app.local.message,
         import_message=app.import_message,
-        local=LocalServerContext(starting=app.local.starting, why_not=app.local.unavailable_reason),
+        local=local,
     )
 
 
 async def load_home_context(
-    app: App, server_id: str, wanted: HomeQuery, *, trouble: str | None = None
+    app: App, server_id: str, query: HomeQuery, *, problem: str | None = None
 ) -> HomeContext:
-    """The page of this server, from what was last fetched; asks no server.
+    """Return the home of a server as last fetched; no server is asked.
 
-    Raises `Superseded` where another server is the active one, `InvalidValue`, `StorageError`.
+    Raises:
+        Superseded: Another server is active.
+        InvalidValue: The directory can't be one.
+        StorageError: The store can't be read.
     """
-    work = app.work
-    kept = await work.overview(wanted.directory, server_id=server_id)
-    # Nothing is awaited from here on: all that is shown is of one moment.
+    overview = await app.work.overview(query.directory, server_id=server_id)
+    # Nothing is awaited from here on, so all values are of one moment.
     server = app.active()
     if server is None or server.id != server_id:
         raise Superseded("Another server became active meanwhile.")
     return HomeContext(
         server=server,
-        wanted=wanted,
-        listing=kept.sessions,
-        found=find_sessions(kept.sessions.sessions, wanted.words),
-        projects=kept.projects,
-        models=kept.models,
-        busy=work.busy_sessions(server_id),
-        nearest=find_fallback(app.servers()),
-        trouble=trouble,
+        query=query,
+        listing=overview.sessions,
+        matches=find_sessions(overview.sessions.sessions, query.words),
+        projects=overview.projects,
+        models=overview.models,
+        busy=app.work.busy_sessions(server_id),
+        fallback=find_fallback(app.servers()),
+        problem=problem,
     )
 
 
-def displayed_values(server: Server) -> tuple[object, ...]:
-    """What a row shows, but for when the server was last checked and how fast it answered."""
-    return *profile_values(server), *reported_values(server)
+def row_values(server: Server) -> tuple[object, ...]:
+    """Return what a row shows, but for the time and latency of the last check."""
+    return *profile_values(server), *health_values(server)
 
 
 def profile_values(server: Server) -> tuple[object, ...]:
-    """What a row shows of what users say of the server: only they change it."""
+    """Return what a row shows of the profile and the marks, which only users change."""
     profile = server.profile
     return (
         *(profile.id, profile.url, profile.label, profile.managed, profile.updated_at),
@@ -175,8 +179,8 @@ def profile_values(server: Server) -> tuple[object, ...]:
     )
 
 
-def reported_values(server: Server) -> tuple[object, ...]:
-    """What a row shows of what the server tells of itself."""
+def health_values(server: Server) -> tuple[object, ...]:
+    """Return what a row shows of the server's health and link."""
     health = server.health
     return (
         *(health.state, health.reason, health.detail, health.version),

@@ -1,4 +1,4 @@
-"""How a page's form is answered: htmx gets the parts that change, a browser alone gets a page."""
+"""Responses to the forms and links of pages: fragments for htmx, else a page or a redirect."""
 
 import re
 from dataclasses import dataclass, replace
@@ -26,26 +26,21 @@ from codewalk.web.views import Views
 
 SERVERS: Final = "/servers"
 
-_OF_A_SERVER: Final = re.compile(r"/servers/(?!new$)[^/]+")
+_SERVER_PAGE: Final = re.compile(r"/servers/(?!new$)[^/]+")
 
 
-def page_of(server_id: str) -> str:
-    """The address of the page that tells how a server is and has been."""
+def server_address(server_id: str) -> str:
+    """Return the address of a server's page, with its health and history."""
     return f"{SERVERS}/{server_id}"
 
 
-def home_of(server_id: str) -> str:
-    """The address of a server's home."""
+def home_address(server_id: str) -> str:
+    """Return the address of a server's home."""
     return f"/s/{server_id}/"
 
 
-def address_of(home: HomeContext) -> str:
-    """The address of just what is shown there."""
-    return home_of(home.server.id) + home.wanted.query()
-
-
-def page_address(text: str) -> SplitResult:
-    """The address of a page as a header tells it; an empty one where that is none."""
+def parse_page_address(text: str) -> SplitResult:
+    """Return the address of a page in a header; an empty one for what is no address."""
     try:
         return urlsplit(text)
     except ValueError:
@@ -53,140 +48,163 @@ def page_address(text: str) -> SplitResult:
 
 
 def is_htmx(connection: HTTPConnection) -> bool:
+    """Return whether a request was made by htmx, which takes fragments."""
     return connection.headers.get("hx-request") == "true"
 
 
-def parts(html: str, status: int = 200, **headers: str) -> HTMLResponse:
-    """Parts of a page for htmx, which leaves the address as it is unless a header says otherwise.
+def fragments_response(html: str, status: int = 200, **headers: str) -> HTMLResponse:
+    """Return fragments for htmx; they leave the page's address as it is unless a header changes it.
 
-    A form that htmx sends would else put its own address into the browser's history. Headers are
-    named as `push_url` for `HX-Push-Url`.
+    Without that, htmx would put the address of a form into the browser's history. Headers are named
+    without their prefix: `push_url` for `HX-Push-Url`.
     """
     if not headers.keys() & {"push_url", "replace_url"}:
         headers["push_url"] = "false"
-    named = {f"HX-{name.replace('_', '-')}": value for name, value in headers.items()}
-    return HTMLResponse(html, status, headers=named)
+    hx_headers = {f"HX-{name.replace('_', '-')}": value for name, value in headers.items()}
+    return HTMLResponse(html, status, headers=hx_headers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Responder:
-    """The answers to one request. `path` is that of the page which asks, empty where unknown."""
+    """Makes the responses to one request.
+
+    Attributes:
+        app: The app.
+        views: The views in the browser's theme.
+        htmx: Whether htmx made the request.
+        path: The path of the page that made the request; empty where it isn't known.
+    """
 
     app: App
     views: Views
     htmx: bool
     path: str
 
-    def servers(self, query: str = "") -> Response:
-        """To the list of servers."""
+    def to_servers(self, query: str = "") -> Response:
+        """Lead to the list of servers."""
         if self.htmx:
             return Response(status_code=204, headers={"HX-Redirect": SERVERS + query})
         return RedirectResponse(SERVERS + query, 303)
 
-    def done(self, html: str = "") -> Response:
-        """On the same page, which hears of the change through its event stream.
+    def same_page(self, fragments: str = "") -> Response:
+        """Stay on the page, which gets the change by its event stream.
 
-        A browser alone gets the page of the server that asked, else the list.
+        A browser without scripts gets the server's page if it was there, else the list.
         """
         if self.htmx:
-            return parts(self.views.alert_fragment(None) + html)
-        of_a_server = _OF_A_SERVER.fullmatch(self.path)
-        return RedirectResponse(self.path if of_a_server else SERVERS, 303)
+            return fragments_response(self.views.alert_fragment(None) + fragments)
+        is_server_page = _SERVER_PAGE.fullmatch(self.path)
+        return RedirectResponse(self.path if is_server_page else SERVERS, 303)
 
-    async def switched(self, server_id: str) -> Response:
-        """On the page of the server that is active now, unless the page belongs to no server."""
-        elsewhere = self.path and not self.path.startswith("/s/")
+    async def after_switch(self, server_id: str) -> Response:
+        """Show the home of the new active server; pages that belong to no server stay."""
+        belongs_to_none = self.path and not self.path.startswith("/s/")
         if not self.htmx:
-            return self.done() if elsewhere else RedirectResponse(home_of(server_id), 303)
-        if elsewhere:
+            if belongs_to_none:
+                return self.same_page()
+            return RedirectResponse(home_address(server_id), 303)
+        if belongs_to_none:
             button = self.views.switcher_button_fragment(get_page_context(self.app))
-            return self._of_the_active(self.views.alert_fragment(None) + button)
+            return self._for_active(self.views.alert_fragment(None) + button)
         try:
             home = await load_home_context(self.app, server_id, HomeQuery())
         except Superseded:
-            return self.done()  # the event stream leads to the one after
-        return self._whole(home, home_of(server_id), within=False)
+            return self.same_page()  # the event stream leads to the server of the later switch
+        return self._new_home(home, home_address(server_id), within=False)
 
     def home(self, home: HomeContext) -> Response:
-        """The home, as the answer to a link."""
+        """Show a home, as the response to a link."""
         if self.htmx:
-            within = self.path == home_of(home.server.id)
-            return self._whole(home, address_of(home), within=within)
+            within = self.path == home_address(home.server.id)
+            return self._new_home(home, _address_of(home), within=within)
         return self.views.home_page(get_page_context(self.app), home)
 
-    def at_home(self, home: HomeContext) -> Response:
-        """The home, after a change of what is there."""
+    def changed_home(self, home: HomeContext) -> Response:
+        """Show a home after a form changed something in it."""
         if self.htmx:
             html = self.views.home_fragments(get_page_context(self.app), home, within=True)
-            return self._of_the_active(html, replace_url=address_of(home))
-        return RedirectResponse(address_of(home), 303)
+            return self._for_active(html, replace_url=_address_of(home))
+        return RedirectResponse(_address_of(home), 303)
 
-    def not_made(self, home: HomeContext, title: str, exc: CodeWalkError) -> Response:
-        """The home, as a page that says why there is no such session, with its title kept."""
-        notice = Alert(text=exc.message)
+    def session_not_created(self, home: HomeContext, title: str, exc: CodeWalkError) -> Response:
+        """Show the home as a page with the reason, and with the title that was typed."""
+        alert = Alert(text=exc.message)
         home, status = replace(home, title=title), status_of(type(exc))
-        return self.views.home_page(get_page_context(self.app), home, status=status, notice=notice)
+        return self.views.home_page(get_page_context(self.app), home, status=status, alert=alert)
 
-    def around(self, home: HomeContext) -> Response:
+    def projects_and_models(self, home: HomeContext) -> Response:
+        """Show the projects and the models of a home."""
         if self.htmx:
-            return self._of_the_active(
-                self.views.alert_fragment(None) + self.views.project_and_model_fragments(home)
-            )
-        return RedirectResponse(address_of(home), 303)
+            html = self.views.project_and_model_fragments(home)
+            return self._for_active(self.views.alert_fragment(None) + html)
+        return RedirectResponse(_address_of(home), 303)
 
     def sessions(self, home: HomeContext) -> Response:
+        """Show the sessions of a home."""
         if self.htmx:
             html = self.views.session_list_fragment(home)
-            return self._of_the_active(html, replace_url=address_of(home))
-        if home.trouble:
+            return self._for_active(html, replace_url=_address_of(home))
+        if home.problem:
             return self.views.home_page(get_page_context(self.app), home)
-        return RedirectResponse(address_of(home), 303)
+        return RedirectResponse(_address_of(home), 303)
 
-    def too_late(self, server_id: str, exc: Superseded | None = None) -> Response:
-        """To what was asked of a server that isn't active any more; the event stream leads on.
+    def superseded(self, server_id: str, exc: Superseded | None = None) -> Response:
+        """Answer what was meant for a server that isn't active any more.
 
-        A form that was sent too late is told so; one that a switch came in between isn't.
+        A form that was sent too late gets the reason; after a switch during the request the event
+        stream leads to the active server.
         """
         if not self.htmx:
-            return RedirectResponse(home_of(server_id), 303)
+            return RedirectResponse(home_address(server_id), 303)
         if exc and exc.value:
-            return parts(self.views.alert_fragment(Alert(text=exc.message)))
+            return fragments_response(self.views.alert_fragment(Alert(text=exc.message)))
         return Response(status_code=204)
 
-    def refused(self, notice: Alert, exc: CodeWalkError) -> Response:
+    def refused(self, alert: Alert, exc: CodeWalkError) -> Response:
+        """Show why something was refused, with a way to insist."""
         if self.htmx:
-            return parts(self.views.alert_fragment(notice))
-        frame = get_page_context(self.app)
-        return self.views.servers_page(frame, status=status_of(type(exc)), notice=notice)
+            return fragments_response(self.views.alert_fragment(alert))
+        page, status = get_page_context(self.app), status_of(type(exc))
+        return self.views.servers_page(page, status=status, alert=alert)
 
-    def looked(self, found: HealthStatus) -> Response:
+    def local_check(self, status: HealthStatus) -> Response:
+        """Show the result of a check of the default address."""
         if self.htmx:
-            return parts(self.views.local_check_fragment(self.app.drafts.default_url, found))
-        return self.views.servers_page(get_page_context(self.app), looked=found)
+            html = self.views.local_check_fragment(self.app.drafts.default_url, status)
+            return fragments_response(html)
+        return self.views.servers_page(get_page_context(self.app), local_status=status)
 
     def form(self, form: ServerForm) -> Response:
+        """Show the form of a server."""
         if self.htmx:
-            return parts(self.views.form_fragment(form))
+            return fragments_response(self.views.form_fragment(form))
         form, status = form.for_new_page(), 422 if form.errors else 200
-        frame = get_page_context(self.app)
-        return self.views.page("server_form.html", status=status, frame=frame, form=form)
+        page = get_page_context(self.app)
+        return self.views.render("server_form.html", status=status, page=page, form=form)
 
-    def _of_the_active(self, html: str, **headers: str) -> Response:
-        """Parts that show the active server; a page that knows of a later switch drops them."""
-        return parts(html, 200, generation=str(self.app.generation.number), **headers)
+    def _for_active(self, fragments: str, **headers: str) -> Response:
+        """Return fragments of the active server, which a page drops after a later switch."""
+        generation = str(self.app.generation.number)
+        return fragments_response(fragments, 200, generation=generation, **headers)
 
-    def _whole(self, home: HomeContext, address: str, *, within: bool) -> Response:
-        """Parts that make a home of the page which asks, with an address and title of its own.
+    def _new_home(self, home: HomeContext, address: str, *, within: bool) -> Response:
+        """Return fragments that turn the page into this home, with its address and title.
 
-        htmx takes a title only from what it would also swap in; there is nothing beside the parts.
+        htmx takes a title only from what it would swap in, so there is a swap of nothing.
         """
         html = self.views.home_fragments(get_page_context(self.app), home, within=within)
-        return self._of_the_active(html, push_url=address, reswap="innerHTML")
+        return self._for_active(html, push_url=address, reswap="innerHTML")
 
 
-def _answers(request: Request, app: AppDep, views: ViewsDep) -> Responder:
+def _address_of(home: HomeContext) -> str:
+    """Return the address of a home with its directory, search and page."""
+    return home_address(home.server.id) + home.query.query_string()
+
+
+def _responder(request: Request, app: AppDep, views: ViewsDep) -> Responder:
     page = request.headers.get("hx-current-url") or request.headers.get("referer", "")
-    return Responder(app=app, views=views, htmx=is_htmx(request), path=page_address(page).path)
+    path = parse_page_address(page).path
+    return Responder(app=app, views=views, htmx=is_htmx(request), path=path)
 
 
-ResponderDep = Annotated[Responder, Depends(_answers)]
+ResponderDep = Annotated[Responder, Depends(_responder)]

@@ -1,4 +1,4 @@
-"""What an open page is sent so that it goes on showing what is."""
+"""The event stream of an open page, which keeps it up to date."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -13,23 +13,27 @@ from codewalk.app.app import App
 from codewalk.events import Event, Kind
 from codewalk.notifications.notice import Notice, NoticeEvent
 from codewalk.server import Server
-from codewalk.web.event_streams import Streams
-from codewalk.web.page_context import PageContext, get_page_context, profile_values, reported_values
+from codewalk.web.event_streams import EventStreams
+from codewalk.web.page_context import (
+    PageContext,
+    get_page_context,
+    health_values,
+    profile_values,
+)
 from codewalk.web.toasts import ToastStack, make_toasts
 from codewalk.web.views import Views
 
 POLL_INTERVAL: Final = 2.0
-"""Seconds between two looks for what changes without an event."""
+"""Seconds between two polls for what changes without an event."""
 
 MIN_MESSAGE_INTERVAL: Final = 0.03
 """Seconds between two messages to a page: a burst of changes is one message, and one repaint."""
 
 SWITCH_DELAY: Final = 0.1
-"""Seconds after a switch until a page hears of it: the one that asked for it has its answer by
-then, and shows that first."""
+"""Seconds after a switch until pages are sent it: the one that asked shows its answer first."""
 
 MAX_ROWS_PER_MESSAGE: Final = 8
-"""Changed rows in a message: more would hold up what is typed in the page. The rest follow."""
+"""Changed rows in one message: with more, typing in the page would stutter. The rest follow."""
 
 _ABOUT_ALL: Final = frozenset({Kind.SERVERS, Kind.ACTIVE, Kind.OVERFLOW})
 """Events after which any server may look different."""
@@ -37,13 +41,12 @@ _ABOUT_ALL: Final = frozenset({Kind.SERVERS, Kind.ACTIVE, Kind.OVERFLOW})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageUpdate:
-    """What a page is sent at once: parts as HTML, and before them events for its scripts.
+    """What a page is sent at once: events for its scripts, then fragments as HTML.
 
-    `active` tells of a switch: it names the generation, the active server and its address. The page
-    decides whether it goes there.
-    `sessions` and `work` tell that what it shows of the active server may be old: its list, or what
-    stands around it; `server` and `checked`, that the server it is about looks different, or was
-    just checked. The page asks for what it shows, which only the page knows.
+    `active` is a switch: it has the generation, the active server and its address, and the page
+    decides whether it follows. After the others the page asks again for what it shows, which only
+    the page knows: `sessions` (the active server's list may be old), `work` (its projects or models
+    may be), `server` (the server that the page is about changed), `checked` (it was checked).
     """
 
     html: str = ""
@@ -56,129 +59,142 @@ class PageUpdate:
             yield ServerSentEvent(raw_data=self.html)
 
 
-class _Seen(NamedTuple):
+class _Row(NamedTuple):
     """What a page shows of a server."""
 
-    named: tuple[object, ...]
-    told: tuple[object, ...]
+    profile: tuple[object, ...]
+    health: tuple[object, ...]
 
 
 class OpenPage:
-    """One open page: what it shows, and what has to be sent so that it shows what is.
+    """What an open page shows, and what it has to be sent to be up to date.
 
-    `rows` tells whether the page is the list of servers, and `about` which server it is about, if
-    it is one's own. The switcher's list isn't sent: it asks for itself while it is open, and nobody
-    sees it else.
+    The switcher's list isn't sent: while it is open it polls, and else nobody sees it.
+
+    Args:
+        app: The app.
+        views: The views in the page's theme.
+        rows: Whether the page is the list of servers.
+        about: The id of the server that the page is about; empty for other pages.
     """
 
     def __init__(self, app: App, views: Views, *, rows: bool, about: str = "") -> None:
         self._app = app
         self._views = views
-        self._with_rows = rows
+        self._has_rows = rows
         self._about = about
-        self._seen: dict[str, _Seen] = {}
-        self._checked: dict[str, datetime | None] = {}
-        self._told: tuple[object, ...] = ()
+        self._rows: dict[str, _Row] = {}
+        self._checked_at: dict[str, datetime | None] = {}
+        self._notes: tuple[object, ...] = ()
         self._generation = 0
-        self._pile = ToastStack()
-        self._behind = False
+        self._toasts = ToastStack()
+        self._is_behind = False
 
     @property
     def timeout(self) -> float:
-        """Seconds to wait for the next event; none where rows that changed aren't told yet."""
-        return 0.0 if self._behind else POLL_INTERVAL
+        """Seconds to wait for the next event; 0 while changed rows haven't been sent yet."""
+        return 0.0 if self._is_behind else POLL_INTERVAL
 
     def catch_up(self, stamp: str | None) -> PageUpdate:
-        """All parts, or nothing where the page was painted from just this state."""
-        frame = get_page_context(self._app)
-        self._remember(frame)
-        self._generation = frame.generation
-        if frame.stamp == stamp:
-            self._checked = {}  # checks made since it was painted are told with the first poll
+        """Return all fragments; none where the page was rendered from the state with this stamp."""
+        context = get_page_context(self._app)
+        self._remember(context)
+        self._generation = context.generation
+        if context.stamp == stamp:
+            self._checked_at = {}  # checks since the page was rendered come with the first poll
             return PageUpdate()
-        events = {"active": _whereabouts(frame), "sessions": {}, "work": {}} | self._of_the_server()
-        return PageUpdate(
-            html=self._views.switcher_button_fragment(frame) + self._all_of(frame), events=events
-        )
+        events = {"active": _active_event(context), "sessions": {}, "work": {}}
+        html = self._views.switcher_button_fragment(context) + self._whole_list(context)
+        return PageUpdate(html=html, events=events | self._server_event())
 
     def apply_events(self, events: Sequence[Event]) -> PageUpdate:
-        """What changed, as it is now rather than as it was at the event, and what is news."""
+        """Return what changed, as it is now rather than at the time of the event, and notices."""
         changes = [event for event in events if event.kind is not Kind.NOTICE]
-        told = self._tell(e.notice for e in events if isinstance(e, NoticeEvent))
-        frame = get_page_context(self._app)
-        active = frame.active.id if frame.active else None
-        heard: dict[str, Any] = {}
-        # Not by the server: after a switch there and back, a page that followed is at the other.
-        if frame.generation != self._generation:
-            self._generation = frame.generation
-            heard["active"] = _whereabouts(frame)
-        else:
-            kinds = {e.kind for e in changes if e.kind is Kind.OVERFLOW or e.server_id == active}
-            if kinds - {Kind.WORK}:
-                heard["sessions"] = {}
-            if kinds & {Kind.WORK, Kind.OVERFLOW}:
-                heard["work"] = {}
-        if self._about and self._seen.get(self._about) != _look_of(frame, self._about):
-            heard |= self._of_the_server()
-        all_of_it = any(event.kind in _ABOUT_ALL for event in changes)
-        about = all_of_it or active in {event.server_id for event in changes}
-        button = self._views.switcher_button_fragment(frame) if about else ""
-        return PageUpdate(html=button + self._changed(frame) + told, events=heard)
+        notices = [event.notice for event in events if isinstance(event, NoticeEvent)]
+        toasts = self._add_toasts(notices)
+        context = get_page_context(self._app)
+        active_id = context.active.id if context.active else None
+        page_events = self._page_events(changes, context, active_id)
+        if self._about and self._rows.get(self._about) != _row_of(context, self._about):
+            page_events |= self._server_event()
+        is_about_all = any(event.kind in _ABOUT_ALL for event in changes)
+        is_about_active = active_id in {event.server_id for event in changes}
+        button = ""
+        if is_about_all or is_about_active:
+            button = self._views.switcher_button_fragment(context)
+        return PageUpdate(html=button + self._changed_rows(context) + toasts, events=page_events)
 
     def poll(self) -> PageUpdate:
-        """What changes without an event: when each server was checked, and how its link is."""
-        frame = get_page_context(self._app)
-        rows = self._changed(frame)  # and so what these have isn't told a second time
-        shown = [s for s in frame.servers if self._with_rows or s.id == self._about]
-        before, self._checked = self._checked, {s.id: s.health.checked_at for s in shown}
-        changed = [s for s in shown if before.get(s.id) != s.health.checked_at]
-        if self._with_rows:
-            return PageUpdate(html=rows + self._views.last_check_fragments(changed))
-        return PageUpdate(events={"checked": {}} if changed else {})
+        """Return what changes without an event: the time of a server's last check, and its link."""
+        context = get_page_context(self._app)
+        rows = self._changed_rows(context)  # first: their checks needn't be sent again
+        shown = [s for s in context.servers if self._has_rows or s.id == self._about]
+        before, self._checked_at = self._checked_at, {s.id: s.health.checked_at for s in shown}
+        checked = [s for s in shown if before.get(s.id) != s.health.checked_at]
+        if self._has_rows:
+            return PageUpdate(html=rows + self._views.last_check_fragments(checked))
+        return PageUpdate(events={"checked": {}} if checked else {})
 
-    def _tell(self, news: Iterable[Notice]) -> str:
-        """Toasts; what is news while a page has no stream is told to it by no toast later."""
-        self._pile, shown, more = self._pile.add(news, monotonic())
-        return self._views.toast_fragments(make_toasts(self._app, shown), more=more)
+    def _page_events(
+        self, changes: Sequence[Event], context: PageContext, active_id: str | None
+    ) -> dict[str, Any]:
+        # By the generation: after a switch there and back, a page that followed the first one shows
+        # another server, though the same one is active.
+        if context.generation != self._generation:
+            self._generation = context.generation
+            return {"active": _active_event(context)}
+        kinds = {e.kind for e in changes if e.kind is Kind.OVERFLOW or e.server_id == active_id}
+        events: dict[str, Any] = {}
+        if kinds - {Kind.WORK}:
+            events["sessions"] = {}
+        if kinds & {Kind.WORK, Kind.OVERFLOW}:
+            events["work"] = {}
+        return events
 
-    def _of_the_server(self) -> dict[str, Any]:
+    def _add_toasts(self, notices: Iterable[Notice]) -> str:
+        self._toasts, visible, count = self._toasts.add(notices, monotonic())
+        return self._views.toast_fragments(make_toasts(self._app, visible), summary_count=count)
+
+    def _server_event(self) -> dict[str, Any]:
         return {"server": {}} if self._about else {}
 
-    def _changed(self, frame: PageContext) -> str:
-        """The rows that look different now; all of them where they aren't the same ones."""
-        before, told = self._seen, self._told
-        self._remember(frame)
-        self._behind = False
-        if list(before) != list(self._seen) or told != self._told:
-            return self._all_of(frame)
-        if not self._with_rows:
+    def _changed_rows(self, context: PageContext) -> str:
+        """Return the rows that changed; the whole list where servers came, went or moved."""
+        before, notes = self._rows, self._notes
+        self._remember(context)
+        self._is_behind = False
+        if list(before) != list(self._rows) or notes != self._notes:
+            return self._whole_list(context)
+        if not self._has_rows:
             return ""
-        changed = [s for s in frame.servers if before[s.id] != self._seen[s.id]]
-        rows = [s for s in changed if before[s.id].named != self._seen[s.id].named]
-        said = [s for s in changed if before[s.id].named == self._seen[s.id].named]
-        self._seen |= {s.id: before[s.id] for s in said[MAX_ROWS_PER_MESSAGE:]}
-        self._behind = len(said) > MAX_ROWS_PER_MESSAGE
-        return self._views.server_row_fragments(rows) + self._views.server_status_fragments(
-            said[:MAX_ROWS_PER_MESSAGE]
-        )
+        changed = [s for s in context.servers if before[s.id] != self._rows[s.id]]
+        edited = [s for s in changed if before[s.id].profile != self._rows[s.id].profile]
+        reported = [s for s in changed if before[s.id].profile == self._rows[s.id].profile]
+        # Those over the limit count as unsent.
+        self._rows |= {s.id: before[s.id] for s in reported[MAX_ROWS_PER_MESSAGE:]}
+        self._is_behind = len(reported) > MAX_ROWS_PER_MESSAGE
+        statuses = self._views.server_status_fragments(reported[:MAX_ROWS_PER_MESSAGE])
+        return self._views.server_row_fragments(edited) + statuses
 
-    def _all_of(self, frame: PageContext) -> str:
-        return self._views.server_list_fragment(frame) if self._with_rows else ""
+    def _whole_list(self, context: PageContext) -> str:
+        return self._views.server_list_fragment(context) if self._has_rows else ""
 
-    def _remember(self, frame: PageContext) -> None:
-        before, self._seen = self._seen, {s.id: _seen(s) for s in frame.servers}
-        self._told = frame.news, frame.import_message, frame.local
-        self._checked |= {
-            s.id: s.health.checked_at for s in frame.servers if before.get(s.id) != self._seen[s.id]
+    def _remember(self, context: PageContext) -> None:
+        before, self._rows = self._rows, {s.id: _row(s) for s in context.servers}
+        self._notes = context.local_message, context.import_message, context.local
+        self._checked_at |= {
+            s.id: s.health.checked_at
+            for s in context.servers
+            if before.get(s.id) != self._rows[s.id]
         }
 
 
 async def page_updates(
-    page: OpenPage, queue: asyncio.Queue[Event], streams: Streams, *, stamp: str | None
+    page: OpenPage, queue: asyncio.Queue[Event], streams: EventStreams, *, stamp: str | None
 ) -> AsyncIterator[ServerSentEvent]:
-    """The stream of one page. `stamp` tells what it showed when it was painted."""
-    # With an id a page that reconnects says that it does: then all is sent. It has one at once,
-    # for what a hidden tab misses may be the first thing that happens.
+    """Yield the messages of one page's stream; `stamp` is that of the page as it was rendered."""
+    # A browser that reconnects sends the last id: then the page is sent everything. The id comes at
+    # once, since the first event may be what a hidden tab misses.
     yield ServerSentEvent(id="1")
     update = page.catch_up(stamp)
     while not streams.closed:
@@ -186,30 +202,32 @@ async def page_updates(
             yield message
         if update.html:
             await asyncio.sleep(MIN_MESSAGE_INTERVAL)
-        event = await streams.next(queue, within=page.timeout)
+        event = await streams.next_event(queue, timeout=page.timeout)
         if event and event.kind is Kind.ACTIVE:
             await asyncio.sleep(SWITCH_DELAY)
-        update = page.apply_events(_with_waiting(event, queue)) if event else page.poll()
+        update = page.apply_events(_drain(queue, event)) if event else page.poll()
 
 
-def _look_of(frame: PageContext, server_id: str) -> _Seen | None:
-    return next((_seen(server) for server in frame.servers if server.id == server_id), None)
+def _row_of(context: PageContext, server_id: str) -> _Row | None:
+    return next((_row(server) for server in context.servers if server.id == server_id), None)
 
 
-def _seen(server: Server) -> _Seen:
-    return _Seen(profile_values(server), reported_values(server))
+def _row(server: Server) -> _Row:
+    return _Row(profile=profile_values(server), health=health_values(server))
 
 
-def _whereabouts(frame: PageContext) -> dict[str, str | int | None]:
-    known = {"generation": frame.generation}
-    if frame.active is None:
-        return known | {"id": None, "name": None, "url": "/servers"}
-    server = frame.active
-    return known | {"id": server.id, "name": server.name, "url": f"/s/{server.id}/"}
+def _active_event(context: PageContext) -> dict[str, str | int | None]:
+    server = context.active
+    if server is None:
+        data = {"id": None, "name": None, "url": "/servers"}
+    else:
+        data = {"id": server.id, "name": server.name, "url": f"/s/{server.id}/"}
+    return {"generation": context.generation, **data}
 
 
-def _with_waiting(event: Event, queue: asyncio.Queue[Event]) -> list[Event]:
-    events = [event]
+def _drain(queue: asyncio.Queue[Event], first: Event) -> list[Event]:
+    """Return this event and those that wait in the queue."""
+    events = [first]
     while not queue.empty():
         events.append(queue.get_nowait())
     return events

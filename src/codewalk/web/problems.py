@@ -1,7 +1,4 @@
-"""What went wrong, as HTTP says it: RFC 9457 for programs.
-
-The status of each error is decided here and nowhere else.
-"""
+"""Errors as HTTP problems (RFC 9457); the status of each error is decided here only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,23 +38,26 @@ STATUSES: Final[Mapping[type[CodeWalkError], int]] = MappingProxyType(
         Unavailable: 503,
     }
 )
-"""The status of an error class; one that isn't named has that of its nearest base."""
+"""The HTTP status of each error class; a class that isn't listed has that of its nearest base."""
 
-_HTTP: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
+_HTTP_PROBLEMS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
     {
         400: ("invalid_value", "The request's body can't be read."),
         404: ("not_found", "There is nothing at this address."),
-        405: ("method_not_allowed", "This address doesn't take that method."),
+        405: ("method_not_allowed", "This method isn't allowed here."),
         413: ("invalid_value", "The request's body is too large."),
     }
 )
 
 MAX_DETAIL: Final = 1000
+"""Characters of a problem's detail."""
+
+_MAX_FIELD_ERRORS: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """`detail` is a sentence for a person; `errors` name the parts of a body that were refused."""
+    """A failed request: `detail` is one sentence, `errors` are the refused parts of a body."""
 
     status: int
     code: str
@@ -87,12 +87,12 @@ UNEXPECTED: Final = Problem(
 
 
 def status_of(error: type[CodeWalkError]) -> int:
-    """The HTTP status that answers an error of this class."""
+    """Return the HTTP status of an error class."""
     return next(STATUSES[base] for base in error.__mro__ if base in STATUSES)
 
 
 def problem_of(exc: Exception) -> Problem:
-    """What to tell about `exc`. Nothing of the request's body but the names of its fields."""
+    """Return the problem of an exception, without anything of the body but names of fields."""
     match exc:
         case CodeWalkError():
             return Problem(
@@ -102,28 +102,30 @@ def problem_of(exc: Exception) -> Problem:
             return _invalid(exc)
         case HTTPException():
             code = InvalidInput.code if exc.status_code < 500 else CodeWalkError.code
-            code, detail = _HTTP.get(exc.status_code, (code, str(exc.detail)))
+            code, detail = _HTTP_PROBLEMS.get(exc.status_code, (code, str(exc.detail)))
             return Problem(status=exc.status_code, code=code, detail=detail)
         case _:
             return UNEXPECTED
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return a problem as JSON."""
     return JSONResponse(
         problem.to_json(), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers
     )
 
 
 def _invalid(exc: RequestValidationError) -> Problem:
-    """Only where it is wrong and why: what was entered may be a password."""
-    found = exc.errors()
-    if any(error["type"] == "json_invalid" for error in found):
+    """Return where a body is wrong and why, but no values: one may be a password."""
+    validation_errors = exc.errors()
+    if any(error["type"] == "json_invalid" for error in validation_errors):
         return Problem(status=400, code="invalid_value", detail="The request's body isn't JSON.")
     errors = [
-        {"pointer": _pointer(error["loc"]), "detail": str(error["msg"])} for error in found[:20]
+        {"pointer": _pointer(error["loc"]), "detail": str(error["msg"])}
+        for error in validation_errors[:_MAX_FIELD_ERRORS]
     ]
-    if found and all(error["loc"][0] == "query" for error in found):
-        detail = " ".join(_query_message(error) for error in found[:20])
+    if validation_errors and all(error["loc"][0] == "query" for error in validation_errors):
+        detail = " ".join(_query_message(error) for error in validation_errors[:20])
     else:
         detail = "; ".join(f"{error['pointer'] or 'body'}: {error['detail']}" for error in errors)
     return Problem(status=422, code="invalid_value", detail=detail[:MAX_DETAIL], errors=errors)
@@ -157,5 +159,5 @@ def _query_message(error: Mapping[str, Any]) -> str:
 
 
 def _pointer(location: Sequence[object]) -> str:
-    # A field that isn't known is named as it came; its name is cut, its value never shown.
+    # The name of an unknown field comes from the request, so it is cut.
     return "/".join(["", *(str(part)[:100] for part in location[1:])])

@@ -1,4 +1,4 @@
-"""The bodies and queries that the API takes, as `INTERFACE.md` has them."""
+"""Bodies and queries of API requests."""
 
 from typing import Annotated, Any
 
@@ -23,21 +23,21 @@ Password = Annotated[
         {"anyOf": [{"type": "string", "format": "password"}, {"type": "null"}], "writeOnly": True}
     ),
 ]
-"""A password as it arrives: a `Secret` from the first moment on."""
+"""A password in a request, which becomes a `Secret` at once."""
 
 
-class _In(BaseModel):
+class _Body(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, arbitrary_types_allowed=True, hide_input_in_errors=True
     )
 
 
 def _bounded(setting: str, description: str) -> Any:
-    least, most = SETTING_BOUNDS[setting]
-    return Field(None, ge=least, le=most, allow_inf_nan=False, description=description)
+    minimum, maximum = SETTING_BOUNDS[setting]
+    return Field(None, ge=minimum, le=maximum, allow_inf_nan=False, description=description)
 
 
-class NewServer(_In):
+class NewServer(_Body):
     """A server to add."""
 
     url: str
@@ -51,21 +51,22 @@ class NewServer(_In):
         return {"username": self.username or None, "password": password_or_none(self.password)}
 
 
-class HealthCheckChange(_In):
-    """How a server is checked. What is absent stays as it is, null is the default."""
+class HealthCheckChange(_Body):
+    """Settings of a server's health check; absent ones stay as they are, null is the default."""
 
     interval_s: float | None = _bounded("interval", "Seconds between two checks.")
     timeout_s: float | None = _bounded("timeout", "Seconds for a whole check.")
-    rise: int | None = _bounded("rise", "Good checks in a row that make it healthy.")
+    rise: int | None = _bounded("rise", "Successful checks in a row that make it healthy.")
     fall: int | None = _bounded("fall", "Failed checks in a row that make it unhealthy.")
 
     def to_settings(self) -> dict[str, float | None]:
+        """Return the settings by their names in `HealthCheckSettings`."""
         given = self.model_dump(exclude_unset=True)
         return {name.removesuffix("_s"): value for name, value in given.items()}
 
 
-class ServerChange(_In):
-    """What to change of a server; what is absent stays as it is."""
+class ServerChange(_Body):
+    """A change of a server; absent fields stay as they are."""
 
     url: str = ""
     label: str | None = Field(None, description="Empty or null removes the label.")
@@ -78,6 +79,7 @@ class ServerChange(_In):
     check: bool = Field(True, description="Whether an unreachable server is refused.")
 
     def to_change(self) -> Change:
+        """Return the change that the body describes."""
         given = self.model_fields_set
         return Change(
             url=self.url if "url" in given else None,
@@ -97,82 +99,80 @@ class ServerChange(_In):
 
 
 def password_or_none(password: Secret | None) -> Secret | None:
-    """The password, or None for an empty one: that is a field nobody filled in."""
+    """Return the password; None for an empty one, which is a field that wasn't filled in."""
     return password if password and password.reveal() else None
 
 
-class ActiveChoice(_In):
+class ActiveChoice(_Body):
     """Which server becomes active."""
 
     id: str
     force: bool = Field(False, description="Whether even an unhealthy one.")
 
 
-class DefaultChoice(_In):
+class DefaultChoice(_Body):
     """Which server becomes the default."""
 
     id: str
 
 
-class Snooze(_In):
-    """Until when nothing is told of a server."""
+class Snooze(_Body):
+    """Until when notifications about a server are muted."""
 
     until: AwareDatetime = Field(strict=False, description="Within a year from now.")
 
 
-class ServerMove(_In):
-    """Where in the list a server goes."""
+class ServerMove(_Body):
+    """The new place of a server in the list."""
 
     before: str | None = Field(description="The id of the server it goes before; null is the end.")
 
 
-_Meant = Annotated[
+_ServerId = Annotated[
     str | None,
-    Field(description="The server that is meant: where another one is active, 409 `superseded`."),
+    Field(description="The intended server: 409 `superseded` if another one is active."),
 ]
 
 
 class WorkQuery(BaseModel):
-    """Which list; a name that isn't known is refused, for a typing error would mislead."""
+    """Which list to return; unknown names are refused, since a typing error would mislead."""
 
     model_config = ConfigDict(extra="forbid")
 
     cached: bool = Field(
-        False, description="Whether to give the list as last fetched and ask no server."
+        False, description="Whether to return the list as last fetched, without asking the server."
     )
-    server_id: _Meant = None
+    server_id: _ServerId = None
 
 
 class SessionQuery(WorkQuery):
-    """Which sessions."""
+    """Which sessions to return."""
 
     directory: str | None = Field(
-        None, description="The project's folder; without it the server's own."
+        None, description="The project's folder; by default the server's own."
     )
 
 
-class NewSession(_In):
-    """A session to make on the active server."""
+class NewSession(_Body):
+    """A session to create on the active server."""
 
     server_id: str = Field(
-        description="The server that is meant: where another one is active, nothing is sent to it."
+        description="The intended server: 409 `superseded` if another one is active."
     )
     directory: str | None = Field(
-        None, description="The project's folder; without it where the server was started."
+        None, description="The project's folder; by default the one that the server was started in."
     )
-    title: str | None = Field(None, description="Without one the server makes one up.")
+    title: str | None = Field(None, description="Without one the server chooses it.")
 
 
 class HistoryQuery(BaseModel):
-    """Which part of a history."""
+    """Which part of a history to return."""
 
     model_config = ConfigDict(extra="forbid")
 
     since: str | None = Field(
         None,
-        description="Where to begin: `24h`, `7d` or a time (RFC 3339); 24 hours before the end "
-        "without it, 30 days ago at most.",
+        description="The start: `24h`, `7d` or a time (RFC 3339); by default 24 hours before the "
+        "end, at most 30 days ago.",
     )
-    until: str | None = Field(
-        None, description="Where to end, said in the same way; now without it."
-    )
+    until: str | None = Field(None, description="The end, in the same form; by default now.")

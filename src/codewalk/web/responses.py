@@ -1,4 +1,8 @@
-"""The bodies that the API answers with, as `INTERFACE.md` has them."""
+"""Schemas of the API's responses, for its OpenAPI document alone.
+
+The bodies themselves are made by the `to_json` methods of the core, and aren't validated again for
+each response; tests/unit/web/test_responses.py and the fuzz test hold both together.
+"""
 
 from typing import Annotated, Literal
 
@@ -7,39 +11,39 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from codewalk.reason import Reason, State
 from codewalk.servers.profile import NotifySetting
 
-Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
-"""RFC 3339 in UTC with milliseconds, as the core writes it."""
+Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""RFC 3339 in UTC with milliseconds."""
 
 
-class _Out(BaseModel):
-    # The document tells what comes, and a client may count on it.
+class _Schema(BaseModel):
+    # All keys are always there, and no others.
     model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
 
 
-class BasicAuth(_Out):
+class BasicAuth(_Schema):
     enabled: bool
     username: str
     has_password: bool
 
 
-class Health(_Out):
+class Health(_Schema):
     state: State
     reason: Reason
     detail: str | None = Field(description="One sentence for a person.")
     version: str | None
     latency_ms: float | None
-    checked_at: Moment | None
-    since: Moment | None
+    checked_at: Timestamp | None
+    since: Timestamp | None
 
 
-class HealthCheck(_Out):
+class HealthCheck(_Schema):
     interval_s: float = Field(description="Seconds between two checks.")
     timeout_s: float = Field(description="Seconds for a whole check.")
-    rise: int = Field(description="Good checks in a row that make it healthy.")
+    rise: int = Field(description="Successful checks in a row that make it healthy.")
     fall: int = Field(description="Failed checks in a row that make it unhealthy.")
 
 
-class ServerBody(_Out):
+class ServerBody(_Schema):
     id: str
     url: str
     label: str | None
@@ -48,31 +52,31 @@ class ServerBody(_Out):
     managed: bool = Field(description="Whether CodeWalk itself runs it.")
     active: bool
     default: bool
-    created_at: Moment
-    updated_at: Moment
+    created_at: Timestamp
+    updated_at: Timestamp
     health: Health
     health_check: HealthCheck
-    snoozed_until: Moment | None = Field(description="Until then nothing is told of it.")
+    snoozed_until: Timestamp | None = Field(description="Until then its notifications are muted.")
     notify: NotifySetting = Field(
-        description="`off`: nothing is told of it; `on`: it has a live link, however long the list."
+        description="`off`: no notifications; `on`: it has a live link, however long the list is."
     )
 
 
-class UptimeBody(_Out):
+class UptimeBody(_Schema):
     percent: float | None = Field(
-        description="The part of the known time in which it was up; null where none is known."
+        description="The share of the known time in which it was up; null if none is known."
     )
-    known_s: int = Field(description="The time in which somebody looked.")
+    known_s: int = Field(description="The time in which it was checked.")
 
 
-class UptimesBody(_Out):
+class UptimesBody(_Schema):
     last_24h: UptimeBody
     last_7d: UptimeBody
     last_30d: UptimeBody
 
 
-class TransitionBody(_Out):
-    at: Moment
+class TransitionBody(_Schema):
+    at: Timestamp
     from_: State = Field(alias="from")
     to: State
     reason: Reason
@@ -81,9 +85,9 @@ class TransitionBody(_Out):
     lasted_ms: int | None = Field(description="Null for the state that still lasts.")
 
 
-class PeriodBody(_Out):
-    at: Moment
-    span_s: int = Field(description="60; 3600 where no minutes are known.")
+class PeriodBody(_Schema):
+    at: Timestamp
+    span_s: int = Field(description="60; 3600 if no minutes are known.")
     checks: int
     failures: int
     latency_min_ms: float | None
@@ -91,80 +95,80 @@ class PeriodBody(_Out):
     latency_p95_ms: float | None = Field(description="For an hour: the mean of its minutes'.")
 
 
-class CheckBody(_Out):
-    at: Moment
+class CheckBody(_Schema):
+    at: Timestamp
     ok: bool
     reason: Reason
     latency_ms: float | None
 
 
-class HistoryBody(_Out):
+class HistoryBody(_Schema):
     """Transitions are newest first, all else oldest first."""
 
     server_id: str
-    since: Moment
-    until: Moment
-    uptime: UptimesBody = Field(description="Up to now, whatever part is asked for.")
+    since: Timestamp
+    until: Timestamp
+    uptime: UptimesBody = Field(description="Up to now, whatever part is requested.")
     transitions: list[TransitionBody]
-    more_transitions: bool = Field(description="Whether there are older ones within that time.")
+    more_transitions: bool = Field(description="Whether there are older ones in that time.")
     periods: list[PeriodBody]
-    checks: list[CheckBody] = Field(description="The last 60, whatever part is asked for.")
+    checks: list[CheckBody] = Field(description="The last 60, whatever part is requested.")
 
 
-class RemovedBody(_Out):
+class RemovedBody(_Schema):
     removed: str
     active: str | None = Field(description="The id of the server that is active now.")
 
 
-class NoDefault(_Out):
+class NoDefaultBody(_Schema):
     default: None
 
 
-class SessionBody(_Out):
+class SessionBody(_Schema):
     id: str
     title: str
     directory: str
-    created_at: Moment | None
-    updated_at: Moment | None
+    created_at: Timestamp | None
+    updated_at: Timestamp | None
 
 
-class SessionListBody(_Out):
+class SessionListBody(_Schema):
     server_id: str
     directory: str | None
     source: Literal["live", "cache"]
-    fetched_at: Moment | None
+    fetched_at: Timestamp | None
     sessions: list[SessionBody]
 
 
-class ProjectBody(_Out):
+class ProjectBody(_Schema):
     id: str
     directory: str
     name: str
     own: bool = Field(description="Whether the server was started in it.")
-    created_at: Moment | None
-    updated_at: Moment | None
+    created_at: Timestamp | None
+    updated_at: Timestamp | None
 
 
-class ProjectListBody(_Out):
+class ProjectListBody(_Schema):
     server_id: str
     source: Literal["live", "cache"]
-    fetched_at: Moment | None
+    fetched_at: Timestamp | None
     projects: list[ProjectBody]
 
 
-class ModelBody(_Out):
+class ModelBody(_Schema):
     provider_id: str
     model_id: str
     name: str
 
 
-class ModelListBody(_Out):
+class ModelListBody(_Schema):
     server_id: str
-    selected: str | None = Field(description="The selection kept for this server.")
+    selected: str | None = Field(description="The model selected for this server.")
     models: list[ModelBody]
 
 
-class Alive(_Out):
+class HealthzBody(_Schema):
     ok: Literal[True]
     version: str
 
@@ -175,7 +179,7 @@ class FieldProblem(BaseModel):
 
 
 class ProblemBody(BaseModel):
-    """RFC 9457. `errors` is there only where parts of a body were refused."""
+    """RFC 9457; `errors` is there only if parts of a body were refused."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,12 +1,12 @@
-"""Who may call: the token, the names this app answers to, and where a change may come from.
+"""Which requests are allowed, and the security headers of all responses.
 
 The app listens on loopback, but any web page that the user opens can send requests there. So:
 
 - every request needs the token, in a header or in a cookie that was set for it;
-- the `Host` must be one that this app is known by, or another site's name could be made to point
-  here and its pages would be of the same origin (DNS rebinding);
-- a change that the cookie alone permits must come from this app's own pages: to a browser, every
-  port of localhost is the same site, so `SameSite=Strict` isn't enough.
+- the `Host` header must name this app: else another site's name could be made to point here, and
+  its pages would be of the same origin (DNS rebinding);
+- a change that only the cookie permits must come from this app's own pages: for a browser, all
+  ports of localhost are the same site, so `SameSite=Strict` isn't enough.
 """
 
 import logging
@@ -25,7 +25,7 @@ from codewalk.web.access import Access
 from codewalk.web.problems import UNEXPECTED, Problem, problem_of
 
 MAX_BODY_BYTES: Final = 64 * 2**10
-"""Bytes of a request's body; the longest form is a tenth of that."""
+"""Bytes of a request's body; the longest form has a tenth of that."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC_PATHS: Final = frozenset({"/api/v1/healthz"})
@@ -38,75 +38,75 @@ CONTENT_SECURITY_POLICY: Final = (
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[Scope, Problem], Response]
-"""Makes the response to a request that tells of a problem."""
+Respond = Callable[[Scope, Problem], Response]
+"""Makes the response to a request that failed."""
 
 
 def is_api(path: str) -> bool:
+    """Return whether a path is one of the API."""
     return path.startswith("/api/")
 
 
 def is_same_origin(headers: Headers) -> bool:
-    """Whether a browser says that one of this app's own pages made the request."""
+    """Return whether a browser says that one of this app's own pages made the request."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    # Browsers leave that out towards plain HTTP off loopback; `Origin` they send with any change.
+    # Browsers send that header only over HTTPS or to loopback; `Origin` comes with every change.
     return headers.get("origin") == f"http://{headers.get('host', '')}"
 
 
 def is_foreign(headers: Headers) -> bool:
-    """Whether a browser says that another site's page, or another port's, made the request."""
+    """Return whether a browser says that a page of another site or port made the request."""
     return headers.get("sec-fetch-site") in ("same-site", "cross-site")
 
 
 def _has_no_opener(headers: Headers) -> bool:
-    """Whether a browser says that no other page led here: an address that was typed, a bookmark, a
-    program, or this app itself.
+    """Return whether a browser says that no page of another origin led here.
 
-    To cut the tie to a page that isn't there would cost a browser a new process, and the user 40 ms
-    of each first look.
+    It was a typed address, a bookmark, a program, or this app itself. Then there is no opener to
+    isolate from, which would cost the browser a new process, and the user 40 ms.
     """
     return headers.get("sec-fetch-site") in ("none", "same-origin")
 
 
 def is_navigation(headers: Headers) -> bool:
-    """Whether a browser is to show the answer as a page of its own."""
+    """Return whether a browser will show the response as a page."""
     return headers.get("sec-fetch-dest", "document") == "document"
 
 
 class SecurityMiddleware:
-    """ASGI middleware: lets through what may come in, and puts the headers on what goes out."""
+    """ASGI middleware that refuses requests, and sets the security headers of responses."""
 
-    def __init__(self, app: ASGIApp, *, access: Access, answer: Answer) -> None:
+    def __init__(self, app: ASGIApp, *, access: Access, respond: Respond) -> None:
         self._app = app
         self._access = access
-        self._answer = answer
+        self._respond = respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        guarded = _Sender(scope, send)
+        sender = _Sender(scope, send)
         problem: Problem | None = None
         try:
             response = self._refuse(scope)
             if response is None:
-                await self._app(scope, _limited(receive), guarded)
+                await self._app(scope, _limit_body(receive), sender)
                 return
         except ClientDisconnect:
             return
         except Exception as exc:
-            # Nobody above would tell the user more than that it failed.
+            # Above here the user would get no more than a plain 500.
             problem = problem_of(exc)
             if problem is UNEXPECTED:
                 log.exception("A request failed")
-            if guarded.started:
+            if sender.started:
                 raise
-            response = self._answer(scope, problem)
-        await response(scope, receive, guarded)
+            response = self._respond(scope, problem)
+        await response(scope, receive, sender)
 
     def _refuse(self, scope: Scope) -> Response | None:
-        """The answer to a request that doesn't come through, None for one that does."""
+        """Return the response to a request that isn't allowed; None for one that is."""
         headers, path, port = Headers(scope=scope), scope["path"], scope["server"][1]
         if not self._access.is_allowed_host(headers.get("host", ""), port):
             return self._forbid(scope, "This address isn't one that CodeWalk is known by.")
@@ -114,51 +114,51 @@ class SecurityMiddleware:
             raise HTTPException(413)
         if path in PUBLIC_PATHS or path.startswith(STATIC_PREFIX):
             return None
-        bears = self._access.has_valid_token(headers)
-        if bears is not None:
-            return None if bears else self._deny(scope)
-        by_cookie = self._access.has_valid_cookie(headers, port)
+        has_valid_token = self._access.has_valid_token(headers)
+        if has_valid_token is not None:
+            return None if has_valid_token else self._deny(scope)
+        has_cookie = self._access.has_valid_cookie(headers, port)
         if scope["method"] in SAFE_METHODS and not is_api(path):
-            redirect = self._take_token(scope, port, by_cookie=by_cookie)
+            redirect = self._log_in(scope, port, has_cookie=has_cookie)
             if redirect:
                 return redirect
-        if not by_cookie:
+        if not has_cookie:
             return self._deny(scope)
         if scope["method"] not in SAFE_METHODS and not is_same_origin(headers):
             return self._forbid(scope, "This change didn't come from one of CodeWalk's own pages.")
         if is_foreign(headers) and (is_api(path) or not is_navigation(headers)):
-            # What is read there stays hidden from it, but a list costs its server, and a page or
-            # an event stream costs this app. A link may lead here.
+            # It can't read the response, but a list costs a server, and a page or an event stream
+            # costs this app. Following a link is allowed.
             return self._forbid(scope, "This request came from another site's page.")
         return None
 
-    def _take_token(self, scope: Scope, port: int, *, by_cookie: bool) -> Response | None:
-        """Trades a token in the address for a cookie, and the address for one without it."""
+    def _log_in(self, scope: Scope, port: int, *, has_cookie: bool) -> Response | None:
+        """Exchange a token in the address for a cookie, and redirect to the address without it."""
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        given = [value for key, value in query if key == "token"]
-        if not given:
+        tokens = [value for key, value in query if key == "token"]
+        if not tokens:
             return None
-        right = self._access.accept_login(given[-1].encode())
-        if not right and not by_cookie:
+        accepted = self._access.accept_login(tokens[-1].encode())
+        if not accepted and not has_cookie:
             return None
         rest = urlencode([pair for pair in query if pair[0] != "token"])
         response = RedirectResponse(_path(scope) + (f"?{rest}" if rest else ""), 303)
-        if right:
-            self._access.set_cookie_on(response, port)
+        if accepted:
+            self._access.set_cookie(response, port)
         return response
 
     def _deny(self, scope: Scope) -> Response:
         error = Unauthorized("The access token is missing or wrong.")
-        response = self._answer(scope, problem_of(error))
+        response = self._respond(scope, problem_of(error))
         response.headers["www-authenticate"] = "Bearer"
         return response
 
     def _forbid(self, scope: Scope, detail: str) -> Response:
-        return self._answer(scope, Problem(status=403, code=Unauthorized.code, detail=detail))
+        return self._respond(scope, Problem(status=403, code=Unauthorized.code, detail=detail))
 
 
 class _Sender:
-    """Sends a response with the headers that every response has."""
+    """Sends a response with the security headers."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
@@ -174,25 +174,25 @@ class _Sender:
             if not _has_no_opener(Headers(scope=self._scope)):
                 headers["cross-origin-opener-policy"] = "same-origin"
             headers["cross-origin-resource-policy"] = "same-origin"
-            headers["referrer-policy"] = self._referrers(headers)
-            headers["cache-control"] = self._caching(headers, message["status"])
+            headers["referrer-policy"] = self._referrer_policy(headers)
+            headers["cache-control"] = self._cache_control(headers, message["status"])
         await self._send(message)
 
     @staticmethod
-    def _referrers(headers: Headers) -> str:
-        # Under `no-referrer` a form is sent with `Origin: null`, and off loopback that is all
-        # there is to tell it from another site's. To other sites `same-origin` is as silent.
-        page = headers.get("content-type", "").startswith("text/html")
-        return "same-origin" if page else "no-referrer"
+    def _referrer_policy(headers: Headers) -> str:
+        # Under `no-referrer` a form is sent with `Origin: null`, and off loopback only that header
+        # tells it from another site's. `same-origin` sends no more to other sites.
+        is_page = headers.get("content-type", "").startswith("text/html")
+        return "same-origin" if is_page else "no-referrer"
 
-    def _caching(self, headers: Headers, status: int) -> str:
+    def _cache_control(self, headers: Headers, status: int) -> str:
         if not self._scope["path"].startswith(STATIC_PREFIX) or status >= 400:
             return headers.get("cache-control", "no-store")
-        return "public, max-age=31536000, immutable"  # its address has its version
+        return "public, max-age=31536000, immutable"  # its address has a version
 
 
-def _limited(receive: Receive) -> Receive:
-    """Receives a body of no more than `MAX_BODY_BYTES` bytes, whatever its headers say."""
+def _limit_body(receive: Receive) -> Receive:
+    """Refuse a body over `MAX_BODY_BYTES`, whatever its headers say."""
     total = 0
 
     async def limited() -> Message:
@@ -207,7 +207,7 @@ def _limited(receive: Receive) -> Receive:
 
 
 def _path(scope: Scope) -> str:
-    """The path as it was asked for; never one that a browser reads as another host's."""
+    """Return the requested path, but none that a browser takes for another host (`//host/`)."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return "/" + raw.decode("latin-1").partition("?")[0].lstrip("/\\")
 

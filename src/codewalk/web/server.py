@@ -1,4 +1,4 @@
-"""The local web app as one ASGI application, and how it is served."""
+"""The local web app as one ASGI application, and its server."""
 
 import asyncio
 import socket
@@ -21,7 +21,6 @@ from codewalk.errors import CodeWalkError
 from codewalk.secret import Secret
 from codewalk.web import (
     api,
-    appearance,
     assets,
     home,
     manager,
@@ -31,27 +30,30 @@ from codewalk.web import (
     server_page,
 )
 from codewalk.web.access import Access
-from codewalk.web.event_streams import Streams
-from codewalk.web.files import MIN_GZIP_BYTES
+from codewalk.web.assets import MIN_GZIP_BYTES
+from codewalk.web.event_streams import EventStreams
 from codewalk.web.page_context import Alert
-from codewalk.web.page_responses import is_htmx, parts
+from codewalk.web.page_responses import fragments_response, is_htmx
 from codewalk.web.problems import Problem, problem_of, problem_response
 from codewalk.web.security import SecurityMiddleware, is_api
 from codewalk.web.theme import theme_of
 from codewalk.web.views import Views
 
 SHUTDOWN_GRACE: Final = 1
-"""Seconds that a request under way has left when the app stops."""
+"""Seconds that pending requests have to finish when the app stops."""
 
-KEEP_ALIVE: Final = 30
+KEEP_ALIVE_TIMEOUT: Final = 30
 """Seconds that an idle connection stays open."""
 
 
 def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
-    """The web app and the API over `app`, open to whoever has `token`.
+    """Make the web app with its API.
 
-    `hosts` are the names or addresses, with or without a port, that a browser may call it by,
-    beside those of loopback.
+    Args:
+        app: The core.
+        token: Lets its bearer in.
+        hosts: Names or addresses, with or without a port, under which browsers may reach the app,
+            besides those of loopback.
     """
     web = FastAPI(
         title="CodeWalk",
@@ -61,27 +63,27 @@ def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers={
-            CodeWalkError: _explain,
-            HTTPException: _explain,
-            RequestValidationError: _explain,
+            CodeWalkError: _handle_error,
+            HTTPException: _handle_error,
+            RequestValidationError: _handle_error,
         },
     )
     web.state.core = app
-    web.state.streams = Streams()
-    web.state.views = views = Views(recent=app.recent_states)
+    web.state.streams = EventStreams()
+    web.state.views = views = Views(recent_states=app.recent_states)
     web.include_router(api.router)
-    for room in (pages, manager, server_page, home, appearance, assets, metrics):
-        web.include_router(room.router)
-    # Made when it is first asked for: most starts never need it.
-    web.state.openapi = cache(lambda: openapi.document(web))
+    for module in (pages, manager, server_page, home, assets, metrics):
+        web.include_router(module.router)
+    # Made for the first request: most starts never need it.
+    web.state.openapi = cache(lambda: openapi.make_document(web))
     web.state.access = access = Access(token, hosts)
-    # What is added last is outermost: the guard's headers are on packed answers too. Event streams
-    # stay as they are: what happens is told as it happens.
+    # The last middleware is the outermost, so that compressed responses have the security headers
+    # too. Event streams aren't compressed: their events must not wait for more of them.
     web.add_middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES, compresslevel=4)
     web.add_middleware(
         SecurityMiddleware,
         access=access,
-        answer=lambda scope, problem: _answer(views, scope, problem),
+        respond=lambda scope, problem: _problem_response(views, scope, problem),
     )
     return web
 
@@ -89,13 +91,13 @@ def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
 async def serve(
     web: FastAPI, sock: socket.socket, *, ready: Callable[[], None], stop: asyncio.Event
 ) -> None:
-    """Serves `web` on a listening socket until `stop` is set, then ends within about a second.
+    """Serve `web` on a listening socket until `stop` is set, then end within about a second.
 
-    Event streams end at once; other requests under way have `SHUTDOWN_GRACE` seconds. The caller
-    handles signals. Nothing is logged of the requests: an address may carry the token.
+    Event streams end at once; other requests have `SHUTDOWN_GRACE` seconds. The caller handles
+    signals. Requests aren't logged: an address may have the token.
     """
-    # asyncio sets it for a socket that says it is TCP's, which `socket.create_server`'s doesn't. A
-    # body that comes after its head would wait for the head's acknowledgement: 40 ms for each page.
+    # asyncio sets it only for sockets with the protocol TCP, and `socket.create_server` sets none.
+    # Without it a body sent after its head waits for the head's acknowledgement: 40 ms a page.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         web,
@@ -105,15 +107,15 @@ async def serve(
         ws="none",
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
         timeout_graceful_shutdown=SHUTDOWN_GRACE,
     )
     server = _Server(config, ready=ready, stop=stop, streams=web.state.streams)
     try:
         await server.serve([sock])
     except asyncio.CancelledError:
-        # What the requests under way work with is about to be closed. The socket is the caller's:
-        # listened on any longer, its number may soon be another's.
+        # The app that pending requests use is about to be closed. The socket is the caller's: with
+        # a listener left on it, its number may soon be that of another file.
         for listener in server.servers if server.started else ():
             listener.close()
         for task in server.server_state.tasks:
@@ -122,7 +124,7 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, told by an event when to stop, and telling when it serves."""
+    """uvicorn that stops at an event, and calls `ready` when it serves."""
 
     def __init__(
         self,
@@ -130,7 +132,7 @@ class _Server(uvicorn.Server):
         *,
         ready: Callable[[], None],
         stop: asyncio.Event,
-        streams: Streams,
+        streams: EventStreams,
     ) -> None:
         super().__init__(config)
         self._ready = ready
@@ -146,8 +148,8 @@ class _Server(uvicorn.Server):
         self._ready()
 
     async def main_loop(self) -> None:
-        # uvicorn's own looks ten times a second whether it is to stop. A tick numbered 0 also
-        # brings the `Date` header up to date, which tells seconds.
+        # uvicorn's own loop polls ten times a second. A tick with the number 0 also updates the
+        # `Date` header, which has seconds.
         while not await self.on_tick(0):
             with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -160,20 +162,20 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-async def _explain(request: Request, exc: Exception) -> Response:
+async def _handle_error(request: Request, exc: Exception) -> Response:
     headers = exc.headers if isinstance(exc, HTTPException) else None
     views: Views = request.app.state.views
-    response = _answer(views, request.scope, problem_of(exc))
+    response = _problem_response(views, request.scope, problem_of(exc))
     response.headers.update(headers or {})
     return response
 
 
-def _answer(views: Views, scope: Scope, problem: Problem) -> Response:
-    """A problem as a program reads it, as a notice in the page that asks, or as a page."""
+def _problem_response(views: Views, scope: Scope, problem: Problem) -> Response:
+    """Return a problem as JSON for programs, as a message for htmx, or as a page."""
     connection = HTTPConnection(scope)
     if is_api(scope["path"]):
         return problem_response(problem)
     if is_htmx(connection):
-        notice = views.alert_fragment(Alert(text=problem.detail))
-        return parts(notice, status=problem.status)
-    return views.themed(theme_of(connection)).error_page(problem)
+        html = views.alert_fragment(Alert(text=problem.detail))
+        return fragments_response(html, status=problem.status)
+    return views.with_theme(theme_of(connection)).error_page(problem)

@@ -1,7 +1,8 @@
-"""A server's own page: `/servers/<id>`, how it is and how it has been."""
+"""Routes of a server's page, `/servers/<id>`: its health and its history."""
 
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Form, Query
 from fastapi.responses import HTMLResponse, Response
@@ -11,76 +12,110 @@ from codewalk.web.dependencies import AppDep, ServerId, ViewsDep, server_by_id
 from codewalk.web.history_context import load_history_context
 from codewalk.web.history_query import HistoryPageQuery, Range
 from codewalk.web.page_context import get_page_context
-from codewalk.web.page_responses import ResponderDep, page_of, parts
-from codewalk.web.snoozing import SnoozeChoice, snooze_end
+from codewalk.web.page_responses import ResponderDep, fragments_response, server_address
+
+MORNING: Final = time(8)
+"""When a snooze until tomorrow ends, on the clock of this machine."""
 
 router = APIRouter(
     prefix="/servers/{id}", include_in_schema=False, default_response_class=HTMLResponse
 )
 
 
-def _look(
+class SnoozeChoice(StrEnum):
+    """The choices of the form that mutes notifications; their labels are in the template."""
+
+    HOUR = "1h"
+    WORKDAY = "8h"
+    TOMORROW = "tomorrow"
+    END = "end"
+
+
+def snooze_end(choice: SnoozeChoice, now: datetime) -> datetime | None:
+    """Return when a snooze that begins now ends; None for no snooze."""
+    match choice:
+        case SnoozeChoice.HOUR:
+            return now + timedelta(hours=1)
+        case SnoozeChoice.WORKDAY:
+            return now + timedelta(hours=8)
+        case SnoozeChoice.TOMORROW:
+            day = now.astimezone().date() + timedelta(days=1)
+            # Without a time zone: the offset is that of tomorrow, which may differ from today's.
+            return datetime.combine(day, MORNING).astimezone(UTC)
+        case SnoozeChoice.END:
+            return None
+
+
+def _history_query(
     range: Annotated[Range, Query()] = Range.DAY,  # noqa: A002 - as the address has it
     page: Annotated[int, Query(ge=1, le=1000)] = 1,
     until: Annotated[str | None, Query(max_length=40)] = None,
 ) -> HistoryPageQuery:
-    then = None if until is None else parse_moment(until, datetime.now(UTC))
-    return HistoryPageQuery(range=range, page=page, until=then)
+    end = None if until is None else parse_moment(until, datetime.now(UTC))
+    return HistoryPageQuery(range=range, page=page, until=end)
 
 
-Looking = Annotated[HistoryPageQuery, Depends(_look)]
+HistoryQueryDep = Annotated[HistoryPageQuery, Depends(_history_query)]
 
 
 @router.get("")
 async def show_server(
-    app: AppDep, views: ViewsDep, answer: ResponderDep, server_id: ServerId, look: Looking
+    app: AppDep,
+    views: ViewsDep,
+    responder: ResponderDep,
+    server_id: ServerId,
+    query: HistoryQueryDep,
 ) -> Response:
-    """The page; for htmx, which follows its links, what another range or page of the log shows."""
-    past = await load_history_context(app, server_by_id(app, server_id).id, look)
-    if answer.htmx:
-        return parts(views.history_fragment(past), push_url=page_of(server_id) + past.look.query())
-    return views.server_page(get_page_context(app), past, app.recent_checks(server_id))
+    """Show the page; htmx, which follows its links, gets another part of the history."""
+    history = await load_history_context(app, server_by_id(app, server_id).id, query)
+    if responder.htmx:
+        address = server_address(server_id) + history.query.query_string()
+        return fragments_response(views.history_fragment(history), push_url=address)
+    return views.server_page(get_page_context(app), history, app.recent_checks(server_id))
 
 
-@router.get("/now")
-async def show_now(
-    app: AppDep, views: ViewsDep, answer: ResponderDep, server_id: ServerId
+@router.get("/health")
+async def show_health(
+    app: AppDep, views: ViewsDep, responder: ResponderDep, server_id: ServerId
 ) -> Response:
-    """How it is, for a page that shows how it was; nothing is read from the store."""
+    """Show the health, for a page whose server changed; nothing is read from the store."""
     server = app.get(server_id)
     if server is None:
-        return answer.servers()  # removed while its page was open
-    return parts(views.current_health_fragment(server, app.recent_checks(server_id)))
+        return responder.to_servers()  # removed while its page was open
+    return fragments_response(views.health_fragment(server, app.recent_checks(server_id)))
 
 
 @router.get("/checks")
 async def show_checks(app: AppDep, views: ViewsDep, server_id: ServerId) -> Response:
-    """Its last checks one by one, for the list of servers where somebody points at its bar."""
+    """Show the last checks one by one, for the list of servers with the pointer on the bar."""
     server = server_by_id(app, server_id)
-    return parts(views.check_cells_fragment(server, app.recent_checks(server.id)))
+    return fragments_response(views.check_cells_fragment(server, app.recent_checks(server.id)))
 
 
-@router.get("/past")
-async def show_past(
-    app: AppDep, views: ViewsDep, answer: ResponderDep, server_id: ServerId, look: Looking
+@router.get("/history")
+async def show_history(
+    app: AppDep,
+    views: ViewsDep,
+    responder: ResponderDep,
+    server_id: ServerId,
+    query: HistoryQueryDep,
 ) -> Response:
-    """How it has been, for a page that shows it already."""
+    """Show the history, for a page that shows the same part of it already."""
     if app.get(server_id) is None:
-        return answer.servers()
-    return parts(
-        views.history_fragment(await load_history_context(app, server_id, look), again=True)
-    )
+        return responder.to_servers()
+    history = await load_history_context(app, server_id, query)
+    return fragments_response(views.history_fragment(history, only_same=True))
 
 
 @router.post("/snooze")
 async def snooze_server(
     app: AppDep,
     views: ViewsDep,
-    answer: ResponderDep,
+    responder: ResponderDep,
     server_id: ServerId,
-    nap: Annotated[SnoozeChoice, Form()],
+    snooze: Annotated[SnoozeChoice, Form()],
 ) -> Response:
-    """Has nothing told of it for a while, or all again."""
-    until = snooze_end(nap, datetime.now(UTC))
+    """Mute notifications about a server for a while, or unmute them."""
+    until = snooze_end(snooze, datetime.now(UTC))
     server = await app.snooze(server_by_id(app, server_id).id, until)
-    return answer.done(views.current_health_fragment(server, app.recent_checks(server_id)))
+    return responder.same_page(views.health_fragment(server, app.recent_checks(server_id)))

@@ -1,4 +1,4 @@
-"""Words for what is shown: how long ago, why a server is as it is, where something lies."""
+"""Text for pages: ages, durations, times, reasons and addresses."""
 
 import base64
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from codewalk.health.status import HealthStatus
 from codewalk.history.history import Transition
 from codewalk.reason import Reason
 from codewalk.server import Server
-from codewalk.web.chart import Cell
+from codewalk.times import format_duration
+from codewalk.web.chart import CheckCell
 from codewalk.workspace.sessions import Session
 
 REASON_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
@@ -21,104 +22,97 @@ REASON_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.UNCHECKED: "Not checked yet.",
         Reason.REFUSED: "Nothing listens at this address.",
         Reason.TIMEOUT: "No answer in time.",
-        Reason.DNS: "The host name isn't known.",
+        Reason.DNS: "The host name can't be resolved.",
         Reason.TLS: "No secure connection could be made.",
         Reason.UNREACHABLE: "The server can't be reached.",
         Reason.AUTH_REQUIRED: "The server asks for a password, and none is stored.",
         Reason.AUTH_REJECTED: "The server refused the stored user name or password.",
         Reason.NOT_OPENCODE: "Something answers, but it isn't an OpenCode server.",
-        Reason.SERVER_ERROR: "The server answered with an error of its own.",
+        Reason.SERVER_ERROR: "The server answered with an error.",
         Reason.INCOMPATIBLE: "CodeWalk can't talk to this OpenCode release.",
         Reason.OFFLINE: "This machine has no network.",
     }
 )
-"""For a status without a detail of its own."""
+"""The text for a status that has no detail of its own."""
 
 LINK_DESCRIPTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        LinkState.LIVE: "It tells by itself what happens",
-        LinkState.CONNECTING: "It is asked to tell what happens",
-        LinkState.POLLING: "What happens is seen with the next check",
+        LinkState.LIVE: "The server sends its events as they happen",
+        LinkState.CONNECTING: "Connecting to the server's events",
+        LinkState.POLLING: "Changes are seen at the next check",
     }
 )
-"""How news of a server comes."""
+"""What each state of a live link means."""
+
+_MAX_AGE: Final = timedelta(days=30)
+"""The oldest time that is shown as an age; an older one is shown as a date."""
+
+_JUST_NOW: Final = timedelta(seconds=3)
 
 
-def age(moment: datetime | None, now: datetime) -> str:
-    """How long ago, in words; `static/app.js` counts on with the same ones."""
-    if moment is None:
+def format_age(at: datetime | None, now: datetime) -> str:
+    """Return how long ago a time was: `5 min ago`, `just now`, a date, `never` for None.
+
+    `static/app.js` goes on counting with the same words.
+    """
+    if at is None:
         return "never"
-    seconds = int((now - moment).total_seconds())
-    for limit, unit, word in ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h")):
-        if seconds < limit:
-            return "just now" if seconds < 3 else f"{seconds // unit} {word} ago"
-    days = seconds // 86_400
-    if days < 30:
-        return f"{days} day{'s' if days > 1 else ''} ago"
-    return moment.astimezone(UTC).strftime("%Y-%m-%d")
+    age = now - at
+    if age < _JUST_NOW:
+        return "just now"
+    if age < _MAX_AGE:
+        return f"{format_duration(age, max_units=1)} ago"
+    return at.astimezone(UTC).strftime("%Y-%m-%d")
 
 
-def until(moment: datetime, now: datetime) -> str:
-    """A time of this machine's clock, or a date where that is more than a day ahead."""
-    local = moment.astimezone()
-    return f"{local:%H:%M}" if moment - now < timedelta(days=1) else f"{local:%Y-%m-%d}"
+def format_deadline(at: datetime, now: datetime) -> str:
+    """Return a future time in the local time zone, or its date if that is over a day ahead."""
+    local = at.astimezone()
+    return f"{local:%H:%M}" if at - now < timedelta(days=1) else f"{local:%Y-%m-%d}"
 
 
-def duration(span: timedelta) -> str:
-    """How long, in the two largest units: `2 h 5 min`."""
-    seconds = max(int(span.total_seconds()), 0)
-    days, hours, minutes = seconds // 86_400, seconds // 3600 % 24, seconds // 60 % 60
-    if days:
-        return f"{days} day{'s' if days > 1 else ''}{f' {hours} h' if hours else ''}"
-    if hours:
-        return f"{hours} h{f' {minutes} min' if minutes else ''}"
-    if minutes:
-        return f"{minutes} min{f' {seconds % 60} s' if seconds % 60 else ''}"
-    return f"{seconds} s" if seconds else "under 1 s"
+def format_time(at: datetime, now: datetime) -> str:
+    """Return a time in the local time zone, `14:05:33`; before today with the day."""
+    local = at.astimezone()
+    time = local.strftime("%H:%M:%S")
+    return time if local.date() == now.astimezone().date() else f"{local.day} {local:%b} {time}"
 
 
-def moment(at: datetime, now: datetime) -> str:
-    """When, by the clock of the machine that CodeWalk runs on: `14:05:33`, before today with the
-    day."""
-    here, today = at.astimezone(), now.astimezone()
-    time = here.strftime("%H:%M:%S")
-    return time if here.date() == today.date() else f"{here.day} {here:%b} {time}"
-
-
-def milliseconds(latency_ms: float) -> str:
+def format_latency(latency_ms: float) -> str:
+    """Return a latency in milliseconds, below 10 ms with one decimal place."""
     return f"{latency_ms:.1f} ms" if latency_ms < 10 else f"{latency_ms:,.0f} ms"
 
 
-def axis(latency_ms: float) -> str:
-    """A round latency at the edge of a chart."""
+def format_axis(latency_ms: float) -> str:
+    """Return a round latency for the axis of a chart."""
     return f"{latency_ms / 1000:g} s" if latency_ms >= 1000 else f"{latency_ms:g} ms"
 
 
-def sentence(health: HealthStatus | Transition | Cell) -> str:
-    """Why a server is, or was, as it is, for a person."""
-    detail = None if isinstance(health, Cell) else health.detail
+def health_sentence(health: HealthStatus | Transition | CheckCell) -> str:
+    """Return why a server is, or was, in its state."""
+    detail = None if isinstance(health, CheckCell) else health.detail
     return detail or REASON_SENTENCES[health.reason]
 
 
 def has_link_state(server: Server) -> bool:
-    """Whether there is something to say of how its news comes: one that isn't asked has none."""
+    """Return whether a row shows the link's state: `polling` only once a server was checked."""
     return server.link is not LinkState.POLLING or server.health.checked_at is not None
 
 
 def short_path(directory: str) -> str:
-    """The last two folders of a path; the whole is in the title."""
+    """Return the last two folders of a path."""
     parts = directory.rstrip("/").rsplit("/", 2)
     return directory if len(parts) < 3 or not parts[0] else f"…/{parts[1]}/{parts[2]}"
 
 
-def opencode_address(session: Session, server_url: str) -> str | None:
-    """Where OpenCode's own web app, which the server brings along, shows a session.
+def session_address(session: Session, server_url: str) -> str | None:
+    """Return the address of a session in the web app that an OpenCode server brings along.
 
-    None for an id that an address can't carry: a browser takes `..` as the folder above, encoded
-    too.
+    The id and the folder come from the server, so they are encoded; the origin is the user's.
+    Checked with 1.18.33, which redirects this address of older releases to its own.
 
-    The session's id and folder are the server's word, so they are encoded; the origin is the
-    user's. Checked with 1.18.33, which turns this address of older releases into its own.
+    Returns:
+        None for an id that no address can carry: browsers resolve `..`, encoded or not.
     """
     if session.id in (".", ".."):
         return None

@@ -1,4 +1,4 @@
-"""Light, dark, or as the system has it: what was chosen in a browser, and is kept there."""
+"""The choice between light, dark and the system's setting, stored in a cookie."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,8 +9,9 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 COOKIE: Final = "codewalk_theme"
-KEPT: Final = 365 * 24 * 3600
-"""Seconds that a browser keeps the choice."""
+
+COOKIE_MAX_AGE: Final = 365 * 24 * 3600
+"""Seconds for which a browser keeps the choice."""
 
 
 class Theme(StrEnum):
@@ -24,18 +25,19 @@ class Theme(StrEnum):
 BACKGROUND_COLORS: Final[Mapping[Theme, str]] = MappingProxyType(
     {Theme.LIGHT: "#f6f6f4", Theme.DARK: "#131416"}
 )
-"""The colour of a page's ground, for what a browser draws around the page."""
+"""The background of a page, for what a browser draws around it."""
 
 
 def theme_of(connection: HTTPConnection) -> Theme:
-    """What the browser that asks was told to keep."""
+    """Return the theme of the cookie; the system's without a valid one."""
     try:
         return Theme(connection.cookies.get(COOKIE, ""))
     except ValueError:
         return Theme.SYSTEM
 
 
-def keep(response: Response, theme: Theme) -> None:
+def set_theme_cookie(response: Response, theme: Theme) -> None:
+    """Have the browser send this theme with later requests."""
     response.set_cookie(
-        COOKIE, theme.value, max_age=KEPT, path="/", httponly=True, samesite="strict"
+        COOKIE, theme.value, max_age=COOKIE_MAX_AGE, path="/", httponly=True, samesite="strict"
     )

@@ -1,4 +1,4 @@
-"""Notice for a person: what is said of a server, and how much of it at once."""
+"""Notices as toasts in a page and as desktop notifications, with a limit on how many at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -13,24 +13,25 @@ from codewalk.app.app import App
 from codewalk.events import Event
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
 from codewalk.server import Server
-from codewalk.web.event_streams import Streams
-from codewalk.web.text import sentence
+from codewalk.times import format_duration
+from codewalk.web.event_streams import EventStreams
+from codewalk.web.text import health_sentence
 
 MAX_TOASTS: Final = 3
-"""Toasts of news that a page has at once; one more says how many there would be."""
+"""Notices that a page shows at once; one more toast counts the servers of the others."""
 
 TOAST_SECONDS: Final = 10.0
-"""Seconds that a toast is seen; the style sheet takes it away then."""
+"""Seconds for which a toast is shown; then the style sheet removes it."""
 
-MORE_TOAST_ID: Final = "more-news"
-"""The place of what stands for all that found no place."""
+SUMMARY_ID: Final = "more-notices"
+"""The id of the toast that counts the servers whose notices aren't shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Toast:
-    """A piece of news as it is told. A later one with the same `place` replaces it."""
+    """The text of a notice; a later toast with the same `id` replaces it."""
 
-    place: str
+    id: str
     server: Server
     kind: NoticeKind
     headline: str
@@ -39,96 +40,99 @@ class Toast:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToastStack:
-    """What a page shows of news: until when each place is taken, and the servers beyond those.
+    """The toasts of one page.
 
-    It can't know that a toast is pointed at, and so stays longer; then there is one more.
+    A page keeps a toast for longer while the pointer is on it, which isn't known here: then it
+    shows one more.
+
+    Attributes:
+        expiry: When each toast goes, by its id, on the clock of `add`.
+        hidden: The servers with notices that aren't shown.
+        hidden_expiry: When the toast that counts them goes.
     """
 
-    places: Mapping[str, float] = field(default_factory=dict)
-    more: frozenset[str] = frozenset()
-    more_until: float = 0.0
+    expiry: Mapping[str, float] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    hidden_expiry: float = 0.0
 
-    def add(self, news: Iterable[Notice], now: float) -> "tuple[ToastStack, list[Notice], int]":
-        """The pile with `news` on it, what of them is to be shown, and for how many servers there
-        is more: none where nothing is to be said of that."""
-        places = {place: until for place, until in self.places.items() if until > now}
-        more = self.more if self.more_until > now else frozenset()
-        shown: dict[str, Notice] = {}
-        beyond: set[str] = set()
-        for each in news:
-            place = toast_id(each)
-            if place in places or len(places) < MAX_TOASTS:
-                places[place] = now + TOAST_SECONDS
-                shown[place] = each
+    def add(self, notices: Iterable[Notice], now: float) -> "tuple[ToastStack, list[Notice], int]":
+        """Add notices to the stack.
+
+        Returns:
+            The new stack, the notices to show, and how many servers the summary counts: 0 where it
+            needn't be shown again.
+        """
+        expiry = {toast_id: until for toast_id, until in self.expiry.items() if until > now}
+        hidden = self.hidden if self.hidden_expiry > now else frozenset()
+        visible: dict[str, Notice] = {}
+        overflow: set[str] = set()
+        for notice in notices:
+            toast_id = toast_id_of(notice)
+            if toast_id in expiry or len(expiry) < MAX_TOASTS:
+                expiry[toast_id] = now + TOAST_SECONDS
+                visible[toast_id] = notice
             else:
-                beyond.add(each.server_id)
-        until = now + TOAST_SECONDS if beyond else self.more_until
-        pile = ToastStack(places=places, more=more | beyond, more_until=until)
-        return pile, list(shown.values()), len(pile.more) if beyond else 0
+                overflow.add(notice.server_id)
+        hidden_expiry = now + TOAST_SECONDS if overflow else self.hidden_expiry
+        stack = ToastStack(expiry=expiry, hidden=hidden | overflow, hidden_expiry=hidden_expiry)
+        return stack, list(visible.values()), len(stack.hidden) if overflow else 0
 
 
-def toast_id(news: Notice) -> str:
-    """Where it is shown: that a server is back takes the place of its being down."""
-    kind = "version" if news.kind is NoticeKind.VERSION else "state"
-    return f"{kind}-of-{news.server_id}"
+def toast_id_of(notice: Notice) -> str:
+    """Return the id of a notice's toast: a server's `up` replaces its `down`."""
+    kind = "version" if notice.kind is NoticeKind.VERSION else "state"
+    return f"{kind}-of-{notice.server_id}"
 
 
-def make_toast(news: Notice, server: Server) -> Toast:
-    """The news in words; the headline goes on after the server's name."""
-    headline, detail = _words(news)
+def make_toast(notice: Notice, server: Server) -> Toast:
+    """Return the text of a notice; the headline continues a sentence that starts with the name."""
+    headline, detail = _texts(notice)
     return Toast(
-        place=toast_id(news), server=server, kind=news.kind, headline=headline, detail=detail
+        id=toast_id_of(notice), server=server, kind=notice.kind, headline=headline, detail=detail
     )
 
 
-def make_toasts(app: App, news: Iterable[Notice]) -> list[Toast]:
-    """Those of the servers that there are."""
-    known = ((each, app.get(each.server_id)) for each in news)
-    return [make_toast(each, server) for each, server in known if server]
+def make_toasts(app: App, notices: Iterable[Notice]) -> list[Toast]:
+    """Return the texts of notices, without those about servers that were removed."""
+    pairs = ((notice, app.get(notice.server_id)) for notice in notices)
+    return [make_toast(notice, server) for notice, server in pairs if server]
 
 
-def more_text(count: int) -> str:
-    """What is said of servers that found no place."""
+def summary_text(count: int) -> str:
+    """Return the text for servers whose notices aren't shown."""
     return f"{count} more {'server has' if count == 1 else 'servers have'} news."
 
 
 async def desktop_notifications(
-    app: App, queue: asyncio.Queue[Event], streams: Streams
+    app: App, queue: asyncio.Queue[Event], streams: EventStreams
 ) -> AsyncIterator[ServerSentEvent]:
-    """The news as notices of the desktop: `title`, `body`, and a `tag` by which a later one takes
-    the place of an earlier one; that it does is heard (`renotify`), but for a number that grows."""
-    pile = ToastStack()
-    while event := await streams.next(queue):
+    """Yield notices as the arguments of `Notification` in a browser.
+
+    A later notification with the same `tag` replaces an earlier one, and `renotify` alerts the user
+    again; the summary, whose number only grows, doesn't.
+    """
+    stack = ToastStack()
+    while event := await streams.next_event(queue):
         if not isinstance(event, NoticeEvent):
             continue
-        pile, shown, more = pile.add([event.notice], monotonic())
-        for each in make_toasts(app, shown):
-            title = f"{each.server.name} {each.headline}"
-            yield _notice(each.place, title, each.detail, heard=True)
-        if more:
-            yield _notice(MORE_TOAST_ID, "CodeWalk", more_text(more), heard=False)
+        stack, visible, count = stack.add([event.notice], monotonic())
+        for toast in make_toasts(app, visible):
+            title = f"{toast.server.name} {toast.headline}"
+            yield _notification(toast.id, title, toast.detail, renotify=True)
+        if count:
+            yield _notification(SUMMARY_ID, "CodeWalk", summary_text(count), renotify=False)
 
 
-def _notice(tag: str, title: str, body: str, *, heard: bool) -> ServerSentEvent:
-    return ServerSentEvent(data={"tag": tag, "title": title, "body": body, "renotify": heard})
+def _notification(tag: str, title: str, body: str, *, renotify: bool) -> ServerSentEvent:
+    return ServerSentEvent(data={"tag": tag, "title": title, "body": body, "renotify": renotify})
 
 
-def _words(news: Notice) -> tuple[str, str]:
-    match news.kind:
+def _texts(notice: Notice) -> tuple[str, str]:
+    match notice.kind:
         case NoticeKind.DOWN:
-            return "is down", sentence(news.health)
+            return "is down", health_sentence(notice.health)
         case NoticeKind.UP:
-            return "is back", f"It was away for {_span(news.downtime)}."
+            return "is back", f"It was down for {format_duration(notice.downtime or timedelta())}."
         case NoticeKind.VERSION:
-            now, before = news.health.version, news.previous_version
-            return "has another release", f"OpenCode {now}; it was {before}."
-
-
-def _span(duration: timedelta | None) -> str:
-    """How long, in the largest unit that fits."""
-    seconds = max(1, int((duration or timedelta()).total_seconds()))
-    for unit, word in ((86_400, "day"), (3600, "h"), (60, "min")):
-        if seconds >= unit:
-            count = seconds // unit
-            return f"{count} {word}{'s' if word == 'day' and count > 1 else ''}"
-    return f"{seconds} s"
+            version, previous = notice.health.version, notice.previous_version
+            return "has another release", f"OpenCode {version}; it was {previous}."

@@ -1,302 +1,282 @@
-"""Values to HTML. What a server sent or a user typed is escaped here, and marked up nowhere."""
+"""Contexts to HTML. Texts of servers and users are escaped here, and nowhere marked up."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Final, Self
 
 from fastapi.responses import HTMLResponse
-from jinja2 import DictLoader, Environment, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
+from starlette.responses import StreamingResponse
 
-import codewalk
 from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check
 from codewalk.reason import State
 from codewalk.server import Server, sort_for_switcher
-from codewalk.servers.health_check import DEFAULT_SETTINGS
-from codewalk.times import rfc3339
-from codewalk.web.chart import bar, bar_lines
-from codewalk.web.files import ADDRESSES, TEMPLATES
+from codewalk.web.chart import check_cells
 from codewalk.web.forms import ServerForm
-from codewalk.web.history_context import CHART_HEIGHT, CHART_WIDTH, HistoryContext
-from codewalk.web.history_query import Range
-from codewalk.web.icons import LOGO, icon
-from codewalk.web.page_context import SESSIONS_PER_PAGE, Alert, HomeContext, PageContext
+from codewalk.web.history_context import HistoryContext
+from codewalk.web.page_context import Alert, HomeContext, PageContext
 from codewalk.web.problems import Problem
-from codewalk.web.streamed_page import StreamedPage
-from codewalk.web.text import (
-    LINK_DESCRIPTIONS,
-    age,
-    axis,
-    duration,
-    has_link_state,
-    milliseconds,
-    moment,
-    opencode_address,
-    sentence,
-    short_path,
-    until,
-)
-from codewalk.web.theme import BACKGROUND_COLORS, Theme
-from codewalk.web.toasts import MORE_TOAST_ID, Toast, more_text
-
-MIN_SERVERS_FOR_SEARCH: Final = 8
-"""Servers from which on their list can be searched."""
-
-FIRST_ROWS: Final = 12
-"""Rows that a browser with scripts has before it can show anything: as many as a screen has."""
-
-MAX_SWITCHER_ITEMS: Final = 30
-"""Servers in the switcher as a page is painted; it asks for all of them when it opens."""
-
-MAX_MODELS: Final = 500
-"""Models in the picker."""
+from codewalk.web.templates import load_templates
+from codewalk.web.theme import Theme
+from codewalk.web.toasts import SUMMARY_ID, Toast, summary_text
 
 FRESH_SECONDS: Final = 15.0
-"""Seconds for which a list that was fetched counts as what the server has now."""
+"""Seconds for which a fetched list is shown as current."""
+
+_END_OF_HEAD: Final = "<body>"
+
+
+class StreamedPage(StreamingResponse):
+    """A page whose head is sent before its body is rendered.
+
+    A list of 200 servers takes 20 ms to render; meanwhile the browser fetches the files of the
+    head. Only for long pages: an error after the head can't be answered with an error page.
+    """
+
+    media_type = "text/html"
+
+    def __init__(self, pieces: Iterator[str], status: int = 200) -> None:
+        super().__init__(_head_first(pieces), status)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchState:
+    """When a list was fetched, whether it is current, and whether the page fetches it again."""
+
+    at: datetime | None
+    is_fresh: bool
+    refetch: bool
 
 
 class Views:
-    """The templates. The macros under `parts/` serve pages and live updates alike.
+    """The pages and their fragments, in one theme.
 
-    `recent` gives what a server's last checks said of it, oldest first, for the bar in its row.
+    Args:
+        now: Gives the current time.
+        recent_states: Gives the states of a server's last checks by its id, oldest first.
     """
 
     def __init__(
         self,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        recent: Callable[[str], Sequence[State]] = lambda _: (),
+        recent_states: Callable[[str], Sequence[State]] = lambda _: (),
     ) -> None:
         self._now = now
         self._theme = Theme.SYSTEM
-        self._templates = _templates()
-        self._recent = recent
+        self._templates = load_templates()
+        self._recent_states = recent_states
 
-    def themed(self, theme: Theme) -> Self:
-        """The same, for a browser that has its pages light or dark."""
+    def with_theme(self, theme: Theme) -> Self:
+        """Return the same views in another theme."""
         views = copy(self)
         views._theme = theme  # noqa: SLF001 - its own copy
         return views
 
-    # Whole pages
+    # Pages
 
-    def page(self, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        return HTMLResponse(self._templates[name].render(self._common() | values), status)
+    def render(self, name: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """Return the page of a template."""
+        return HTMLResponse(self._templates[name].render(self._defaults() | values), status)
 
-    def _common(self) -> dict[str, Any]:
+    def _defaults(self) -> dict[str, Any]:
         now = self._now()
-        return {"notice": None, "place": "", "about": "", "now": now, "theme": self._theme}
+        return {"alert": None, "section": "", "about": "", "now": now, "theme": self._theme}
 
-    def servers_page(self, frame: PageContext, *, status: int = 200, **shown: Any) -> StreamedPage:
-        """The list of servers.
+    def servers_page(self, page: PageContext, *, status: int = 200, **values: Any) -> StreamedPage:
+        """Return the list of servers.
 
-        `shown` may have a `notice`, the profile that was `removed`, and the status that was found
-        where the user let CodeWalk have `looked`.
+        `values` may have an `alert`, the profile that was `removed`, and the `local_status` that a
+        check of the default address had.
         """
-        values = {"frame": frame, "place": "servers", "removed": None, "looked": None}
-        values = self._common() | values | {"recent": self._recent} | shown
-        return StreamedPage(self._templates["servers.html"].generate(values), status)
+        defaults = {"page": page, "section": "servers", "removed": None, "local_status": None}
+        defaults["recent_states"] = self._recent_states
+        pieces = self._templates["servers.html"].generate(self._defaults() | defaults | values)
+        return StreamedPage(pieces, status)
 
     def home_page(
-        self,
-        frame: PageContext,
-        home: HomeContext,
-        *,
-        status: int = 200,
-        notice: Alert | None = None,
+        self, page: PageContext, home: HomeContext, *, status: int = 200, alert: Alert | None = None
     ) -> HTMLResponse:
-        values = {"frame": frame, "notice": notice, "place": "home"}
-        fetched = self._fetched(home)
-        return self.page("home.html", status=status, home=home, fetched=fetched, **values)
+        """Return the home of the active server."""
+        values: dict[str, Any] = {"page": page, "alert": alert, "section": "home"}
+        fetch = self._fetch_state(home)
+        return self.render("home.html", status=status, home=home, fetch=fetch, **values)
 
     def server_page(
-        self, frame: PageContext, past: HistoryContext, checks: Sequence[Check]
+        self, page: PageContext, history: HistoryContext, checks: Sequence[Check]
     ) -> HTMLResponse:
-        """One server: how it is and how it has been."""
-        server = past.server
-        shown: dict[str, Any] = {"server": server, "past": past, "cells": bar(checks)}
-        return self.page("server.html", frame=frame, about=server.id, **shown)
+        """Return the page of one server: its health and its history."""
+        server = history.server
+        values: dict[str, Any] = {"history": history, "cells": check_cells(checks)}
+        return self.render("server.html", page=page, server=server, about=server.id, **values)
 
     def error_page(self, problem: Problem) -> HTMLResponse:
-        return self.page("error.html", status=problem.status, problem=problem)
+        """Return the page of an error."""
+        return self.render("error.html", status=problem.status, problem=problem)
 
-    # Parts of a page, each in an envelope that tells htmx where it goes
+    # Fragments, each in an element that tells htmx where it goes
 
-    def server_list_fragment(self, frame: PageContext) -> str:
-        return _part(
-            "servers",
-            self._parts("server").server_list(frame, self._now(), self._recent),
-        )
+    def server_list_fragment(self, page: PageContext) -> str:
+        """Return the list of servers."""
+        macros = self._macros("server_list")
+        return _fragment("servers", macros.server_list(page, self._now(), self._recent_states))
 
     def server_row_fragments(self, servers: Iterable[Server]) -> str:
-        parts, now = self._parts("server"), self._now()
-        return "".join(
-            _part(f"server-{s.id}", parts.server_row(s, now, self._recent)) for s in servers
-        )
+        """Return the rows of servers."""
+        return self._row_fragments("server", "server_row", servers)
 
     def server_status_fragments(self, servers: Iterable[Server]) -> str:
-        """What rows report: less than a row, where nothing else of it changed."""
-        parts, now = self._parts("server"), self._now()
-        return "".join(_part(f"status-{s.id}", parts.status(s, now, self._recent)) for s in servers)
-
-    def server_menu_items(self, server: Server) -> str:
-        """What can be done to a server, for its menu in the list."""
-        menu: Markup = self._parts("server").menu(server)
-        return menu
+        """Return the part of rows that shows health, without what only users change."""
+        return self._row_fragments("status", "status", servers)
 
     def last_check_fragments(self, servers: Iterable[Server]) -> str:
-        parts, now = self._parts("server"), self._now()
-        return "".join(_part(f"pulse-{s.id}", parts.pulse(s, now, self._recent)) for s in servers)
+        """Return the part of rows that shows the last check."""
+        return self._row_fragments("last-check", "last_check", servers)
 
-    def switcher_list_fragments(self, frame: PageContext, *, known: str) -> str:
-        """The switcher's list, if it isn't `known` by its stamp, and when to ask for it again."""
-        parts = self._parts("switcher")
-        again = _part_at("#picks-again", parts.again(frame.stamp), swap="outerHTML settle:0")
-        if known == frame.stamp:
-            return again
-        return _part("picks", parts.picks(sort_for_switcher(frame.servers))) + again
+    def _row_fragments(self, prefix: str, macro: str, servers: Iterable[Server]) -> str:
+        render, now = getattr(self._macros("server_list"), macro), self._now()
+        return "".join(
+            _fragment(f"{prefix}-{server.id}", render(server, now, self._recent_states))
+            for server in servers
+        )
+
+    def server_menu(self, server: Server) -> str:
+        """Return the items of a server's menu in the list; no fragment, the menu takes them."""
+        menu: Markup = self._macros("server_list").menu(server)
+        return menu
+
+    def switcher_list_fragments(self, page: PageContext, *, stamp: str) -> str:
+        """Return the switcher's list, unless `stamp` says that it is shown already, and its poll.
+
+        The poll is the element that asks for the list again.
+        """
+        macros = self._macros("switcher")
+        poll = _fragment_at("#switcher-poll", macros.poll(page.stamp), swap="outerHTML settle:0")
+        if stamp == page.stamp:
+            return poll
+        return _fragment("switcher-list", macros.items(sort_for_switcher(page.servers))) + poll
 
     def switcher_item_fragments(self, servers: Iterable[Server]) -> str:
-        """Each server's place in the switcher."""
-        parts = self._parts("switcher")
-        return "".join(_part(f"pick-{s.id}", parts.pick(s)) for s in servers)
+        """Return the items of servers in the switcher."""
+        macros = self._macros("switcher")
+        return "".join(_fragment(f"switcher-{s.id}", macros.item(s)) for s in servers)
 
-    def switcher_button_fragment(self, frame: PageContext) -> str:
-        """The switcher's button, which tells the active server."""
-        return _part("active", self._parts("switcher").button(frame.active))
+    def switcher_button_fragment(self, page: PageContext) -> str:
+        """Return the switcher's button, which shows the active server."""
+        return _fragment("active", self._macros("switcher").button(page.active))
 
-    def appearance_fragment(self, theme: Theme) -> str:
-        return _part("appearance", self._parts("appearance").appearance(theme))
+    def theme_fragment(self, theme: Theme) -> str:
+        """Return the buttons that choose the theme."""
+        return _fragment("appearance", self._macros("theme").buttons(theme))
 
-    def home_fragments(self, frame: PageContext, home: HomeContext, *, within: bool) -> str:
-        """All that a page shows with another home: of the same server, if it still shows that
-        (`within`), or in the place of whichever it shows."""
+    def home_fragments(self, page: PageContext, home: HomeContext, *, within: bool) -> str:
+        """Return a home with its title.
+
+        `within` tells that the page shows the home of the same server, if it still does; else the
+        home replaces that of any server.
+        """
         title = str(Markup("<title>{} · CodeWalk</title>").format(home.server.name))
-        html = self._parts("home").home(home, self._fetched(home), self._now())
-        place = f"#home-{home.server.id}" if within else ".home"
-        # A link that was followed in a list that scrolls within the page stays in view there.
-        main = _part_at(place, html, swap="outerHTML focusScroll:true show:top settle:0")
-        return title + main + self.switcher_button_fragment(frame) + self.alert_fragment(None)
+        html = self._macros("home").home(home, self._fetch_state(home), self._now())
+        target = f"#home-{home.server.id}" if within else ".home"
+        # focusScroll: a link in a list that scrolls within the page stays in view there.
+        main = _fragment_at(target, html, swap="outerHTML focusScroll:true show:top settle:0")
+        return title + main + self.switcher_button_fragment(page) + self.alert_fragment(None)
 
     def session_list_fragment(self, home: HomeContext) -> str:
-        html = self._parts("home").sessions(home, self._fetched(home), self._now())
-        return _part(f"sessions-{home.server.id}", html)
+        """Return the list of sessions."""
+        html = self._macros("home").sessions(home, self._fetch_state(home), self._now())
+        return _fragment(f"sessions-{home.server.id}", html)
 
     def project_and_model_fragments(self, home: HomeContext) -> str:
-        """What stands around the sessions: projects to choose from, and models."""
-        parts, server = self._parts("home"), home.server
-        projects = _part(f"projects-{server.id}", parts.projects(home))
-        return projects + _part(f"model-{server.id}", parts.model_picker(home))
+        """Return the projects to choose from, and the model picker."""
+        macros, server = self._macros("home"), home.server
+        projects = _fragment(f"projects-{server.id}", macros.projects(home))
+        return projects + _fragment(f"model-{server.id}", macros.model_picker(home))
 
-    def toast_fragments(self, news: Sequence[Toast], *, more: int) -> str:
-        """Toasts, each in the place of an earlier one about the same; `more` counts servers."""
-        parts = self._parts("news")
-        toasts = {told.place: parts.toast(told) for told in news}
-        if more:
-            toasts[MORE_TOAST_ID] = parts.more(MORE_TOAST_ID, more_text(more))
-        if not toasts:
+    def toast_fragments(self, toasts: Sequence[Toast], *, summary_count: int) -> str:
+        """Return toasts, each in the place of an earlier one with its id.
+
+        `summary_count` are the servers whose notices aren't shown; with 0 there is no summary.
+        """
+        macros = self._macros("toasts")
+        html_by_id = {toast.id: macros.toast(toast) for toast in toasts}
+        if summary_count:
+            html_by_id[SUMMARY_ID] = macros.summary(SUMMARY_ID, summary_text(summary_count))
+        if not html_by_id:
             return ""
-        gone = "".join(map(self.removal_fragment, toasts))
-        return gone + _part_at("#toasts", Markup().join(toasts.values()), swap="beforeend")
+        removals = "".join(map(self.removal_fragment, html_by_id))
+        html = Markup().join(html_by_id.values())
+        return removals + _fragment_at("#toasts", html, swap="beforeend")
 
-    def current_health_fragment(self, server: Server, checks: Sequence[Check]) -> str:
-        """How a server is, on its own page."""
-        html = self._parts("history").now_part(server, bar(checks), self._now())
-        return _part(f"now-{server.id}", html)
+    def health_fragment(self, server: Server, checks: Sequence[Check]) -> str:
+        """Return the health of a server, for its own page."""
+        macros = self._macros("server_page")
+        return _fragment(
+            f"health-{server.id}", macros.health(server, check_cells(checks), self._now())
+        )
 
     def check_cells_fragment(self, server: Server, checks: Sequence[Check]) -> str:
-        """The last checks one by one, over the bar in a server's row."""
-        html = self._parts("history").sixty(server, bar(checks), self._now())
-        return _part_at(f"#status-{server.id} .facts > i", html, swap="innerMorph")
+        """Return the last checks one by one, over the bar in a server's row."""
+        html = self._macros("server_page").check_cells(server, check_cells(checks), self._now())
+        return _fragment_at(f"#status-{server.id} .facts > i", html, swap="innerMorph")
 
-    def history_fragment(self, past: HistoryContext, *, again: bool = False) -> str:
-        """How a server has been; where it is asked for `again`, only for a page that shows the same
-        still, and didn't go on to another time meanwhile."""
-        html = self._parts("history").past_part(past, self._now())
-        same = f"[data-mark='{past.mark}']" if again else ""
-        return _part(f"past-{past.server.id}{same}", html)
+    def history_fragment(self, history: HistoryContext, *, only_same: bool = False) -> str:
+        """Return the history of a server; with `only_same` for pages that show the same part."""
+        html = self._macros("server_page").history(history, self._now())
+        condition = f"[data-key='{history.key}']" if only_same else ""
+        return _fragment(f"history-{history.server.id}{condition}", html)
 
-    def local_check_fragment(self, usual: str, found: HealthStatus) -> str:
-        return _part("look", self._parts("first").look(usual, found))
+    def local_check_fragment(self, default_url: str, status: HealthStatus) -> str:
+        """Return the result of a check of the default address, for the first page."""
+        return _fragment("local-check", self._macros("welcome").local_check(default_url, status))
 
     def removal_fragment(self, target: str) -> str:
-        """Takes something out of the page."""
-        return _part_at(f"#{target}", Markup(), swap="delete")
+        """Return what removes an element from the page."""
+        return _fragment_at(f"#{target}", Markup(), swap="delete")
 
-    def alert_fragment(self, notice: Alert | None) -> str:
-        return _part("notices", self._parts("chrome").notices(notice))
+    def alert_fragment(self, alert: Alert | None) -> str:
+        """Return a message to the user; None removes the last one."""
+        return _fragment("alerts", self._macros("common").alerts(alert))
 
     def form_fragment(self, form: ServerForm) -> str:
-        return _part("server-form", self._parts("form").server_form(form))
+        """Return the form of a server."""
+        return _fragment("server-form", self._macros("form").server_form(form))
 
     def field_message_fragment(self, field: str, *, error: str = "", hint: str = "") -> str:
-        """What is said of a field of the form while somebody types there."""
-        return _part(f"{field}-message", self._parts("form").message(field, error, hint))
+        """Return the message below a field of the form."""
+        html = self._macros("form").message(field, error, hint)
+        return _fragment(f"{field}-message", html)
 
-    def _fetched(self, home: HomeContext) -> dict[str, Any]:
-        """How old the list is, and whether the page shall ask for a newer one by itself."""
+    def _fetch_state(self, home: HomeContext) -> FetchState:
         at = home.listing.fetched_at
-        down = bool(home.trouble) or home.server.health.state is State.UNHEALTHY
-        fresh = at is not None and not down and (self._now() - at).total_seconds() < FRESH_SECONDS
-        # Asked for once by the page itself; after a failure the user decides.
-        return {"at": at, "fresh": fresh, "wanted": not (fresh or down)}
+        is_down = bool(home.problem) or home.server.health.state is State.UNHEALTHY
+        age = None if at is None else (self._now() - at).total_seconds()
+        is_fresh = age is not None and not is_down and age < FRESH_SECONDS
+        # The page fetches once by itself; after a failure the user decides.
+        return FetchState(at=at, is_fresh=is_fresh, refetch=not (is_fresh or is_down))
 
-    def _parts(self, name: str) -> Any:
+    def _macros(self, name: str) -> Any:
         template: Template = self._templates[f"parts/{name}.html"]
         return template.module
 
 
-@cache
-def _templates() -> Mapping[str, Template]:
-    """The templates by name: the same for every app in a process, compiled once."""
-    env = Environment(
-        loader=DictLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-    env.filters |= {
-        "age": age,
-        "rfc3339": rfc3339,
-        "axis": axis,
-        "duration": duration,
-        "milliseconds": milliseconds,
-        "moment": moment,
-        "sentence": sentence,
-        "until": until,
-        "watched": has_link_state,
-        "short_path": short_path,
-        "opencode_address": opencode_address,
-        "sort_for_switcher": sort_for_switcher,
-    }
-    env.globals |= {
-        "asset": ADDRESSES,
-        "bar_lines": bar_lines,
-        "defaults": dict(DEFAULT_SETTINGS.items()),
-        "grounds": BACKGROUND_COLORS,
-        "first_rows": FIRST_ROWS,
-        "icon": icon,
-        "logo": LOGO,
-        "many": MIN_SERVERS_FOR_SEARCH,
-        "most_models": MAX_MODELS,
-        "most_picks": MAX_SWITCHER_ITEMS,
-        "page_size": SESSIONS_PER_PAGE,
-        "link_words": LINK_DESCRIPTIONS,
-        "plot": (CHART_WIDTH, CHART_HEIGHT),
-        "ranges": list(Range),
-        "version": codewalk.__version__,
-    }
-    return {name: env.get_template(name) for name in TEMPLATES}
+async def _head_first(pieces: Iterator[str]) -> AsyncIterator[str]:
+    head = []
+    for piece in pieces:
+        head.append(piece)
+        if _END_OF_HEAD in piece:
+            break
+    yield "".join(head)
+    yield "".join(pieces)
 
 
-def _part(target: str, html: Markup) -> str:
-    return _part_at(f"#{target}", html, swap="outerMorph")
+def _fragment(target: str, html: Markup) -> str:
+    return _fragment_at(f"#{target}", html, swap="outerMorph")
 
 
-def _part_at(place: str, html: Markup, *, swap: str) -> str:
-    return f'<hx-partial hx-target="{place}" hx-swap="{swap}">{html}</hx-partial>'
+def _fragment_at(selector: str, html: Markup, *, swap: str) -> str:
+    return f'<hx-partial hx-target="{selector}" hx-swap="{swap}">{html}</hx-partial>'

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from codewalk.web.files import ADDRESSES, ASSETS, VERSION
+from codewalk.web.assets import ADDRESSES, ASSETS, VERSION
 from tests.integration.web.running import API, TOKEN, Running, running
 
 PACKED = {"Accept-Encoding": "br, gzip"}

@@ -19,8 +19,8 @@ from tests.recorded_month import compact_store, record_month
 LONG_AGO = "0001-01-01T00:00:00%2B14:00"
 
 
-async def part(web: Running, path: str) -> tuple[str, str | None]:
-    """What htmx gets, and the address that it puts into the browser's history."""
+async def fragment(web: Running, path: str) -> tuple[str, str | None]:
+    """Return what htmx gets, and the address that it puts into the browser's history."""
     async with web.client.get(web.url + path, headers=HTMX) as answer:
         return await answer.text(), answer.headers.get("hx-push-url")
 
@@ -33,36 +33,36 @@ async def test_a_server_has_a_page_that_works_without_script(tmp_path: Path) -> 
         assert "No history yet." in await browser.get(path)
         await web.app.check(server.id)
         text = await browser.get(path)
-        assert "Changes are kept for 30 days" in text
+        assert "Changes are stored for 30 days" in text
         for one in ("1h", "7d", "30d"):
             assert f'href="{path}?range={one}"' in text
             await browser.get(f"{path}?range={one}")
             assert browser.status == 200
-        # What is done there leads back there.
+        # Its forms lead back to it.
         referer = {"Referer": web.url + path}
-        for deed in ("check", "default", "default/clear"):
-            url = f"{web.url}{path}/{deed}"
+        for action in ("check", "default", "default/clear"):
+            url = f"{web.url}{path}/{action}"
             async with web.client.post(url, headers=referer) as answer:
                 assert (answer.status, answer.url.path) == (200, path)
 
 
-async def test_another_time_is_looked_at_where_it_is_kept(tmp_path: Path) -> None:
+async def test_a_time_outside_of_the_history_is_moved_into_it(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
         path = f"/servers/{server.id}"
         browser = Browser(web)
-        # What lies ahead, and what is over, is what is next to it.
-        for until, told in (
-            ("9999-12-31T23:59:59-14:00", "the last hour"),
-            (LONG_AGO, "that time"),
+        # A time in the future or before the history is moved to its end or beginning.
+        for until, period in (
+            ("9999-12-31T23:59:59-14:00", "in the last hour"),
+            (LONG_AGO, "of that time"),
         ):
             text = await browser.get(f"{path}?range=1h&until={until}")
             assert browser.status == 200
-            assert f"Nothing is known of {told}." in text
-            _, pushed = await part(web, f"{path}?range=1h&until={until}")
+            assert f"There are no checks {period}." in text
+            _, pushed = await fragment(web, f"{path}?range=1h&until={until}")
             assert (pushed or "").startswith(f"{path}?range=1h")
             assert f'href="{path}?range=1h&amp;until=' in text
-        text, _ = await part(web, f"{path}/past?range=1h&until={LONG_AGO}")
+        text, _ = await fragment(web, f"{path}/history?range=1h&until={LONG_AGO}")
         assert '<input type="hidden" name="until"' in text
 
 
@@ -76,8 +76,8 @@ async def test_an_hour_of_long_ago_is_drawn_by_the_minute_and_a_week_by_the_hour
         now = datetime.now(UTC)
 
         async def points(range_: Range, ago: timedelta) -> int:
-            look = HistoryPageQuery(range=range_, until=now - ago)
-            return (await load_history_context(web.app, server.id, look)).chart.mean.count("L")
+            query = HistoryPageQuery(range=range_, until=now - ago)
+            return (await load_history_context(web.app, server.id, query)).chart.mean.count("L")
 
         # A check each 2.5 minutes, and a quarter of a minute after each.
         assert 20 <= await points(Range.HOUR, 9 * DAY) <= 60
@@ -85,7 +85,7 @@ async def test_an_hour_of_long_ago_is_drawn_by_the_minute_and_a_week_by_the_hour
         assert 120 <= await points(Range.WEEK, 9 * DAY) <= 169
 
 
-async def test_an_address_that_asks_for_nonsense_is_refused(tmp_path: Path) -> None:
+async def test_an_invalid_query_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
         browser = Browser(web)
@@ -106,44 +106,44 @@ async def test_an_address_that_asks_for_nonsense_is_refused(tmp_path: Path) -> N
         assert browser.status == 404
 
 
-async def test_a_server_is_snoozed_and_woken(tmp_path: Path) -> None:
+async def test_a_server_is_snoozed_and_unsnoozed(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
         browser = Browser(web)
         path = f"/servers/{server.id}"
-        await browser.post(f"{path}/snooze", nap="tomorrow")
+        await browser.post(f"{path}/snooze", snooze="tomorrow")
         assert "Snoozed until" in await browser.get(path)
-        answer = await browser.send(f"{path}/snooze", nap="over")
-        assert f'hx-target="#now-{server.id}"' in await answer.text()
+        answer = await browser.send(f"{path}/snooze", snooze="end")
+        assert f'hx-target="#health-{server.id}"' in await answer.text()
         assert web.app.servers()[0].profile.snoozed_until is None
-        await browser.post(f"{path}/snooze", nap="for ever")
+        await browser.post(f"{path}/snooze", snooze="for ever")
         assert browser.status == 422
 
 
-async def test_htmx_gets_the_part_that_changes(tmp_path: Path) -> None:
+async def test_htmx_gets_the_fragment_that_changes(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url, check=False)
         await web.app.check(server.id)
         path = f"/servers/{server.id}"
-        text, pushed = await part(web, f"{path}?range=7d")
-        assert text.startswith(f'<hx-partial hx-target="#past-{server.id}"')
+        text, pushed = await fragment(web, f"{path}?range=7d")
+        assert text.startswith(f'<hx-partial hx-target="#history-{server.id}"')
         assert pushed == f"{path}?range=7d"
-        text, pushed = await part(web, f"{path}/past?range=7d")
+        text, pushed = await fragment(web, f"{path}/history?range=7d")
         assert "Latency in the last 7 days" in text
         assert pushed == "false"
-        text, pushed = await part(web, f"{path}/now")
-        assert text.startswith(f'<hx-partial hx-target="#now-{server.id}"')
+        text, pushed = await fragment(web, f"{path}/health")
+        assert text.startswith(f'<hx-partial hx-target="#health-{server.id}"')
         assert pushed == "false"
-        text, pushed = await part(web, f"{path}/checks")
+        text, pushed = await fragment(web, f"{path}/checks")
         assert text.startswith(f'<hx-partial hx-target="#status-{server.id} .facts > i"')
         assert "healthy: Ready to use." in text
         assert pushed == "false"
         await web.app.remove_server(server.id)
-        async with web.client.get(f"{web.url}{path}/now", headers=HTMX) as answer:
+        async with web.client.get(f"{web.url}{path}/health", headers=HTMX) as answer:
             assert answer.headers["hx-redirect"] == "/servers"
 
 
-async def test_a_page_is_told_of_its_own_server_alone(tmp_path: Path) -> None:
+async def test_a_page_gets_events_of_its_own_server_only(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         other = await web.app.add_server(CLOSED, label="Other", check=False)
         server = await web.app.add_server(mock.url, label="Box", check=False)

@@ -17,7 +17,7 @@ async def test_sessions_say_whether_they_are_cached(tmp_path: Path) -> None:
         browser, home = Browser(web), f"/s/{server.id}/"
         text = await browser.get(home)
         assert "Fix the build" not in text
-        assert "Asking for the sessions" in text
+        assert "Fetching the sessions" in text
         text = await browser.post(f"{home}refresh")
         assert browser.path == home
         assert "Fix the build" in text
@@ -180,8 +180,8 @@ async def test_without_a_script_nothing_is_said_to_be_asked(tmp_path: Path) -> N
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url)
         text = await Browser(web).get(f"/s/{server.id}/")
-        assert '<span class="needs-script">Asking for the sessions …</span>' in text
-        assert '<span class="without-script">Not asked for yet.</span>' in text
+        assert '<span class="needs-script">Fetching the sessions …</span>' in text
+        assert '<span class="without-script">Not fetched yet.</span>' in text
 
 
 async def test_a_link_that_is_followed_too_late_leads_nowhere(tmp_path: Path) -> None:

@@ -134,11 +134,11 @@ async def test_an_open_switcher_asks_for_its_list_and_gets_what_it_lacks(tmp_pat
             url = f"{web.url}{html.unescape(address)}"
             async with web.client.get(url, headers=HTMX) as answer:
                 text = await answer.text()
-            (again,) = re.findall(r'id="picks-again" hx-get="([^"]+)"', text)
-            return re.findall(r'<li id="pick-([^"]+)"', text), again
+            (again,) = re.findall(r'id="switcher-poll" hx-get="([^"]+)"', text)
+            return re.findall(r'<li id="switcher-([^"]+)"', text), again
 
         async with web.client.get(f"{web.url}/servers") as answer:
-            (known,) = re.findall(r'id="picks-again" hx-get="([^"]+)"', await answer.text())
+            (known,) = re.findall(r'id="switcher-poll" hx-get="([^"]+)"', await answer.text())
         assert await ask(known) == ([], known)
         await web.app.check(server.id)
         first, *others, _ = web.app.servers()
@@ -269,7 +269,7 @@ async def test_when_a_server_was_checked_is_told_without_news(tmp_path: Path) ->
         async with open_page(web) as parts:
             await web.app.check(server.id)
             sent = await parts.next()
-        assert sent.keys() == {f"pulse-{server.id}"}
+        assert sent.keys() == {f"last-check-{server.id}"}
 
 
 async def test_news_is_a_toast_in_every_page_and_has_nothing_asked_again(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ async def test_notices_of_the_desktop_are_told_by_a_stream_of_their_own(tmp_path
             await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
             for number in range(5)
         ]
-        async with web.client.get(f"{web.url}/live/news") as answer:
+        async with web.client.get(f"{web.url}/live/notices") as answer:
             for server in servers:
                 tell(web, server.id)
             told: list[dict[str, object]] = []
@@ -324,7 +324,7 @@ async def test_notices_of_the_desktop_are_told_by_a_stream_of_their_own(tmp_path
                         told.append(json.loads(line.removeprefix("data: ")))
         tags = [f"state-of-{server.id}" for server in servers[:3]]
         # The number stands in one place, too.
-        assert [one["tag"] for one in told] == [*tags, "more-news", "more-news"]
+        assert [one["tag"] for one in told] == [*tags, "more-notices", "more-notices"]
         assert told[0]["title"] == "Box 0 is down"
         assert [one["renotify"] for one in told] == [True, True, True, False, False]
         assert told[-1]["body"] == "2 more servers have news."
@@ -341,7 +341,7 @@ async def test_a_link_that_is_there_shows_though_nothing_announces_it(tmp_path: 
         await linked(web.app, "Box")
         html = page.poll().html
         assert ">live<" in html
-        assert f'hx-target="#pulse-{server.id}"' not in html
+        assert f'hx-target="#last-check-{server.id}"' not in html
         assert ">live<" not in page.poll().html
 
 
@@ -350,9 +350,9 @@ async def test_a_snooze_shows_and_ends(tmp_path: Path) -> None:
         server = await web.app.add_server(CLOSED, label="Box", check=False)
         row = f"server-{server.id}"
         async with open_page(web) as parts:
-            for nap, shown in (("1h", True), ("over", False)):
+            for choice, shown in (("1h", True), ("end", False)):
                 url = f"{web.url}/servers/{server.id}/snooze"
-                async with web.client.post(url, headers=HTMX, data={"nap": nap}) as answer:
+                async with web.client.post(url, headers=HTMX, data={"snooze": choice}) as answer:
                     assert answer.status == 200
                 sent = await parts.until(row)
                 assert ("Snoozed until" in sent[row]) is shown

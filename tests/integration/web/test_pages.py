@@ -278,7 +278,7 @@ async def test_a_form_for_a_server_that_is_gone_says_so(tmp_path: Path) -> None:
             assert "No server has the id" in text
             answer = await browser.send(f"/servers/gone/{path}")
             assert answer.status == 404
-            assert 'hx-target="#notices"' in await answer.text()
+            assert 'hx-target="#alerts"' in await answer.text()
 
 
 async def test_htmx_gets_the_parts_that_change(tmp_path: Path) -> None:

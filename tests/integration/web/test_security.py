@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from codewalk.web.files import ADDRESSES
+from codewalk.web.assets import ADDRESSES
 from tests.integration.web.running import API, TOKEN, Running, running
 
 
@@ -201,5 +201,5 @@ async def test_a_page_whose_token_is_no_longer_right_says_so(tmp_path: Path) -> 
         async with stranger.post(url, headers=headers) as answer:
             text = await answer.text()
         assert answer.status == 401
-        assert text.startswith('<hx-partial hx-target="#notices"')
+        assert text.startswith('<hx-partial hx-target="#alerts"')
         assert "The access token is missing or wrong." in text

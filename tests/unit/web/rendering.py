@@ -12,8 +12,7 @@ from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
 from codewalk.web.forms import ServerForm
 from codewalk.web.page_context import HomeContext, HomeQuery, PageContext
-from codewalk.web.streamed_page import StreamedPage
-from codewalk.web.views import Views
+from codewalk.web.views import StreamedPage, Views
 from codewalk.workspace.models import Model, ModelList
 from codewalk.workspace.projects import Project, ProjectList
 from codewalk.workspace.sessions import Session, SessionList
@@ -126,21 +125,21 @@ def listing(*titles: str, fetched: timedelta = timedelta()) -> SessionList:
 
 def frame(*servers: Server, **more: Any) -> PageContext:
     active = next((s for s in servers if s.active), None)
-    usual = "http://127.0.0.1:4096"
-    return PageContext(servers=list(servers), active=active, generation=1, usual=usual, **more)
+    url = "http://127.0.0.1:4096"
+    return PageContext(servers=list(servers), active=active, generation=1, default_url=url, **more)
 
 
-def home(server: Server, *titles: str, wanted: HomeQuery | None = None, **more: Any) -> HomeContext:
+def home(server: Server, *titles: str, query: HomeQuery | None = None, **more: Any) -> HomeContext:
     fetched = more.pop("fetched", timedelta())
     kept = listing(*titles, fetched=fetched)
-    wanted = wanted or HomeQuery()
     fields: dict[str, Any] = {
         "projects": projects(),
         "models": MODELS,
         "busy": {},
-        "found": kept.sessions,
+        "matches": kept.sessions,
     }
-    return HomeContext(server=server, wanted=wanted, listing=kept, **fields | more)
+    query = query or HomeQuery()
+    return HomeContext(server=server, query=query, listing=kept, **fields | more)
 
 
 def projects(*names: str) -> ProjectList:
@@ -178,7 +177,7 @@ def home_page(shown: HomeContext, **more: Any) -> str:
 
 
 def add_form(shown: PageContext) -> str:
-    answer = VIEWS.page("server_form.html", frame=shown, form=ServerForm.empty())
+    answer = VIEWS.render("server_form.html", page=shown, form=ServerForm.empty())
     return bytes(answer.body).decode()
 
 

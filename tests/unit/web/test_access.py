@@ -70,7 +70,7 @@ def test_one_apps_cookie_opens_no_other_and_is_found_among_others() -> None:
     from starlette.responses import Response
 
     response = Response()
-    access.set_cookie_on(response, PORT)
+    access.set_cookie(response, PORT)
     pair = response.headers["set-cookie"].partition(";")[0]
     assert pair.startswith(f"{cookie_name(PORT)}=")
     headers = Headers({"cookie": f'a=1; bad"; {pair}; z=[]'})

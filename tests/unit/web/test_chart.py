@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from codewalk.history.history import MAX_RECENT_CHECKS, Check
 from codewalk.history.period import HOUR, MINUTE, Period
 from codewalk.reason import Reason, State
-from codewalk.web.chart import Cell, bar, bar_lines, latency_chart, round_top
+from codewalk.web.chart import CheckCell, bar_lines, check_cells, latency_chart, round_up
 from tests.fakes import EPOCH
 
 UNTIL = EPOCH + HOUR
@@ -43,16 +43,16 @@ def test_the_bar_has_sixty_cells_and_the_newest_check_last() -> None:
         Check(at=UNTIL, reason=Reason.REFUSED),
         Check(at=UNTIL, reason=Reason.OFFLINE),
     ]
-    cells = bar(checks)
+    cells = check_cells(checks)
     assert len(cells) == MAX_RECENT_CHECKS
-    assert set(cells[:-3]) == {Cell()}
+    assert set(cells[:-3]) == {CheckCell()}
     assert [(cell.state, cell.at, cell.reason, cell.latency_ms) for cell in cells[-3:]] == [
         (State.HEALTHY, EPOCH, Reason.OK, 3.0),
         (State.UNHEALTHY, UNTIL, Reason.REFUSED, None),
         (State.UNKNOWN, UNTIL, Reason.OFFLINE, None),
     ]
-    assert len(bar(checks * 40)) == MAX_RECENT_CHECKS
-    assert bar(checks * 40)[-1] == cells[-1]
+    assert len(check_cells(checks * 40)) == MAX_RECENT_CHECKS
+    assert check_cells(checks * 40)[-1] == cells[-1]
 
 
 def test_the_bar_is_a_line_of_dashes_for_each_state() -> None:
@@ -101,7 +101,7 @@ def test_what_reaches_out_of_the_time_is_on_its_edge() -> None:
     ("latency", "top"), [(0, 1), (1, 1), (1.1, 2), (3.1, 5), (10, 10), (10.1, 20), (2999, 5000)]
 )
 def test_the_upper_edge_is_a_round_number(latency: float, top: float) -> None:
-    assert round_top(latency) == top
+    assert round_up(latency) == top
 
 
 @given(

@@ -37,22 +37,22 @@ def minute(minutes_ago: float, *, ms: float = 3, down: timedelta = timedelta()) 
     )
 
 
-def past(
-    shown: Server, *changes: Transition, look: HistoryPageQuery | None = None, **kept: object
+def history_of(
+    shown: Server, *changes: Transition, query: HistoryPageQuery | None = None, **stored: object
 ) -> HistoryContext:
-    found = replace(StoredHistory(transitions=changes), **kept)  # type: ignore[arg-type]
-    told = build_history(shown.id, found, shown.health, since=NOW - RETENTION, now=NOW)
-    return build_history_context(shown, told, look or HistoryPageQuery(), told.periods)
+    stored_history = replace(StoredHistory(transitions=changes), **stored)  # type: ignore[arg-type]
+    history = build_history(shown.id, stored_history, shown.health, since=NOW - RETENTION, now=NOW)
+    return build_history_context(shown, history, query or HistoryPageQuery(), history.periods)
 
 
-def page(shown: HistoryContext, *checks: Check) -> str:
-    return bytes(VIEWS.server_page(frame(shown.server), shown, checks).body).decode()
+def page(history: HistoryContext, *checks: Check) -> str:
+    return bytes(VIEWS.server_page(frame(history.server), history, checks).body).decode()
 
 
-def test_the_page_says_how_a_server_is() -> None:
+def test_the_page_shows_the_health_of_a_server() -> None:
     since = NOW - timedelta(hours=2, minutes=5)
     one = server(active=True, default=True, version="1.0.200", since=since)
-    html = page(past(one))
+    html = page(history_of(one))
     text = text_of(html)
     for part in (
         *("Dev box", "http://devbox:4096", "healthy Ready to use.", "Active", "Default"),
@@ -62,42 +62,47 @@ def test_the_page_says_how_a_server_is() -> None:
         assert part in text
     assert '<h1><bdi class="name" dir="auto">Dev box</bdi></h1>' in html
     assert "Set active" not in text
-    managed = text_of(page(past(server(managed=True))))
+    managed = text_of(page(history_of(server(managed=True))))
     assert "Set active" in managed
     assert "Edit" not in managed
 
 
-def test_one_that_is_down_says_why() -> None:
+def test_an_unhealthy_server_shows_the_reason() -> None:
     down = server(state=State.UNHEALTHY, reason=Reason.REFUSED, latency_ms=None)
-    assert "unhealthy Nothing listens at this address." in text_of(page(past(down)))
+    assert "unhealthy Nothing listens at this address." in text_of(page(history_of(down)))
 
 
-def test_without_a_history_it_says_what_will_be_there() -> None:
+def test_without_a_history_the_page_says_what_will_be_there() -> None:
     new = server(state=State.UNKNOWN, reason=Reason.UNCHECKED, version=None, latency_ms=None)
-    text = text_of(page(past(new)))
-    for part in ("No checks yet.", "Not known yet.", "Nothing is known of", "No history yet."):
+    text = text_of(page(history_of(new)))
+    for part in (
+        "No checks yet.",
+        "Not known yet.",
+        "There are no checks in the last 24 hours.",
+        "No history yet.",
+    ):
         assert part in text
     assert "%" not in text
 
 
-def test_uptime_says_what_was_down_and_how_long_it_was_watched() -> None:
+def test_uptime_says_what_was_down_and_how_long_it_was_monitored() -> None:
     periods = [minute(30), minute(20, down=MINUTE / 4), minute(2 * DAY / MINUTE)]
-    text = text_of(page(past(server(), periods=periods)))
-    assert "Last 24 hours 80 % down for 15 s, watched for 1 min 15 s" in text
-    assert "Last 7 days 88.888 % down for 15 s, watched for 2 min 15 s" in text
-    up = text_of(page(past(server(), periods=[minute(1)])))
-    assert "Last 30 days 100 % never down, watched for 1 min" in up
+    text = text_of(page(history_of(server(), periods=periods)))
+    assert "Last 24 hours 80 % down for 15 s, monitored for 1 min 15 s" in text
+    assert "Last 7 days 88.888 % down for 15 s, monitored for 2 min 15 s" in text
+    up = text_of(page(history_of(server(), periods=[minute(1)])))
+    assert "Last 30 days 100 % never down, monitored for 1 min" in up
 
 
 def test_the_chart_has_a_title_words_and_both_axes() -> None:
     periods = [minute(300, ms=3), minute(200, ms=8), minute(100, down=MINUTE)]
-    html = page(past(server(), periods=periods))
+    html = page(history_of(server(), periods=periods))
     (svg,) = re.findall(r"<svg viewBox.*?</svg>", html, re.DOTALL)
     assert 'role="img" aria-labelledby="chart-title" aria-describedby="chart-description"' in svg
     assert '<title id="chart-title">Latency in the last 24 hours</title>' in svg
-    (told,) = re.findall(r'<desc id="chart-description">(.*?)</desc>', svg)
-    assert told.startswith("Mean 5.5 ms; 95 % of the answers within 11 ms. Slowest around ")
-    assert told.endswith(": 16 ms. Down for 1 min.")
+    (summary,) = re.findall(r'<desc id="chart-description">(.*?)</desc>', svg)
+    assert summary.startswith("Mean 5.5 ms; 95 % of the answers within 11 ms. Slowest around ")
+    assert summary.endswith(": 16 ms. Down for 1 min.")
     assert re.findall(r'<path class="(\w+)"', svg) == ["down", "grid", "p95", "mean"]
     quarter = (NOW - 18 * HOUR).astimezone()
     assert f"<span>{quarter:%H:%M}</span>" in html
@@ -105,22 +110,22 @@ def test_the_chart_has_a_title_words_and_both_axes() -> None:
 
 
 @pytest.mark.parametrize(
-    "look", [HistoryPageQuery(range=one) for one in Range], ids=lambda look: look.range
+    "query", [HistoryPageQuery(range=one) for one in Range], ids=lambda query: query.range
 )
-def test_a_month_of_minutes_is_drawn_in_few_points(look: HistoryPageQuery) -> None:
+def test_a_month_of_minutes_is_drawn_in_few_points(query: HistoryPageQuery) -> None:
     minutes = [minute(ago) for ago in range(24 * 60)]
     hours = [replace(minute(24 * 60 + 60 * ago), span=HOUR) for ago in range(29 * 24)]
-    drawn = past(server(), periods=minutes + hours, look=look)
+    drawn = history_of(server(), periods=minutes + hours, query=query)
     assert 59 <= drawn.chart.mean.count("L") <= 181
     assert drawn.chart.mean.count("M") == 1
     assert len(drawn.ticks) == 4
 
 
-def test_another_time_is_named_and_what_lies_beside_it_asked_for() -> None:
+def test_an_earlier_time_is_named_and_has_links_to_the_times_beside_it() -> None:
     until = NOW - 9 * DAY
-    look = HistoryPageQuery(range=Range.HOUR, until=until)
+    query = HistoryPageQuery(range=Range.HOUR, until=until)
     periods = [minute(9 * DAY / MINUTE + ago, ms=ago) for ago in range(1, 60)]
-    html = page(past(server(), periods=periods, look=look))
+    html = page(history_of(server(), periods=periods, query=query))
     begins, ends = (
         f"{at.day} {at:%b %H:%M}" for at in map(datetime.astimezone, (until - HOUR, until))
     )
@@ -128,49 +133,51 @@ def test_another_time_is_named_and_what_lies_beside_it_asked_for() -> None:
     assert f">{begins} – {ends}</span>" in html
     assert f"<span>{ends[-5:]}</span></div>" in html
     earlier, later = (
-        look.query(until=f"{at:%Y-%m-%dT%H:%M:%SZ}").replace("&", "&amp;")
+        query.query_string(until=f"{at:%Y-%m-%dT%H:%M:%SZ}").replace("&", "&amp;")
         for at in (until - HOUR, until + HOUR)
     )
     assert f'id="earlier" class="button small" href="/servers/018f{earlier}"' in html
     assert f'id="later" class="button small" href="/servers/018f{later}"' in html
-    now = page(past(server(), periods=periods))
+    now = page(history_of(server(), periods=periods))
     assert 'id="later" class="button small" role="link" aria-disabled="true"' in now
     assert "– now</span>" in now
-    assert 'id="earlier"' not in page(past(server(), look=HistoryPageQuery(range=Range.MONTH)))
+    assert 'id="earlier"' not in page(
+        history_of(server(), query=HistoryPageQuery(range=Range.MONTH))
+    )
 
 
 def test_hours_without_minutes_are_drawn_as_hours() -> None:
     until = NOW - 9 * DAY
     whole = until.replace(minute=0, second=0, microsecond=0) - HOUR
     down = replace(minute(0, down=30 * MINUTE), begins=whole, span=HOUR)
-    look = HistoryPageQuery(range=Range.HOUR, until=whole + HOUR)
-    assert past(server(), periods=[down], look=look).chart.down == "M0.0 0H600.0V160H0.0Z"
+    query = HistoryPageQuery(range=Range.HOUR, until=whole + HOUR)
+    assert history_of(server(), periods=[down], query=query).chart.down == "M0.0 0H600.0V160H0.0Z"
     day = HistoryPageQuery(range=Range.DAY, until=whole + DAY)
     hours = [replace(minute(0), begins=whole + n * HOUR, span=HOUR) for n in range(24)]
-    assert past(server(), periods=hours, look=day).chart.mean.count("M") == 1
+    assert history_of(server(), periods=hours, query=day).chart.mean.count("M") == 1
 
 
-def test_a_page_that_went_on_is_not_thrown_back() -> None:
-    shown = past(server(), look=HistoryPageQuery(range=Range.HOUR, until=NOW - DAY))
-    mark = f"1h-{(NOW - DAY).timestamp():.0f}-1"
-    only_there = f"#past-018f[data-mark='{mark}']"
-    assert f'hx-target="{only_there}"' in VIEWS.history_fragment(shown, again=True)
-    assert 'hx-target="#past-018f"' in VIEWS.history_fragment(shown)
-    assert f'id="past-018f" class="story" data-mark="{mark}"' in page(shown)
+def test_an_update_replaces_only_the_same_part_of_a_history() -> None:
+    shown = history_of(server(), query=HistoryPageQuery(range=Range.HOUR, until=NOW - DAY))
+    key = f"1h-{(NOW - DAY).timestamp():.0f}-1"
+    only_same = f"#history-018f[data-key='{key}']"
+    assert f'hx-target="{only_same}"' in VIEWS.history_fragment(shown, only_same=True)
+    assert 'hx-target="#history-018f"' in VIEWS.history_fragment(shown)
+    assert f'id="history-018f" class="server-page" data-key="{key}"' in page(shown)
 
 
-def test_each_change_leads_to_its_hour_in_the_chart() -> None:
-    html = page(past(server(), change(3 * 24 * 60)))
+def test_each_change_links_to_its_hour_in_the_chart() -> None:
+    html = page(history_of(server(), change(3 * 24 * 60)))
     until = NOW - 3 * DAY + 30 * MINUTE
-    address = HistoryPageQuery(range=Range.HOUR, until=until).query().replace("&", "&amp;")
+    address = HistoryPageQuery(range=Range.HOUR, until=until).query_string().replace("&", "&amp;")
     assert f'<a class="when" href="/servers/018f{address}#latency"' in html
     assert '<section id="latency"' in html
 
 
-def test_the_log_tells_each_change_newest_first_with_reason_and_duration() -> None:
+def test_the_log_lists_changes_newest_first_with_reason_and_duration() -> None:
     shown = server(state=State.UNHEALTHY, reason=Reason.REFUSED)
     log = change(90), change(60, State.HEALTHY, version="1.18.33"), change(3, detail="Gone <b>.")
-    html = page(past(shown, *log))
+    html = page(history_of(shown, *log))
     (listed,) = re.findall(r'<ol class="rows log".*?</ol>', html, re.DOTALL)
     first, second, third = (text_of(li) for li in listed.split("</li>")[:-1])
     assert first.endswith("from healthy → to unhealthy Gone &lt;b&gt;. for 3 min so far")
@@ -184,27 +191,27 @@ def test_a_long_log_has_pages_that_keep_the_range() -> None:
     log = [change(200 - number, states[number % 2]) for number in range(LOG_LINES_PER_PAGE * 2 + 2)]
     shown = server(state=State.HEALTHY)
 
-    def told(number: int) -> str:
+    def page_of_log(number: int) -> str:
         return VIEWS.history_fragment(
-            past(shown, *log, look=HistoryPageQuery(range=Range.WEEK, page=number))
+            history_of(shown, *log, query=HistoryPageQuery(range=Range.WEEK, page=number))
         )
 
-    first, second, last = told(1), told(2), told(3)
+    first, second, last = page_of_log(1), page_of_log(2), page_of_log(3)
     assert f"1–{LOG_LINES_PER_PAGE} of {len(log)}" in first
     assert re.findall(r'rel="(next|prev)"', first) == ["next"]
     assert 'rel="next" href="/servers/018f?range=7d&amp;page=2"' in first
     assert 'rel="prev" href="/servers/018f?range=7d"' in second
     assert re.findall(r'rel="(next|prev)"', last) == ["prev"]
-    assert told(99) == last
-    assert 'href="/servers/018f?page=2"' in second  # 24 hours are what is usual
+    assert page_of_log(99) == last
+    assert 'href="/servers/018f?page=2"' in second  # 24 hours are the default
 
 
-def test_the_last_checks_are_told_one_by_one() -> None:
+def test_the_last_checks_are_listed_one_by_one() -> None:
     checks = [
         Check(at=NOW - timedelta(seconds=20), reason=Reason.OK, latency_ms=3.14),
         Check(at=NOW - timedelta(seconds=10), reason=Reason.TIMEOUT),
     ]
-    html = page(past(server()), *checks)
+    html = page(history_of(server()), *checks)
     cells = re.findall(r'<a class="(\w+)"[^>]*?( tabindex="-1")?><span class="tip">', html)
     # One stop for the tab key; arrows lead on.
     assert cells == [("healthy", ' tabindex="-1"'), ("unhealthy", "")]
@@ -214,34 +221,34 @@ def test_the_last_checks_are_told_one_by_one() -> None:
     assert listed.index("No answer in time.") < listed.index("Ready to use.")
 
 
-def test_a_snooze_is_told_until_it_is_over() -> None:
-    asleep = text_of(page(past(server(snoozed_until=NOW + HOUR))))
-    assert "Snoozed until" in asleep
-    assert "End snooze" in asleep
-    awake = text_of(page(past(server(snoozed_until=NOW - HOUR))))
-    assert "End snooze" not in awake
+def test_a_snooze_shows_until_it_ends() -> None:
+    snoozed = text_of(page(history_of(server(snoozed_until=NOW + HOUR))))
+    assert "Snoozed until" in snoozed
+    assert "End snooze" in snoozed
+    over = text_of(page(history_of(server(snoozed_until=NOW - HOUR))))
+    assert "End snooze" not in over
     for part in ("For 1 h", "For 8 h", "Until tomorrow"):
-        assert part in awake
+        assert part in over
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text: str) -> None:
     def tags(value: str) -> tuple[list[str], set[str]]:
         evil = server(label=value, detail=value, version=value, state=State.UNHEALTHY)
-        parsed = Tags(page(past(evil, change(3, detail=value, version=value))))
+        parsed = Tags(page(history_of(evil, change(3, detail=value, version=value))))
         return parsed.tags, parsed.attributes
 
     assert tags(text) == tags("calm")
 
 
-def test_nothing_of_it_is_inline() -> None:
+def test_no_style_is_inline() -> None:
     periods = [minute(1), minute(2, down=MINUTE)]
-    parsed = Tags(page(past(server(), change(3), periods=periods)))
+    parsed = Tags(page(history_of(server(), change(3), periods=periods)))
     assert "style" not in parsed.attributes
     assert "style" not in parsed.tags
     assert not {name for name in parsed.attributes if name.startswith("on")}
 
 
 def test_a_server_of_which_nothing_is_told_says_so() -> None:
-    assert "Notifications off" in text_of(page(past(server(notify=NotifySetting.OFF))))
-    assert "Notifications off" not in text_of(page(past(server())))
+    assert "Notifications off" in text_of(page(history_of(server(notify=NotifySetting.OFF))))
+    assert "Notifications off" not in text_of(page(history_of(server())))

@@ -10,15 +10,15 @@ from tests.unit.web.rendering import NOW
 
 
 def test_an_address_says_only_what_is_unusual() -> None:
-    assert HistoryPageQuery().query() == ""
+    assert HistoryPageQuery().query_string() == ""
     look = HistoryPageQuery(range=Range.WEEK, until=NOW.astimezone(timezone(timedelta(hours=5))))
-    assert look.query(page=3) == f"?range=7d&until={NOW:%Y-%m-%dT%H%%3A%M%%3A%SZ}&page=3"
-    assert look.query(range="24h", until=None) == ""
+    assert look.query_string(page=3) == f"?range=7d&until={NOW:%Y-%m-%dT%H%%3A%M%%3A%SZ}&page=3"
+    assert look.query_string(range="24h", until=None) == ""
 
 
 def test_nothing_lies_ahead_and_nothing_is_kept_for_longer() -> None:
     def within(range_: Range, ago: timedelta) -> timedelta | None:
-        until = HistoryPageQuery(range=range_, until=NOW - ago).within(NOW).until
+        until = HistoryPageQuery(range=range_, until=NOW - ago).clamped(NOW).until
         return None if until is None else NOW - until
 
     assert within(Range.DAY, -DAY) is None
@@ -26,7 +26,7 @@ def test_nothing_lies_ahead_and_nothing_is_kept_for_longer() -> None:
     assert within(Range.DAY, HOUR) == HOUR
     assert within(Range.DAY, 99 * RETENTION) == RETENTION - DAY
     assert within(Range.MONTH, HOUR) is None
-    assert HistoryPageQuery().within(NOW) == HistoryPageQuery()
+    assert HistoryPageQuery().clamped(NOW) == HistoryPageQuery()
 
 
 @pytest.mark.parametrize("range_", [Range.HOUR, Range.DAY, Range.WEEK])
@@ -52,11 +52,11 @@ def test_who_went_back_a_while_ago_comes_back_to_now() -> None:
 
 def test_more_or_less_is_seen_around_the_same_moment() -> None:
     look = HistoryPageQuery(range=Range.HOUR, until=NOW - 9 * DAY)
-    day = look.over(Range.DAY, NOW)
+    day = look.with_range(Range.DAY, NOW)
     assert day == HistoryPageQuery(range=Range.DAY, until=NOW - 9 * DAY + 11.5 * HOUR)
-    assert day.over(Range.HOUR, NOW) == look
-    assert look.over(Range.MONTH, NOW) == HistoryPageQuery(range=Range.MONTH)
-    assert HistoryPageQuery().over(Range.WEEK, NOW) == HistoryPageQuery(range=Range.WEEK)
+    assert day.with_range(Range.HOUR, NOW) == look
+    assert look.with_range(Range.MONTH, NOW) == HistoryPageQuery(range=Range.MONTH)
+    assert HistoryPageQuery().with_range(Range.WEEK, NOW) == HistoryPageQuery(range=Range.WEEK)
 
 
 def test_a_month_has_nothing_beside_it() -> None:
@@ -65,6 +65,6 @@ def test_a_month_has_nothing_beside_it() -> None:
 
 
 def test_what_happened_is_looked_at_by_the_minute() -> None:
-    look = HistoryPageQuery(range=Range.WEEK, page=2).around(NOW - 9 * DAY, NOW)
+    look = HistoryPageQuery(range=Range.WEEK, page=2).centered_on(NOW - 9 * DAY, NOW)
     assert look == HistoryPageQuery(range=Range.HOUR, page=2, until=NOW - 9 * DAY + 30 * MINUTE)
-    assert HistoryPageQuery().around(NOW - MINUTE, NOW) == HistoryPageQuery(range=Range.HOUR)
+    assert HistoryPageQuery().centered_on(NOW - MINUTE, NOW) == HistoryPageQuery(range=Range.HOUR)

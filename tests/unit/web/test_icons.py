@@ -6,7 +6,7 @@ import pytest
 from jinja2 import Environment, nodes
 from markupsafe import Markup
 
-from codewalk.web.files import ASSETS, TEMPLATES
+from codewalk.web.assets import ASSETS, TEMPLATES
 from codewalk.web.icons import ICONS, icon
 from hatch_build import ICONS as LISTED
 from hatch_build import sprite

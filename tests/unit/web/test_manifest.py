@@ -4,7 +4,7 @@ import json
 import struct
 from typing import Any
 
-from codewalk.web.files import ADDRESSES, ASSETS
+from codewalk.web.assets import ADDRESSES, ASSETS
 from codewalk.web.theme import BACKGROUND_COLORS, Theme
 from tests.unit.web.rendering import frame, page
 

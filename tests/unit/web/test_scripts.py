@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path, PurePosixPath
 
-from codewalk.web.files import ASSETS, TEMPLATES
+from codewalk.web.assets import ASSETS, TEMPLATES
 
 PAGES = "".join(TEMPLATES.values())
 OWN = {

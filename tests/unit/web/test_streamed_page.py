@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from starlette.types import Message
 
-from codewalk.web.streamed_page import StreamedPage
+from codewalk.web.views import StreamedPage
 
 
 def test_the_head_is_sent_before_the_body_is_made() -> None:

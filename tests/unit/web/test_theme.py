@@ -5,7 +5,7 @@ import re
 import pytest
 from starlette.requests import HTTPConnection
 
-from codewalk.web.files import ASSETS
+from codewalk.web.assets import ASSETS
 from codewalk.web.problems import UNEXPECTED
 from codewalk.web.theme import BACKGROUND_COLORS, Theme, theme_of
 from tests.unit.web.rendering import VIEWS, frame, server, whole
@@ -16,7 +16,7 @@ def asked_with(cookie: str) -> HTTPConnection:
 
 
 def page(theme: Theme) -> str:
-    return whole(VIEWS.themed(theme).servers_page(frame(server())))
+    return whole(VIEWS.with_theme(theme).servers_page(frame(server())))
 
 
 @pytest.mark.parametrize("theme", list(Theme))
@@ -54,11 +54,11 @@ def test_the_browser_is_told_the_colours() -> None:
 def test_the_colours_told_are_the_style_sheets() -> None:
     style = ASSETS["app.css"].body.decode()
     light, dark = BACKGROUND_COLORS.values()
-    assert f"--ground: light-dark({light}, {dark});" in style
+    assert f"--background: light-dark({light}, {dark});" in style
 
 
 def test_views_of_one_browser_leave_the_others_alone() -> None:
-    problem = VIEWS.themed(Theme.DARK).error_page(UNEXPECTED)
+    problem = VIEWS.with_theme(Theme.DARK).error_page(UNEXPECTED)
     assert b'data-theme="dark"' in bytes(problem.body)
     assert b'data-theme="system"' in bytes(VIEWS.error_page(UNEXPECTED).body)
 

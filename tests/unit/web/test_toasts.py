@@ -9,7 +9,7 @@ from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import Notice, NoticeKind
 from codewalk.reason import Reason, State
 from codewalk.web.icons import icon
-from codewalk.web.toasts import MAX_TOASTS, TOAST_SECONDS, ToastStack, make_toast, more_text
+from codewalk.web.toasts import MAX_TOASTS, TOAST_SECONDS, ToastStack, make_toast, summary_text
 from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, server, text_of
 
 
@@ -29,12 +29,15 @@ def ids(shown: list[Notice]) -> list[str]:
         (news(), "Dev box is down. Nothing listens at this address."),
         (
             news(kind=NoticeKind.UP, downtime=timedelta(seconds=62)),
-            "Dev box is back. It was away for 1 min.",
+            "Dev box is back. It was down for 1 min 2 s.",
         ),
-        (news(kind=NoticeKind.UP, downtime=timedelta(0)), "Dev box is back. It was away for 1 s."),
+        (
+            news(kind=NoticeKind.UP, downtime=timedelta(0)),
+            "Dev box is back. It was down for under 1 s.",
+        ),
         (
             news(kind=NoticeKind.UP, downtime=timedelta(days=2)),
-            "Dev box is back. It was away for 2 days.",
+            "Dev box is back. It was down for 2 days.",
         ),
         (
             news(kind=NoticeKind.VERSION, previous_version="1.18.23"),
@@ -43,7 +46,7 @@ def ids(shown: list[Notice]) -> list[str]:
     ],
 )
 def test_it_names_the_server_and_says_what_happened(each: Notice, words: str) -> None:
-    html = VIEWS.toast_fragments([make_toast(each, server())], more=0)
+    html = VIEWS.toast_fragments([make_toast(each, server())], summary_count=0)
     assert text_of(html).endswith(words)
     assert 'href="/servers#server-018f"' in html
     assert '<bdi dir="auto">Dev box</bdi>' in html
@@ -51,7 +54,7 @@ def test_it_names_the_server_and_says_what_happened(each: Notice, words: str) ->
 
 def test_colour_is_not_all_that_tells() -> None:
     down, up, version = (
-        VIEWS.toast_fragments([make_toast(news(kind=kind), server())], more=0)
+        VIEWS.toast_fragments([make_toast(news(kind=kind), server())], summary_count=0)
         for kind in NoticeKind
     )
     assert 'class="badge unhealthy"' in down
@@ -69,7 +72,7 @@ def test_hostile_text_stays_text(text: str) -> None:
                 news(2, NoticeKind.VERSION, health=ill, previous_version=value), server(label=value)
             ),
         ]
-        return Tags(VIEWS.toast_fragments(all_of_it, more=0)).tags
+        return Tags(VIEWS.toast_fragments(all_of_it, summary_count=0)).tags
 
     assert tags(text) == tags("calm")
 
@@ -83,7 +86,7 @@ def test_two_hundred_at_once_are_three_and_a_number() -> None:
         one_by_one, shown, more = one_by_one.add([news(number)], 100.0 + number / 1000)
         all_shown += shown
     assert (ids(all_shown), more) == (["s0", "s1", "s2"], 197)
-    assert one_by_one.more == pile.more
+    assert one_by_one.hidden == pile.hidden
 
 
 def test_there_is_room_again_once_toasts_are_gone() -> None:
@@ -110,9 +113,9 @@ def test_a_server_that_is_back_takes_the_place_of_its_being_down() -> None:
 
 
 def test_toasts_are_put_in_the_place_of_earlier_ones_about_the_same() -> None:
-    html = VIEWS.toast_fragments([make_toast(news(), server())], more=2)
+    html = VIEWS.toast_fragments([make_toast(news(), server())], summary_count=2)
     assert html.startswith('<hx-partial hx-target="#state-of-s1" hx-swap="delete">')
     assert html.count('hx-target="#toasts" hx-swap="beforeend"') == 1
     assert "2 more servers have news." in html
-    assert more_text(1) == "1 more server has news."
-    assert VIEWS.toast_fragments([], more=0) == ""
+    assert summary_text(1) == "1 more server has news."
+    assert VIEWS.toast_fragments([], summary_count=0) == ""

@@ -12,21 +12,21 @@ from codewalk.health.link import LinkState
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.server import Server
-from codewalk.web.files import ADDRESSES, ASSETS
+from codewalk.web.assets import ADDRESSES, ASSETS
 from codewalk.web.form_data import ServerFormData
 from codewalk.web.forms import ServerForm
 from codewalk.web.page_context import SESSIONS_PER_PAGE, Alert, HomeQuery
 from codewalk.web.problems import Problem
+from codewalk.web.templates import FIRST_ROWS
 from codewalk.web.text import (
     LINK_DESCRIPTIONS,
     REASON_SENTENCES,
-    age,
-    axis,
-    duration,
-    milliseconds,
-    moment,
+    format_age,
+    format_axis,
+    format_latency,
+    format_time,
 )
-from codewalk.web.views import FIRST_ROWS, Views
+from codewalk.web.views import Views
 from codewalk.workspace.models import Model
 from tests.unit.web.rendering import (
     HOSTILE,
@@ -58,9 +58,9 @@ def test_a_row_says_everything_about_a_server() -> None:
 
 def test_a_row_has_a_bar_of_few_elements_that_tells_what_failed() -> None:
     states = [*[State.HEALTHY] * 50, *[State.UNHEALTHY] * 4, *[State.HEALTHY] * 6]
-    views = Views(now=lambda: NOW, recent=lambda _: states)
+    views = Views(now=lambda: NOW, recent_states=lambda _: states)
     for html in (views.server_row_fragments([server()]), views.last_check_fragments([server()])):
-        (bar,) = re.findall(r'<a class="strip".*?</a>', html, re.DOTALL)
+        (bar,) = re.findall(r'<a class="check-bar".*?</a>', html, re.DOTALL)
         assert 'href="/servers/018f#checks"' in bar
         assert 'aria-label="Last checks of Dev box: 4 of 60 failed"' in bar
         assert Tags(bar).tags == ["a", "svg", "path", "path"]
@@ -76,7 +76,7 @@ def test_every_reason_has_a_sentence(reason: Reason) -> None:
 
 def test_the_menu_offers_what_can_be_done() -> None:
     def items(shown: Server) -> list[str]:
-        return re.findall(r'role="menuitem"[^>]*>([^<]+)<', VIEWS.server_menu_items(shown))
+        return re.findall(r'role="menuitem"[^>]*>([^<]+)<', VIEWS.server_menu(shown))
 
     rest = ["Check now", "Snooze 1 h", "Move up", "Move down"]
     change = ["Edit", "Remove"]
@@ -113,7 +113,7 @@ def test_sessions_further_down_are_kept_back_for_new_page_alone() -> None:
     first, rest = re.split(r"</li>\s+<noscript>", home_page(shown).partition("sessions-page")[2])
     assert first.count("<li>") == FIRST_ROWS
     assert rest.partition("</noscript>")[0].count("<li>") == SESSIONS_PER_PAGE - FIRST_ROWS
-    few = replace(shown, found=shown.found[:FIRST_ROWS])
+    few = replace(shown, matches=shown.matches[:FIRST_ROWS])
     for there_at_once in (
         home_page(few),
         VIEWS.session_list_fragment(shown),
@@ -135,11 +135,11 @@ def test_a_row_is_the_same_on_the_page_and_in_the_stream() -> None:
 def test_hostile_text_stays_text(text: str) -> None:
     def tags(value: str) -> tuple[list[str], set[str]]:
         evil = server(active=True, label=value, detail=value, version=value, state=State.UNHEALTHY)
-        shown = home(evil, value, wanted=HomeQuery(directory=value, words=value), trouble=value)
+        shown = home(evil, value, query=HomeQuery(directory=value, words=value), problem=value)
         parsed = [
-            Tags(page(frame(evil, news=value), notice=Alert(text=value))),
+            Tags(page(frame(evil, local_message=value), alert=Alert(text=value))),
             Tags(home_page(shown)),
-            Tags(home_page(replace(shown, found=()))),
+            Tags(home_page(replace(shown, matches=()))),
             Tags(VIEWS.home_fragments(frame(evil), shown, within=False)),
         ]
         found = [tag for one in parsed for tag in one.tags]
@@ -157,9 +157,9 @@ def test_hostile_text_stays_text_in_forms_and_errors(text: str) -> None:
         parsed = [
             Tags(bytes(answer.body).decode())
             for answer in (
-                VIEWS.page("server_form.html", frame=frame(), form=form),
-                VIEWS.page("remove.html", frame=frame(), server=server(label=value)),
-                VIEWS.page("elsewhere.html", frame=frame(), server=server(label=value)),
+                VIEWS.render("server_form.html", page=frame(), form=form),
+                VIEWS.render("remove.html", page=frame(), server=server(label=value)),
+                VIEWS.render("inactive_server.html", page=frame(), server=server(label=value)),
                 VIEWS.error_page(problem),
             )
         ]
@@ -172,7 +172,7 @@ def test_hostile_text_stays_text_in_forms_and_errors(text: str) -> None:
 def test_no_script_or_style_is_inline_and_nothing_comes_from_elsewhere() -> None:
     shown = frame(server(active=True))
     pages = [
-        page(shown, notice=Alert(text="N", retry="/x", retry_label="Again")),
+        page(shown, alert=Alert(text="N", retry="/x", retry_label="Again")),
         home_page(home(server(active=True), "S")),
         add_form(shown),
         bytes(VIEWS.error_page(Problem(status=401, code="unauthorized", detail="d")).body).decode(),
@@ -192,7 +192,7 @@ def test_a_page_with_all_its_files_weighs_under_50_kb_as_it_is_sent() -> None:
     html = home_page(home(server(active=True), *["A title of some length"] * 500))
     used = [asset for path, asset in ASSETS.items() if ADDRESSES[path] in html]
     assert len(used) >= 5
-    files = sum(len(asset.packed or asset.body) for asset in used)
+    files = sum(len(asset.gzipped or asset.body) for asset in used)
     assert len(gzip.compress(html.encode())) + files < 50_000
 
 
@@ -209,8 +209,8 @@ def test_sessions_say_how_old_they_are() -> None:
 @pytest.mark.parametrize("session_id", [".", ".."])
 def test_a_session_whose_id_climbs_in_an_address_has_no_link(session_id: str) -> None:
     shown = home(server(active=True), "One")
-    named = replace(shown.found[0], id=session_id)
-    html = VIEWS.session_list_fragment(replace(shown, found=(named,)))
+    named = replace(shown.matches[0], id=session_id)
+    html = VIEWS.session_list_fragment(replace(shown, matches=(named,)))
     assert "One" in html
     assert "<a " not in html
     assert 'href="http://' in VIEWS.session_list_fragment(shown)
@@ -222,7 +222,7 @@ def test_a_stale_list_is_asked_for_once_and_only_of_a_server_that_is_up() -> Non
     asks = 'hx-trigger="load'
     assert asks in VIEWS.session_list_fragment(home(up, "One", fetched=old))
     assert asks not in VIEWS.session_list_fragment(home(up, "One"))
-    failed = home(up, "One", fetched=old, trouble="It broke.")
+    failed = home(up, "One", fetched=old, problem="It broke.")
     assert asks not in VIEWS.session_list_fragment(failed)
     assert "It broke." in VIEWS.session_list_fragment(failed)
     html = VIEWS.session_list_fragment(home(down, "One", fetched=old))
@@ -252,12 +252,12 @@ def test_what_is_asked_for_has_a_place_in_its_own_servers_home_alone() -> None:
     html = VIEWS.session_list_fragment(shown) + VIEWS.project_and_model_fragments(shown) + within
     places = re.findall(r'<hx-partial hx-target="([^"]+)"', html)
     own = ["#sessions-018f", "#projects-018f", "#model-018f", "#home-018f"]
-    assert places == [*own, "#active", "#notices"]
+    assert places == [*own, "#active", "#alerts"]
     page = home_page(shown)
     assert all(f'id="{place[1:]}"' in page for place in own)
     instead = VIEWS.home_fragments(frame(shown.server), shown, within=False)
     assert 'hx-target=".home"' in instead
-    elsewhere = VIEWS.page("elsewhere.html", frame=frame(), server=server())
+    elsewhere = VIEWS.render("inactive_server.html", page=frame(), server=server())
     for text in (page, bytes(elsewhere.body).decode()):
         assert len(re.findall(r'class="home ', text)) == 1
 
@@ -265,16 +265,16 @@ def test_what_is_asked_for_has_a_place_in_its_own_servers_home_alone() -> None:
 def test_a_server_that_is_down_offers_the_nearest_healthy_one() -> None:
     down = server(active=True, state=State.UNHEALTHY, detail="Gone.")
     other = server(label="Laptop")
-    assert "Switch to Laptop" in text_of(VIEWS.session_list_fragment(home(down, nearest=other)))
+    assert "Switch to Laptop" in text_of(VIEWS.session_list_fragment(home(down, fallback=other)))
     assert "Switch to" not in text_of(VIEWS.session_list_fragment(home(down)))
     assert "Retry" in text_of(VIEWS.session_list_fragment(home(down)))
 
 
 def test_a_long_list_has_pages_and_keeps_what_was_asked_for() -> None:
     def told(page: int) -> str:
-        wanted = HomeQuery(directory="/srv/a b", words="fix", page=page)
+        query = HomeQuery(directory="/srv/a b", words="fix", page=page)
         return VIEWS.session_list_fragment(
-            home(server(active=True), *map(str, range(120)), wanted=wanted)
+            home(server(active=True), *map(str, range(120)), query=query)
         )
 
     first, middle, last = told(1), told(2), told(3)
@@ -295,13 +295,15 @@ def test_a_long_list_has_pages_and_keeps_what_was_asked_for() -> None:
 def test_an_empty_list_says_what_to_do() -> None:
     one = server(active=True)
     assert "No sessions here yet." in text_of(VIEWS.session_list_fragment(home(one)))
-    searched = replace(home(one, "One", wanted=HomeQuery(words="two")), found=())
+    searched = replace(home(one, "One", query=HomeQuery(words="two")), matches=())
     assert "No session has “two”" in text_of(VIEWS.session_list_fragment(searched))
     never = home(one)
     never = replace(never, listing=replace(never.listing, fetched_at=None))
-    assert "Asking for the sessions" in text_of(VIEWS.session_list_fragment(never))
-    failed = replace(never, trouble="It broke.")
-    assert "No sessions are known" in text_of(VIEWS.session_list_fragment(failed))
+    assert "Fetching the sessions" in text_of(VIEWS.session_list_fragment(never))
+    failed = replace(never, problem="It broke.")
+    assert "The sessions of this server were never fetched" in text_of(
+        VIEWS.session_list_fragment(failed)
+    )
 
 
 def test_the_stamp_changes_with_what_is_shown_but_not_with_each_check() -> None:
@@ -310,7 +312,7 @@ def test_the_stamp_changes_with_what_is_shown_but_not_with_each_check() -> None:
     red = replace(one, health=replace(one.health, state=State.UNHEALTHY))
     stamp = frame(one).stamp
     assert frame(later).stamp == stamp
-    other = [frame(red), frame(replace(one, default=True)), frame(), frame(one, news="x")]
+    other = [frame(red), frame(replace(one, default=True)), frame(), frame(one, local_message="x")]
     assert len({stamp, *(shown.stamp for shown in other)}) == 5
 
 
@@ -330,47 +332,33 @@ def test_the_stamp_changes_with_what_is_shown_but_not_with_each_check() -> None:
     ],
 )
 def test_ages_in_words(seconds: float, words: str) -> None:
-    assert age(NOW - timedelta(seconds=seconds), NOW) == words
+    assert format_age(NOW - timedelta(seconds=seconds), NOW) == words
 
 
 def test_what_is_long_ago_is_a_date() -> None:
-    assert age(datetime(2020, 1, 2, tzinfo=UTC), NOW) == "2020-01-02"
-    assert age(None, NOW) == "never"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-1, "under 1 s"),
-        (0.9, "under 1 s"),
-        (1, "1 s"),
-        (60, "1 min"),
-        (125, "2 min 5 s"),
-        (3600, "1 h"),
-        (3661, "1 h 1 min"),
-        (86_400, "1 day"),
-        (86_400 * 2 + 3599, "2 days"),
-        (86_400 * 29 + 7200, "29 days 2 h"),
-    ],
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert duration(timedelta(seconds=seconds)) == words
+    assert format_age(datetime(2020, 1, 2, tzinfo=UTC), NOW) == "2020-01-02"
+    assert format_age(None, NOW) == "never"
 
 
 def test_a_moment_has_its_day_unless_that_is_today() -> None:
     here = NOW.astimezone()
-    assert moment(NOW, NOW) == f"{here:%H:%M:%S}"
-    assert moment(NOW - timedelta(days=1), NOW).endswith(f" Feb {here:%H:%M:%S}")
+    assert format_time(NOW, NOW) == f"{here:%H:%M:%S}"
+    assert format_time(NOW - timedelta(days=1), NOW).endswith(f" Feb {here:%H:%M:%S}")
 
 
 def test_latencies_in_words() -> None:
-    assert [milliseconds(ms) for ms in (0.04, 9.94, 10, 12_345.6)] == [
+    assert [format_latency(ms) for ms in (0.04, 9.94, 10, 12_345.6)] == [
         "0.0 ms",
         "9.9 ms",
         "10 ms",
         "12,346 ms",
     ]
-    assert [axis(ms) for ms in (0.5, 200, 1000, 2500)] == ["0.5 ms", "200 ms", "1 s", "2.5 s"]
+    assert [format_axis(ms) for ms in (0.5, 200, 1000, 2500)] == [
+        "0.5 ms",
+        "200 ms",
+        "1 s",
+        "2.5 s",
+    ]
 
 
 def test_passwords_are_in_no_page() -> None:
@@ -381,7 +369,7 @@ def test_passwords_are_in_no_page() -> None:
     html = (
         page(frame(secret))
         + home_page(home(secret))
-        + bytes(VIEWS.page("server_form.html", frame=frame(secret), form=form).body).decode()
+        + bytes(VIEWS.render("server_form.html", page=frame(secret), form=form).body).decode()
     )
     assert "hunter2" not in html
     assert "***" not in html

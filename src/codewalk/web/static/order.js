@@ -1,27 +1,27 @@
 // @ts-check
 // `<li data-id aria-label="NAME">` is moved within its list by its `<button class="grip">`: dragged,
-// also by touch (which HTML's own dragging can't), or by its arrow keys. It has `data-moving` on its
-// way, `#moved` (a live region) tells its place, and where it is left is posted.
+// also by touch (which HTML's own dragging can't), or with the arrow keys. It has `data-moving`
+// meanwhile, `#moved` (a live region) reads its place, and the place where it is left is posted.
 
 import { on } from "./app.js";
 
-/** @type {HTMLElement | null} the row that is held */
+/** @type {HTMLElement | null} the row that is moved */
 let row = null;
 
-const rows = () => [...document.querySelectorAll("[data-id]:not([data-out])")]; // that are seen
+const visibleRows = () => [...document.querySelectorAll("[data-id]:not([data-out])")];
 
-/** @param {Element | undefined} other the row whose place it takes */
-function place(other) {
+/** @param {Element | undefined} other the row whose place the moved one takes */
+function moveTo(other) {
   if (!row || !other) return;
-  const to = rows().indexOf(other);
-  other[to < rows().indexOf(row) ? "before" : "after"](row);
+  const index = visibleRows().indexOf(other);
+  other[index < visibleRows().indexOf(row) ? "before" : "after"](row);
   row.toggleAttribute("data-moving", true);
   /** @type {HTMLElement | null} */ (row.querySelector(".grip"))?.focus();
-  const told = document.getElementById("moved");
-  if (told) told.textContent = `${row.ariaLabel}, ${to + 1} of ${rows().length}`;
+  const output = document.getElementById("moved");
+  if (output) output.textContent = `${row.ariaLabel}, ${index + 1} of ${visibleRows().length}`;
 }
 
-function leave() {
+function drop() {
   if (row?.hasAttribute("data-moving")) {
     row.toggleAttribute("data-moving", false);
     const before = /** @type {HTMLElement | null} */ (row.nextElementSibling)?.dataset.id ?? "";
@@ -35,7 +35,7 @@ on("keydown", ".grip", (grip, event) => {
   if (!step) return;
   event.preventDefault();
   row = grip.closest("li");
-  place(row ? rows()[rows().indexOf(row) + step] : undefined);
+  moveTo(row ? visibleRows()[visibleRows().indexOf(row) + step] : undefined);
 });
 on("pointerdown", ".grip", (grip, event) => void (row = event.button ? null : grip.closest("li")));
 on("pointermove", "html", (_, event) => {
@@ -43,7 +43,7 @@ on("pointermove", "html", (_, event) => {
   if (!row || !over || over === row) return;
   const { top, bottom } = over.getBoundingClientRect();
   const up = over.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_FOLLOWING;
-  // Only if it is under the pointer then: else rows of two heights would change places for ever.
-  if (up ? event.clientY < top + row.clientHeight : event.clientY > bottom - row.clientHeight) place(over);
+  // Only if the row is under the pointer then: else two rows of different heights would swap for ever.
+  if (up ? event.clientY < top + row.clientHeight : event.clientY > bottom - row.clientHeight) moveTo(over);
 });
-for (const end of ["pointerup", "pointercancel", "keyup"]) document.addEventListener(end, leave);
+for (const end of ["pointerup", "pointercancel", "keyup"]) document.addEventListener(end, drop);

@@ -1,0 +1,35 @@
+"""One page of a long list."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListPage(Generic[T]):
+    """A page of `all_items`, with `size` of them; the last page where a later one is requested."""
+
+    all_items: Sequence[T]
+    requested: int
+    size: int
+
+    @property
+    def offset(self) -> int:
+        """How many items come before this page."""
+        last_offset = max(0, len(self.all_items) - 1) // self.size * self.size
+        return min((self.requested - 1) * self.size, last_offset)
+
+    @property
+    def number(self) -> int:
+        """The number of this page, from 1."""
+        return self.offset // self.size + 1
+
+    @property
+    def items(self) -> Sequence[T]:
+        return self.all_items[self.offset : self.offset + self.size]
+
+    @property
+    def is_last(self) -> bool:
+        return self.offset + self.size >= len(self.all_items)
