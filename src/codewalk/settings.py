@@ -25,6 +25,7 @@ class Settings:
     database_url: Secret | None = None
     secret_key: Secret | None = None
     token: Secret | None = None
+    allowed_hosts: tuple[str, ...] = ()
     legacy_preferences: Path | None = None
     opencode: str | None = None
 
@@ -42,6 +43,7 @@ class Settings:
             database_url=_secret(env.get("CODEWALK_DATABASE_URL")),
             secret_key=_secret(env.get("CODEWALK_SECRET_KEY")),
             token=_secret(env.get("CODEWALK_TOKEN")),
+            allowed_hosts=_list(env.get("CODEWALK_ALLOWED_HOSTS", "")),
             legacy_preferences=_path(env.get("CODEWALK_LEGACY_PREFERENCES")),
             opencode=env.get("CODEWALK_OPENCODE"),
         )
@@ -98,6 +100,10 @@ def write_private(path: Path, text: str) -> None:
 
 def _secret(text: str | None) -> Secret | None:
     return Secret(text) if text else None
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _path(text: str | None) -> Path | None:

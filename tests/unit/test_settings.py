@@ -22,6 +22,7 @@ def test_every_variable_of_the_interface_is_read() -> None:
             "CODEWALK_DATABASE_URL": "postgresql://u:p@h/db",
             "CODEWALK_SECRET_KEY": "key",
             "CODEWALK_TOKEN": "token",
+            "CODEWALK_ALLOWED_HOSTS": "codewalk.example, walk.example:8443,,",
             "CODEWALK_LEGACY_PREFERENCES": "/old.json",
             "CODEWALK_OPENCODE": "/bin/opencode",
         }
@@ -29,6 +30,7 @@ def test_every_variable_of_the_interface_is_read() -> None:
     assert settings.data_dir == Path("/data")
     assert settings.database_file == Path("/data/codewalk.db")
     assert settings.legacy_preferences == Path("/old.json")
+    assert settings.allowed_hosts == ("codewalk.example", "walk.example:8443")
     assert settings.opencode == "/bin/opencode"
     assert settings.database_url
     assert settings.database_url.reveal() == "postgresql://u:p@h/db"

@@ -2,13 +2,16 @@
 
 import errno
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import quote
 
-from codewalk.errors import AddressUnavailable
+from codewalk.cli.errors import UsageMistake
+from codewalk.errors import AddressUnavailable, InvalidURL
 from codewalk.secret import Secret
+from codewalk.servers.url import parse_url, redact_url
 
 BACKLOG: Final = 1024
 """Connections that may wait to be accepted."""
@@ -69,6 +72,34 @@ def resolve_address(host: str, port: int) -> ListenAddress:
             f"{host!r} is no address of this machine: it can't be resolved.", value=host
         ) from exc
     return ListenAddress(host=host, port=port, ip=ip_address(str(addresses[0][4][0])))
+
+
+def parse_allowed_hosts(source: str, texts: Iterable[str]) -> list[str]:
+    """Return host names as a `Host` header has them, each with its port where one was given.
+
+    Args:
+        source: The option or variable that they come from, for the message.
+        texts: What the user gave.
+
+    Raises:
+        UsageMistake: One is no host name, or it has more than a port beside it.
+    """
+    return [_parse_allowed_host(source, text.strip()) for text in texts]
+
+
+def _parse_allowed_host(source: str, text: str) -> str:
+    try:
+        parsed = parse_url(f"http://{text}")
+    except InvalidURL:
+        parsed = None
+    host = parsed.url.removeprefix("http://") if parsed else ""
+    if not parsed or "/" in text or "@" in text or not host:
+        raise UsageMistake(
+            f"{source} takes host names such as codewalk.example or codewalk.example:8443, "
+            f"not {redact_url(text)!r}."
+        )
+    # The URL leaves out port 80, which then wouldn't be the only one.
+    return f"{host}:80" if parsed.port == 80 else host
 
 
 def listen(address: ListenAddress) -> tuple[socket.socket, ListenAddress]:

@@ -39,7 +39,8 @@ class ServeOptions:
     Attributes:
         settings: Names the data folder and the store.
         sock: The listening socket.
-        hosts: The host names that browsers may use for it.
+        hosts: The host names and addresses that it listens on.
+        allowed_hosts: Further host names that browsers may use for it.
         token: The access token.
         manage_local: Whether to start an OpenCode server on this machine, if one is installed.
         on_ready: Called on the event loop once the app serves, with an invitation: a secret that
@@ -49,6 +50,7 @@ class ServeOptions:
     settings: Settings
     sock: socket.socket
     hosts: Sequence[str]
+    allowed_hosts: Sequence[str]
     token: Secret
     manage_local: bool
     on_ready: Callable[[Secret], None]
@@ -115,7 +117,7 @@ async def _serve(options: ServeOptions, stop: _Stop) -> None:
         open_app(options.settings, watch=True) as app,
         _managed_server(app, wanted=options.manage_local),
     ):
-        web = make_web(app, options.token, hosts=options.hosts)
+        web = make_web(app, options.token, hosts=options.hosts, allowed_hosts=options.allowed_hosts)
 
         def on_ready() -> None:
             spinner.stop()

@@ -43,6 +43,15 @@ def _up(
             "--port", metavar="P", parser=_parse_port, help="The port; 0 is any free one."
         ),
     ] = DEFAULT_PORT,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="A host name that browsers may use for it, of a reverse proxy for example. "
+            "Can be given several times.",
+        ),
+    ] = None,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Don't open the browser.")
     ] = False,
@@ -54,7 +63,7 @@ def _up(
     # Imported here: they load the core and the web server, which no other command needs.
     from codewalk.cli.browser import can_open_browser, open_browser
     from codewalk.cli.instance import single_instance
-    from codewalk.cli.listen_address import listen, resolve_address
+    from codewalk.cli.listen_address import listen, parse_allowed_hosts, resolve_address
     from codewalk.cli.log_file import configure_logging
     from codewalk.cli.serve import ServeOptions, serve_app
     from codewalk.settings import Settings
@@ -63,6 +72,10 @@ def _up(
     settings = Settings.from_environment()
     configure_logging(settings, to_stderr=True)
 
+    allowed_hosts = (
+        *parse_allowed_hosts("--allow-host", allow_host or ()),
+        *parse_allowed_hosts("CODEWALK_ALLOWED_HOSTS", settings.allowed_hosts),
+    )
     address = resolve_address(host, port)
     _require_protection(address, settings.token)
     with single_instance(settings) as instance:
@@ -84,6 +97,7 @@ def _up(
                     settings=settings,
                     sock=sock,
                     hosts=address.hosts(),
+                    allowed_hosts=allowed_hosts,
                     token=token,
                     manage_local=not no_local,
                     on_ready=on_ready,

@@ -27,12 +27,19 @@ class Access:
 
     Args:
         token: The access token.
-        hosts: Names or addresses, with or without a port, besides those of loopback.
+        hosts: Names and addresses that the app listens on, at its port or at the port given.
+        allowed_hosts: Further names, of a reverse proxy for example, at any port or at the port
+            given.
         clock: Counts seconds.
     """
 
     def __init__(
-        self, token: Secret, hosts: Sequence[str], *, clock: Callable[[], float] = monotonic
+        self,
+        token: Secret,
+        hosts: Sequence[str],
+        *,
+        allowed_hosts: Sequence[str] = (),
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._clock = clock
         self._invitation = b""
@@ -42,15 +49,22 @@ class Access:
             raise ValueError("the token is empty")
         # Not the token itself, so that a stolen cookie opens this app and nothing else.
         self._cookie = hashlib.sha256(b"codewalk cookie\0" + self._token).hexdigest()
-        self._hosts = frozenset(host.lower() for host in (*_with_brackets(hosts), *LOOPBACK_HOSTS))
+        self._hosts = frozenset(host.lower() for host in _with_brackets(hosts))
+        # A tunnel to the app has any port of the machine on which the browser runs. No other site
+        # can have a name of loopback, whatever the port.
+        self._any_port_hosts = frozenset(
+            {*LOOPBACK_HOSTS, *(host.lower() for host in allowed_hosts)}
+        )
         self._listens_on_all = any(host in self._hosts for host in ("0.0.0.0", "[::]"))  # noqa: S104 - compared, not bound
 
     def is_allowed_host(self, host: str, port: int) -> bool:
-        """Return whether a `Host` header names this app at this port."""
+        """Return whether a `Host` header names this app, which listens on this port."""
         host = host.lower()
-        if host in self._hosts and _port(host) is not None:
-            return True
         name, host_port = _name(host), _port(host)
+        if host in self._hosts and host_port is not None:
+            return True
+        if not self._any_port_hosts.isdisjoint((host, name)):
+            return True
         if (80 if host_port is None else host_port) != port:
             return False
         # An IP address is safe: DNS rebinding, where another site's name points here, needs a name.
@@ -86,26 +100,45 @@ class Access:
         return self.is_token(text)
 
     def has_valid_cookie(self, headers: Headers, port: int) -> bool:
-        """Return whether the cookie that stands for the token is right."""
+        """Return whether the cookie of a browser that uses this port is right."""
         cookies = cookie_parser("; ".join(headers.getlist("cookie")))
         cookie = cookies.get(cookie_name(port), "")
         return secrets.compare_digest(cookie.encode(), self._cookie.encode())
 
-    def set_cookie(self, response: Response, port: int) -> None:
-        """Set the cookie that stands for the token."""
+    def set_cookie(self, response: Response, port: int, *, secure: bool = False) -> None:
+        """Set the cookie that stands for the token.
+
+        Args:
+            response: The response that sets it.
+            port: The port that the browser uses.
+            secure: Whether the browser may send it over HTTPS alone.
+        """
         response.set_cookie(
             cookie_name(port),
             self._cookie,
             max_age=COOKIE_MAX_AGE,
             path="/",
             httponly=True,
+            secure=secure,
             samesite="strict",
         )
 
 
 def cookie_name(port: int) -> str:
-    """Return the name of the cookie: with the port, since all ports of a host share cookies."""
+    """Return the name of the cookie for the port that a browser uses.
+
+    All ports of a host share cookies: two CodeWalks on one host must not take each other's. Behind
+    a tunnel the browser's port isn't the app's, which a CodeWalk on the browser's machine may have.
+    """
     return f"codewalk_{port}"
+
+
+def browser_port(host: str, scheme: str) -> int:
+    """Return the port that a browser uses: that of the `Host` header, or the scheme's default."""
+    host_port = _port(host)
+    if host_port is None:
+        return 443 if scheme == "https" else 80
+    return host_port
 
 
 def _name(host: str) -> str:

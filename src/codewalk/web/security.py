@@ -4,13 +4,16 @@ The app listens on loopback, but any web page that the user opens can send reque
 
 - every request needs the token, in a header or in a cookie that was set for it;
 - the `Host` header must name this app: else another site's name could be made to point here, and
-  its pages would be of the same origin (DNS rebinding);
+  its pages would be of the same origin (DNS rebinding). The names of loopback are allowed at any
+  port: a tunnel has a port of its own, and no other site can have these names;
 - a change that only the cookie permits must come from this app's own pages: for a browser, all
-  ports of localhost are the same site, so `SameSite=Strict` isn't enough.
+  ports of localhost are the same site, so `SameSite=Strict` isn't enough. Its origin is compared
+  with the `Host` that the browser used, port included.
 """
 
 import logging
 from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,7 +24,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from codewalk.errors import Unauthorized
-from codewalk.web.access import Access
+from codewalk.web.access import Access, browser_port
 from codewalk.web.problems import UNEXPECTED, Problem, problem_of
 
 MAX_BODY_BYTES: Final = 64 * 2**10
@@ -36,6 +39,12 @@ CONTENT_SECURITY_POLICY: Final = (
     "object-src 'none'"
 )
 
+UNKNOWN_HOST: Final = (
+    "This address isn't one that CodeWalk is known by. If you have set it up, name its host when "
+    "CodeWalk starts: `codewalk up --allow-host NAME`."
+)
+"""The response to a foreign `Host`. It doesn't repeat the name, which may be an attacker's."""
+
 log = logging.getLogger(__name__)
 
 Respond = Callable[[Scope, Problem], Response]
@@ -47,13 +56,34 @@ def is_api(path: str) -> bool:
     return path.startswith("/api/")
 
 
-def is_same_origin(headers: Headers) -> bool:
+def browser_scheme(scope: Scope) -> str:
+    """Return the scheme that the browser uses: `https` if a proxy on this machine says so.
+
+    `X-Forwarded-Proto` from another machine is ignored, since anybody can send it.
+    """
+    forwarded = Headers(scope=scope).get("x-forwarded-proto", "")
+    # Each proxy appends its value; the last one is from the proxy that is connected.
+    is_https = forwarded.rpartition(",")[2].strip().lower() == "https"
+    return "https" if is_https and _is_from_loopback(scope) else "http"
+
+
+def _is_from_loopback(scope: Scope) -> bool:
+    client = scope.get("client")
+    try:
+        address = ip_address(client[0] if client else "")
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def is_same_origin(headers: Headers, scheme: str = "http") -> bool:
     """Return whether a browser says that one of this app's own pages made the request."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
     # Browsers send that header only over HTTPS or to loopback; `Origin` comes with every change.
-    return headers.get("origin") == f"http://{headers.get('host', '')}"
+    return headers.get("origin") == f"{scheme}://{headers.get('host', '')}"
 
 
 def is_foreign(headers: Headers) -> bool:
@@ -107,9 +137,10 @@ class SecurityMiddleware:
 
     def _refuse(self, scope: Scope) -> Response | None:
         """Return the response to a request that isn't allowed; None for one that is."""
-        headers, path, port = Headers(scope=scope), scope["path"], scope["server"][1]
-        if not self._access.is_allowed_host(headers.get("host", ""), port):
-            return self._forbid(scope, "This address isn't one that CodeWalk is known by.")
+        headers, path = Headers(scope=scope), scope["path"]
+        host, scheme = headers.get("host", ""), browser_scheme(scope)
+        if not self._access.is_allowed_host(host, scope["server"][1]):
+            return self._forbid(scope, UNKNOWN_HOST)
         if int(_digits(headers.get("content-length"))) > MAX_BODY_BYTES:
             raise HTTPException(413)
         if path in PUBLIC_PATHS or path.startswith(STATIC_PREFIX):
@@ -117,14 +148,14 @@ class SecurityMiddleware:
         has_valid_token = self._access.has_valid_token(headers)
         if has_valid_token is not None:
             return None if has_valid_token else self._deny(scope)
-        has_cookie = self._access.has_valid_cookie(headers, port)
+        has_cookie = self._access.has_valid_cookie(headers, browser_port(host, scheme))
         if scope["method"] in SAFE_METHODS and not is_api(path):
-            redirect = self._log_in(scope, port, has_cookie=has_cookie)
+            redirect = self._log_in(scope, has_cookie=has_cookie)
             if redirect:
                 return redirect
         if not has_cookie:
             return self._deny(scope)
-        if scope["method"] not in SAFE_METHODS and not is_same_origin(headers):
+        if scope["method"] not in SAFE_METHODS and not is_same_origin(headers, scheme):
             return self._forbid(scope, "This change didn't come from one of CodeWalk's own pages.")
         if is_foreign(headers) and (is_api(path) or not is_navigation(headers)):
             # It can't read the response, but a list costs a server, and a page or an event stream
@@ -132,7 +163,7 @@ class SecurityMiddleware:
             return self._forbid(scope, "This request came from another site's page.")
         return None
 
-    def _log_in(self, scope: Scope, port: int, *, has_cookie: bool) -> Response | None:
+    def _log_in(self, scope: Scope, *, has_cookie: bool) -> Response | None:
         """Exchange a token in the address for a cookie, and redirect to the address without it."""
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tokens = [value for key, value in query if key == "token"]
@@ -144,7 +175,9 @@ class SecurityMiddleware:
         rest = urlencode([pair for pair in query if pair[0] != "token"])
         response = RedirectResponse(_path(scope) + (f"?{rest}" if rest else ""), 303)
         if accepted:
-            self._access.set_cookie(response, port)
+            scheme = browser_scheme(scope)
+            port = browser_port(Headers(scope=scope).get("host", ""), scheme)
+            self._access.set_cookie(response, port, secure=scheme == "https")
         return response
 
     def _deny(self, scope: Scope) -> Response:

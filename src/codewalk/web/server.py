@@ -46,14 +46,17 @@ KEEP_ALIVE_TIMEOUT: Final = 30
 """Seconds that an idle connection stays open."""
 
 
-def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
+def make_web(
+    app: App, token: Secret, *, hosts: Sequence[str], allowed_hosts: Sequence[str] = ()
+) -> FastAPI:
     """Make the web app with its API.
 
     Args:
         app: The core.
         token: Lets its bearer in.
-        hosts: Names or addresses, with or without a port, under which browsers may reach the app,
-            besides those of loopback.
+        hosts: Names and addresses that it listens on, with or without a port.
+        allowed_hosts: Further names, with or without a port, under which browsers may reach the
+            app, besides those of loopback.
     """
     web = FastAPI(
         title="CodeWalk",
@@ -76,7 +79,7 @@ def make_web(app: App, token: Secret, *, hosts: Sequence[str]) -> FastAPI:
         web.include_router(module.router)
     # Made for the first request: most starts never need it.
     web.state.openapi = cache(lambda: openapi.make_document(web))
-    web.state.access = access = Access(token, hosts)
+    web.state.access = access = Access(token, hosts, allowed_hosts=allowed_hosts)
     # The last middleware is the outermost, so that compressed responses have the security headers
     # too. Event streams aren't compressed: their events must not wait for more of them.
     web.add_middleware(GZipMiddleware, minimum_size=MIN_GZIP_BYTES, compresslevel=4)

@@ -167,6 +167,36 @@ async def test_addresses_that_others_can_reach_need_a_token_of_the_users_own(
     assert "plain HTTP" in err
 
 
+async def test_host_names_are_allowed_by_an_option_and_a_variable(codewalk: CodeWalk) -> None:
+    own = replace(codewalk, environment={"CODEWALK_ALLOWED_HOSTS": "one.example, two.example:8443"})
+    options = ("--allow-host", "three.example", "--allow-host", "four.example")
+    expected = {
+        "one.example": 303,
+        "two.example:8443": 303,
+        "two.example:8444": 403,
+        "three.example:99": 303,
+        "four.example": 303,
+        "evil.example": 403,
+    }
+    async with running(own, *HEADLESS, *options) as (_, url), aiohttp.ClientSession() as client:
+        for host, status in expected.items():
+            async with client.get(url, headers={"Host": host}, allow_redirects=False) as answer:
+                assert answer.status == status, host
+
+
+async def test_what_is_no_host_name_is_wrong_usage(codewalk: CodeWalk) -> None:
+    result = await codewalk(*HEADLESS, "--allow-host", "https://codewalk.example/")
+    assert (result.status, result.out) == (2, "")
+    assert result.err == (
+        "error: --allow-host takes host names such as codewalk.example or codewalk.example:8443, "
+        "not 'https://codewalk.example/'.\n"
+    )
+    own = replace(codewalk, environment={"CODEWALK_ALLOWED_HOSTS": "*"})
+    result = await own(*HEADLESS)
+    assert (result.status, result.out) == (2, "")
+    assert "CODEWALK_ALLOWED_HOSTS takes host names" in result.err
+
+
 async def test_browser_gets_an_invitation_instead_of_the_token(
     codewalk: CodeWalk, tmp_path: Path
 ) -> None:

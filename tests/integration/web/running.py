@@ -66,6 +66,7 @@ async def running(
     *,
     watch: bool = False,
     hosts: Sequence[str] = (),
+    allowed_hosts: Sequence[str] = (),
     port: int = 0,
     opencode: str | None = None,
 ) -> AsyncIterator[Running]:
@@ -74,7 +75,7 @@ async def running(
     with socket.create_server(("127.0.0.1", port)) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         async with open_parts(settings_in(folder, opencode=opencode), watch=watch) as parts:
-            web = make_web(parts.app, Secret(TOKEN), hosts=hosts)
+            web = make_web(parts.app, Secret(TOKEN), hosts=hosts, allowed_hosts=allowed_hosts)
 
             async def run() -> None:
                 await serve(web, sock, ready=ready.set, stop=stop)

@@ -83,7 +83,7 @@ async def test_a_token_in_the_address_does_not_open_the_api(tmp_path: Path) -> N
 async def test_a_foreign_host_name_is_refused_even_with_the_token(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         foreign = ("evil.example", f"evil.example:{web.port}", f"10.0.0.9:{web.port}")
-        for host in (*foreign, "127.0.0.1:1", "127.0.0.1", ""):
+        for host in (*foreign, "127.0.0.1.evil.example:4090", ""):
             for path in (f"{API}/healthz", f"{API}/servers", "/servers", ADDRESSES["app.css"]):
                 async with web.client.get(web.url + path, headers={"Host": host}) as answer:
                     assert answer.status == 403
@@ -99,6 +99,85 @@ async def test_loopback_and_the_given_names_are_known(tmp_path: Path) -> None:
             assert body.get("ok"), host
         status, _ = await web.call("GET", "/healthz", headers={"Host": "proxy.example"})
         assert status == 403
+
+
+TUNNEL = "127.0.0.1:5299"
+
+
+async def test_a_browser_comes_in_through_a_tunnel_from_another_port(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, stranger() as client:
+        tunnel = {"Host": TUNNEL}
+        for path in ("/servers", f"{API}/servers", f"/servers?token={TOKEN}x"):
+            async with client.get(web.url + path, headers=tunnel) as answer:
+                assert answer.status == 401
+        async with client.get(
+            f"{web.url}/servers?token={TOKEN}", headers=tunnel, allow_redirects=False
+        ) as answer:
+            assert (answer.status, answer.headers["location"]) == (303, "/servers")
+            cookie = answer.headers["set-cookie"].partition(";")[0]
+        # A CodeWalk on the browser's machine may have this app's port, and a cookie of that name.
+        assert cookie.startswith("codewalk_5299=")
+        for host, status in ((TUNNEL, 200), (f"127.0.0.1:{web.port}", 401)):
+            async with client.get(
+                f"{web.url}/servers", headers={"Host": host, "Cookie": cookie}
+            ) as answer:
+                assert answer.status == status
+
+
+async def test_pages_of_other_ports_change_nothing_through_a_tunnel(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, stranger() as client:
+        path = f"{web.url}/?token={TOKEN}"
+        async with client.get(path, headers={"Host": TUNNEL}, allow_redirects=False) as answer:
+            cookie = answer.headers["set-cookie"].partition(";")[0]
+        cases: list[tuple[dict[str, str], int]] = [
+            ({"Origin": f"http://{TUNNEL}"}, 201),
+            ({"Sec-Fetch-Site": "same-origin"}, 201),
+            # The app's own port is another page's origin here, like any port.
+            ({"Origin": web.url}, 403),
+            ({"Origin": "http://127.0.0.1:6666"}, 403),
+            ({"Origin": f"https://{TUNNEL}"}, 403),
+            ({"Origin": f"http://{TUNNEL}", "Sec-Fetch-Site": "same-site"}, 403),
+            ({}, 403),
+        ]
+        for number, (headers, status) in enumerate(cases):
+            body = {"url": f"http://127.0.0.1:9/{number}", "check": False}
+            sent = headers | {"Cookie": cookie, "Host": TUNNEL}
+            async with client.post(f"{web.url}{API}/servers", json=body, headers=sent) as answer:
+                assert answer.status == status, headers
+
+
+async def test_a_reverse_proxy_that_is_named_serves_over_https(tmp_path: Path) -> None:
+    name = "codewalk.example"
+    async with running(tmp_path, allowed_hosts=[name]) as web, stranger() as client:
+        proxied = {"Host": name, "X-Forwarded-Proto": "https"}
+        path = f"{web.url}/servers?token={TOKEN}"
+        async with client.get(path, headers=proxied, allow_redirects=False) as answer:
+            assert answer.status == 303
+            cookie, _, attributes = answer.headers["set-cookie"].partition(";")
+        assert cookie.startswith("codewalk_443=")
+        assert "Secure" in attributes.split("; ")
+        cases = ((f"https://{name}", 201), (f"http://{name}", 403), ("https://evil.example", 403))
+        for origin, status in cases:
+            sent = proxied | {"Cookie": cookie, "Origin": origin}
+            body = {"url": "http://127.0.0.1:9", "check": False}
+            async with client.post(f"{web.url}{API}/servers", json=body, headers=sent) as answer:
+                assert answer.status == status, origin
+        for host in ("evil.example", f"evil.{name}", f"{name}.evil.example"):
+            sent = proxied | {"Host": host, "Cookie": cookie, "Authorization": f"Bearer {TOKEN}"}
+            async with client.get(f"{web.url}{API}/servers", headers=sent) as answer:
+                body = await answer.json(content_type=None)
+                assert answer.status == 403
+                assert "`codewalk up --allow-host NAME`" in body["detail"]
+                assert host not in body["detail"]
+
+
+async def test_without_https_the_cookie_is_sent_over_http_too(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path) as web,
+        stranger() as client,
+        client.get(web.address, allow_redirects=False) as answer,
+    ):
+        assert "Secure" not in answer.headers["set-cookie"]
 
 
 async def test_listening_everywhere_takes_any_address_but_no_name(tmp_path: Path) -> None:

@@ -6,7 +6,13 @@ from ipaddress import ip_address
 
 import pytest
 
-from codewalk.cli.listen_address import ListenAddress, listen, resolve_address
+from codewalk.cli.errors import UsageMistake
+from codewalk.cli.listen_address import (
+    ListenAddress,
+    listen,
+    parse_allowed_hosts,
+    resolve_address,
+)
 from codewalk.errors import AddressUnavailable
 from codewalk.secret import Secret
 
@@ -73,3 +79,41 @@ def test_address_of_another_machine_is_refused(host: str) -> None:
 def test_empty_host_is_refused() -> None:
     with pytest.raises(AddressUnavailable, match="empty"):
         resolve_address("", 4090)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("codewalk.example", "codewalk.example"),
+        (" CodeWalk.Example. ", "codewalk.example"),
+        ("codewalk.example:8443", "codewalk.example:8443"),
+        ("codewalk.example:80", "codewalk.example:80"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("[FE80::1]:4090", "[fe80::1]:4090"),
+    ],
+)
+def test_an_allowed_host_is_read_as_browsers_send_it(text: str, host: str) -> None:
+    assert parse_allowed_hosts("--allow-host", [text]) == [host]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "*",
+        "*.example",
+        "https://h",
+        "h/path",
+        "h/",
+        "u:secret@h",
+        "h:0",
+        "a b",
+        "a,b",
+        "fe80::1",
+    ],
+)
+def test_what_is_no_host_name_is_not_allowed_as_one(text: str) -> None:
+    with pytest.raises(UsageMistake, match="CODEWALK_ALLOWED_HOSTS takes host names") as caught:
+        parse_allowed_hosts("CODEWALK_ALLOWED_HOSTS", ["codewalk.example", text])
+    assert "secret" not in caught.value.message

@@ -4,8 +4,8 @@ import pytest
 from starlette.datastructures import Headers
 
 from codewalk.secret import Secret
-from codewalk.web.access import Access, cookie_name
-from codewalk.web.security import is_same_origin
+from codewalk.web.access import Access, browser_port, cookie_name
+from codewalk.web.security import browser_scheme, is_same_origin
 
 PORT = 4090
 
@@ -20,9 +20,25 @@ PORT = 4090
         ("devbox:4090", True),
         ("[fe80::1]:4090", True),
         ("proxy:8443", True),
-        ("127.0.0.1:4091", False),
-        ("127.0.0.1", False),
-        ("[::1]", False),
+        # Behind a tunnel, whose port is another.
+        ("127.0.0.1:5299", True),
+        ("LOCALHOST:80", True),
+        ("127.0.0.1", True),
+        ("[::1]", True),
+        # Named by `--allow-host`, without a port and with one.
+        ("codewalk.example", True),
+        ("CodeWalk.example:8443", True),
+        ("walk.example:8443", True),
+        ("walk.example", False),
+        ("walk.example:8444", False),
+        ("codewalk.example.evil.example", False),
+        ("evil.codewalk.example", False),
+        ("codewalk.example:x", False),
+        ("devbox:4091", False),
+        ("devbox", False),
+        ("127.0.0.2:4090", False),
+        ("127.0.0.1.evil.example:4090", False),
+        ("127.0.0.1:", False),
         ("::1:4090", False),
         ("localhost.evil.example:4090", False),
         ("127.0.0.1:4090.evil.example", False),
@@ -37,7 +53,11 @@ PORT = 4090
     ],
 )
 def test_hosts(host: str, known: bool) -> None:
-    access = Access(Secret("t"), ["devbox", "fe80::1", "proxy:8443"])
+    access = Access(
+        Secret("t"),
+        ["devbox", "fe80::1", "proxy:8443"],
+        allowed_hosts=["codewalk.example", "walk.example:8443"],
+    )
     assert access.is_allowed_host(host, PORT) is known
 
 
@@ -78,6 +98,49 @@ def test_one_apps_cookie_opens_no_other_and_is_found_among_others() -> None:
     assert not access.has_valid_cookie(headers, PORT + 1)
     assert not other.has_valid_cookie(headers, PORT)
     assert not access.has_valid_cookie(Headers({"cookie": f"{cookie_name(PORT)}="}), PORT)
+
+
+@pytest.mark.parametrize(
+    ("host", "scheme", "port"),
+    [
+        ("127.0.0.1:5299", "http", 5299),
+        ("[::1]:5299", "http", 5299),
+        ("localhost", "http", 80),
+        ("codewalk.example", "https", 443),
+        ("codewalk.example:8443", "https", 8443),
+    ],
+)
+def test_a_browser_uses_the_port_of_its_host_header(host: str, scheme: str, port: int) -> None:
+    assert browser_port(host, scheme) == port
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "scheme"),
+    [
+        ("127.0.0.1", "https", "https"),
+        ("::1", "HTTPS", "https"),
+        ("::ffff:127.0.0.1", "https", "https"),
+        ("127.0.0.1", "http, https", "https"),
+        ("127.0.0.1", "https, http", "http"),
+        ("127.0.0.1", "", "http"),
+        ("127.0.0.1", "ftp", "http"),
+        ("192.0.2.7", "https", "http"),
+        ("::ffff:192.0.2.7", "https", "http"),
+        ("", "https", "http"),
+    ],
+)
+def test_only_a_proxy_on_this_machine_says_that_the_browser_uses_https(
+    peer: str, forwarded: str, scheme: str
+) -> None:
+    headers = [(b"x-forwarded-proto", forwarded.encode())]
+    scope = {"type": "http", "headers": headers, "client": (peer, 50_000) if peer else None}
+    assert browser_scheme(scope) == scheme
+
+
+def test_behind_https_the_origin_is_compared_with_https() -> None:
+    headers = Headers({"origin": "https://codewalk.example", "host": "codewalk.example"})
+    assert is_same_origin(headers, "https")
+    assert not is_same_origin(headers, "http")
 
 
 @pytest.mark.parametrize(
