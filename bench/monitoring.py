@@ -138,7 +138,7 @@ def _report(runs: Sequence[MonitoringRun], links: float) -> Report:
         title="monitoring servers every 10 s: the app's process, one core",
         columns=(
             "servers",
-            "found healthy",
+            "known healthy",
             "% of a core",
             "µs a check",
             "checks done",

@@ -131,7 +131,7 @@ def _manager_rows(visits: Sequence[Visit]) -> list[list[str]]:
     return [
         [f"{name}: first paint, ms", _spread(visits, "paint_ms"), of],
         [f"{name}: answers a search, ms", _spread(visits, "answered_ms"), of],
-        [f"{name}: and has nothing left to do, ms", _spread(visits, "interactive_ms"), of],
+        [f"{name}: is idle, ms", _spread(visits, "interactive_ms"), of],
         [f"{name}: Chromium's CPU until then, ms", _spread(visits, "cpu_ms"), of],
         [f"{name}: KB in all", spread([v["bytes"] / 1000 for v in visits], ",.1f"), of],
     ]

@@ -339,10 +339,10 @@ class FakeRosterStore:
     async def revision(self) -> int:
         return self.stored.revision
 
-    async def update(self, known: Roster, decide: Rule, *, undo: Removal | None = None) -> Roster:
+    async def update(self, cached: Roster, decide: Rule, *, undo: Removal | None = None) -> Roster:
         if self.before_update:
             await self.before_update()
-        current = known if known.revision == self.stored.revision else self.stored
+        current = cached if cached.revision == self.stored.revision else self.stored
         decided = decide(current)
         before = {p.id: p.basic_auth_password for p in current.profiles}
         to_seal = [
@@ -359,10 +359,10 @@ class FakeRosterStore:
             return self.stored
         return current
 
-    async def remove(self, known: Roster, server_id: str, decide: Rule) -> tuple[Roster, Removal]:
+    async def remove(self, cached: Roster, server_id: str, decide: Rule) -> tuple[Roster, Removal]:
         before = self.stored
         removal = Removal(server_id=server_id, before=before, sealed=None, rows={})
-        return await self.update(known, decide), removal
+        return await self.update(cached, decide), removal
 
     async def unlock(self, needed: KeyNeeded) -> None:
         if self.before_unlock:

@@ -80,8 +80,8 @@ async def _verify(database: Database, roster: Roster, since: datetime) -> None:
         assert status.checked_at > since
     for profile in roster.profiles[::100]:
         window = since - MINUTE, since + HOUR
-        kept = await HistoryStore(database).load(profile.id, since, window, by_minute=False)
-        assert sum(period.checks for period in kept.periods) >= 2, profile.id
+        stored = await HistoryStore(database).load(profile.id, since, window, by_minute=False)
+        assert sum(period.checks for period in stored.periods) >= 2, profile.id
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ async def main() -> None:
 
 
 async def _settle(app: codewalk.App) -> None:
-    """Wait until all servers are known, and one round more: the first is all servers at once."""
+    """Wait until all servers are known, and one round more: the first one checks all at once."""
     while any(server.health.state is State.UNKNOWN for server in app.servers()):  # noqa: ASYNC110 - an event for each would take time too
         await asyncio.sleep(0.5)
     await asyncio.sleep(1.2 * DEFAULT_SETTINGS.interval)

@@ -43,7 +43,7 @@ _FAILED: Final = "✗"
 _UNKNOWN: Final = "?"
 
 _MIN_LATENCY_MS: Final = 0.1
-"""Milliseconds below which latencies are shown as equal."""
+"""Milliseconds below which latencies look equal."""
 
 
 def _moment_parser(option: str) -> Callable[[str], datetime]:

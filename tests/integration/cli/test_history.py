@@ -15,36 +15,36 @@ async def test_history_of_checks_by_commands(codewalk: CodeWalk, server: MockOpe
     server.script("/path", page())
     assert (await codewalk("server", "check")).status == 1
 
-    found = (await codewalk.fresh("server", "history", "dev box", "--json")).json
-    assert found["server_id"] == added["id"]
-    assert [(t["from"], t["to"], t["reason"]) for t in found["transitions"]] == [
+    history = (await codewalk.fresh("server", "history", "dev box", "--json")).json
+    assert history["server_id"] == added["id"]
+    assert [(t["from"], t["to"], t["reason"]) for t in history["transitions"]] == [
         ("healthy", "unhealthy", "not_opencode"),
         ("unknown", "healthy", "ok"),
     ]
-    assert found["transitions"][0]["lasted_ms"] is None
-    assert found["transitions"][1]["lasted_ms"] > 0
-    assert not found["more_transitions"]
-    assert [(c["ok"], c["reason"]) for c in found["checks"]] == [
+    assert history["transitions"][0]["lasted_ms"] is None
+    assert history["transitions"][1]["lasted_ms"] > 0
+    assert not history["more_transitions"]
+    assert [(c["ok"], c["reason"]) for c in history["checks"]] == [
         (True, "ok"),
         (False, "not_opencode"),
     ]
-    assert found["checks"][0]["latency_ms"] > 0
-    assert sum(p["checks"] for p in found["periods"]) == 2
-    assert sum(p["failures"] for p in found["periods"]) == 1
-    assert found["uptime"]["last_24h"]["percent"] == 100
-    assert found["uptime"]["last_30d"] == found["uptime"]["last_24h"]
-    assert found["uptime"]["last_7d"]["known_s"] >= 0
-    since, until = (datetime.fromisoformat(found[key]) for key in ("since", "until"))
+    assert history["checks"][0]["latency_ms"] > 0
+    assert sum(p["checks"] for p in history["periods"]) == 2
+    assert sum(p["failures"] for p in history["periods"]) == 1
+    assert history["uptime"]["last_24h"]["percent"] == 100
+    assert history["uptime"]["last_30d"] == history["uptime"]["last_24h"]
+    assert history["uptime"]["last_7d"]["known_s"] >= 0
+    since, until = (datetime.fromisoformat(history[key]) for key in ("since", "until"))
     assert until - since == timedelta(days=1)
 
-    shown = await codewalk.fresh("server", "history", "dev box", "--since", "7d")
-    assert shown.status == 0
-    assert "100 % in 24 h, 100 % in 7 d, 100 % in 30 d" in shown.out
-    assert "2 checks, 1 failed" in shown.out
-    assert "▁✗" in shown.out
-    lines = shown.out.splitlines()
+    printed = await codewalk.fresh("server", "history", "dev box", "--since", "7d")
+    assert printed.status == 0
+    assert "100 % in 24 h, 100 % in 7 d, 100 % in 30 d" in printed.out
+    assert "2 checks, 1 failed" in printed.out
+    assert "▁✗" in printed.out
+    lines = printed.out.splitlines()
     assert [line.split()[-1] for line in lines if "healthy" in line][-1] == "1.18.33"
-    assert "✗ unhealthy: not opencode" in shown.out
+    assert "✗ unhealthy: not opencode" in printed.out
 
 
 async def test_since_and_until_take_a_duration_or_a_time(
@@ -60,8 +60,9 @@ async def test_since_and_until_take_a_duration_or_a_time(
         )
     )
     spans = [
-        datetime.fromisoformat(found.json["until"]) - datetime.fromisoformat(found.json["since"])
-        for found in accepted
+        datetime.fromisoformat(history.json["until"])
+        - datetime.fromisoformat(history.json["since"])
+        for history in accepted
     ]
     assert timedelta(minutes=90) <= spans[0] < timedelta(minutes=91)
     assert spans[1] == timedelta(days=30)
@@ -78,12 +79,12 @@ async def test_since_and_until_take_a_duration_or_a_time(
     whole = codewalk("server", "history", "a", "--until", "10d", "--json")
     middle = codewalk("server", "history", "a", "--since", "8d", "--until", "7d")
     wrong = codewalk("server", "history", "a", "--since", "7d", "--until", "8d", "--json")
-    earlier, shown, refused = await asyncio.gather(whole, middle, wrong)
+    earlier, printed, refused = await asyncio.gather(whole, middle, wrong)
     begin, end = (datetime.fromisoformat(earlier.json[key]) for key in ("since", "until"))
     assert end - begin == timedelta(days=1)
     assert timedelta(days=10) <= datetime.now(UTC) - end < timedelta(days=10, minutes=1)
     assert earlier.json["periods"] == []
-    assert "8 days ago to 7 days ago" in shown.out
+    assert "8 days ago to 7 days ago" in printed.out
     assert (refused.status, refused.error["code"]) == (1, "invalid_value")
     assert "give a later end or an earlier start." in refused.error["message"]
     plain = await codewalk("server", "history", "a", "--since", "soon")
@@ -101,11 +102,11 @@ async def test_wrong_usage_creates_nothing(codewalk: CodeWalk) -> None:
 
 async def test_history_of_a_server_that_was_never_checked(codewalk: CodeWalk) -> None:
     await codewalk("server", "add", "http://127.0.0.1:9", "--label", "a", "--no-check")
-    shown = await codewalk("server", "history", "a")
-    assert (shown.status, shown.err) == (0, "")
-    assert "not known in 24 h" in shown.out
-    assert "since 1 day ago" in shown.out
-    assert "no checks" in shown.out
+    printed = await codewalk("server", "history", "a")
+    assert (printed.status, printed.err) == (0, "")
+    assert "not known in 24 h" in printed.out
+    assert "since 1 day ago" in printed.out
+    assert "no checks" in printed.out
     longer = await codewalk("server", "history", "a", "--since", "90d")
     assert "since 30 days ago" in longer.out
     assert longer.err == "History is kept for 30 days.\n"

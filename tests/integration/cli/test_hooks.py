@@ -31,8 +31,8 @@ async def test_hook_is_added_listed_tested_and_removed(codewalk: CodeWalk, tmp_p
     )
     listed = await codewalk.fresh("hook", "list", "--json")
     assert listed.json == [added.json, webhook.json]
-    shown = await codewalk("hook", "list")
-    assert "s3cret" not in shown.out + listed.out + webhook.out
+    printed = await codewalk("hook", "list")
+    assert "s3cret" not in printed.out + listed.out + webhook.out
     tested = await codewalk.fresh("hook", "test", added.json["id"][:13])
     assert (tested.status, tested.err) == (0, "")
     assert json.loads(out.read_text())["event"] == "test"

@@ -41,9 +41,9 @@ async def test_a_server_from_its_addition_to_its_removal(codewalk: CodeWalk) -> 
         assert [s["id"] for s in listed.json] == [profile["id"]]
         checked = await codewalk.fresh("server", "check", "dev BOX", profile["id"][:8], "--json")
         assert (checked.status, len(checked.json)) == (0, 1)
-        shown = await codewalk.fresh("server", "show", server.url)
-        assert "opencode, with a password" in shown.out
-        assert PASSWORD.strip() not in added.out + listed.out + checked.out + shown.out
+        printed = await codewalk.fresh("server", "show", server.url)
+        assert "opencode, with a password" in printed.out
+        assert PASSWORD.strip() not in added.out + listed.out + checked.out + printed.out
         removed = await codewalk.fresh("server", "remove", "Dev box", "--yes", "--json")
         assert removed.json == {"removed": profile["id"], "active": None}
     assert (await codewalk.fresh("server", "list", "--json")).json == []
@@ -97,8 +97,8 @@ async def test_health_check_settings_are_saved_and_used(codewalk: CodeWalk) -> N
         )
         settings = {"interval_s": 30.0, "timeout_s": 0.2, "rise": 2, "fall": 3}
         assert edited.json["health_check"] == settings
-        shown = await codewalk("server", "show", "slow")
-        assert "every 30 s, for 0.2 s at most; rise 2, fall 3" in shown.out
+        printed = await codewalk("server", "show", "slow")
+        assert "every 30 s, for 0.2 s at most; rise 2, fall 3" in printed.out
         # Its own timeout, unless another is asked for.
         for options, seconds in (((), "0.2"), (("--timeout", "0.1"), "0.1")):
             checked = await codewalk("server", "check", "slow", *options, "--json")

@@ -208,16 +208,16 @@ async def test_browser_gets_an_invitation_instead_of_the_token(
     own = replace(codewalk, environment={"BROWSER": str(browser)})
     async with running(own, "up", "--port", "0", "--no-local", "--host", "::1") as (process, url):
         assert url.startswith("http://[::1]:")
-        shown = (await asyncio.to_thread(opened.read_text)).strip()
-        assert shown.partition("?")[0] == url.partition("?")[0]
+        opened_url = (await asyncio.to_thread(opened.read_text)).strip()
+        assert opened_url.partition("?")[0] == url.partition("?")[0]
         # Other users can read the browser's arguments: what lets it in does so once.
-        assert shown != url
+        assert opened_url != url
         jar = aiohttp.CookieJar(unsafe=True)  # it keeps cookies of addresses too
         async with (
             aiohttp.ClientSession(cookie_jar=jar) as one,
             aiohttp.ClientSession() as another,
-            one.get(shown) as let_in,
-            another.get(shown) as left_out,
+            one.get(opened_url) as let_in,
+            another.get(opened_url) as left_out,
         ):
             assert (let_in.status, left_out.status) == (200, 401)
         await stop(process, signal.SIGTERM)
