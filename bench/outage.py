@@ -20,7 +20,7 @@ from bench.chromium import chromium
 from bench.opencode import run_server
 from bench.process import free_port, load
 from bench.report import Report, Target, spread
-from tests.browser.outages import Rows, Shown, first_answer, live
+from tests.browser.row_watcher import RowState, RowWatcher, first_answer, wait_for_link
 
 KILLS: Final = 20
 STOPS: Final = 3
@@ -49,7 +49,7 @@ class Measurements:
     red: list[float] = field(default_factory=list)
     green: list[float] = field(default_factory=list)
     silent: list[float] = field(default_factory=list)
-    changes: list[Shown] = field(default_factory=list)
+    changes: list[RowState] = field(default_factory=list)
 
 
 async def run() -> Report:
@@ -79,8 +79,8 @@ def _url(port: int) -> str:
 
 async def _measure(page: Page, home: Path, port: int, measurements: Measurements) -> None:
     for name in OTHERS:
-        await live(page, name)
-    rows = await Rows.watch(page)
+        await wait_for_link(page, name)
+    rows = await RowWatcher.watch(page)
     for name in OTHERS:
         await rows.until(name, "healthy", within=_TIMEOUT)
     for number in range(KILLS):
@@ -89,10 +89,10 @@ async def _measure(page: Page, home: Path, port: int, measurements: Measurements
             green, others = await rows.until(VICTIM, "healthy", within=_TIMEOUT)
             measurements.green.append(green - answered)
             measurements.changes.extend(others)
-            await live(page, VICTIM)
+            await wait_for_link(page, VICTIM)
             for _ in range(STOPS if number == KILLS - 1 else 0):
                 await _stop(process.pid, rows, measurements)
-                await live(page, VICTIM)
+                await wait_for_link(page, VICTIM)
             killed = time.time()
             process.kill()
             red, others = await rows.until(VICTIM, "unhealthy", within=_TIMEOUT)
@@ -101,7 +101,7 @@ async def _measure(page: Page, home: Path, port: int, measurements: Measurements
             await process.wait()
 
 
-async def _stop(pid: int, rows: Rows, measurements: Measurements) -> None:
+async def _stop(pid: int, rows: RowWatcher, measurements: Measurements) -> None:
     """Stop the server's process: it accepts connections and never answers, until it continues."""
     # At different moments between two checks.
     await asyncio.sleep(len(measurements.silent) * 3.0)

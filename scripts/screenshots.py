@@ -19,8 +19,8 @@ from codewalk.history.period import HOUR
 from codewalk.notifications.notice import NoticeKind
 from codewalk.servers.draft import Change
 from tests.browser.conftest import CHROMIUM, system_chromium
-from tests.integration.web.running import Running, running
-from tests.integration.web.telling import tell
+from tests.integration.web.notices import announce_notice
+from tests.integration.web.web_app import RunningApp, running
 from tests.mock_behaviours import page as web_page
 from tests.mock_opencode import MockOpenCode
 from tests.recorded_month import record_month
@@ -44,7 +44,7 @@ Scene = Callable[["Stage"], Awaitable[None]]
 class Stage:
     """The running app and the tab that shows it."""
 
-    def __init__(self, web: Running, tab: Page, stack: AsyncExitStack) -> None:
+    def __init__(self, web: RunningApp, tab: Page, stack: AsyncExitStack) -> None:
         self.web = web
         self.tab = tab
         self._stack = stack
@@ -132,7 +132,7 @@ async def told(stage: Stage) -> None:
         ("Behind the company proxy", NoticeKind.DOWN, {}),
     )
     for ref, what, more in news:
-        tell(stage.web, ref, what, **more)
+        announce_notice(stage.web, ref, what, **more)
     await stage.tab.get_by_text("1 more server has news.").wait_for()
     await stage.tab.evaluate("document.getAnimations().forEach((one) => one.pause())")
 
@@ -334,7 +334,7 @@ async def staged(browser: Browser) -> AsyncIterator[Stage]:
         web = await stack.enter_async_context(running(Path(folder)))
         tab = await browser.new_page()
         stack.push_async_callback(tab.close)
-        await tab.goto(web.address)
+        await tab.goto(web.login_address)
         yield Stage(web, tab, stack)
 
 

@@ -20,7 +20,7 @@ from bench.contenders.protocol import print_line
 from codewalk.app.composition import Parts
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
-from tests.integration.web.running import running
+from tests.integration.web.web_app import running
 
 BATCH_INTERVAL = 0.01
 """Seconds between two batches of changes."""
@@ -33,7 +33,7 @@ async def main() -> None:
         for number, url in enumerate(urls):
             server = await web.app.add_server(url, label=f"Box {number:03}", check=False)
             web.parts.monitor.pause(server.id, _status(healthy=True))
-        print_line("ready", web.address)
+        print_line("ready", web.login_address)
         await asyncio.to_thread(sys.stdin.readline)
         print_line("changed", await _change(web.parts, per_second, seconds))
         await asyncio.to_thread(sys.stdin.read)

@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from tests.integration.web.running import Running, running
+from tests.integration.web.web_app import RunningApp, running
 
 expect.set_options(timeout=10_000)
 
@@ -23,7 +23,7 @@ async def open_context(browser: Browser, **options: Any) -> AsyncIterator[Browse
 
 
 @asynccontextmanager
-async def open_tab(context: BrowserContext, web: Running) -> AsyncIterator[Page]:
+async def open_tab(context: BrowserContext, web: RunningApp) -> AsyncIterator[Page]:
     """The front page, opened as a person does who clicks the printed address.
 
     Afterwards no error may stand in the console: no broken script, no violation of the content
@@ -33,7 +33,7 @@ async def open_tab(context: BrowserContext, web: Running) -> AsyncIterator[Page]
     complaints: list[str] = []
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(web.address)
+    await page.goto(web.login_address)
     yield page
     assert complaints == []
 
@@ -46,7 +46,7 @@ async def opened(
     watch: bool = False,
     opencode: str | None = None,
     **options: Any,
-) -> AsyncIterator[tuple[Running, Page]]:
+) -> AsyncIterator[tuple[RunningApp, Page]]:
     """A running app and a tab with its front page; the options are the browser's."""
     async with (
         running(folder, watch=watch, opencode=opencode) as web,

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 from codewalk.web.icons import icon
 from codewalk.web.theme import BACKGROUND_COLORS, Theme
 from tests.browser.tabs import open_context, open_tab
-from tests.integration.web.running import running
+from tests.integration.web.web_app import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.parts import CLOSED, button, row
+from tests.browser.elements import CLOSED, button, row
 from tests.browser.tabs import open_context
-from tests.integration.web.running import running
+from tests.integration.web.web_app import running
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -19,14 +19,14 @@ async def test_without_the_token_the_page_explains(chromium: Browser, tmp_path: 
         assert answer is not None
         assert answer.status == 401
         await expect(tab.get_by_text("codewalk up")).to_be_visible()
-        await tab.goto(web.address)
+        await tab.goto(web.login_address)
         await expect(tab.get_by_role("heading", name="Servers")).to_be_visible()
 
 
 async def test_an_address_with_nothing_there_leads_back(chromium: Browser, tmp_path: Path) -> None:
     async with running(tmp_path) as web, open_context(chromium) as context:
         tab = await context.new_page()
-        await tab.goto(web.address)
+        await tab.goto(web.login_address)
         for path in ("/nowhere", "/s/gone/", "/servers/gone/edit"):
             answer = await tab.goto(f"{web.url}{path}")
             assert answer is not None
@@ -40,7 +40,7 @@ async def test_what_is_asked_of_a_server_that_is_gone_says_so(
 ) -> None:
     async with running(tmp_path) as web, open_context(chromium) as context:
         tab = await context.new_page()
-        await tab.goto(web.address)
+        await tab.goto(web.login_address)
         gone = await web.app.add_server(CLOSED, label="Gone", check=False)
         await expect(row(tab, "Gone")).to_be_visible()
         # Without its stream the page doesn't hear of the removal.

@@ -8,7 +8,15 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from codewalk.events import Event, Kind
-from tests.browser.parts import button, field, listening, opener, row, rows, stand
+from tests.browser.elements import (
+    button,
+    expect_servers,
+    field,
+    row,
+    rows,
+    switcher_button,
+    wait_for_stream,
+)
 from tests.browser.tabs import open_tab, opened
 from tests.fake_opencode import write_fake
 from tests.mock_opencode import MockOpenCode
@@ -19,7 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 async def test_three_ways_to_a_first_server_are_offered(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (_, tab), MockOpenCode() as mock:
         await expect(tab.get_by_text("No servers yet.")).to_be_visible()
-        await expect(opener(tab)).to_have_accessible_description("No active server")
+        await expect(switcher_button(tab)).to_have_accessible_description("No active server")
         await expect(tab.get_by_role("main").locator(".welcome-content > ul > li")).to_have_count(3)
         await expect(tab.get_by_role("heading", level=2)).to_have_text(
             ["Add one by its address", "Run one on this machine", "Use one that is running here"]
@@ -44,7 +52,7 @@ async def test_a_first_server_that_cannot_be_added_gets_the_whole_form_in_its_pl
         opened(chromium, tmp_path, watch=True) as (web, tab),
         MockOpenCode(password="s3cret") as mock,
     ):
-        await listening(tab)
+        await wait_for_stream(tab)
         url, outcome = field(tab, "URL"), tab.locator("#outcome")
         await url.fill("ftp://devbox")
         await url.press("Enter")
@@ -102,7 +110,7 @@ async def test_what_runs_on_this_machine_is_looked_at_on_the_word_alone(
         place = mock.url.removeprefix("http://")
         look = button(tab, f"Look at {place}")
         await tab.reload()
-        await listening(tab)
+        await wait_for_stream(tab)
         assert mock.requests == []
         await look.click()
         found = tab.locator("#local-check").get_by_role("status")
@@ -137,7 +145,7 @@ async def test_a_local_server_is_started_from_the_page(chromium: Browser, tmp_pa
         await expect(tab.get_by_text("Start a local server")).to_be_visible()
         await button(tab, "Start a local server").click()
         for one in (tab, other):
-            await stand(one, "Local")
+            await expect_servers(one, "Local")
             await expect(row(one, "Local")).to_contain_text("Managed")
             await expect(row(one, "Local")).to_contain_text("healthy")
             await expect(row(one, "Local")).to_contain_text("Active")
@@ -157,11 +165,11 @@ async def test_what_was_taken_over_from_the_flutter_app_is_told_once(
         for one in (tab, other):
             await one.goto(f"{web.url}/servers")
             await expect(one.get_by_text(told)).to_be_visible()
-        await stand(tab, "Primary server")
+        await expect_servers(tab, "Primary server")
         await expect(row(tab, "Primary server")).to_contain_text("Active")
         await button(tab, "Got it").click()
         for one in (tab, other):
             await expect(one.get_by_text(told)).to_have_count(0)
         await tab.reload()
-        await stand(tab, "Primary server")
+        await expect_servers(tab, "Primary server")
         await expect(tab.get_by_text(told)).to_have_count(0)

@@ -12,7 +12,15 @@ from codewalk.secret import Secret
 from codewalk.servers.draft import Change
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import NotifySetting
-from tests.browser.parts import CLOSED, button, choose, field, fill_in, row, stand
+from tests.browser.elements import (
+    CLOSED,
+    button,
+    choose_menu_item,
+    expect_servers,
+    field,
+    fill_in_add_form,
+    row,
+)
 from tests.browser.tabs import opened
 from tests.mock_opencode import MockOpenCode
 
@@ -74,7 +82,7 @@ async def test_a_refused_form_says_why_and_keeps_what_was_typed(
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         await web.app.add_server(CLOSED, label="Taken", check=False)
-        await fill_in(tab, "ftp://x", label="Box", password=PASSWORD)
+        await fill_in_add_form(tab, "ftp://x", label="Box", password=PASSWORD)
         await button(tab, "Save").click()
         url = field(tab, "URL")
         await expect(url).to_have_attribute("aria-invalid", "true")
@@ -92,7 +100,7 @@ async def test_a_refused_form_says_why_and_keeps_what_was_typed(
         await button(tab, "Save").click()
         await expect(field(tab, "Label")).to_have_accessible_description(re.compile("taken"))
         await tab.get_by_role("link", name="Cancel").click()
-        await stand(tab, "Taken")
+        await expect_servers(tab, "Taken")
 
 
 async def test_a_connection_is_tested_as_often_as_one_likes(
@@ -102,7 +110,7 @@ async def test_a_connection_is_tested_as_often_as_one_likes(
         opened(chromium, tmp_path) as (web, tab),
         MockOpenCode(password=PASSWORD) as mock,
     ):
-        await fill_in(tab, mock.url)
+        await fill_in_add_form(tab, mock.url)
         outcome = tab.locator("#outcome")
         await button(tab, "Test connection").click()
         await expect(outcome).to_contain_text("unhealthy")
@@ -123,7 +131,7 @@ async def test_what_cannot_be_reached_is_saved_on_a_second_word(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
-        await fill_in(tab, CLOSED, label="Box")
+        await fill_in_add_form(tab, CLOSED, label="Box")
         await expect(button(tab, "Save anyway")).to_have_count(0)
         await button(tab, "Save").click()
         await expect(tab.locator("#outcome")).to_contain_text("Nothing listens at 127.0.0.1:9")
@@ -140,7 +148,7 @@ async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
         opened(chromium, tmp_path) as (_, tab),
         MockOpenCode(host=host, port=4096) as mock,
     ):
-        await fill_in(tab, host, label="Box")
+        await fill_in_add_form(tab, host, label="Box")
         await button(tab, "Test connection").click()
         offer = tab.get_by_role("button", name=f"Try http://{host}:4096")
         await expect(offer).to_be_visible()
@@ -156,7 +164,7 @@ async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
         await expect(row(tab, "Box")).to_contain_text(f"http://{host}:4096")
 
         # Enter saves what was typed, whatever is offered beside.
-        await fill_in(tab, f"{host}/other")
+        await fill_in_add_form(tab, f"{host}/other")
         await button(tab, "Test connection").click()
         await expect(tab.get_by_role("button", name="Try")).to_be_visible()
         await field(tab, "URL").fill(f"{host}:4096")
@@ -173,7 +181,7 @@ async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
 
 async def test_a_password_is_shown_and_hidden(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (_, tab):
-        await fill_in(tab, "devbox", password="typed")
+        await fill_in_add_form(tab, "devbox", password="typed")
         typed, show = field(tab, "Password"), button(tab, "Show password")
         await expect(typed).to_have_attribute("type", "password")
         await show.click()
@@ -194,7 +202,7 @@ async def test_a_kept_password_is_never_in_the_page_and_is_kept_replaced_or_clea
     ):
         await web.app.add_server(mock.url, label="Box", password=Secret(PASSWORD))
         assert PASSWORD not in await tab.content()
-        await choose(tab, "Box", "Edit")
+        await choose_menu_item(tab, "Box", "Edit")
         await must_not_hold(tab, PASSWORD)
         await expect(field(tab, "Password")).to_have_accessible_description(
             re.compile("A password is stored. Leave the field empty to keep it.")
@@ -206,7 +214,7 @@ async def test_a_kept_password_is_never_in_the_page_and_is_kept_replaced_or_clea
         await field(tab, "Label").fill("Renamed")
         await button(tab, "Save").click()
         await expect(row(tab, "Renamed")).to_contain_text("signs in as opencode")
-        await choose(tab, "Renamed", "Edit")
+        await choose_menu_item(tab, "Renamed", "Edit")
         await field(tab, "Password").fill("wrong")
         await button(tab, "Save").click()
         await expect(tab.locator("#outcome")).to_contain_text("refused the")
@@ -216,7 +224,7 @@ async def test_a_kept_password_is_never_in_the_page_and_is_kept_replaced_or_clea
         await expect(row(tab, "Renamed")).not_to_contain_text("signs in as")
         kept = web.app.server("Renamed").profile
         assert (kept.basic_auth_enabled, kept.basic_auth_password) == (False, None)
-        await choose(tab, "Renamed", "Edit")
+        await choose_menu_item(tab, "Renamed", "Edit")
         await expect(field(tab, "Password")).to_have_accessible_description(
             re.compile("Only for a server with a password")
         )
@@ -243,7 +251,7 @@ async def test_how_a_server_is_checked_and_told_of_is_set_in_its_form(
         await interval.fill("30")
         await field(tab, "Fall").fill("4")
         await button(tab, "Save").click()
-        await stand(tab, "Box")
+        await expect_servers(tab, "Box")
         kept = web.app.server(server.id).profile
         assert (kept.health_check.interval, kept.health_check.fall) == (30, 4)
         assert kept.notify is NotifySetting.OFF
@@ -253,7 +261,7 @@ async def test_how_a_server_is_checked_and_told_of_is_set_in_its_form(
         for name in ("Interval (s)", "Timeout (s)", "Rise", "Fall"):
             await field(tab, name).fill("")
         await button(tab, "Save").click()
-        await stand(tab, "Box")
+        await expect_servers(tab, "Box")
         assert web.app.server(server.id).profile.health_check == HealthCheckSettings()
 
 
@@ -306,5 +314,5 @@ async def test_a_second_save_replaces_what_was_changed_elsewhere(
         await expect(field(tab, "Notifications")).to_have_accessible_description(re.compile("on"))
         await expect(field(tab, "Notifications")).to_have_value("off")
         await button(tab, "Save").click()
-        await stand(tab, "Box")
+        await expect_servers(tab, "Box")
         assert web.app.server(server.id).profile.notify is NotifySetting.OFF

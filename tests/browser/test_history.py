@@ -13,10 +13,10 @@ from playwright.async_api import Browser, Locator, Page, Route, expect
 from codewalk.history.period import DAY, HOUR
 from codewalk.reason import Reason, State
 from codewalk.server import Server
-from tests.browser.parts import CLOSED, SOON, button, row
+from tests.browser.elements import CHANGE_TIMEOUT_MS, CLOSED, button, row
 from tests.browser.tabs import opened
 from tests.browser.test_accessible import OVERHANG
-from tests.integration.web.running import Running
+from tests.integration.web.web_app import RunningApp
 from tests.mock_opencode import MockOpenCode
 from tests.recorded_month import compact_store, record_month
 
@@ -28,7 +28,7 @@ OVERLAPPING: Final = """labels => {
 }"""
 
 
-async def list_box(web: Running, tab: Page, *, span: timedelta = 30 * DAY) -> Server:
+async def list_box(web: RunningApp, tab: Page, *, span: timedelta = 30 * DAY) -> Server:
     """A server with a history, in the manager."""
     server = await web.app.add_server(CLOSED, label="Box", check=False)
     record_month(web.parts, server.id, span=span)
@@ -70,10 +70,10 @@ async def test_what_is_pointed_at_stays_while_its_server_changes_and_is_new_the_
         told = await tip(cells).text_content()
         assert told
         await web.app.check(server.id)
-        await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=SOON)
+        await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=CHANGE_TIMEOUT_MS)
         await expect(tip(cells)).to_have_text(told)
         await web.app.set_default(server.id)
-        await expect(row(tab, "Box")).to_contain_text("Default", timeout=SOON)
+        await expect(row(tab, "Box")).to_contain_text("Default", timeout=CHANGE_TIMEOUT_MS)
         await expect(tip(cells)).to_have_text(told)
         # Not the same ones for ever: they are asked for whenever one comes back.
         await tab.mouse.move(0, 0)
@@ -215,14 +215,16 @@ async def test_an_open_page_follows_what_happens(chromium: Browser, tmp_path: Pa
         await expect(tab.get_by_text("No history yet.")).to_be_visible()
         await button(tab, "Check now").click()
         log = tab.get_by_role("list", name="Changes").get_by_role("listitem")
-        await expect(log).to_have_count(1, timeout=SOON)
+        await expect(log).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
         await tab.get_by_text("As a list").click()
         down = replace(
             web.app.server(server.id).health, state=State.UNHEALTHY, reason=Reason.REFUSED
         )
         web.parts.monitor.set_status(server.id, replace(down, since=datetime.now(UTC)))
-        await expect(log).to_have_count(2, timeout=SOON)
-        await expect(tab.locator(".health")).to_contain_text("Nothing listens", timeout=SOON)
+        await expect(log).to_have_count(2, timeout=CHANGE_TIMEOUT_MS)
+        await expect(tab.locator(".health")).to_contain_text(
+            "Nothing listens", timeout=CHANGE_TIMEOUT_MS
+        )
         await expect(tab.get_by_role("cell", name="Ready to use.").first).to_be_visible()
 
         await button(tab, "For 1 h").click()

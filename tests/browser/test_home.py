@@ -8,16 +8,23 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from codewalk.workspace.scope import StateName, state_key
-from tests.browser.parts import CLOSED, SOON, button, listed, opener, sessions
+from tests.browser.elements import (
+    CHANGE_TIMEOUT_MS,
+    CLOSED,
+    button,
+    expect_sessions,
+    sessions,
+    switcher_button,
+)
 from tests.browser.tabs import opened
-from tests.integration.web.running import Running
+from tests.integration.web.web_app import RunningApp
 from tests.mock_behaviours import json_reply
 from tests.mock_opencode import MockOpenCode
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def at_home(web: Running, tab: Page, mock: MockOpenCode) -> str:
+async def at_home(web: RunningApp, tab: Page, mock: MockOpenCode) -> str:
     """The home of a server, whose sessions are in already; the server's id."""
     server = await web.app.add_server(mock.url, label="Box")
     await web.app.work.sessions()
@@ -25,7 +32,7 @@ async def at_home(web: Running, tab: Page, mock: MockOpenCode) -> str:
     return server.id
 
 
-async def make_old(web: Running, server_id: str) -> None:
+async def make_old(web: RunningApp, server_id: str) -> None:
     """What was kept of this server's sessions was kept five minutes ago."""
     key = state_key(StateName.CACHED_SESSIONS, server_id, "/srv/project")
     entry = await web.parts.state.get(server_id, key)
@@ -69,14 +76,14 @@ async def test_sessions_are_found_by_words_while_one_types(
         asked = mock.count("/session")
         words = tab.get_by_label("Search sessions")
         await words.press_sequentially("FIX log")
-        await expect(sessions(tab)).to_have_count(1, timeout=SOON)
+        await expect(sessions(tab)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
         await expect(sessions(tab)).to_contain_text("Fix the login")
         await expect(words).to_be_focused()
         await expect(tab).to_have_url(f"{tab.url.partition('?')[0]}?q=FIX+log")
         # What comes meanwhile is sought too, and brings nothing back that was sought out.
         mock.world.add_session("Prefix logs")
         await web.app.work.sessions()
-        await expect(sessions(tab)).to_have_count(2, timeout=SOON)
+        await expect(sessions(tab)).to_have_count(2, timeout=CHANGE_TIMEOUT_MS)
         await tab.reload()
         await expect(words).to_have_value("FIX log")
         await expect(sessions(tab)).to_have_count(2)
@@ -100,14 +107,14 @@ async def test_five_thousand_sessions_are_paged_and_stay_quick(
         await expect(pages).to_contain_text("1–50 of 5,000")
         await tab.evaluate("window.untouched = true")
         await pages.get_by_role("link", name="Older").click()
-        await expect(sessions(tab).first).to_contain_text("Session 4949", timeout=SOON)
+        await expect(sessions(tab).first).to_contain_text("Session 4949", timeout=CHANGE_TIMEOUT_MS)
         await expect(pages).to_contain_text("51–100 of 5,000")
         assert await tab.evaluate("window.untouched") is True
         await tab.get_by_label("Search sessions").fill("session 777")
-        await expect(pages).to_have_count(0, timeout=SOON)
+        await expect(pages).to_have_count(0, timeout=CHANGE_TIMEOUT_MS)
         await expect(sessions(tab)).to_have_count(5)
         await tab.get_by_label("Search sessions").fill("")
-        await expect(sessions(tab)).to_have_count(50, timeout=SOON)
+        await expect(sessions(tab)).to_have_count(50, timeout=CHANGE_TIMEOUT_MS)
         await tab.go_back()
         await tab.wait_for_function("!window.untouched")  # the page is another one now
         await expect(sessions(tab).first).to_contain_text("Session 4999")
@@ -160,18 +167,18 @@ async def test_a_server_that_is_down_shows_what_was_kept_until_it_is_back(
         # Within a second: what fails in so short a time doesn't answer the next check too.
         await web.app.check("Box", budget=1.0)
         banner, age = tab.locator(".problem"), tab.locator(".when")
-        await expect(banner).to_contain_text("Nothing listens", timeout=SOON)
+        await expect(banner).to_contain_text("Nothing listens", timeout=CHANGE_TIMEOUT_MS)
         await expect(banner.get_by_role("button")).to_have_text(["Retry"])
-        await listed(tab, "Kept")
+        await expect_sessions(tab, "Kept")
         await expect(age).to_contain_text("cached")
 
         await mock.start()
         mock.world.add_session("New")
         await banner.get_by_role("button", name="Retry").click()
-        await listed(tab, "New", "Kept")
+        await expect_sessions(tab, "New", "Kept")
         await expect(banner).to_have_count(0)
         await expect(age).to_contain_text("updated")
-        await expect(opener(tab)).to_have_accessible_description("healthy Box")
+        await expect(switcher_button(tab)).to_have_accessible_description("healthy Box")
 
 
 async def test_a_server_that_goes_down_shows_the_way_to_the_nearest_healthy_one(
@@ -188,17 +195,17 @@ async def test_a_server_that_goes_down_shows_the_way_to_the_nearest_healthy_one(
         await web.app.add_server(CLOSED, label="Also down", check=False)
         await web.app.check("Also down")
         await web.app.add_server(other.url, label="Other")
-        await listed(tab, "Of Box")
+        await expect_sessions(tab, "Of Box")
         await mock.world.subscribed.wait()
         await mock.stop()
         banner = tab.locator(".problem")
-        await expect(banner).to_contain_text("Nothing listens", timeout=SOON)
-        await expect(opener(tab)).to_contain_text("Nothing listens")
+        await expect(banner).to_contain_text("Nothing listens", timeout=CHANGE_TIMEOUT_MS)
+        await expect(switcher_button(tab)).to_contain_text("Nothing listens")
         await expect(banner.get_by_role("button")).to_have_text(["Retry", "Switch to Other"])
         await banner.get_by_role("button", name="Retry").click()
         await expect(tab.locator(".when")).to_contain_text("cached")
         await banner.get_by_role("button", name="Switch to Other").click()
-        await listed(tab, "Of Other")
+        await expect_sessions(tab, "Of Other")
         await expect(tab).to_have_url(f"{web.url}/s/{web.app.server('Other').id}/")
 
 

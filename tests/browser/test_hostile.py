@@ -8,13 +8,13 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from codewalk.errors import InvalidValue
-from tests.browser.parts import button, opener, panel, sessions, toasts
+from tests.browser.elements import button, sessions, switcher_button, switcher_panel, toasts
 from tests.browser.tabs import opened
 from tests.browser.test_accessible import OVERHANG
-from tests.integration.web.running import Running
+from tests.integration.web.web_app import RunningApp
 from tests.mock_behaviours import json_reply
 from tests.mock_opencode import MockOpenCode
-from tests.unit.web.rendering import HOSTILE
+from tests.unit.web.samples import HOSTILE
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -23,7 +23,7 @@ STRANGERS = ", ".join(
 )
 
 
-async def label_all(web: Running, url: str) -> None:
+async def label_all(web: RunningApp, url: str) -> None:
     """A server for each text that a label may be."""
     for number, text in enumerate(HOSTILE):
         with suppress(InvalidValue):
@@ -69,8 +69,8 @@ async def test_forty_hostile_titles_and_labels_stay_text(
                 shown = tab.get_by_role("main").get_by_text("<script>alert(1)</script>")
                 await expect(shown.first).to_be_attached()
                 await must_be_calm(tab)
-                await opener(tab).click()
-                await expect(panel(tab).locator("li").first).to_be_visible()
+                await switcher_button(tab).click()
+                await expect(switcher_panel(tab).locator("li").first).to_be_visible()
                 await must_be_calm(tab)
         await expect(sessions(tab)).to_have_count(40)
         await expect(tab.get_by_label("Model")).to_contain_text("<script>alert(1)</script>")
@@ -100,7 +100,7 @@ async def test_hostile_labels_stay_text_in_toasts(chromium: Browser, tmp_path: P
         dialogs = dialogs_of(tab)
         await web.app.add_server(mock.url, label="Box", check=False)
         await label_all(web, mock.url)
-        await expect(opener(tab)).to_contain_text("Box")
+        await expect(switcher_button(tab)).to_contain_text("Box")
         for server in web.app.servers()[1:]:
             await web.app.switch_to(server.id, force=True)
             active = tab.locator(f"[data-active='{server.id}']")

@@ -10,15 +10,15 @@ from playwright.async_api import Browser, Locator, Page, expect
 from codewalk.app.composition import Parts
 from codewalk.reason import Reason, State
 from codewalk.web.history_context import LOG_LINES_PER_PAGE
-from tests.browser.parts import (
+from tests.browser.elements import (
     CLOSED,
     button,
+    expect_servers,
+    expect_sessions,
     field,
-    listed,
-    opener,
-    pick,
     row,
-    stand,
+    switcher_button,
+    switcher_item,
     toasts,
 )
 from tests.browser.tabs import opened
@@ -152,9 +152,9 @@ async def test_servers_are_kept_with_the_keys_alone(chromium: Browser, tmp_path:
         await tab_to(tab, field(tab, "Password"))
         await tab.keyboard.type("s3cret")
         await tab.keyboard.press("Enter")
-        await stand(tab, "Box")
+        await expect_servers(tab, "Box")
         other = await web.app.add_server(f"{CLOSED}/x", label="Other", check=False)
-        await stand(tab, "Box", "Other")
+        await expect_servers(tab, "Box", "Other")
 
         await choose_with_keys(tab, "Other", "Set default")
         await expect(row(tab, "Other")).to_contain_text("Default")
@@ -165,17 +165,17 @@ async def test_servers_are_kept_with_the_keys_alone(chromium: Browser, tmp_path:
         await tab.keyboard.press("Control+a")
         await tab.keyboard.type("Renamed")
         await tab.keyboard.press("Enter")
-        await stand(tab, "Box", "Renamed")
+        await expect_servers(tab, "Box", "Renamed")
 
         await tab_to(tab, button(tab, "Move Renamed"))
         async with tab.expect_response("**/move"):
             await tab.keyboard.press("ArrowUp")
-        await stand(tab, "Renamed", "Box")
+        await expect_servers(tab, "Renamed", "Box")
         assert web.app.servers()[0].id == other.id
 
         await choose_with_keys(tab, "Renamed", "Remove")
         await press(tab, button(tab, "Remove"))
-        await stand(tab, "Box")
+        await expect_servers(tab, "Box")
         # It is read out as the page opens, and what can be done about it comes next.
         await expect(tab.get_by_role("alert").filter(has_text="Renamed")).to_be_focused()
         await tab.keyboard.press("Tab")
@@ -183,7 +183,7 @@ async def test_servers_are_kept_with_the_keys_alone(chromium: Browser, tmp_path:
         await tab.keyboard.press("Tab")
         await expect(button(tab, "Check all")).to_be_focused()
         await press(tab, button(tab, "Undo"), back=True)
-        await stand(tab, "Renamed", "Box")
+        await expect_servers(tab, "Renamed", "Box")
         await expect(toasts(tab)).to_have_count(0)
 
 
@@ -227,12 +227,12 @@ async def test_one_switches_and_finds_a_session_with_the_keys_alone(
         await tab.keyboard.press("Control+k")
         await tab.keyboard.type("beta")
         await tab.keyboard.press("Enter")
-        await listed(tab, "Draft notes", "Fix the build")
-        await expect(opener(tab)).to_be_focused()
+        await expect_sessions(tab, "Draft notes", "Fix the build")
+        await expect(switcher_button(tab)).to_be_focused()
         await tab_to(tab, tab.get_by_label("Search sessions"))
         await tab.keyboard.type("build")
         await tab.keyboard.press("Enter")
-        await listed(tab, "Fix the build")
+        await expect_sessions(tab, "Fix the build")
         await tab_to(tab, tab.get_by_role("link", name="Fix the build"))
         async with tab.context.expect_page() as opening:
             await tab.keyboard.press("Enter")
@@ -242,12 +242,12 @@ async def test_one_switches_and_finds_a_session_with_the_keys_alone(
 
         await tab.keyboard.press("Control+k")
         # The list from before the switch is there at first; what the keys do goes by what is seen.
-        await expect(pick(tab, "Beta")).to_have_attribute("aria-current", "true")
+        await expect(switcher_item(tab, "Beta")).to_have_attribute("aria-current", "true")
         await tab.keyboard.press("ArrowDown")
-        await expect(pick(tab, "Beta")).to_be_focused()
+        await expect(switcher_item(tab, "Beta")).to_be_focused()
         await tab.keyboard.press("ArrowDown")
         await tab.keyboard.press("Enter")
-        await expect(opener(tab)).to_have_accessible_description("healthy Alpha")
+        await expect(switcher_button(tab)).to_have_accessible_description("healthy Alpha")
 
 
 async def test_whoever_follows_a_link_of_a_home_is_on_it_still(

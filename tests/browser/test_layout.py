@@ -7,7 +7,15 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from scripts.screenshots import staged, two_hundred
-from tests.browser.parts import CLOSED, button, choose, opener, panel, rows, toasts
+from tests.browser.elements import (
+    CLOSED,
+    button,
+    choose_menu_item,
+    rows,
+    switcher_button,
+    switcher_panel,
+    toasts,
+)
 from tests.browser.tabs import opened
 from tests.browser.test_accessible import OVERHANG, must_be_accessible
 from tests.mock_opencode import MockOpenCode
@@ -68,16 +76,16 @@ async def test_on_a_phone_all_that_opens_stays_in_the_window(
             await expect(tab.get_by_role("menuitem").last).to_be_in_viewport(ratio=1)
             await expect(tab.get_by_role("menuitem").first).to_be_in_viewport(ratio=1)
             await tab.keyboard.press("Escape")
-        await opener(tab).tap()
-        await expect(panel(tab)).to_be_in_viewport(ratio=1)
-        await expect(panel(tab).get_by_role("link", name="Manage servers")).to_be_in_viewport(
-            ratio=1
-        )
+        await switcher_button(tab).tap()
+        await expect(switcher_panel(tab)).to_be_in_viewport(ratio=1)
+        await expect(
+            switcher_panel(tab).get_by_role("link", name="Manage servers")
+        ).to_be_in_viewport(ratio=1)
         await tab.keyboard.press("Escape")
 
         await web.app.switch_to("Runner 0", force=True)
         await expect(toasts(tab).last).to_be_in_viewport(ratio=1)
-        await choose(tab, "Runner 1", "Set active")
+        await choose_menu_item(tab, "Runner 1", "Set active")
         await expect(button(tab, "Switch anyway").last).to_be_in_viewport(ratio=1)
         assert await tab.evaluate(OVERHANG) <= 0
 
@@ -94,7 +102,7 @@ async def test_motion_is_left_out_where_that_is_asked_for(
 ) -> None:
     async with opened(chromium, tmp_path, reduced_motion="reduce") as (web, tab):
         await web.app.add_server(CLOSED, label="Box", check=False)
-        await choose(tab, "Box", "Remove")
+        await choose_menu_item(tab, "Box", "Remove")
         await button(tab, "Remove").click()
         await expect(toasts(tab)).to_be_visible()
         steps = "document.getAnimations().map(one => one.effect.getTiming().easing).join()"

@@ -9,16 +9,16 @@ from playwright.async_api import Browser, expect
 
 from codewalk.secret import Secret
 from codewalk.servers import rules
-from tests.browser.parts import (
+from tests.browser.elements import (
+    CHANGE_TIMEOUT_MS,
     CLOSED,
-    SOON,
     button,
-    choose,
+    choose_menu_item,
+    expect_servers,
     field,
-    fill_in,
-    opener,
+    fill_in_add_form,
     row,
-    stand,
+    switcher_button,
     toasts,
 )
 from tests.browser.tabs import opened
@@ -52,7 +52,7 @@ async def test_each_server_says_how_it_is(chromium: Browser, tmp_path: Path) -> 
         managed = profile(label="Local", managed=True)
         await web.parts.registry.change(lambda roster: rules.add(roster, managed))
         await web.app.add_server("https://opencode.example.com/team/", check=False)
-        await stand(
+        await expect_servers(
             *(tab, "Dev box", "Laptop", "Cloud", "Proxied", "Local", "opencode.example.com/team")
         )
 
@@ -99,18 +99,18 @@ async def test_a_server_is_added_edited_and_removed(chromium: Browser, tmp_path:
         MockOpenCode() as b,
     ):
         assert "token" not in tab.url
-        await fill_in(tab, a.url, label="Box A", password="first")
+        await fill_in_add_form(tab, a.url, label="Box A", password="first")
         await expect(field(tab, "Username")).to_have_value("opencode")
         await button(tab, "Save").click()
         await expect(tab.get_by_role("heading", name="Servers")).to_be_visible()
         await expect(row(tab, "Box A")).to_contain_text("healthy")
         await expect(row(tab, "Box A")).to_contain_text("Active")
-        await fill_in(tab, b.url)
+        await fill_in_add_form(tab, b.url)
         await button(tab, "Save").click()
         name = b.url.removeprefix("http://")
-        await stand(tab, "Box A", name)
+        await expect_servers(tab, "Box A", name)
 
-        await choose(tab, name, "Edit")
+        await choose_menu_item(tab, name, "Edit")
         await expect(tab.get_by_role("heading", name=f"Edit {name}")).to_be_visible()
         await field(tab, "Label").fill("Box B")
         await field(tab, "URL").fill(b.url.replace("127.0.0.1", "localhost"))
@@ -118,16 +118,16 @@ async def test_a_server_is_added_edited_and_removed(chromium: Browser, tmp_path:
         await expect(row(tab, "Box B")).to_contain_text("http://localhost")
         await expect(row(tab, "Box B")).to_contain_text("healthy")
 
-        await choose(tab, "Box A", "Remove")
+        await choose_menu_item(tab, "Box A", "Remove")
         await expect(tab.get_by_role("heading", name="Remove Box A?")).to_be_visible()
         said = tab.get_by_role("main")
         await expect(said).to_contain_text("its password, its model selection and its cached")
         await expect(said).to_contain_text("It is the active server")
         await tab.get_by_role("link", name="Cancel").click()
-        await stand(tab, "Box A", "Box B")
-        await choose(tab, "Box A", "Remove")
+        await expect_servers(tab, "Box A", "Box B")
+        await choose_menu_item(tab, "Box A", "Remove")
         await button(tab, "Remove").click()
-        await stand(tab, "Box B")
+        await expect_servers(tab, "Box B")
         await expect(row(tab, "Box B")).to_contain_text("Active")
         assert [server.name for server in web.app.servers()] == ["Box B"]
 
@@ -138,12 +138,12 @@ async def test_a_removal_is_undone(chromium: Browser, tmp_path: Path) -> None:
         await web.app.add_server(mock.url, label="One")
         await web.app.add_server(CLOSED, label="Two", check=False)
         await web.app.work.sessions()
-        await choose(tab, "One", "Remove")
+        await choose_menu_item(tab, "One", "Remove")
         await button(tab, "Remove").click()
-        await stand(tab, "Two")
+        await expect_servers(tab, "Two")
         await expect(toasts(tab)).to_contain_text("One is removed.")
         await button(tab, "Undo").click()
-        await stand(tab, "One", "Two")
+        await expect_servers(tab, "One", "Two")
         await expect(row(tab, "One")).to_contain_text("Active")
         await expect(toasts(tab).filter(has_text="is removed")).to_have_count(0)
         await tab.get_by_role("link", name="Sessions").click()
@@ -153,7 +153,7 @@ async def test_a_removal_is_undone(chromium: Browser, tmp_path: Path) -> None:
 async def test_a_removal_is_told_for_ten_seconds(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         await web.app.add_server(CLOSED, label="One", check=False)
-        await choose(tab, "One", "Remove")
+        await choose_menu_item(tab, "One", "Remove")
         await button(tab, "Remove").click()
         playing = "document.getAnimations().map(one => one.playState).join()"
         await toasts(tab).hover()
@@ -172,13 +172,13 @@ async def test_the_default_is_set_and_cleared(chromium: Browser, tmp_path: Path)
     async with opened(chromium, tmp_path) as (web, tab):
         for name in ("One", "Two"):
             await web.app.add_server(f"{CLOSED}/{name}", label=name, check=False)
-        await choose(tab, "One", "Set default")
-        await expect(row(tab, "One")).to_contain_text("Default", timeout=SOON)
-        await choose(tab, "Two", "Set default")
-        await expect(row(tab, "Two")).to_contain_text("Default", timeout=SOON)
+        await choose_menu_item(tab, "One", "Set default")
+        await expect(row(tab, "One")).to_contain_text("Default", timeout=CHANGE_TIMEOUT_MS)
+        await choose_menu_item(tab, "Two", "Set default")
+        await expect(row(tab, "Two")).to_contain_text("Default", timeout=CHANGE_TIMEOUT_MS)
         await expect(row(tab, "One")).not_to_contain_text("Default")
-        await choose(tab, "Two", "Clear default")
-        await expect(row(tab, "Two")).not_to_contain_text("Default", timeout=SOON)
+        await choose_menu_item(tab, "Two", "Clear default")
+        await expect(row(tab, "Two")).not_to_contain_text("Default", timeout=CHANGE_TIMEOUT_MS)
         assert web.app.default() is None
 
 
@@ -188,21 +188,23 @@ async def test_an_unhealthy_server_is_not_selected_but_on_a_second_word(
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
         await web.app.add_server(mock.url, label="Good")
         await web.app.add_server(CLOSED, label="Bad", check=False)
-        await choose(tab, "Bad", "Set active")
+        await choose_menu_item(tab, "Bad", "Set active")
         alert = tab.get_by_role("alert")
         await expect(alert).to_contain_text("Bad is unhealthy: Nothing listens")
         await expect(row(tab, "Good")).to_contain_text("Active")
         await expect(row(tab, "Bad")).not_to_contain_text("Active")
-        await choose(tab, "Good", "Check now")
+        await choose_menu_item(tab, "Good", "Check now")
         await expect(alert).to_be_empty()
-        await choose(tab, "Bad", "Set active")
+        await choose_menu_item(tab, "Bad", "Set active")
         await alert.get_by_role("button", name="Switch anyway").click()
-        await expect(row(tab, "Bad")).to_contain_text("Active", timeout=SOON)
-        await expect(opener(tab)).to_have_accessible_description(re.compile("^unhealthy Bad"))
+        await expect(row(tab, "Bad")).to_contain_text("Active", timeout=CHANGE_TIMEOUT_MS)
+        await expect(switcher_button(tab)).to_have_accessible_description(
+            re.compile("^unhealthy Bad")
+        )
         await expect(alert).to_be_empty()
 
-        await choose(tab, "Good", "Set active")
-        await expect(row(tab, "Good")).to_contain_text("Active", timeout=SOON)
+        await choose_menu_item(tab, "Good", "Set active")
+        await expect(row(tab, "Good")).to_contain_text("Active", timeout=CHANGE_TIMEOUT_MS)
 
 
 async def test_checks_are_asked_for(chromium: Browser, tmp_path: Path) -> None:
@@ -210,7 +212,7 @@ async def test_checks_are_asked_for(chromium: Browser, tmp_path: Path) -> None:
         await web.app.add_server(mock.url, label="One", check=False)
         await web.app.add_server(CLOSED, label="Two", check=False)
         await expect(row(tab, "One")).to_contain_text("unknown")
-        await choose(tab, "One", "Check now")
+        await choose_menu_item(tab, "One", "Check now")
         await expect(row(tab, "One")).to_contain_text("healthy")
         await expect(row(tab, "Two")).to_contain_text("unknown")
         await button(tab, "Check all").click()
@@ -240,12 +242,12 @@ async def test_a_menu_opens_for_one_server_and_stays_open_while_its_row_changes(
         await check.focus()
         await web.app.set_default("One")
         await expect(row(tab, "One")).to_contain_text("Default")
-        await expect(items.first).to_have_text("Clear default", timeout=SOON)
+        await expect(items.first).to_have_text("Clear default", timeout=CHANGE_TIMEOUT_MS)
         await web.app.set_default("Two")
-        await expect(items.first).to_have_text("Set default", timeout=SOON)
+        await expect(items.first).to_have_text("Set default", timeout=CHANGE_TIMEOUT_MS)
         await expect(check).to_be_focused()
         await web.app.switch_to(web.app.server("Two").id, force=True)
-        await expect(items.first).to_have_text("Set active", timeout=SOON)
+        await expect(items.first).to_have_text("Set active", timeout=CHANGE_TIMEOUT_MS)
         await expect(check).to_be_focused()
         await web.app.set_default("One")
         await tab.get_by_role("heading", name="Servers").click()

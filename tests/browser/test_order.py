@@ -6,20 +6,27 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, Request, Route, expect
 
-from tests.browser.parts import CLOSED, SOON, button, choose, row, stand
+from tests.browser.elements import (
+    CHANGE_TIMEOUT_MS,
+    CLOSED,
+    button,
+    choose_menu_item,
+    expect_servers,
+    row,
+)
 from tests.browser.tabs import open_tab, opened
-from tests.integration.web.running import Running
+from tests.integration.web.web_app import RunningApp
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def five(web: Running, tab: Page) -> None:
+async def five(web: RunningApp, tab: Page) -> None:
     """Rows of two heights: where a low one and a high one change places, the pointer may not be on
     either."""
     for name in "abcde":
         path = "p" * (300 if name in "bd" else 1) + name
         await web.app.add_server(f"{CLOSED}/{path}", label=name, check=False)
-    await stand(tab, *"abcde")
+    await expect_servers(tab, *"abcde")
 
 
 def moves_of(tab: Page) -> list[str]:
@@ -34,7 +41,7 @@ def moves_of(tab: Page) -> list[str]:
     return moves
 
 
-def kept(web: Running) -> str:
+def kept(web: RunningApp) -> str:
     return "".join(server.name for server in web.app.servers())
 
 
@@ -60,24 +67,24 @@ async def test_a_row_is_moved_by_its_keys(chromium: Browser, tmp_path: Path) -> 
         await grip.focus()
         async with tab.expect_response("**/move"):
             await tab.keyboard.press("ArrowUp")
-        await stand(tab, *"bacde")
-        await stand(other, *"bacde", within=SOON)
+        await expect_servers(tab, *"bacde")
+        await expect_servers(other, *"bacde", within=CHANGE_TIMEOUT_MS)
         await expect(grip).to_be_focused()
         await expect(tab.locator("#moved")).to_have_text("b, 1 of 5")
         await tab.keyboard.press("ArrowUp")
         # Held down, it goes on, and is posted once.
         for _ in range(9):
             await tab.keyboard.down("ArrowDown")
-        await stand(tab, *"acdeb")
+        await expect_servers(tab, *"acdeb")
         await expect(tab.locator("#moved")).to_have_text("b, 5 of 5")
         await expect(grip).to_be_focused()
         async with tab.expect_response("**/move"):
             await tab.keyboard.up("ArrowDown")
-        await stand(other, *"acdeb", within=SOON)
+        await expect_servers(other, *"acdeb", within=CHANGE_TIMEOUT_MS)
         await expect(grip).to_be_focused()
         assert len(moves) == 2
         await tab.reload()
-        await stand(tab, *"acdeb")
+        await expect_servers(tab, *"acdeb")
 
 
 async def test_of_moves_in_quick_succession_none_is_lost(chromium: Browser, tmp_path: Path) -> None:
@@ -96,7 +103,7 @@ async def test_of_moves_in_quick_succession_none_is_lost(chromium: Browser, tmp_
         for name in "bcde":
             await button(tab, f"Move {name}").press("ArrowUp")
             await going.wait()
-        await stand(tab, *"bcdea")
+        await expect_servers(tab, *"bcdea")
         on.set()
         async with asyncio.timeout(10):
             while kept(web) != "bcdea":
@@ -108,14 +115,14 @@ async def test_a_row_is_dragged(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         await five(web, tab)
         await drag(tab, "a", over="d", share=0.1)
-        await stand(tab, *"bcade")
+        await expect_servers(tab, *"bcade")
         # After d it would not be under the pointer, and go back at the next move.
         for share in (0.11, 0.12):
             await drag(tab, "a", over="d", share=share, again=True)
-            await stand(tab, *"bcade")
+            await expect_servers(tab, *"bcade")
         await expect(row(tab, "a")).to_have_attribute("data-moving", "")
         await drag(tab, "a", over="d", share=0.95, again=True)
-        await stand(tab, *"bcdae")
+        await expect_servers(tab, *"bcdae")
         async with tab.expect_response("**/move"):
             await tab.mouse.up()
         await expect(tab.locator("[data-moving]")).to_have_count(0)
@@ -123,7 +130,7 @@ async def test_a_row_is_dragged(chromium: Browser, tmp_path: Path) -> None:
         await drag(tab, "e", over="b", share=0.05)
         async with tab.expect_response("**/move"):
             await tab.mouse.up()
-        await stand(tab, *"ebcda")
+        await expect_servers(tab, *"ebcda")
         assert kept(web) == "ebcda"
 
 
@@ -140,7 +147,7 @@ async def test_a_row_is_dragged_by_touch(chromium: Browser, tmp_path: Path) -> N
 
         await touch("touchStart", "c")
         await touch("touchMove", "a")
-        await stand(tab, *"cabde")
+        await expect_servers(tab, *"cabde")
         async with tab.expect_response("**/move"):
             await touch("touchEnd", None)
         assert kept(web) == "cabde"
@@ -159,19 +166,19 @@ async def test_a_press_that_moves_nothing_changes_nothing(
         # Let go, it follows the pointer no more.
         await drag(tab, "a", over="a", share=0.1, again=True)
         await button(tab, "Move a").press("ArrowUp")
-        await choose(tab, "e", "Move down")
-        await choose(tab, "e", "Move up")
-        await stand(tab, *"abced")
+        await choose_menu_item(tab, "e", "Move down")
+        await choose_menu_item(tab, "e", "Move up")
+        await expect_servers(tab, *"abced")
         assert moves == []
 
 
 async def test_a_row_is_moved_by_its_menu(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         await five(web, tab)
-        await choose(tab, "b", "Move up")
-        await stand(tab, *"bacde", within=SOON)
-        await choose(tab, "d", "Move down")
-        await stand(tab, *"baced", within=SOON)
-        await choose(tab, "c", "Move down")
-        await stand(tab, *"baecd", within=SOON)
+        await choose_menu_item(tab, "b", "Move up")
+        await expect_servers(tab, *"bacde", within=CHANGE_TIMEOUT_MS)
+        await choose_menu_item(tab, "d", "Move down")
+        await expect_servers(tab, *"baced", within=CHANGE_TIMEOUT_MS)
+        await choose_menu_item(tab, "c", "Move down")
+        await expect_servers(tab, *"baecd", within=CHANGE_TIMEOUT_MS)
         assert kept(web) == "baecd"

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from tests.browser.outages import Rows, Shown, first_answer, live
+from tests.browser.row_watcher import RowState, RowWatcher, first_answer, wait_for_link
 from tests.browser.tabs import opened
-from tests.integration.web.running import Running
+from tests.integration.web.web_app import RunningApp
 from tests.real.linking import started
 from tests.real.servers import RealServer, free_port
 
@@ -33,30 +33,30 @@ SLOW = 60.0
 @pytest_asyncio.fixture(loop_scope="session")
 async def manager(
     chromium: Browser, tmp_path: Path, real_a: RealServer, real_b: RealServer
-) -> AsyncIterator[tuple[Running, Page]]:
+) -> AsyncIterator[tuple[RunningApp, Page]]:
     """The manager, with two servers that stay as they are."""
     async with opened(chromium, tmp_path, watch=True) as (web, tab):
         for server in (real_a, real_b):
             await web.app.add_server(server.url, label=server.release, password=server.password)
         await tab.goto(f"{web.url}/servers")
         for server in (real_a, real_b):
-            await live(tab, server.release)
+            await wait_for_link(tab, server.release)
         yield web, tab
 
 
-def assert_steady(others: list[Shown]) -> None:
+def assert_steady(others: list[RowState]) -> None:
     """Nothing but the first look at each."""
     assert [shown.state for shown in others] == ["healthy", "healthy"]
 
 
 async def test_a_killed_server_is_red_in_a_second_and_green_in_two_once_it_answers(
-    manager: tuple[Running, Page], tmp_path: Path
+    manager: tuple[RunningApp, Page], tmp_path: Path
 ) -> None:
     web, tab = manager
     red: list[float] = []
     green: list[float] = []
-    others: list[Shown] = []
-    rows = await Rows.watch(tab)
+    others: list[RowState] = []
+    rows = await RowWatcher.watch(tab)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     await web.app.add_server(url, label="Victim", check=False)
@@ -68,7 +68,7 @@ async def test_a_killed_server_is_red_in_a_second_and_green_in_two_once_it_answe
             at, more = await rows.until("Victim", "healthy", within=SLOW)
             green.append(at - await answering)
             others += more
-            await live(tab, "Victim")
+            await wait_for_link(tab, "Victim")
             killed = time.time()
             os.kill(server.pid, signal.SIGKILL)
             at, more = await rows.until("Victim", "unhealthy", within=SLOW)
@@ -80,15 +80,15 @@ async def test_a_killed_server_is_red_in_a_second_and_green_in_two_once_it_answe
 
 
 async def test_a_server_that_accepts_and_never_answers_is_red_within_twenty_seconds(
-    manager: tuple[Running, Page], tmp_path: Path
+    manager: tuple[RunningApp, Page], tmp_path: Path
 ) -> None:
     web, tab = manager
-    rows = await Rows.watch(tab)
+    rows = await RowWatcher.watch(tab)
     async with AsyncExitStack() as stack:
         server = await started(stack, tmp_path / "victim", 0)
         await first_answer(server.url)
         await web.app.add_server(server.url, label="Victim", check=False)
-        await live(tab, "Victim")
+        await wait_for_link(tab, "Victim")
         stopped = time.time()
         os.kill(server.pid, signal.SIGSTOP)
         try:

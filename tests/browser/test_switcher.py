@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.parts import CLOSED, opener, panel, pick
+from tests.browser.elements import CLOSED, switcher_button, switcher_item, switcher_panel
 from tests.browser.tabs import opened
 from tests.mock_opencode import MockOpenCode
 
@@ -24,13 +24,13 @@ async def test_a_server_is_picked_with_the_pointer(chromium: Browser, tmp_path: 
         await web.app.add_server(b.url, label="Box B")
         await tab.goto(web.url)
         await expect(tab.get_by_text("Of A")).to_be_visible()
-        await expect(opener(tab)).to_have_accessible_description("healthy Box A")
+        await expect(switcher_button(tab)).to_have_accessible_description("healthy Box A")
         await tab.evaluate("window.untouched = true")
-        await opener(tab).tap()
-        await pick(tab, "Box B").tap()
-        await expect(panel(tab)).to_be_hidden()
-        await expect(opener(tab)).to_have_accessible_description("healthy Box B")
-        await expect(opener(tab)).to_be_focused()
+        await switcher_button(tab).tap()
+        await switcher_item(tab, "Box B").tap()
+        await expect(switcher_panel(tab)).to_be_hidden()
+        await expect(switcher_button(tab)).to_have_accessible_description("healthy Box B")
+        await expect(switcher_button(tab)).to_be_focused()
         await expect(tab.get_by_text("Of B")).to_be_visible()
         await expect(tab.get_by_text("Of A")).to_have_count(0)
         await expect(tab).to_have_title("Box B · CodeWalk")
@@ -44,7 +44,7 @@ async def test_a_server_is_picked_with_the_pointer(chromium: Browser, tmp_path: 
         await expect(tab.get_by_text("Of A")).to_have_count(0)
         await tab.get_by_role("button", name="Switch to Box A").click()
         await expect(tab.get_by_text("Of A")).to_be_visible()
-        await expect(opener(tab)).to_have_accessible_description("healthy Box A")
+        await expect(switcher_button(tab)).to_have_accessible_description("healthy Box A")
 
 
 async def test_what_was_typed_is_gone_where_the_switcher_opens_again_at_once(
@@ -53,11 +53,11 @@ async def test_what_was_typed_is_gone_where_the_switcher_opens_again_at_once(
     """Raced: a browser tells of no closing that is followed by an opening before it was told."""
     async with opened(chromium, tmp_path) as (web, tab):
         await web.app.add_server("http://127.0.0.1:9", label="One", check=False)
-        await expect(opener(tab)).to_contain_text("One")
+        await expect(switcher_button(tab)).to_contain_text("One")
         await tab.keyboard.press("Control+k")
         field = tab.get_by_label("Filter servers")
         await field.fill("tw")
-        await panel(tab).evaluate("one => { one.hidePopover(); one.showPopover(); }")
+        await switcher_panel(tab).evaluate("one => { one.hidePopover(); one.showPopover(); }")
         await expect(field).to_have_value("")
 
 
@@ -70,31 +70,31 @@ async def test_a_server_is_found_and_picked_with_the_keyboard(
     ):
         for name in ("One", "Two", "Twelve"):
             await web.app.add_server(f"{mock.url}/{name}", label=name, check=False)
-        await expect(opener(tab)).to_contain_text("One")
+        await expect(switcher_button(tab)).to_contain_text("One")
         field = tab.get_by_label("Filter servers")
 
         await tab.keyboard.press("Control+k")
         await expect(field).to_be_focused()
-        await expect(pick(tab, "Twelve")).to_be_visible()
+        await expect(switcher_item(tab, "Twelve")).to_be_visible()
         await tab.keyboard.press("ArrowDown")
-        await expect(pick(tab, "One")).to_be_focused()
+        await expect(switcher_item(tab, "One")).to_be_focused()
         await tab.keyboard.press("ArrowUp")
         await expect(field).to_be_focused()
         await tab.keyboard.press("ArrowUp")
-        await expect(pick(tab, "Twelve")).to_be_focused()
+        await expect(switcher_item(tab, "Twelve")).to_be_focused()
         await tab.keyboard.type("tw 127")
         await expect(field).to_have_value("tw 127")
-        await expect(panel(tab).get_by_role("status")).to_have_text("2 of 3 servers")
-        await expect(pick(tab, "One")).to_be_hidden()
+        await expect(switcher_panel(tab).get_by_role("status")).to_have_text("2 of 3 servers")
+        await expect(switcher_item(tab, "One")).to_be_hidden()
         await tab.keyboard.press("Escape")
-        await expect(panel(tab)).to_be_hidden()
-        await expect(opener(tab)).to_be_focused()
+        await expect(switcher_panel(tab)).to_be_hidden()
+        await expect(switcher_button(tab)).to_be_focused()
 
         await tab.keyboard.press("Meta+k")
         await expect(field).to_have_value("")
         await tab.keyboard.type("elv")
         await tab.keyboard.press("Enter")
-        await expect(panel(tab)).to_be_hidden()
+        await expect(switcher_panel(tab)).to_be_hidden()
         # Nothing is there: it isn't switched to, and why is told.
         await expect(tab.get_by_role("alert")).to_contain_text("Twelve is unhealthy")
 
@@ -109,23 +109,23 @@ async def test_an_unhealthy_server_says_why_and_is_switched_to_after_a_second_wo
         await web.app.add_server(mock.url, label="Good")
         bad = await web.app.add_server(CLOSED, label="Bad", check=False)
         await web.app.check(bad.id)
-        await opener(tab).click()
-        await expect(pick(tab, "Bad")).to_have_attribute("aria-disabled", "true")
-        await expect(panel(tab)).to_contain_text("Nothing listens at 127.0.0.1:9")
+        await switcher_button(tab).click()
+        await expect(switcher_item(tab, "Bad")).to_have_attribute("aria-disabled", "true")
+        await expect(switcher_panel(tab)).to_contain_text("Nothing listens at 127.0.0.1:9")
         await tab.keyboard.type("bad")
         await tab.keyboard.press("Enter")
-        await expect(pick(tab, "Bad")).to_be_focused()
+        await expect(switcher_item(tab, "Bad")).to_be_focused()
         await tab.keyboard.press("Enter")
-        await expect(panel(tab)).to_be_visible()
-        await panel(tab).get_by_role("button", name="Check again").click()
-        await expect(panel(tab)).to_be_visible()
-        await panel(tab).get_by_role("button", name="Switch anyway").click()
-        await expect(panel(tab)).to_be_hidden()
+        await expect(switcher_panel(tab)).to_be_visible()
+        await switcher_panel(tab).get_by_role("button", name="Check again").click()
+        await expect(switcher_panel(tab)).to_be_visible()
+        await switcher_panel(tab).get_by_role("button", name="Switch anyway").click()
+        await expect(switcher_panel(tab)).to_be_hidden()
         await expect(tab.get_by_role("alert")).to_contain_text("Bad is unhealthy: Nothing listens")
-        await expect(opener(tab)).to_contain_text("Good")
+        await expect(switcher_button(tab)).to_contain_text("Good")
         await tab.get_by_role("alert").get_by_role("button", name="Switch anyway").click()
-        await expect(opener(tab)).to_contain_text("Bad")
-        await expect(opener(tab)).to_contain_text("Nothing listens")
+        await expect(switcher_button(tab)).to_contain_text("Bad")
+        await expect(switcher_button(tab)).to_contain_text("Nothing listens")
 
 
 async def test_it_follows_what_happens_and_keeps_the_filter(
@@ -138,19 +138,19 @@ async def test_it_follows_what_happens_and_keeps_the_filter(
         for number in range(3):
             await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
         last = await web.app.add_server(mock.url, label="Box last", check=False)
-        await expect(opener(tab)).to_contain_text("Box 0")
+        await expect(switcher_button(tab)).to_contain_text("Box 0")
         await tab.keyboard.press("Control+k")
         await tab.keyboard.type("box")
-        await expect(pick(tab, "Box last")).to_be_visible()
+        await expect(switcher_item(tab, "Box last")).to_be_visible()
         await tab.keyboard.press("ArrowDown")
         await tab.keyboard.press("ArrowDown")
-        await expect(pick(tab, "Box 1")).to_be_focused()
+        await expect(switcher_item(tab, "Box 1")).to_be_focused()
         await web.app.check(last.id)
-        names = panel(tab).locator("li:visible .name")
+        names = switcher_panel(tab).locator("li:visible .name")
         await expect(names).to_have_text(["Box 0", "Box last", "Box 1", "Box 2"])
-        await expect(pick(tab, "Box 1")).to_be_focused()
+        await expect(switcher_item(tab, "Box 1")).to_be_focused()
         await web.app.add_server(f"{CLOSED}/other", label="Other", check=False)
-        await expect(panel(tab).get_by_role("status")).to_have_text("4 of 5 servers")
+        await expect(switcher_panel(tab).get_by_role("status")).to_have_text("4 of 5 servers")
         await expect(names).to_have_text(["Box 0", "Box last", "Box 1", "Box 2"])
         await web.app.add_server(f"{CLOSED}/box", label="Box new", check=False)
         await expect(names).to_have_count(5)
@@ -168,12 +168,12 @@ async def test_on_a_page_of_no_server_it_switches_and_leaves_what_was_typed(
         await web.app.add_server(mock.url, label="Second")
         await tab.goto(f"{web.url}/servers/new")
         await tab.get_by_label("Label", exact=True).fill("Typed")
-        await opener(tab).click()
-        await pick(tab, "Second").click()
-        await expect(opener(tab)).to_contain_text("Second")
+        await switcher_button(tab).click()
+        await switcher_item(tab, "Second").click()
+        await expect(switcher_button(tab)).to_contain_text("Second")
         await expect(tab.get_by_label("Label", exact=True)).to_have_value("Typed")
-        await opener(tab).click()
-        await panel(tab).get_by_role("link", name="Manage servers").click()
+        await switcher_button(tab).click()
+        await switcher_panel(tab).get_by_role("link", name="Manage servers").click()
         await expect(tab.get_by_role("heading", name="Servers")).to_be_visible()
 
 
@@ -185,7 +185,7 @@ async def test_it_works_without_javascript(chromium: Browser, tmp_path: Path) ->
         await web.app.add_server(CLOSED, label="First", check=False)
         await web.app.add_server(mock.url, label="Second")
         await tab.reload()
-        await opener(tab).click()
+        await switcher_button(tab).click()
         await expect(tab.get_by_label("Filter servers")).to_be_hidden()
-        await pick(tab, "Second").click()
-        await expect(opener(tab)).to_contain_text("Second")
+        await switcher_item(tab, "Second").click()
+        await expect(switcher_button(tab)).to_contain_text("Second")

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from tests.browser.parts import CLOSED, button, field, listening, stand
+from tests.browser.elements import CLOSED, button, expect_servers, field, wait_for_stream
 from tests.chaos import ChaosProxy
-from tests.integration.web.running import TOKEN, running
+from tests.integration.web.web_app import TOKEN, running
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -30,13 +30,13 @@ async def test_two_apps_are_used_side_by_side_one_of_them_through_a_tunnel(
         assert names == {f"codewalk_{port}" for port in ports}
 
         # A form of its own page, and its event stream.
-        await listening(far)
+        await wait_for_stream(far)
         await far.goto(f"{tunnel.url}/servers/new")
         await field(far, "URL").fill(CLOSED)
         await field(far, "Label").fill("Far")
         await button(far, "Save").click()
         await button(far, "Save anyway").click()
-        await stand(far, "Far")
+        await expect_servers(far, "Far")
         assert [server.name for server in there.app.servers()] == ["Far"]
         assert here.app.servers() == []
         await context.close()

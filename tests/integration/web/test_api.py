@@ -7,7 +7,7 @@ from typing import Any
 
 import codewalk
 from codewalk.times import rfc3339
-from tests.integration.web.running import API, Running, running
+from tests.integration.web.web_app import API, RunningApp, running
 from tests.mock_behaviours import json_reply, page
 from tests.mock_opencode import MockOpenCode
 
@@ -17,7 +17,7 @@ CLOSED = "http://127.0.0.1:9"
 PASSWORD = "hunter2:ü"
 
 
-async def add(web: Running, url: str, **more: Any) -> dict[str, Any]:
+async def add(web: RunningApp, url: str, **more: Any) -> dict[str, Any]:
     status, server = await web.call("POST", "/servers", json={"url": url, **more})
     assert status == 201, server
     assert isinstance(server, dict)
@@ -25,7 +25,7 @@ async def add(web: Running, url: str, **more: Any) -> dict[str, Any]:
 
 
 async def problem(
-    web: Running, method: str, path: str, status: int, code: str, **options: Any
+    web: RunningApp, method: str, path: str, status: int, code: str, **options: Any
 ) -> dict[str, Any]:
     """Makes a call that fails as expected; the problem's body."""
     async with web.client.request(method, f"{web.url}{API}{path}", **options) as answer:

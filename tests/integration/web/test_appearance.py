@@ -5,10 +5,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.integration.web.running import Running, running
+from tests.integration.web.web_app import RunningApp, running
 
 
-async def choose(web: Running, theme: str, **headers: str) -> aiohttp.ClientResponse:
+async def choose(web: RunningApp, theme: str, **headers: str) -> aiohttp.ClientResponse:
     there = f"{web.url}/appearance"
     sent = {name.replace("_", "-"): text for name, text in headers.items()}
     async with web.client.post(
@@ -79,7 +79,7 @@ async def test_htmx_gets_the_buttons_and_the_cookie(tmp_path: Path) -> None:
 async def test_another_sites_page_chooses_nothing(tmp_path: Path, site: str) -> None:
     jar = aiohttp.CookieJar(unsafe=True)  # it takes cookies of an address too
     async with running(tmp_path) as web, aiohttp.ClientSession(cookie_jar=jar) as browser:
-        async with browser.get(web.address) as page:
+        async with browser.get(web.login_address) as page:
             assert page.status == 200
         headers = {"Sec-Fetch-Site": site}
         there = f"{web.url}/appearance"

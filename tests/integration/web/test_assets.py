@@ -9,7 +9,7 @@ import aiohttp
 from yarl import URL
 
 from codewalk.web.assets import ADDRESSES, ASSETS, VERSION
-from tests.integration.web.running import API, TOKEN, Running, running
+from tests.integration.web.web_app import API, TOKEN, RunningApp, running
 
 PACKED = {"Accept-Encoding": "br, gzip"}
 PLAIN = {"Accept-Encoding": "identity"}
@@ -73,7 +73,7 @@ async def test_event_streams_are_told_at_once(tmp_path: Path) -> None:
             await told_at_once(web, client, path)
 
 
-async def told_at_once(web: Running, client: aiohttp.ClientSession, path: str) -> None:
+async def told_at_once(web: RunningApp, client: aiohttp.ClientSession, path: str) -> None:
     async with client.get(web.url + path, headers=PACKED) as stream:
         assert "content-encoding" not in stream.headers
         assert stream.headers["cache-control"] == "no-cache"

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from codewalk.events import MAX_QUEUED_EVENTS, Announcer, Event, Kind
-from tests.integration.web.running import API, Running, running
+from tests.integration.web.web_app import API, RunningApp, running
 from tests.mock_behaviours import page
 from tests.mock_opencode import MockOpenCode
 
@@ -45,7 +45,7 @@ class Stream:
 
 
 @asynccontextmanager
-async def listening(web: Running) -> AsyncIterator[Stream]:
+async def listening(web: RunningApp) -> AsyncIterator[Stream]:
     async with web.client.get(f"{web.url}{API}/events") as answer:
         assert answer.status == 200
         assert answer.content_type == "text/event-stream"

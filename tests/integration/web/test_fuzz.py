@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from codewalk.errors import InvalidURL
 from codewalk.servers.url import parse_url
-from tests.integration.web.running import API, TOKEN, running
+from tests.integration.web.web_app import API, TOKEN, running
 from tests.mock_opencode import MockOpenCode
 
 HEADERS: Final = {"Authorization": f"Bearer {TOKEN}"}

@@ -10,16 +10,16 @@ from codewalk.history.period import DAY
 from codewalk.reason import State
 from codewalk.web.history_context import load_history_context
 from codewalk.web.history_query import HistoryPageQuery, Range
-from tests.integration.web.browsing import CLOSED, HTMX, Browser
-from tests.integration.web.running import Running, running
+from tests.integration.web.plain_browser import CLOSED, HTMX, PlainBrowser
 from tests.integration.web.test_live import Parts, open_page
+from tests.integration.web.web_app import RunningApp, running
 from tests.mock_opencode import MockOpenCode
 from tests.recorded_month import compact_store, record_month
 
 LONG_AGO = "0001-01-01T00:00:00%2B14:00"
 
 
-async def fragment(web: Running, path: str) -> tuple[str, str | None]:
+async def fragment(web: RunningApp, path: str) -> tuple[str, str | None]:
     """Return what htmx gets, and the address that it puts into the browser's history."""
     async with web.client.get(web.url + path, headers=HTMX) as answer:
         return await answer.text(), answer.headers.get("hx-push-url")
@@ -28,7 +28,7 @@ async def fragment(web: Running, path: str) -> tuple[str, str | None]:
 async def test_a_server_has_a_page_that_works_without_script(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url, label="Box", check=False)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         path = f"/servers/{server.id}"
         assert "No history yet." in await browser.get(path)
         await web.app.check(server.id)
@@ -50,7 +50,7 @@ async def test_a_time_outside_of_the_history_is_moved_into_it(tmp_path: Path) ->
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
         path = f"/servers/{server.id}"
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         # A time in the future or before the history is moved to its end or beginning.
         for until, period in (
             ("9999-12-31T23:59:59-14:00", "in the last hour"),
@@ -88,7 +88,7 @@ async def test_an_hour_of_long_ago_is_drawn_by_the_minute_and_a_week_by_the_hour
 async def test_an_invalid_query_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         wrong = (
             ("range=2h", "`range` in the address must be `1h`, `24h`, `7d` or `30d`, not '2h'."),
             ("page=0", "`page` in the address must be at least 1, not '0'."),
@@ -109,7 +109,7 @@ async def test_an_invalid_query_is_refused(tmp_path: Path) -> None:
 async def test_a_server_is_snoozed_and_unsnoozed(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         path = f"/servers/{server.id}"
         await browser.post(f"{path}/snooze", snooze="tomorrow")
         assert "Snoozed until" in await browser.get(path)

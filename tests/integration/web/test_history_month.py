@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from codewalk.history.period import DAY, HOUR
-from tests.integration.web.browsing import CLOSED
-from tests.integration.web.running import API, Running, running
+from tests.integration.web.plain_browser import CLOSED
+from tests.integration.web.web_app import API, RunningApp, running
 from tests.pauses import measure_pauses
 from tests.recorded_month import store_every_minute
 
@@ -34,7 +34,7 @@ async def test_a_month_of_minutes_holds_up_the_event_loop_for_a_moment_only(
         assert sorted(longest)[1] < 0.05
 
 
-async def read_month(web: Running, server_id: str) -> bytes:
+async def read_month(web: RunningApp, server_id: str) -> bytes:
     """Return the JSON of nearly 30 days, read in pieces: the client is on the same event loop."""
     since = (datetime.now(UTC) - 30 * DAY + HOUR).isoformat().replace("+00:00", "Z")
     url = f"{web.url}{API}/servers/{server_id}/history"

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from urllib.parse import urlencode
 
-from tests.integration.web.browsing import CLOSED, HTMX, Browser
-from tests.integration.web.running import running
+from tests.integration.web.plain_browser import CLOSED, HTMX, PlainBrowser
+from tests.integration.web.web_app import running
 from tests.mock_behaviours import json_reply
 from tests.mock_opencode import MockOpenCode
 
@@ -14,7 +14,7 @@ async def test_sessions_say_whether_they_are_cached(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url, label="Box")
         mock.world.add_session("Fix the build", directory="/home/ana/code/shop")
-        browser, home = Browser(web), f"/s/{server.id}/"
+        browser, home = PlainBrowser(web), f"/s/{server.id}/"
         text = await browser.get(home)
         assert "Fix the build" not in text
         assert "Fetching the sessions" in text
@@ -36,7 +36,7 @@ async def test_sessions_are_searched_and_paged_by_address(tmp_path: Path) -> Non
         for number in range(250):
             mock.world.add_session(f"Session {number}")
         await web.app.work.sessions()
-        browser, home = Browser(web), f"/s/{server.id}/"
+        browser, home = PlainBrowser(web), f"/s/{server.id}/"
         text = await browser.get(f"{home}?page=5")
         assert "Session 49<" in text
         assert "Session 50<" not in text
@@ -59,7 +59,7 @@ async def test_the_page_of_a_server_that_isnt_active_says_so_and_shows_nothing_o
         first = await web.app.add_server(a.url, label="Box A")
         await web.app.work.sessions()
         second = await web.app.add_server(b.url, label="Box B", use=True)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         text = await browser.get(f"/s/{first.id}/")
         assert 'Switch to <bdi dir="auto">Box A</bdi>' in text
         assert f'href="/s/{second.id}/"' in text
@@ -75,7 +75,7 @@ async def test_what_is_meant_for_another_server_reaches_none(tmp_path: Path) -> 
         first = await web.app.add_server(a.url)
         await web.app.add_server(b.url, use=True)
         asked = (a.count("/session"), b.count("/session"))
-        answer = await Browser(web).send(f"/s/{first.id}/refresh")
+        answer = await PlainBrowser(web).send(f"/s/{first.id}/refresh")
         assert "Nothing was sent." in await answer.text()
         url = f"{web.url}/s/{first.id}/sessions"
         async with web.client.get(url, headers=HTMX) as quiet:
@@ -93,7 +93,7 @@ async def test_a_server_that_is_down_shows_what_was_kept_and_the_way_to_another(
         await web.app.work.sessions()
         await a.stop()
         await web.app.check(first.id)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         text = await browser.get(f"/s/{first.id}/")
         assert "Of A" in text
         assert "Nothing listens" in text
@@ -130,7 +130,7 @@ async def test_a_switch_answers_with_the_other_servers_page_where_one_is_shown(
 async def test_an_address_that_was_never_asked_for_is_no_server(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         await web.app.add_server(CLOSED, label="One", check=False)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         await browser.get("/s/one/")
         assert browser.status == 404
 
@@ -139,7 +139,7 @@ async def test_a_model_is_chosen_and_the_page_stays_in_its_directory(tmp_path: P
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url)
         chosen = (await web.app.work.models()).models[-1].ref
-        browser, home = Browser(web), f"/s/{server.id}/?directory=%2Fsrv%2Fshop"
+        browser, home = PlainBrowser(web), f"/s/{server.id}/?directory=%2Fsrv%2Fshop"
         text = await browser.get(home)
         (form,) = re.findall(r'<form id="model-.*?</form>', text, re.DOTALL)
         fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
@@ -153,7 +153,7 @@ async def test_a_directory_survives_every_form_of_its_page(tmp_path: Path) -> No
     odd = '/srv/a\rb\nc\x00 %2F"é'
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url)
-        browser, home = Browser(web), f"/s/{server.id}/"
+        browser, home = PlainBrowser(web), f"/s/{server.id}/"
         await web.app.work.sessions(odd)
         text = await browser.get(f"{home}?{urlencode({'directory': odd})}")
         carried = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', text)
@@ -168,7 +168,7 @@ async def test_a_session_that_isnt_made_leaves_its_title_in_the_form(tmp_path: P
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url, label="Box")
         await mock.stop()
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         text = await browser.post(f"/s/{server.id}/sessions", title='Fix "it"', at="/srv/x")
         assert browser.status == 502
         assert "Box: " in text
@@ -179,7 +179,7 @@ async def test_a_session_that_isnt_made_leaves_its_title_in_the_form(tmp_path: P
 async def test_without_a_script_nothing_is_said_to_be_asked(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url)
-        text = await Browser(web).get(f"/s/{server.id}/")
+        text = await PlainBrowser(web).get(f"/s/{server.id}/")
         assert '<span class="needs-script">Fetching the sessions …</span>' in text
         assert '<span class="without-script">Not fetched yet.</span>' in text
 

@@ -12,8 +12,8 @@ import aiohttp
 
 from codewalk.web.page_stream import MAX_ROWS_PER_MESSAGE, OpenPage
 from codewalk.web.views import Views
-from tests.integration.web.running import Running, running
-from tests.integration.web.telling import news, tell
+from tests.integration.web.notices import announce_notice, notice_event
+from tests.integration.web.web_app import RunningApp, running
 from tests.mock_behaviours import page as web_page
 from tests.mock_opencode import MockOpenCode
 from tests.real.linking import linked
@@ -62,7 +62,7 @@ class Parts:
 
 @asynccontextmanager
 async def open_page(
-    web: Running, *, path: str = "/servers", stamp: str | None = None, **headers: str
+    web: RunningApp, *, path: str = "/servers", stamp: str | None = None, **headers: str
 ) -> AsyncIterator[Parts]:
     """A page's stream; without a stamp of its own it has that of the page as it is now."""
     async with web.client.get(f"{web.url}{path}") as answer:
@@ -276,7 +276,7 @@ async def test_news_is_a_toast_in_every_page_and_has_nothing_asked_again(tmp_pat
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, label="Box", check=False)
         async with open_page(web, path="/servers/new") as form, open_page(web) as servers:
-            tell(web, server.id)
+            announce_notice(web, server.id)
             for parts in (form, servers):
                 sent = await parts.next()
                 assert sent.keys() == {f"state-of-{server.id}", "toasts"}
@@ -290,7 +290,7 @@ async def test_a_burst_of_news_is_three_toasts_and_how_many_more(tmp_path: Path)
         ]
         async with open_page(web, path="/servers/new") as parts:
             for server in servers:
-                tell(web, server.id)
+                announce_notice(web, server.id)
             toasts = ""
             while "6 more servers have news." not in toasts:
                 toasts += (await parts.next())["toasts"]
@@ -303,7 +303,7 @@ async def test_news_of_a_server_that_is_gone_is_told_to_nobody(tmp_path: Path) -
         page = OpenPage(web.app, Views(), rows=False)
         page.catch_up(None)
         await web.app.remove_server(server.id)
-        told = page.apply_events([news(server.id)])
+        told = page.apply_events([notice_event(server.id)])
         assert "toasts" not in told.html
 
 
@@ -315,7 +315,7 @@ async def test_notices_of_the_desktop_are_told_by_a_stream_of_their_own(tmp_path
         ]
         async with web.client.get(f"{web.url}/live/notices") as answer:
             for server in servers:
-                tell(web, server.id)
+                announce_notice(web, server.id)
             told: list[dict[str, object]] = []
             async with asyncio.timeout(10):
                 while len(told) < 5:

@@ -17,7 +17,7 @@ from codewalk.servers import rules
 from codewalk.servers.roster import Roster
 from codewalk.web.metrics import MAX_NAME_LENGTH, MAX_NAMED_SERVERS, OTHERS, take_snapshot
 from tests.fakes import profile
-from tests.integration.web.running import Running, running
+from tests.integration.web.web_app import RunningApp, running
 from tests.mock_opencode import MockOpenCode
 
 CLOSED = "http://127.0.0.1:9"
@@ -27,7 +27,7 @@ GOOD = CheckResult(reason=Reason.OK, latency_ms=3.0)
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
-async def scrape(web: Running) -> dict[Sample, float]:
+async def scrape(web: RunningApp) -> dict[Sample, float]:
     """Each series and its value."""
     async with web.client.get(f"{web.url}/metrics") as answer:
         assert answer.status == 200

@@ -7,14 +7,14 @@ from codewalk.app.composition import open_app
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change
 from codewalk.servers.profile import NotifySetting
-from tests.integration.web.browsing import CLOSED, PASSWORD, Browser, fields, row
-from tests.integration.web.running import running, settings_in
+from tests.integration.web.plain_browser import CLOSED, PASSWORD, PlainBrowser, fields, row
+from tests.integration.web.web_app import running, settings_in
 from tests.mock_opencode import MockOpenCode
 
 
 async def test_the_front_door_leads_to_the_active_server_or_to_all(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         server = await web.app.add_server(CLOSED, check=False)
         await browser.get("/")
         assert browser.path == f"/s/{server.id}/"
@@ -27,7 +27,7 @@ async def test_the_front_door_leads_to_the_active_server_or_to_all(tmp_path: Pat
 
 async def test_a_server_is_added_by_a_form_and_shown(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode(password=PASSWORD) as mock:
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         form = await browser.get("/servers/new")
         assert 'name="username" value="opencode"' in form
         text = await browser.post(
@@ -47,13 +47,15 @@ async def test_a_server_is_added_by_a_form_and_shown(tmp_path: Path) -> None:
 
 async def test_the_preset_user_name_alone_is_no_credential(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
-        await Browser(web).post("/servers/new", url=mock.url, username="opencode", action="save")
+        await PlainBrowser(web).post(
+            "/servers/new", url=mock.url, username="opencode", action="save"
+        )
         assert not web.app.servers()[0].profile.basic_auth_enabled
 
 
 async def test_a_refused_form_keeps_what_was_typed_but_the_password(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         typed = {"label": "Böx", "username": "ana", "password": PASSWORD}
         text = await browser.post("/servers/new", url="ftp://x", action="save", **typed)
         assert browser.status == 422
@@ -75,7 +77,7 @@ async def test_a_refused_form_keeps_what_was_typed_but_the_password(tmp_path: Pa
 
 async def test_a_connection_is_tested_and_nothing_is_kept(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         text = await browser.post("/servers/new", url=mock.url, action="test")
         assert "OpenCode 1.18.33." in text
         text = await browser.post("/servers/new", url=CLOSED, action="test")
@@ -86,7 +88,7 @@ async def test_a_connection_is_tested_and_nothing_is_kept(tmp_path: Path) -> Non
 async def test_an_edit_keeps_the_password_unless_told_to_forget_it(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode(password=PASSWORD) as mock:
         server = await web.app.add_server(mock.url, password=Secret(PASSWORD))
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         path = f"/servers/{server.id}/edit"
         assert "A password is stored" in await browser.get(path)
         typed = {"url": mock.url, "label": "New name", "username": "opencode", "password": ""}
@@ -102,7 +104,7 @@ async def test_an_edit_says_where_a_stored_password_goes(tmp_path: Path) -> None
         url, warning = "http://127.0.0.1:9", "The stored password is sent there"
         guarded = await web.app.add_server(url, password=Secret(PASSWORD), check=False)
         bare = await web.app.add_server("http://127.0.0.1:8", check=False)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         for server, typed, warned in (
             (guarded, "http://127.0.0.1:7", True),
             (guarded, "https://127.0.0.1:9", True),
@@ -118,7 +120,7 @@ async def test_the_first_page_adds_a_server_and_shows_the_form_only_where_that_f
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         assert 'id="server-form" class="inline" method="post" action="/servers/new"' in (
             await browser.get("/servers")
         )
@@ -136,7 +138,7 @@ async def test_credentials_in_the_first_url_come_back_in_their_fields_but_for_th
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as web:
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         for userinfo, username, lost in (
             ("", "opencode", False),
             ("ana@", "ana", False),
@@ -158,7 +160,7 @@ async def test_an_edit_that_was_opened_earlier_reverts_nothing(tmp_path: Path) -
     """Each field that the form had was sent, and compared with the profile as it was by then."""
     async with running(tmp_path) as web, MockOpenCode(password=PASSWORD) as mock:
         server = await web.app.add_server(CLOSED, password=Secret(PASSWORD), check=False)
-        browser, path = Browser(web), f"/servers/{server.id}/edit"
+        browser, path = PlainBrowser(web), f"/servers/{server.id}/edit"
         form = fields(await browser.get(path))
         newer = Change(url=mock.url, health_check={"interval": 30}, notify=NotifySetting.OFF)
         await web.app.edit_server(server.id, newer)
@@ -175,7 +177,7 @@ async def test_an_edit_of_what_was_changed_elsewhere_is_refused_and_keeps_both_v
     newer = Change(label="Theirs", health_check={"interval": 30})
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, label="Box", check=False)
-        browser, path = Browser(web), f"/servers/{server.id}/edit"
+        browser, path = PlainBrowser(web), f"/servers/{server.id}/edit"
         form = fields(await browser.get(path))
         async with open_app(settings_in(tmp_path)) as other:
             await other.edit_server(server.id, newer)
@@ -200,7 +202,7 @@ async def test_an_edit_of_what_was_changed_elsewhere_is_refused_and_keeps_both_v
 async def test_a_test_of_the_connection_finds_the_conflict_too(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(CLOSED, label="Box", check=False)
-        browser, path = Browser(web), f"/servers/{server.id}/edit"
+        browser, path = PlainBrowser(web), f"/servers/{server.id}/edit"
         form = fields(await browser.get(path))
         await web.app.edit_server(server.id, Change(url=mock.url))
         typed = {**form, "password": PASSWORD, "action": "test"}
@@ -218,7 +220,7 @@ async def test_a_test_of_the_connection_finds_the_conflict_too(tmp_path: Path) -
 async def test_a_server_is_removed_after_a_question(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, label="Old", check=False)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         path = f"/servers/{server.id}/remove"
         text = await browser.get(path)
         assert "its password" in text
@@ -231,7 +233,7 @@ async def test_the_default_is_set_and_cleared_by_id(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         first = await web.app.add_server(f"{CLOSED}/1", label="One", check=False)
         second = await web.app.add_server(f"{CLOSED}/2", label="Two", check=False)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         text = await browser.post(f"/servers/{second.id}/default")
         assert ">Default<" in row(text, "Two")
         assert "Clear default" in await browser.get(f"/servers/{second.id}/menu")
@@ -246,7 +248,7 @@ async def test_an_unhealthy_server_is_switched_to_only_when_insisted(tmp_path: P
     async with running(tmp_path) as web, MockOpenCode() as mock:
         await web.app.add_server(mock.url, label="Good")
         bad = await web.app.add_server(CLOSED, label="Bad <b>", check=False)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         text = await browser.post(f"/servers/{bad.id}/use")
         assert browser.status == 409
         assert "Bad &lt;b&gt; is unhealthy: Nothing listens" in text
@@ -261,7 +263,7 @@ async def test_checks_are_run_for_one_and_for_all(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         await web.app.add_server(mock.url, label="Good", check=False)
         bad = await web.app.add_server(CLOSED, label="Bad", check=False)
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         text = await browser.post(f"/servers/{bad.id}/check")
         assert "unhealthy" in row(text, "Bad")
         assert "unknown" in row(text, "Good")
@@ -271,7 +273,7 @@ async def test_checks_are_run_for_one_and_for_all(tmp_path: Path) -> None:
 
 async def test_a_form_for_a_server_that_is_gone_says_so(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         for path in ("use", "default", "check", "edit"):
             text = await browser.post(f"/servers/gone/{path}")
             assert browser.status == 404
@@ -283,7 +285,7 @@ async def test_a_form_for_a_server_that_is_gone_says_so(tmp_path: Path) -> None:
 
 async def test_htmx_gets_the_parts_that_change(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
-        browser = Browser(web)
+        browser = PlainBrowser(web)
         answer = await browser.send("/servers/new", url="ftp://x", action="save")
         text = await answer.text()
         assert answer.status == 200

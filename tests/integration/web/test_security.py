@@ -7,7 +7,7 @@ import pytest
 from yarl import URL
 
 from codewalk.web.assets import ADDRESSES
-from tests.integration.web.running import API, TOKEN, Running, running
+from tests.integration.web.web_app import API, TOKEN, RunningApp, running
 
 
 def stranger() -> aiohttp.ClientSession:
@@ -15,8 +15,8 @@ def stranger() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
 
-async def cookie_of(web: Running, client: aiohttp.ClientSession) -> str:
-    async with client.get(web.address, allow_redirects=False) as answer:
+async def cookie_of(web: RunningApp, client: aiohttp.ClientSession) -> str:
+    async with client.get(web.login_address, allow_redirects=False) as answer:
         return answer.headers["set-cookie"].partition(";")[0]
 
 
@@ -27,7 +27,7 @@ async def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
             await refused(web, client, wrong)
 
 
-async def refused(web: Running, client: aiohttp.ClientSession, authorization: str) -> None:
+async def refused(web: RunningApp, client: aiohttp.ClientSession, authorization: str) -> None:
     headers = {"Authorization": authorization}
     for path in (f"{API}/servers", f"{API}/openapi.json", f"{API}/nowhere", f"{API}/events"):
         async with client.get(web.url + path, headers=headers) as got:
@@ -175,7 +175,7 @@ async def test_without_https_the_cookie_is_sent_over_http_too(tmp_path: Path) ->
     async with (
         running(tmp_path) as web,
         stranger() as client,
-        client.get(web.address, allow_redirects=False) as answer,
+        client.get(web.login_address, allow_redirects=False) as answer,
     ):
         assert "Secure" not in answer.headers["set-cookie"]
 

@@ -9,7 +9,7 @@ import pytest
 from codewalk.app.composition import open_app
 from codewalk.secret import Secret
 from codewalk.web.server import make_web, serve
-from tests.integration.web.running import TOKEN, running, settings_in
+from tests.integration.web.web_app import TOKEN, running, settings_in
 
 
 async def test_what_is_cancelled_listens_no_more(tmp_path: Path) -> None:

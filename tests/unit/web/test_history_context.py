@@ -13,7 +13,7 @@ from codewalk.server import Server
 from codewalk.servers.profile import NotifySetting
 from codewalk.web.history_context import LOG_LINES_PER_PAGE, HistoryContext, build_history_context
 from codewalk.web.history_query import HistoryPageQuery, Range
-from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, frame, server, text_of
+from tests.unit.web.samples import HOSTILE, NOW, VIEWS, Tags, page_context, server, text_of
 
 
 def change(minutes_ago: float, after: State = State.UNHEALTHY, **more: str) -> Transition:
@@ -46,7 +46,7 @@ def history_of(
 
 
 def page(history: HistoryContext, *checks: Check) -> str:
-    return bytes(VIEWS.server_page(frame(history.server), history, checks).body).decode()
+    return bytes(VIEWS.server_page(page_context(history.server), history, checks).body).decode()
 
 
 def test_the_page_shows_the_health_of_a_server() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION
 from codewalk.web.history_query import HistoryPageQuery, Range
-from tests.unit.web.rendering import NOW
+from tests.unit.web.samples import NOW
 
 
 def test_an_address_says_only_what_is_unusual() -> None:

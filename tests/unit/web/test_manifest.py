@@ -6,7 +6,7 @@ from typing import Any
 
 from codewalk.web.assets import ADDRESSES, ASSETS
 from codewalk.web.theme import BACKGROUND_COLORS, Theme
-from tests.unit.web.rendering import frame, page
+from tests.unit.web.samples import page_context, servers_page
 
 MANIFEST: dict[str, Any] = json.loads(ASSETS["manifest.webmanifest"].body)
 
@@ -20,7 +20,7 @@ def side_of(png: bytes) -> int:
 
 
 def test_every_page_names_the_manifest_and_the_icons() -> None:
-    html = page(frame())
+    html = servers_page(page_context())
     assert f'<link rel="manifest" href="{ADDRESSES["manifest.webmanifest"]}">' in html
     apple = "icon-apple-180.png"
     assert f'<link rel="apple-touch-icon" href="{ADDRESSES[apple]}">' in html

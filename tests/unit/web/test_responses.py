@@ -16,7 +16,7 @@ from codewalk.server import Removed
 from codewalk.web import responses
 from codewalk.web.api import router
 from codewalk.web.problems import Problem
-from tests.unit.web.rendering import MODELS, NOW, listing, projects, server
+from tests.unit.web.samples import MODELS, NOW, project_list, server, session_list
 
 
 def history_json() -> dict[str, Any]:
@@ -37,9 +37,9 @@ SAMPLES: Mapping[type[BaseModel], dict[str, Any]] = {
     ).to_json(),
     responses.RemovedBody: Removed(removed="018f", active=None).to_json(),
     responses.HistoryBody: history_json(),
-    responses.SessionListBody: listing("One", "Two").to_json(),
-    responses.SessionBody: listing("One").sessions[0].to_json(),
-    responses.ProjectListBody: projects("shop", "docs").to_json(),
+    responses.SessionListBody: session_list("One", "Two").to_json(),
+    responses.SessionBody: session_list("One").sessions[0].to_json(),
+    responses.ProjectListBody: project_list("shop", "docs").to_json(),
     responses.ModelListBody: MODELS.to_json(),
     responses.ProblemBody: Problem(
         status=422,

@@ -4,16 +4,18 @@ import re
 
 from codewalk.reason import Reason, State
 from codewalk.server import Server
-from tests.unit.web.rendering import VIEWS, frame, page, server, text_of
+from tests.unit.web.samples import VIEWS, page_context, server, servers_page, text_of
 
 
 def test_the_switcher_says_what_is_active_and_why_it_is_not_well() -> None:
     down = server(active=True, state=State.UNHEALTHY, reason=Reason.REFUSED)
-    (button,) = re.findall(r'<button id="switch-server".*?</button>', page(frame(down)), re.DOTALL)
+    (button,) = re.findall(
+        r'<button id="switch-server".*?</button>', servers_page(page_context(down)), re.DOTALL
+    )
     assert text_of(button) == "Switch server unhealthy Dev box Nothing listens at this address."
-    well = VIEWS.switcher_button_fragment(frame(server(active=True)))
+    well = VIEWS.switcher_button_fragment(page_context(server(active=True)))
     assert "Ready to use" not in well
-    assert "No active server" in page(frame())
+    assert "No active server" in servers_page(page_context())
 
 
 def test_the_switcher_offers_what_can_be_done_with_a_server() -> None:

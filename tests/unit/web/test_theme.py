@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from codewalk.web.assets import ASSETS
 from codewalk.web.problems import UNEXPECTED
 from codewalk.web.theme import BACKGROUND_COLORS, Theme, theme_of
-from tests.unit.web.rendering import VIEWS, frame, server, whole
+from tests.unit.web.samples import VIEWS, page_context, read_body, server
 
 
 def asked_with(cookie: str) -> HTTPConnection:
@@ -16,7 +16,7 @@ def asked_with(cookie: str) -> HTTPConnection:
 
 
 def page(theme: Theme) -> str:
-    return whole(VIEWS.with_theme(theme).servers_page(frame(server())))
+    return read_body(VIEWS.with_theme(theme).servers_page(page_context(server())))
 
 
 @pytest.mark.parametrize("theme", list(Theme))

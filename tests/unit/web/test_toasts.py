@@ -10,7 +10,7 @@ from codewalk.notifications.notice import Notice, NoticeKind
 from codewalk.reason import Reason, State
 from codewalk.web.icons import icon
 from codewalk.web.toasts import MAX_TOASTS, TOAST_SECONDS, ToastStack, make_toast, summary_text
-from tests.unit.web.rendering import HOSTILE, NOW, VIEWS, Tags, server, text_of
+from tests.unit.web.samples import HOSTILE, NOW, VIEWS, Tags, server, text_of
 
 
 def news(number: int = 1, kind: NoticeKind = NoticeKind.DOWN, **more: Any) -> Notice:

@@ -28,18 +28,18 @@ from codewalk.web.text import (
 )
 from codewalk.web.views import Views
 from codewalk.workspace.models import Model
-from tests.unit.web.rendering import (
+from tests.unit.web.samples import (
     HOSTILE,
     MODELS,
     NOW,
     VIEWS,
     Tags,
     add_form,
-    frame,
-    home,
+    home_context,
     home_page,
-    page,
+    page_context,
     server,
+    servers_page,
     text_of,
 )
 
@@ -87,29 +87,31 @@ def test_the_menu_offers_what_can_be_done() -> None:
 
 
 def test_the_list_can_be_searched_from_eight_servers_on() -> None:
-    assert "Search servers" not in page(frame(*[server()] * 7))
-    assert "Search servers" in page(frame(*[server()] * 8))
+    assert "Search servers" not in servers_page(page_context(*[server()] * 7))
+    assert "Search servers" in servers_page(page_context(*[server()] * 8))
 
 
 def test_two_hundred_servers_are_no_heavier_than_needed() -> None:
-    shown = frame(*[server(label=f"Runner {number}") for number in range(200)])
+    shown = page_context(*[server(label=f"Runner {number}") for number in range(200)])
     # Their ids are 32 characters longer, in ten places each.
-    assert len(page(shown)) < 375_000
+    assert len(servers_page(shown)) < 375_000
 
 
 def test_a_long_list_is_there_without_script_and_kept_back_from_one_that_has_it() -> None:
-    html = page(frame(*[server(label=f"Runner {number}") for number in range(50)]))
+    html = servers_page(page_context(*[server(label=f"Runner {number}") for number in range(50)]))
     first, rest = re.split(r"</li>\s+<noscript>", html.partition('<ul id="rows"')[2])
     assert first.count('<li id="server-') == FIRST_ROWS
     assert rest.partition("</noscript>")[0].count('<li id="server-') == 50 - FIRST_ROWS
 
 
 def test_a_short_list_is_there_at_once() -> None:
-    assert not re.search(r"</li>\s+<noscript>", page(frame(*[server()] * FIRST_ROWS)))
+    assert not re.search(
+        r"</li>\s+<noscript>", servers_page(page_context(*[server()] * FIRST_ROWS))
+    )
 
 
 def test_sessions_further_down_are_kept_back_for_new_page_alone() -> None:
-    shown = home(server(active=True), *["A title"] * SESSIONS_PER_PAGE)
+    shown = home_context(server(active=True), *["A title"] * SESSIONS_PER_PAGE)
     first, rest = re.split(r"</li>\s+<noscript>", home_page(shown).partition("sessions-page")[2])
     assert first.count("<li>") == FIRST_ROWS
     assert rest.partition("</noscript>")[0].count("<li>") == SESSIONS_PER_PAGE - FIRST_ROWS
@@ -117,7 +119,7 @@ def test_sessions_further_down_are_kept_back_for_new_page_alone() -> None:
     for there_at_once in (
         home_page(few),
         VIEWS.session_list_fragment(shown),
-        VIEWS.home_fragments(frame(shown.server), shown, within=False),
+        VIEWS.home_fragments(page_context(shown.server), shown, within=False),
     ):
         assert "</li>" in there_at_once
         assert not re.search(r"</li>\s+<noscript>", there_at_once)
@@ -126,7 +128,7 @@ def test_sessions_further_down_are_kept_back_for_new_page_alone() -> None:
 def test_a_row_is_the_same_on_the_page_and_in_the_stream() -> None:
     one = server()
     (row,) = re.findall(r'<li id="server-.*?</li>', VIEWS.server_row_fragments([one]), re.DOTALL)
-    (painted,) = re.findall(r'<li id="server-.*?</li>', page(frame(one)), re.DOTALL)
+    (painted,) = re.findall(r'<li id="server-.*?</li>', servers_page(page_context(one)), re.DOTALL)
     # But for the menu, which only a browser without script has from the first.
     assert row.split() == re.sub("<noscript>.*</noscript>", "", painted, flags=re.DOTALL).split()
 
@@ -135,12 +137,14 @@ def test_a_row_is_the_same_on_the_page_and_in_the_stream() -> None:
 def test_hostile_text_stays_text(text: str) -> None:
     def tags(value: str) -> tuple[list[str], set[str]]:
         evil = server(active=True, label=value, detail=value, version=value, state=State.UNHEALTHY)
-        shown = home(evil, value, query=HomeQuery(directory=value, words=value), problem=value)
+        shown = home_context(
+            evil, value, query=HomeQuery(directory=value, words=value), problem=value
+        )
         parsed = [
-            Tags(page(frame(evil, local_message=value), alert=Alert(text=value))),
+            Tags(servers_page(page_context(evil, local_message=value), alert=Alert(text=value))),
             Tags(home_page(shown)),
             Tags(home_page(replace(shown, matches=()))),
-            Tags(VIEWS.home_fragments(frame(evil), shown, within=False)),
+            Tags(VIEWS.home_fragments(page_context(evil), shown, within=False)),
         ]
         found = [tag for one in parsed for tag in one.tags]
         return found, set().union(*(one.attributes for one in parsed))
@@ -157,9 +161,11 @@ def test_hostile_text_stays_text_in_forms_and_errors(text: str) -> None:
         parsed = [
             Tags(bytes(answer.body).decode())
             for answer in (
-                VIEWS.render("server_form.html", page=frame(), form=form),
-                VIEWS.render("remove.html", page=frame(), server=server(label=value)),
-                VIEWS.render("inactive_server.html", page=frame(), server=server(label=value)),
+                VIEWS.render("server_form.html", page=page_context(), form=form),
+                VIEWS.render("remove.html", page=page_context(), server=server(label=value)),
+                VIEWS.render(
+                    "inactive_server.html", page=page_context(), server=server(label=value)
+                ),
                 VIEWS.error_page(problem),
             )
         ]
@@ -170,10 +176,10 @@ def test_hostile_text_stays_text_in_forms_and_errors(text: str) -> None:
 
 
 def test_no_script_or_style_is_inline_and_nothing_comes_from_elsewhere() -> None:
-    shown = frame(server(active=True))
+    shown = page_context(server(active=True))
     pages = [
-        page(shown, alert=Alert(text="N", retry="/x", retry_label="Again")),
-        home_page(home(server(active=True), "S")),
+        servers_page(shown, alert=Alert(text="N", retry="/x", retry_label="Again")),
+        home_page(home_context(server(active=True), "S")),
         add_form(shown),
         bytes(VIEWS.error_page(Problem(status=401, code="unauthorized", detail="d")).body).decode(),
     ]
@@ -189,7 +195,7 @@ def test_no_script_or_style_is_inline_and_nothing_comes_from_elsewhere() -> None
 
 
 def test_a_page_with_all_its_files_weighs_under_50_kb_as_it_is_sent() -> None:
-    html = home_page(home(server(active=True), *["A title of some length"] * 500))
+    html = home_page(home_context(server(active=True), *["A title of some length"] * 500))
     used = [asset for path, asset in ASSETS.items() if ADDRESSES[path] in html]
     assert len(used) >= 5
     files = sum(len(asset.gzipped or asset.body) for asset in used)
@@ -199,7 +205,7 @@ def test_a_page_with_all_its_files_weighs_under_50_kb_as_it_is_sent() -> None:
 def test_sessions_say_how_old_they_are() -> None:
     def told(fetched: timedelta) -> str:
         return text_of(
-            VIEWS.session_list_fragment(home(server(active=True), "One", fetched=fetched))
+            VIEWS.session_list_fragment(home_context(server(active=True), "One", fetched=fetched))
         )
 
     assert "updated just now" in told(timedelta())
@@ -208,7 +214,7 @@ def test_sessions_say_how_old_they_are() -> None:
 
 @pytest.mark.parametrize("session_id", [".", ".."])
 def test_a_session_whose_id_climbs_in_an_address_has_no_link(session_id: str) -> None:
-    shown = home(server(active=True), "One")
+    shown = home_context(server(active=True), "One")
     named = replace(shown.matches[0], id=session_id)
     html = VIEWS.session_list_fragment(replace(shown, matches=(named,)))
     assert "One" in html
@@ -220,12 +226,12 @@ def test_a_stale_list_is_asked_for_once_and_only_of_a_server_that_is_up() -> Non
     old = timedelta(minutes=5)
     up, down = server(active=True), server(active=True, state=State.UNHEALTHY, detail="Gone.")
     asks = 'hx-trigger="load'
-    assert asks in VIEWS.session_list_fragment(home(up, "One", fetched=old))
-    assert asks not in VIEWS.session_list_fragment(home(up, "One"))
-    failed = home(up, "One", fetched=old, problem="It broke.")
+    assert asks in VIEWS.session_list_fragment(home_context(up, "One", fetched=old))
+    assert asks not in VIEWS.session_list_fragment(home_context(up, "One"))
+    failed = home_context(up, "One", fetched=old, problem="It broke.")
     assert asks not in VIEWS.session_list_fragment(failed)
     assert "It broke." in VIEWS.session_list_fragment(failed)
-    html = VIEWS.session_list_fragment(home(down, "One", fetched=old))
+    html = VIEWS.session_list_fragment(home_context(down, "One", fetched=old))
     assert asks not in html
     assert "Gone." in html
     assert "One" in html
@@ -234,12 +240,12 @@ def test_a_stale_list_is_asked_for_once_and_only_of_a_server_that_is_up() -> Non
 def test_the_picker_paints_a_bounded_number_of_models_and_the_chosen_one() -> None:
     many = tuple(Model(provider_id="p", model_id=str(n), name=f"M{n}") for n in range(20_000))
     offered = replace(MODELS, models=many, selected="p/19999")
-    html = VIEWS.project_and_model_fragments(home(server(active=True), models=offered))
+    html = VIEWS.project_and_model_fragments(home_context(server(active=True), models=offered))
     assert html.count("<option") == 502
     assert '<option value="p/19999" selected>' in html
     assert "19,500 more: codewalk model use" in html
     few = VIEWS.project_and_model_fragments(
-        home(server(active=True), models=replace(MODELS, selected="local/tiny"))
+        home_context(server(active=True), models=replace(MODELS, selected="local/tiny"))
     )
     assert few.count("<option") == 2
     assert "Default model" not in few
@@ -247,17 +253,17 @@ def test_the_picker_paints_a_bounded_number_of_models_and_the_chosen_one() -> No
 
 
 def test_what_is_asked_for_has_a_place_in_its_own_servers_home_alone() -> None:
-    shown = home(server(active=True), "One")
-    within = VIEWS.home_fragments(frame(shown.server), shown, within=True)
+    shown = home_context(server(active=True), "One")
+    within = VIEWS.home_fragments(page_context(shown.server), shown, within=True)
     html = VIEWS.session_list_fragment(shown) + VIEWS.project_and_model_fragments(shown) + within
     places = re.findall(r'<hx-partial hx-target="([^"]+)"', html)
     own = ["#sessions-018f", "#projects-018f", "#model-018f", "#home-018f"]
     assert places == [*own, "#active", "#alerts"]
     page = home_page(shown)
     assert all(f'id="{place[1:]}"' in page for place in own)
-    instead = VIEWS.home_fragments(frame(shown.server), shown, within=False)
+    instead = VIEWS.home_fragments(page_context(shown.server), shown, within=False)
     assert 'hx-target=".home"' in instead
-    elsewhere = VIEWS.render("inactive_server.html", page=frame(), server=server())
+    elsewhere = VIEWS.render("inactive_server.html", page=page_context(), server=server())
     for text in (page, bytes(elsewhere.body).decode()):
         assert len(re.findall(r'class="home ', text)) == 1
 
@@ -265,16 +271,18 @@ def test_what_is_asked_for_has_a_place_in_its_own_servers_home_alone() -> None:
 def test_a_server_that_is_down_offers_the_nearest_healthy_one() -> None:
     down = server(active=True, state=State.UNHEALTHY, detail="Gone.")
     other = server(label="Laptop")
-    assert "Switch to Laptop" in text_of(VIEWS.session_list_fragment(home(down, fallback=other)))
-    assert "Switch to" not in text_of(VIEWS.session_list_fragment(home(down)))
-    assert "Retry" in text_of(VIEWS.session_list_fragment(home(down)))
+    assert "Switch to Laptop" in text_of(
+        VIEWS.session_list_fragment(home_context(down, fallback=other))
+    )
+    assert "Switch to" not in text_of(VIEWS.session_list_fragment(home_context(down)))
+    assert "Retry" in text_of(VIEWS.session_list_fragment(home_context(down)))
 
 
 def test_a_long_list_has_pages_and_keeps_what_was_asked_for() -> None:
     def told(page: int) -> str:
         query = HomeQuery(directory="/srv/a b", words="fix", page=page)
         return VIEWS.session_list_fragment(
-            home(server(active=True), *map(str, range(120)), query=query)
+            home_context(server(active=True), *map(str, range(120)), query=query)
         )
 
     first, middle, last = told(1), told(2), told(3)
@@ -288,16 +296,16 @@ def test_a_long_list_has_pages_and_keeps_what_was_asked_for() -> None:
     assert 'href="/s/018f/?directory=%2Fsrv%2Fa+b&amp;q=fix&amp;page=2"' in first
     assert told(9_999) == last.replace('value="3"', 'value="9999"').replace("page=3", "page=9999")
     assert "Older" not in VIEWS.session_list_fragment(
-        home(server(active=True), *map(str, range(50)))
+        home_context(server(active=True), *map(str, range(50)))
     )
 
 
 def test_an_empty_list_says_what_to_do() -> None:
     one = server(active=True)
-    assert "No sessions here yet." in text_of(VIEWS.session_list_fragment(home(one)))
-    searched = replace(home(one, "One", query=HomeQuery(words="two")), matches=())
+    assert "No sessions here yet." in text_of(VIEWS.session_list_fragment(home_context(one)))
+    searched = replace(home_context(one, "One", query=HomeQuery(words="two")), matches=())
     assert "No session has “two”" in text_of(VIEWS.session_list_fragment(searched))
-    never = home(one)
+    never = home_context(one)
     never = replace(never, listing=replace(never.listing, fetched_at=None))
     assert "Fetching the sessions" in text_of(VIEWS.session_list_fragment(never))
     failed = replace(never, problem="It broke.")
@@ -310,9 +318,14 @@ def test_the_stamp_changes_with_what_is_shown_but_not_with_each_check() -> None:
     one = server()
     later = replace(one, health=replace(one.health, checked_at=NOW, latency_ms=9.0))
     red = replace(one, health=replace(one.health, state=State.UNHEALTHY))
-    stamp = frame(one).stamp
-    assert frame(later).stamp == stamp
-    other = [frame(red), frame(replace(one, default=True)), frame(), frame(one, local_message="x")]
+    stamp = page_context(one).stamp
+    assert page_context(later).stamp == stamp
+    other = [
+        page_context(red),
+        page_context(replace(one, default=True)),
+        page_context(),
+        page_context(one, local_message="x"),
+    ]
     assert len({stamp, *(shown.stamp for shown in other)}) == 5
 
 
@@ -367,9 +380,11 @@ def test_passwords_are_in_no_page() -> None:
     )
     form = ServerForm.for_profile(secret.profile)
     html = (
-        page(frame(secret))
-        + home_page(home(secret))
-        + bytes(VIEWS.render("server_form.html", page=frame(secret), form=form).body).decode()
+        servers_page(page_context(secret))
+        + home_page(home_context(secret))
+        + bytes(
+            VIEWS.render("server_form.html", page=page_context(secret), form=form).body
+        ).decode()
     )
     assert "hunter2" not in html
     assert "***" not in html
@@ -391,7 +406,7 @@ def test_an_upgrade_of_late_shows_in_the_row() -> None:
     html = VIEWS.server_row_fragments([replace(server(), previous_version="1.18.23")])
     assert "OpenCode 1.18.23 → , now 1.18.33" in text_of(html)
     one = server()
-    assert frame(one).stamp != frame(replace(one, previous_version="1.18.23")).stamp
+    assert page_context(one).stamp != page_context(replace(one, previous_version="1.18.23")).stamp
 
 
 def test_a_release_that_codewalk_cannot_talk_to_says_so() -> None:
@@ -412,4 +427,4 @@ def test_a_snoozed_server_says_until_when() -> None:
     over = server(snoozed_until=soon)
     assert "Snoozed" not in VIEWS.server_row_fragments([over])
     # That it ends is told to a page, though nothing else changes then.
-    assert frame(over).stamp != frame(replace(over, snoozed=True)).stamp
+    assert page_context(over).stamp != page_context(replace(over, snoozed=True)).stamp

@@ -104,7 +104,7 @@ def server(**changes: Any) -> Server:
     return Server(profile=profile, health=health, **shown)
 
 
-def listing(*titles: str, fetched: timedelta = timedelta()) -> SessionList:
+def session_list(*titles: str, fetched: timedelta = timedelta()) -> SessionList:
     return SessionList(
         server_id="018f",
         directory=None,
@@ -123,17 +123,19 @@ def listing(*titles: str, fetched: timedelta = timedelta()) -> SessionList:
     )
 
 
-def frame(*servers: Server, **more: Any) -> PageContext:
+def page_context(*servers: Server, **more: Any) -> PageContext:
     active = next((s for s in servers if s.active), None)
     url = "http://127.0.0.1:4096"
     return PageContext(servers=list(servers), active=active, generation=1, default_url=url, **more)
 
 
-def home(server: Server, *titles: str, query: HomeQuery | None = None, **more: Any) -> HomeContext:
+def home_context(
+    server: Server, *titles: str, query: HomeQuery | None = None, **more: Any
+) -> HomeContext:
     fetched = more.pop("fetched", timedelta())
-    kept = listing(*titles, fetched=fetched)
+    kept = session_list(*titles, fetched=fetched)
     fields: dict[str, Any] = {
-        "projects": projects(),
+        "projects": project_list(),
         "models": MODELS,
         "busy": {},
         "matches": kept.sessions,
@@ -142,7 +144,7 @@ def home(server: Server, *titles: str, query: HomeQuery | None = None, **more: A
     return HomeContext(server=server, query=query, listing=kept, **fields | more)
 
 
-def projects(*names: str) -> ProjectList:
+def project_list(*names: str) -> ProjectList:
     """The first one is the server's own."""
     found = tuple(
         Project(
@@ -158,12 +160,12 @@ def projects(*names: str) -> ProjectList:
     return ProjectList(server_id="018f", source="cache", fetched_at=NOW, projects=found)
 
 
-def page(shown: PageContext, **more: Any) -> str:
+def servers_page(shown: PageContext, **more: Any) -> str:
     """The list of servers."""
-    return whole(VIEWS.servers_page(shown, **more))
+    return read_body(VIEWS.servers_page(shown, **more))
 
 
-def whole(page: StreamedPage) -> str:
+def read_body(page: StreamedPage) -> str:
     """All that is sent of it."""
 
     async def collect() -> str:
@@ -173,7 +175,7 @@ def whole(page: StreamedPage) -> str:
 
 
 def home_page(shown: HomeContext, **more: Any) -> str:
-    return bytes(VIEWS.home_page(frame(shown.server, **more), shown).body).decode()
+    return bytes(VIEWS.home_page(page_context(shown.server, **more), shown).body).decode()
 
 
 def add_form(shown: PageContext) -> str:

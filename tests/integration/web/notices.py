@@ -6,17 +6,19 @@ from typing import Any
 from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
 from codewalk.reason import Reason, State
-from tests.integration.web.running import Running
+from tests.integration.web.web_app import RunningApp
 
 DOWN = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED, version="1.18.33")
 
 
-def news(server_id: str, kind: NoticeKind = NoticeKind.DOWN, **more: Any) -> NoticeEvent:
+def notice_event(server_id: str, kind: NoticeKind = NoticeKind.DOWN, **more: Any) -> NoticeEvent:
     """The event that tells of it; `more` are fields of the news."""
     told = Notice(kind=kind, server_id=server_id, at=datetime.now(UTC), health=DOWN, **more)
     return NoticeEvent.of(told)
 
 
-def tell(web: Running, ref: str, kind: NoticeKind = NoticeKind.DOWN, **more: Any) -> None:
+def announce_notice(
+    web: RunningApp, ref: str, kind: NoticeKind = NoticeKind.DOWN, **more: Any
+) -> None:
     """Announces it of a server."""
-    web.app.announcer.announce(news(web.app.server(ref).id, kind, **more))
+    web.app.announcer.announce(notice_event(web.app.server(ref).id, kind, **more))

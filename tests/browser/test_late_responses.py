@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from tests.browser.parts import switch
+from tests.browser.elements import switch
 from tests.browser.tabs import opened
 from tests.mock_opencode import MockOpenCode
 

@@ -6,22 +6,22 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from tests.browser.parts import (
+from tests.browser.elements import (
+    CHANGE_TIMEOUT_MS,
     CLOSED,
-    SOON,
     button,
+    expect_servers,
+    expect_sessions,
     field,
-    listed,
-    listening,
-    opener,
     row,
-    stand,
     switch,
+    switcher_button,
     toasts,
+    wait_for_stream,
 )
 from tests.browser.tabs import open_context, open_tab, opened
 from tests.integration.cli.command import CodeWalk
-from tests.integration.web.running import Running, running
+from tests.integration.web.web_app import RunningApp, running
 from tests.mock_behaviours import page as web_page
 from tests.mock_opencode import MockOpenCode
 
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 LOST = "Connection to CodeWalk lost"
 
 
-async def two(web: Running, a: MockOpenCode, b: MockOpenCode) -> None:
+async def two(web: RunningApp, a: MockOpenCode, b: MockOpenCode) -> None:
     """Two servers with a session each; Box A is active."""
     for name, mock in (("A", a), ("B", b)):
         mock.world.add_session(f"Of {name}")
@@ -58,31 +58,31 @@ async def test_health_lists_and_the_active_server_are_followed_in_all_tabs(
         mock.world.add_session("Here")
         server = await web.app.add_server(mock.url, label="Box")
         for tab in lists:
-            await expect(row(tab, "Box")).to_contain_text("healthy", timeout=SOON)
+            await expect(row(tab, "Box")).to_contain_text("healthy", timeout=CHANGE_TIMEOUT_MS)
         await home.goto(web.url)
         await home.evaluate("window.untouched = true")
-        await listed(home, "Here")
+        await expect_sessions(home, "Here")
 
         made = mock.world.add_session("Made there")
         mock.world.emit("session.created", {"info": made}, directory=mock.world.directory)
-        await listed(home, "Made there", "Here", within=SOON)
+        await expect_sessions(home, "Made there", "Here", within=CHANGE_TIMEOUT_MS)
 
         mock.script("*", web_page())
         web.parts.monitor.check_soon(server.id)
         for tab in lists:
-            await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=SOON)
+            await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=CHANGE_TIMEOUT_MS)
             await expect(row(tab, "Box")).to_contain_text("is it an OpenCode server?")
-        await expect(home.locator(".problem")).to_be_visible(timeout=SOON)
+        await expect(home.locator(".problem")).to_be_visible(timeout=CHANGE_TIMEOUT_MS)
         for tab in (*lists, home):
-            await expect(opener(tab)).to_contain_text("is it an OpenCode server?")
+            await expect(switcher_button(tab)).to_contain_text("is it an OpenCode server?")
 
         other.world.add_session("Elsewhere")
         await web.app.add_server(other.url, label="Other", use=True)
         for tab in lists:
-            await expect(row(tab, "Other")).to_contain_text("Active", timeout=SOON)
-        await listed(home, "Elsewhere", within=SOON)
+            await expect(row(tab, "Other")).to_contain_text("Active", timeout=CHANGE_TIMEOUT_MS)
+        await expect_sessions(home, "Elsewhere", within=CHANGE_TIMEOUT_MS)
         for tab in (*lists, home):
-            await expect(opener(tab)).to_have_accessible_description("healthy Other")
+            await expect(switcher_button(tab)).to_have_accessible_description("healthy Other")
             assert await tab.evaluate("window.untouched") is True
 
 
@@ -99,17 +99,17 @@ async def test_a_switch_in_one_tab_is_followed_by_the_others_with_a_notice(
         await two(web, a, b)
         for one in (tab, other):
             await one.goto(web.url)
-            await listed(one, "Of A")
+            await expect_sessions(one, "Of A")
         await form.goto(f"{web.url}/servers/new")
         await field(form, "Label").fill("Typed")
 
         await switch(tab, "Box B")
-        await listed(tab, "Of B")
+        await expect_sessions(tab, "Of B")
         for one in (other, form):
             told = toasts(one).filter(has_text="Box B is the active server now.")
-            await expect(told).to_have_count(1, timeout=SOON)
-            await expect(opener(one)).to_have_accessible_description("healthy Box B")
-        await listed(other, "Of B")
+            await expect(told).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
+            await expect(switcher_button(one)).to_have_accessible_description("healthy Box B")
+        await expect_sessions(other, "Of B")
         await expect(other.get_by_text("Of A")).to_have_count(0)
         await expect(other).to_have_url(f"{web.url}/s/{web.app.server('Box B').id}/")
         await expect(other).to_have_title("Box B · CodeWalk")
@@ -130,21 +130,23 @@ async def test_a_switch_by_the_command_line_is_followed_with_a_notice(
         await two(web, a, b)
         await tab.goto(web.url)
         await tab.evaluate("window.untouched = true")
-        await listed(tab, "Of A")
+        await expect_sessions(tab, "Of A")
         key = {"CODEWALK_SECRET_KEY": "key of the test"}
         codewalk = CodeWalk(data_dir=web.app.settings.data_dir, environment=key)
         used = await codewalk("server", "use", "Box B", "--json")
         assert used.json["active"]
-        await expect(toasts(tab)).to_have_text("Box B is the active server now.", timeout=SOON)
-        await listed(tab, "Of B")
+        await expect(toasts(tab)).to_have_text(
+            "Box B is the active server now.", timeout=CHANGE_TIMEOUT_MS
+        )
+        await expect_sessions(tab, "Of B")
         await expect(tab.get_by_text("Of A")).to_have_count(0)
         assert await tab.evaluate("window.untouched") is True
 
         await tab.get_by_role("link", name="Servers", exact=True).click()
-        await stand(tab, "Box A", "Box B")
+        await expect_servers(tab, "Box A", "Box B")
         added = await codewalk("server", "add", CLOSED, "--label", "New", "--no-check", "--json")
         assert added.status == 0
-        await stand(tab, "Box A", "Box B", "New", within=SOON)
+        await expect_servers(tab, "Box A", "Box B", "New", within=CHANGE_TIMEOUT_MS)
 
 
 async def test_a_form_for_a_server_that_is_not_active_any_more_is_refused(
@@ -160,7 +162,7 @@ async def test_a_form_for_a_server_that_is_not_active_any_more_is_refused(
         deaf = await tab.context.new_page()
         await deaf.route("**/live?*", never)
         await deaf.goto(web.url)
-        await listed(deaf, "Of A")
+        await expect_sessions(deaf, "Of A")
         await web.app.switch_to("Box B")
         asked = [mock.count("/session") for mock in (a, b)]
 
@@ -185,12 +187,12 @@ async def test_a_tab_that_lost_the_app_says_so_and_catches_up(
         tab, home = await context.new_page(), await context.new_page()
         async with running(tmp_path) as web:
             await two(web, a, b)
-            await tab.goto(f"{web.address}")
+            await tab.goto(f"{web.login_address}")
             await tab.goto(f"{web.url}/servers")
             await home.goto(web.url)
-            await listed(home, "Of A")
+            await expect_sessions(home, "Of A")
             for one in (tab, home):
-                await listening(one)
+                await wait_for_stream(one)
                 await expect(one.get_by_text(LOST)).to_be_hidden()
                 await one.evaluate("window.untouched = true")
         for one in (tab, home):
@@ -200,10 +202,10 @@ async def test_a_tab_that_lost_the_app_says_so_and_catches_up(
             await again.app.switch_to("Box B")
             for one in (tab, home):
                 await expect(one.get_by_text(LOST)).to_be_hidden()
-                await expect(opener(one)).to_contain_text("Box B")
+                await expect(switcher_button(one)).to_contain_text("Box B")
                 assert await one.evaluate("window.untouched") is True
-            await stand(tab, "Box A", "Box B", "New")
-            await listed(home, "Of B")
+            await expect_servers(tab, "Box A", "Box B", "New")
+            await expect_sessions(home, "Of B")
             await expect(toasts(home)).to_have_text("Box B is the active server now.")
 
 
@@ -222,4 +224,4 @@ async def test_a_burst_of_changes_leaves_all_tabs_as_things_are(
         for server in web.app.servers()[::2]:
             await web.app.remove_server(server.id)
         for one in (tab, other):
-            await stand(one, *names[1::2])
+            await expect_servers(one, *names[1::2])

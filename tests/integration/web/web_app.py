@@ -22,7 +22,7 @@ API: Final = "/api/v1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Running:
+class RunningApp:
     """`client` bears the token; `stop` ends the server, and `stopped` tells that it has."""
 
     parts: Parts
@@ -41,7 +41,7 @@ class Running:
         return int(self.url.rpartition(":")[2])
 
     @property
-    def address(self) -> str:
+    def login_address(self) -> str:
         """The one that lets a browser in."""
         return f"{self.url}/?token={TOKEN}"
 
@@ -69,7 +69,7 @@ async def running(
     allowed_hosts: Sequence[str] = (),
     port: int = 0,
     opencode: str | None = None,
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[RunningApp]:
     """CodeWalk on this loopback port or a free one, stopped when the block ends."""
     stop, stopped, ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
     with socket.create_server(("127.0.0.1", port)) as sock:
@@ -89,7 +89,7 @@ async def running(
                 group.create_task(run(), name="web app")
                 try:
                     await ready.wait()
-                    yield Running(
+                    yield RunningApp(
                         parts=parts, web=web, url=url, client=client, stop=stop, stopped=stopped
                     )
                 finally:

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.parts import (
+from tests.browser.elements import (
     CLOSED,
     button,
-    choose,
+    choose_menu_item,
+    expect_servers,
+    expect_sessions,
     field,
-    fill_in,
-    listed,
-    opener,
+    fill_in_add_form,
     row,
-    stand,
     switch,
+    switcher_button,
 )
 from tests.browser.tabs import open_context, open_tab, opened
-from tests.integration.web.running import Running, running
+from tests.integration.web.web_app import RunningApp, running
 from tests.mock_opencode import MockOpenCode
 from tests.real.servers import RealServer
 
@@ -40,12 +40,12 @@ WATCH = """() => {
 }"""
 
 
-async def add(web: Running, *servers: RealServer) -> None:
+async def add(web: RunningApp, *servers: RealServer) -> None:
     for server in servers:
         await web.app.add_server(server.url, label=server.release, password=server.password)
 
 
-def active_in(web: Running) -> str:
+def active_in(web: RunningApp) -> str:
     active = web.app.active()
     return active.name if active else ""
 
@@ -63,20 +63,20 @@ async def test_three_servers_are_added_one_reachable_one_not_and_one_whose_url_i
 ) -> None:
     assert real_a.password
     async with opened(chromium, tmp_path, watch=True) as (_, tab):
-        await fill_in(tab, real_a.url, label="Here", password=real_a.password.reveal())
+        await fill_in_add_form(tab, real_a.url, label="Here", password=real_a.password.reveal())
         await button(tab, "Save").click()
         await expect(row(tab, "Here")).to_contain_text("healthy", timeout=SLOW)
         await expect(row(tab, "Here")).to_contain_text(f"OpenCode {real_a.release}")
-        await fill_in(tab, CLOSED, label="Away")
+        await fill_in_add_form(tab, CLOSED, label="Away")
         await button(tab, "Save").click()
         await expect(tab.locator("#outcome")).to_contain_text("Nothing listens")
         await button(tab, "Save anyway").click()
         await expect(row(tab, "Away")).to_contain_text("unhealthy")
-        await fill_in(tab, "http://[half", label="None")
+        await fill_in_add_form(tab, "http://[half", label="None")
         await button(tab, "Save").click()
         await expect(field(tab, "URL")).to_have_accessible_description(re.compile("can't be read"))
         await tab.get_by_role("link", name="Cancel").click()
-        await stand(tab, "Here", "Away")
+        await expect_servers(tab, "Here", "Away")
 
 
 async def test_the_default_is_active_after_a_restart(
@@ -85,12 +85,12 @@ async def test_the_default_is_active_after_a_restart(
     async with open_context(chromium) as context:
         async with running(tmp_path) as web, open_tab(context, web) as tab:
             await add(web, real_a, real_b)
-            await choose(tab, real_b.release, "Set default")
+            await choose_menu_item(tab, real_b.release, "Set default")
             await expect(row(tab, real_b.release)).to_contain_text("Default")
             await expect(row(tab, real_a.release)).to_contain_text("Active")
         async with running(tmp_path, watch=True) as web, open_tab(context, web) as tab:
             await expect(tab.get_by_role("heading", name=real_b.release)).to_be_visible()
-            await expect(opener(tab)).to_have_accessible_description(
+            await expect(switcher_button(tab)).to_have_accessible_description(
                 f"healthy {real_b.release}", timeout=SLOW
             )
 
@@ -130,7 +130,7 @@ async def test_where_the_active_server_is_removed_the_fallback_takes_its_place(
         await web.app.add_server(CLOSED, label="Away", check=False)
         await web.app.add_server(mock.url, label="Mock")
         await web.app.check("Away")
-        await choose(tab, "Mock", "Set default")
+        await choose_menu_item(tab, "Mock", "Set default")
         await expect(row(tab, "Mock")).to_contain_text("Default")
         # The default, then the first healthy one, then the first.
         for name, follower in (
@@ -138,11 +138,11 @@ async def test_where_the_active_server_is_removed_the_fallback_takes_its_place(
             ("Mock", real_b.release),
             (real_b.release, "Away"),
         ):
-            await choose(tab, name, "Remove")
+            await choose_menu_item(tab, name, "Remove")
             await button(tab, "Remove").click()
             await expect(row(tab, follower)).to_contain_text("Active")
-            await expect(opener(tab)).to_contain_text(follower)
-        await stand(tab, "Away")
+            await expect(switcher_button(tab)).to_contain_text(follower)
+        await expect_servers(tab, "Away")
 
 
 async def test_credentials_stay_with_their_server(chromium: Browser, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ async def test_credentials_stay_with_their_server(chromium: Browser, tmp_path: P
     ):
         for name, mock in (("A", a), ("B", b), ("C", c)):
             mock.world.add_session(f"Of {name}")
-            await fill_in(tab, mock.url, label=f"Box {name}", password=mock.password or "")
+            await fill_in_add_form(tab, mock.url, label=f"Box {name}", password=mock.password or "")
             await field(tab, "Username").fill(mock.username)
             await button(tab, "Test connection").click()
             await expect(tab.locator("#outcome")).to_contain_text("OpenCode 1.18.33.")
@@ -165,7 +165,7 @@ async def test_credentials_stay_with_their_server(chromium: Browser, tmp_path: P
         for name in "ABCBA":
             if active_in(web) != f"Box {name}":
                 await switch(tab, f"Box {name}")
-            await listed(tab, f"Of {name}")
+            await expect_sessions(tab, f"Of {name}")
             await button(tab, "Refresh").click()
         for mock in (a, b, c):
             given = {seen.headers.get("Authorization") for seen in mock.requests}

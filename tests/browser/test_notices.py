@@ -9,10 +9,17 @@ from playwright.async_api import Browser, expect
 from codewalk.health.link import LinkState
 from codewalk.notifications.notice import NoticeKind
 from codewalk.web.text import LINK_DESCRIPTIONS
-from tests.browser.parts import CLOSED, SOON, button, listening, news, row
+from tests.browser.elements import (
+    CHANGE_TIMEOUT_MS,
+    CLOSED,
+    button,
+    notice_toasts,
+    row,
+    wait_for_stream,
+)
 from tests.browser.tabs import open_context, open_tab, opened
-from tests.integration.web.running import running
-from tests.integration.web.telling import tell
+from tests.integration.web.notices import announce_notice
+from tests.integration.web.web_app import running
 from tests.mock_behaviours import never
 from tests.mock_opencode import MockOpenCode
 
@@ -54,17 +61,17 @@ async def test_news_is_a_toast_in_every_page_once_and_leads_to_the_server(
         server = await web.app.add_server(CLOSED, label="Box", check=False)
         await other.goto(f"{web.url}/servers/new")
         for one in (tab, other):
-            await listening(one)
-        tell(web, "Box")
+            await wait_for_stream(one)
+        announce_notice(web, "Box")
         said = "Box is down. Nothing listens at this address."
         for one in (tab, other):
-            await expect(news(one)).to_have_count(1, timeout=SOON)
-            await expect(news(one).locator("p")).to_have_text(said)
-        tell(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
+            await expect(notice_toasts(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
+            await expect(notice_toasts(one).locator("p")).to_have_text(said)
+        announce_notice(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
         for one in (tab, other):
-            await expect(news(one)).to_have_count(1, timeout=SOON)
-            await expect(news(one)).to_contain_text("Box is back. It was down for 9 s.")
-        await news(other).get_by_role("link", name="Box").click()
+            await expect(notice_toasts(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
+            await expect(notice_toasts(one)).to_contain_text("Box is back. It was down for 9 s.")
+        await notice_toasts(other).get_by_role("link", name="Box").click()
         await expect(other).to_have_url(f"{web.url}/servers#server-{server.id}")
         await expect(row(other, "Box")).to_be_in_viewport()
 
@@ -76,12 +83,12 @@ async def test_two_hundred_at_once_are_three_toasts_and_a_link_to_all(
         for number in range(20):
             await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
         await tab.goto(f"{web.url}/servers/new")
-        await listening(tab)
+        await wait_for_stream(tab)
         for number in range(20):
-            tell(web, f"Box {number}")
-        await expect(news(tab)).to_have_count(4, timeout=SOON)
-        await expect(news(tab).last).to_have_text("17 more servers have news.")
-        await news(tab).last.get_by_role("link").click()
+            announce_notice(web, f"Box {number}")
+        await expect(notice_toasts(tab)).to_have_count(4, timeout=CHANGE_TIMEOUT_MS)
+        await expect(notice_toasts(tab).last).to_have_text("17 more servers have news.")
+        await notice_toasts(tab).last.get_by_role("link").click()
         await expect(tab).to_have_url(f"{web.url}/servers")
 
 
@@ -101,23 +108,23 @@ async def test_what_is_allowed_is_shown_on_the_desktop_while_nobody_looks_by_one
             await other.reload()
             await expect(button(other, "Notify me")).to_be_hidden()
             for one in (tab, other):
-                await listening(one)
+                await wait_for_stream(one)
 
-            tell(web, "Box")  # somebody sees the toast
+            announce_notice(web, "Box")  # somebody sees the toast
             for one in (tab, other):
-                await expect(news(one)).to_have_count(1, timeout=SOON)
+                await expect(notice_toasts(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
                 await one.evaluate("window.away = true")
-            tell(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
+            announce_notice(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
             told = ["Box is back", "It was down for 9 s.", f"state-of-{server.id}"]
             await tab.wait_for_function("() => window.shown.length")
-            await expect(news(other)).to_contain_text("Box is back")
+            await expect(notice_toasts(other)).to_contain_text("Box is back")
             assert await tab.evaluate("window.shown") == [told]
             assert await other.evaluate("window.shown") == []
 
             # Another one takes it over.
             async with other.expect_response("**/live/notices"):
                 await tab.close()
-            tell(web, "Box")
+            announce_notice(web, "Box")
             await other.wait_for_function("() => window.shown.length")
 
 
@@ -128,7 +135,7 @@ async def test_notices_are_not_offered_where_there_can_be_none(
     async with running(tmp_path) as web, open_context(chromium) as context:
         await context.add_init_script(browser)
         async with open_tab(context, web) as tab:
-            await listening(tab)
+            await wait_for_stream(tab)
             await expect(button(tab, "Notify me")).to_be_hidden()
 
 
@@ -153,13 +160,13 @@ async def test_a_page_that_was_never_heard_says_that_it_has_to_be_opened_anew(
 ) -> None:
     async with running(tmp_path) as web, open_context(chromium) as context:
         tab = await context.new_page()
-        await tab.goto(web.address)
+        await tab.goto(web.login_address)
         await tab.route("**/live?*", lambda route: route.abort(), times=1)
         await tab.reload()
         await expect(tab.locator("#connection")).to_have_text(f"{LOST} {ANEW}", use_inner_text=True)
         async with tab.expect_navigation():
             await tab.get_by_role("link", name=ANEW).click()
-        await listening(tab)
+        await wait_for_stream(tab)
         await expect(tab.locator("#connection")).to_be_hidden()
 
 
@@ -169,13 +176,13 @@ async def test_a_page_that_is_not_let_in_any_more_says_so_until_it_is(
     async with open_context(chromium) as context:
         tab = await context.new_page()
         async with running(tmp_path) as web:
-            await tab.goto(web.address)
-            await listening(tab)
+            await tab.goto(web.login_address)
+            await wait_for_stream(tab)
             await context.clear_cookies()
         banner = tab.locator("#connection")
         await expect(banner).to_have_text(f"{LOST} Trying again …", use_inner_text=True)
         async with running(tmp_path, port=web.port) as again:
             await expect(banner).to_have_text(f"{LOST} {ANEW}", use_inner_text=True)
             # Another tab was let in, and so is this one.
-            await context.request.get(again.address)
+            await context.request.get(again.login_address)
             await expect(banner).to_be_hidden()

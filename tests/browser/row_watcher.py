@@ -31,7 +31,7 @@ WATCH: Final = """() => {
 late, never too early."""
 
 
-class Shown(NamedTuple):
+class RowState(NamedTuple):
     """A row showed a state, at a time in seconds since the epoch."""
 
     name: str
@@ -40,25 +40,25 @@ class Shown(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rows:
+class RowWatcher:
     """What the rows of the manager show from now on."""
 
-    queue: "asyncio.Queue[Shown]"
+    queue: "asyncio.Queue[RowState]"
 
     @classmethod
     async def watch(cls, page: Page) -> Self:
-        queue: asyncio.Queue[Shown] = asyncio.Queue()
+        queue: asyncio.Queue[RowState] = asyncio.Queue()
 
         def take(_: object, name: str, state: str, at: float) -> None:
-            queue.put_nowait(Shown(name, state, at / 1000))
+            queue.put_nowait(RowState(name, state, at / 1000))
 
         await page.expose_binding("rowShown", take)
         await page.evaluate(WATCH)
         return cls(queue=queue)
 
-    async def until(self, name: str, state: str, *, within: float) -> tuple[float, list[Shown]]:
+    async def until(self, name: str, state: str, *, within: float) -> tuple[float, list[RowState]]:
         """When the row showed this, and what others showed meanwhile. Raises `TimeoutError`."""
-        others: list[Shown] = []
+        others: list[RowState] = []
         async with asyncio.timeout(within):
             while True:
                 shown = await self.queue.get()
@@ -68,7 +68,7 @@ class Rows:
                     return shown.at, others
 
 
-async def live(page: Page, name: str, *, within: float = 30.0) -> None:
+async def wait_for_link(page: Page, name: str, *, within: float = 30.0) -> None:
     """Waits until a row says that its server's link is live."""
     row = page.get_by_role("listitem", name=name, exact=True)
     await row.get_by_text("live", exact=True).wait_for(timeout=within * 1000)

@@ -7,7 +7,7 @@ from playwright.async_api import Locator, Page, expect
 CLOSED: Final = "http://127.0.0.1:9"
 """Where nothing listens."""
 
-SOON: Final = 2000
+CHANGE_TIMEOUT_MS: Final = 2000
 """Milliseconds within which a change shows: a second is promised, and a busy machine has two."""
 
 
@@ -19,7 +19,7 @@ def field(tab: Page, name: str) -> Locator:
     return tab.get_by_label(name, exact=True)
 
 
-async def listening(tab: Page) -> None:
+async def wait_for_stream(tab: Page) -> None:
     """Waits until the page's stream is there."""
     await tab.wait_for_function("() => document.querySelector('#live')._htmx?.sse")
 
@@ -28,7 +28,7 @@ def toasts(tab: Page) -> Locator:
     return tab.locator(".toast")
 
 
-def news(tab: Page) -> Locator:
+def notice_toasts(tab: Page) -> Locator:
     """The toasts that tell what happened to a server."""
     return tab.locator(".toast.notice")
 
@@ -46,18 +46,18 @@ def row(tab: Page, name: str) -> Locator:
     return tab.get_by_role("listitem", name=name, exact=True)
 
 
-async def stand(tab: Page, *names: str, within: int = 10_000) -> None:
+async def expect_servers(tab: Page, *names: str, within: int = 10_000) -> None:
     """Waits until the manager lists just these servers in this order."""
     await expect(rows(tab).locator(".name")).to_have_text(names, timeout=within)
 
 
-async def choose(tab: Page, name: str, item: str) -> None:
+async def choose_menu_item(tab: Page, name: str, item: str) -> None:
     """Picks an item of a server's menu."""
     await button(tab, f"Actions for {name}").click()
     await tab.get_by_role("menuitem", name=item, exact=True).click()
 
 
-async def fill_in(tab: Page, url: str, *, label: str = "", password: str = "") -> None:
+async def fill_in_add_form(tab: Page, url: str, *, label: str = "", password: str = "") -> None:
     await button(tab, "Add server").click()
     await field(tab, "URL").fill(url)
     await field(tab, "Label").fill(label)
@@ -67,27 +67,27 @@ async def fill_in(tab: Page, url: str, *, label: str = "", password: str = "") -
 # The switcher
 
 
-def opener(tab: Page) -> Locator:
+def switcher_button(tab: Page) -> Locator:
     return button(tab, "Switch server")
 
 
-def panel(tab: Page) -> Locator:
+def switcher_panel(tab: Page) -> Locator:
     return tab.get_by_role("dialog", name="Switch server")
 
 
-def pick(tab: Page, name: str) -> Locator:
-    return panel(tab).locator(".choice", has_text=name)
+def switcher_item(tab: Page, name: str) -> Locator:
+    return switcher_panel(tab).locator(".choice", has_text=name)
 
 
 async def switch(tab: Page, name: str) -> None:
-    await opener(tab).click()
-    await pick(tab, name).click()
+    await switcher_button(tab).click()
+    await switcher_item(tab, name).click()
 
 
 # The home
 
 
-async def listed(tab: Page, *titles: str, within: int = 10_000) -> None:
+async def expect_sessions(tab: Page, *titles: str, within: int = 10_000) -> None:
     """Waits until the home lists just these sessions in this order."""
     await expect(sessions(tab).locator(".name")).to_have_text(titles, timeout=within)
 

@@ -5,7 +5,17 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.parts import CLOSED, SOON, choose, opener, panel, pick, row, rows, stand
+from tests.browser.elements import (
+    CHANGE_TIMEOUT_MS,
+    CLOSED,
+    choose_menu_item,
+    expect_servers,
+    row,
+    rows,
+    switcher_button,
+    switcher_item,
+    switcher_panel,
+)
 from tests.browser.tabs import opened
 from tests.mock_opencode import MockOpenCode
 
@@ -22,7 +32,7 @@ async def test_the_list_is_searched_while_it_changes(chromium: Browser, tmp_path
         other = await web.app.add_server(f"{CLOSED}/far", label="Elsewhere", check=False)
 
         await field.fill("ELSE 127.0.0.1")
-        await stand(tab, "Elsewhere")
+        await expect_servers(tab, "Elsewhere")
         told = tab.get_by_role("main").get_by_role("status").filter(has_text="servers")
         await expect(told).to_have_text("1 of 8 servers")
         # What is sent meanwhile brings nothing back, and keeps what was typed.
@@ -41,13 +51,13 @@ async def test_the_list_is_searched_while_it_changes(chromium: Browser, tmp_path
 async def test_one_server_is_a_list_too(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
         await web.app.add_server(mock.url, label="Only")
-        await stand(tab, "Only")
-        await choose(tab, "Only", "Move up")
-        await choose(tab, "Only", "Move down")
-        await choose(tab, "Only", "Set default")
-        await expect(row(tab, "Only")).to_contain_text("Default", timeout=SOON)
+        await expect_servers(tab, "Only")
+        await choose_menu_item(tab, "Only", "Move up")
+        await choose_menu_item(tab, "Only", "Move down")
+        await choose_menu_item(tab, "Only", "Set default")
+        await expect(row(tab, "Only")).to_contain_text("Default", timeout=CHANGE_TIMEOUT_MS)
         await tab.keyboard.press("Control+k")
-        await expect(panel(tab).get_by_role("listitem")).to_have_count(1)
+        await expect(switcher_panel(tab).get_by_role("listitem")).to_have_count(1)
 
 
 async def test_two_hundred_servers_are_worked_with_as_one(
@@ -60,16 +70,20 @@ async def test_two_hundred_servers_are_worked_with_as_one(
         await tab.reload()
         await expect(rows(tab)).to_have_count(200)
         await web.app.check(last.id)
-        await expect(row(tab, "Last")).to_contain_text("OpenCode 1.18.33", timeout=SOON)
-        await choose(tab, "Last", "Set active")
-        await expect(row(tab, "Last")).to_contain_text("Active", timeout=SOON)
+        await expect(row(tab, "Last")).to_contain_text(
+            "OpenCode 1.18.33", timeout=CHANGE_TIMEOUT_MS
+        )
+        await choose_menu_item(tab, "Last", "Set active")
+        await expect(row(tab, "Last")).to_contain_text("Active", timeout=CHANGE_TIMEOUT_MS)
         await tab.get_by_label("Search servers").fill("runner 17")
-        await expect(rows(tab)).to_have_count(12, timeout=SOON)
+        await expect(rows(tab)).to_have_count(12, timeout=CHANGE_TIMEOUT_MS)
 
         await tab.keyboard.press("Control+k")
         await tab.keyboard.type("runner 198")
-        await expect(panel(tab).locator("li:visible")).to_have_count(1, timeout=SOON)
+        await expect(switcher_panel(tab).locator("li:visible")).to_have_count(
+            1, timeout=CHANGE_TIMEOUT_MS
+        )
         await tab.keyboard.press("Enter")
         await expect(tab.get_by_role("alert")).to_contain_text("Runner 198 is unhealthy")
-        await expect(pick(tab, "Runner 198")).to_be_hidden()
-        await expect(opener(tab)).to_have_accessible_description("healthy Last")
+        await expect(switcher_item(tab, "Runner 198")).to_be_hidden()
+        await expect(switcher_button(tab)).to_have_accessible_description("healthy Last")

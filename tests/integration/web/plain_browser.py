@@ -6,17 +6,17 @@ from typing import Any, Final
 
 import aiohttp
 
-from tests.integration.web.running import Running
+from tests.integration.web.web_app import RunningApp
 
 CLOSED: Final = "http://127.0.0.1:9"
 PASSWORD: Final = "hunter2-never-shown"
 HTMX: Final = {"HX-Request": "true"}
 
 
-class Browser:
+class PlainBrowser:
     """Follows what a page says, as a browser without JavaScript does."""
 
-    def __init__(self, web: Running) -> None:
+    def __init__(self, web: RunningApp) -> None:
         self._web = web
 
     async def get(self, path: str) -> str:
