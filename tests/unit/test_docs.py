@@ -1,4 +1,4 @@
-"""The README lists every command, option, variable and error code."""
+"""The docs list every command, option, variable and error code, and every module."""
 
 import re
 import subprocess
@@ -15,6 +15,7 @@ from codewalk.errors import CodeWalkError
 from codewalk.web.problems import problem_of
 
 ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src/codewalk"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(
     path.relative_to(ROOT) for pattern in ("*.md", "docs/**/*.md") for path in ROOT.glob(pattern)
@@ -48,8 +49,8 @@ COMMON = {"--help", "--json", "--version", "--install-completion", "--show-compl
 
 
 def subcommands(help_text: str) -> set[str]:
-    listed = help_text.partition("Commands:")[2]
-    return set(re.findall(r"^  ([a-z]+) ", listed, re.MULTILINE))
+    commands = help_text.partition("Commands:")[2]
+    return set(re.findall(r"^  ([a-z]+) ", commands, re.MULTILINE))
 
 
 def errors(root: type[CodeWalkError]) -> Iterator[type[CodeWalkError]]:
@@ -61,12 +62,12 @@ def errors(root: type[CodeWalkError]) -> Iterator[type[CodeWalkError]]:
 def test_every_command_is_tested_here(capsys: pytest.CaptureFixture[str]) -> None:
     run(["--help"])
     groups = subcommands(capsys.readouterr().out)
-    found = set()
+    commands = set()
     for group in groups:
         run([group, "--help"])
         names = subcommands(capsys.readouterr().out)
-        found |= {f"{group} {name}" for name in names} or {group}
-    assert found == set(COMMANDS)
+        commands |= {f"{group} {name}" for name in names} or {group}
+    assert commands == set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -74,13 +75,13 @@ def test_command_and_its_options_are_in_the_readme(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*command.split(), "--help"]) == 0
-    shown = capsys.readouterr().out
-    (listed,) = {
+    help_text = capsys.readouterr().out
+    (row,) = {
         line for line in README.splitlines() if re.search(rf"^\| .*`codewalk {command}[` ]", line)
     }
-    options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", shown, re.MULTILINE)) - COMMON
-    assert options <= set(re.findall(r"--[a-z-]+", listed))
-    assert "Example: codewalk " in shown
+    options = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", help_text, re.MULTILINE)) - COMMON
+    assert options <= set(re.findall(r"--[a-z-]+", row))
+    assert "Example: codewalk " in help_text
 
 
 def test_every_error_code_is_in_the_readme() -> None:
@@ -93,9 +94,9 @@ def test_every_error_code_is_in_the_readme() -> None:
 
 def test_every_variable_is_in_the_readme() -> None:
     source = Path(settings.__file__).read_text(encoding="utf-8")
-    read = set(re.findall(r"CODEWALK_[A-Z_]+", source))
-    assert read
-    assert read <= set(re.findall(r"^\| `(CODEWALK_[A-Z_]+)`", README, re.MULTILINE))
+    variables = set(re.findall(r"CODEWALK_[A-Z]+[A-Z_]*[A-Z]", source))
+    assert variables
+    assert variables <= set(re.findall(r"^\| `(CODEWALK_[A-Z_]+)`", README, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -105,8 +106,41 @@ def test_every_relative_link_names_a_file_that_exists(page: Path) -> None:
     assert [link for link in targets if not (ROOT / page.parent / link).exists()] == []
 
 
-def test_every_import_that_costs_time_is_left_to_those_who_need_it() -> None:
-    """`server list` has 0.4 s in all; each of these alone would take a good part of it."""
+def layout() -> dict[str, set[str]]:
+    """Return the modules of each package in CONTRIBUTING's tree; "" is the top level."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = contributing.partition("## Layout")[2].split("```")[1]
+    packages: dict[str, set[str]] = {"": set()}
+    package = ""
+    for line in tree.splitlines():
+        if match := re.match(r"  (\w+)/  ", line):
+            package = match[1]
+            packages[package] = set()
+        elif line.startswith("    "):
+            packages[package] |= set(line.strip().split(" · "))
+        elif match := re.match(r"  (\w+)\.py  ", line):
+            packages[""].add(match[1])
+    return packages
+
+
+def test_every_package_and_module_is_in_the_layout_and_no_other() -> None:
+    packages = {"": SOURCE} | {
+        path.parent.name: path.parent for path in SOURCE.glob("*/__init__.py")
+    }
+    modules = {
+        name: {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
+        for name, folder in packages.items()
+    }
+    folders = {
+        name: {f"{path.name}/" for path in folder.iterdir() if path.is_dir()} - {"__pycache__/"}
+        for name, folder in packages.items()
+        if name
+    }
+    assert layout() == {name: names | folders.get(name, set()) for name, names in modules.items()}
+
+
+def test_heavy_modules_are_not_imported_before_they_are_needed() -> None:
+    """`server list` has 0.4 s in all; each of these would take a good part of it."""
     heavy = {"aiohttp", "alembic", "cryptography", "fastapi", "keyring", "rich", "uvicorn"}
     heavy |= {"sqlalchemy.orm", "jinja2", "asyncpg", "prometheus_client"}
     assert heavy.isdisjoint(modules_of("codewalk.app.composition"))

@@ -58,7 +58,7 @@ class LogFileHandler(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the base class's
         """Note that a line was lost; the base class would print a traceback on stderr."""
         self.failed = True
-        # The next line opens the file anew: one whose closing failed, in a rollover, stays closed.
+        # The next line opens the file again: a rollover may have closed it and failed.
         stream, self.stream = self.stream, None
         if stream:
             with suppress(OSError):
