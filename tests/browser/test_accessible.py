@@ -1,5 +1,7 @@
-"""Every page, in every state that `scripts/screenshots.py` draws: nothing for axe-core to complain
-about, light and dark, and nothing that is wider than the window, on a phone and on a desk."""
+"""Every page in every state that `scripts/screenshots.py` shows, light and dark.
+
+axe-core finds no problem, and nothing is wider than the window, on a phone and on a desktop.
+"""
 
 from pathlib import Path
 from typing import Any, Final

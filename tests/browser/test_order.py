@@ -21,8 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def five(web: RunningApp, tab: Page) -> None:
-    """Rows of two heights: where a low one and a high one change places, the pointer may not be on
-    either."""
+    """Rows have two heights: when a low and a high one change places, the pointer may miss both."""
     for name in "abcde":
         path = "p" * (300 if name in "bd" else 1) + name
         await web.app.add_server(f"{CLOSED}/{path}", label=name, check=False)

@@ -1,5 +1,7 @@
-"""Real servers that die, come back or hang, as the manager shows it. `make bench ARGS=outage` does
-more rounds of it, and has the figures."""
+"""Real servers that die, come back or hang, as the manager shows them.
+
+`make bench ARGS=outage` makes more rounds, and prints the figures.
+"""
 
 import asyncio
 import os

@@ -30,8 +30,12 @@ READY_WITHIN: Final = 90.0
 
 @dataclass(frozen=True, kw_only=True)
 class RealServer:
-    """A running server. `guard_pid` is the process to end for it to end, `pid` the one to kill
-    for it to die."""
+    """A running server.
+
+    Attributes:
+        guard_pid: The process to terminate, which ends the server in an orderly way.
+        pid: The process to kill, which makes the server die.
+    """
 
     release: str
     url: str

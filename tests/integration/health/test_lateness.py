@@ -1,5 +1,7 @@
-"""A black hole among many servers, over real sockets and on the real clock. `test_black_holes` of
-the unit tests has hundreds of them, to the millisecond, on a clock that jumps."""
+"""A black hole among many servers, over real sockets and on the real clock.
+
+The unit tests' `test_black_holes` has hundreds of them, to the millisecond, on a fake clock.
+"""
 
 import asyncio
 from collections import Counter
