@@ -218,3 +218,58 @@ async def test_a_home_without_sessions_says_what_to_do(chromium: Browser, tmp_pa
         await button(tab, "Refresh").click()
         await expect(sessions(tab)).to_contain_text("First")
         await expect(tab.get_by_text("No sessions here yet.")).to_have_count(0)
+
+
+async def test_archived_and_child_sessions_are_no_rows_until_asked_for(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path, watch=True) as (web, tab),
+        MockOpenCode() as mock,
+    ):
+        parent = mock.world.add_session("Parent")
+        child = mock.world.add_session("Child")
+        child["parentID"] = parent["id"]
+        other = mock.world.add_session("Other")
+        await at_home(web, tab, mock)
+        await expect_sessions(tab, "Other", "Parent")
+        await mock.world.subscribed.wait()
+
+        mock.world.set_status(child, "busy")
+        busy = tab.get_by_role("listitem").filter(has_text="busy")
+        await expect(busy).to_contain_text("Parent", timeout=CHANGE_TIMEOUT_MS)
+        mock.world.set_status(child, "idle")
+        await expect(busy).to_have_count(0, timeout=CHANGE_TIMEOUT_MS)
+
+        other["time"]["archived"] = other["time"]["updated"]
+        mock.world.emit("session.updated", {"info": other}, directory=other["directory"])
+        await expect_sessions(tab, "Parent")
+        await tab.get_by_role("link", name="Show archived (1)").click()
+        await expect_sessions(tab, "Other", "Parent")
+        await expect(sessions(tab).first).to_contain_text("archived")
+        await tab.get_by_role("link", name="Hide archived (1)").click()
+        await expect_sessions(tab, "Parent")
+
+
+async def test_a_title_cannot_turn_its_own_direction_around(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        mock.world.add_session("open \u202etxt.exe", directory="/srv/\u202etxt.exe/x/y")
+        mock.world.add_session("   \n\t ")
+        await at_home(web, tab, mock)
+        await expect(sessions(tab)).to_have_count(2)
+        await expect(sessions(tab).first.locator(".name")).to_have_text("Untitled")
+        name = sessions(tab).last.locator(".name")
+        # Where the glyphs stand, not the order of the characters: `t` is left of `e`.
+        left = """(element) => {
+          const text = element.firstChild, range = document.createRange();
+          const at = (character) => {
+            const index = text.data.indexOf(character, 5);
+            range.setStart(text, index);
+            range.setEnd(text, index + 1);
+            return range.getBoundingClientRect().left;
+          };
+          return at("x") < at("e");
+        }"""
+        assert await name.evaluate(left) is True

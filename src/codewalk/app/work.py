@@ -12,6 +12,7 @@ from codewalk.health.checker import Connect
 from codewalk.health.monitor import Monitor
 from codewalk.health.request_hints import RequestObserver
 from codewalk.opencode.activity import Activity
+from codewalk.opencode.session import Session
 from codewalk.reason import Reason
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
@@ -32,7 +33,6 @@ from codewalk.workspace.overview import Overview, cached_overview
 from codewalk.workspace.projects import ProjectList, cached_projects, fetch_projects
 from codewalk.workspace.scope import Scope, StateStorage
 from codewalk.workspace.sessions import (
-    Session,
     SessionList,
     cached_sessions,
     clean_title,
@@ -90,21 +90,22 @@ class Work:
         self,
         directory: str | None = None,
         *,
+        archived: bool = False,
         cached: bool = False,
         server_id: str | None = None,
     ) -> SessionList:
-        """Return the sessions of a directory, newest first."""
+        """Return the sessions of a directory, newest first, archived ones only if asked for."""
         directory = clean_directory(directory)
         async with self._active_server(server_id) as profile:
             scope = self._scope(profile)
             before = await cached_sessions(scope, directory)
             if cached:
                 self._viewed.add(profile.id, directory)
-                return before
+                return before if archived else before.without_archived()
             fresh = await fetch_sessions(scope, await self._connect(profile), directory)
             if fresh.sessions != before.sessions or _is_old(before.fetched_at):
                 self._announce(Kind.SESSIONS, profile)
-            return fresh
+            return fresh if archived else fresh.without_archived()
 
     async def overview(
         self, directory: str | None = None, *, server_id: str | None = None

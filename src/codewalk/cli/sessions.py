@@ -1,5 +1,6 @@
 """`codewalk session`: the active server's sessions."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,23 +32,31 @@ def _list(
             help="A directory on the server; by default, the one that it runs in.",
         ),
     ] = None,
+    archived: Annotated[
+        bool, typer.Option("--archived", help="List archived sessions too.")
+    ] = False,
     cached: Annotated[
         bool, typer.Option("--cached", help="Show the cached list, without a request.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the active server's sessions, newest first."""
+    """Show the active server's sessions, newest first.
+
+    Sessions that another session started are part of it: with --json they are listed too, with its
+    id as `parent_id`.
+    """
 
     async def work(app: "App") -> "SessionList":
-        return await app.work.sessions(directory, cached=cached)
+        return await app.work.sessions(directory, archived=archived, cached=cached)
+
+    from codewalk.workspace.session_tree import root_sessions
 
     session_list = run_with_app(work, progress="fetching the sessions", as_json=as_json)
-    if as_json or session_list.sessions:
-        print_result(
-            session_list.to_json(), as_json=as_json, text=lambda: session_table(session_list)
-        )
+    roots = replace(session_list, sessions=root_sessions(session_list.sessions))
+    if as_json or roots.sessions:
+        print_result(session_list.to_json(), as_json=as_json, text=lambda: session_table(roots))
     if not as_json:
-        print_message(_summary(session_list))
+        print_message(_summary(roots))
 
 
 def _summary(session_list: "SessionList") -> str:

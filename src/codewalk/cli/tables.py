@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from codewalk.notifications.hook import Hook
+    from codewalk.opencode.session import Session
     from codewalk.server import Server
     from codewalk.servers.health_check import HealthCheckSettings
     from codewalk.storage.state import StateSize
@@ -139,9 +140,14 @@ def session_table(session_list: "SessionList") -> "Table":
             Text(format_age(session.updated_at, now) if session.updated_at else "", style="dim"),
             Text(sanitize(session.id), style="dim"),
             Text(sanitize(session.directory)),
-            Text(sanitize(session.title)),
+            Text(_session_title(session)),
         )
     return table
+
+
+def _session_title(session: "Session") -> str:
+    title = sanitize(session.title).strip() or "Untitled"
+    return f"{title} (archived)" if session.archived else title
 
 
 def model_table(model_list: "ModelList") -> "Table":

@@ -1,5 +1,6 @@
 """The fields of a server's JSON: of the expected type and size, or nothing."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ MAX_ID: Final = 500
 MAX_DIRECTORY: Final = 4096
 """Characters of a directory."""
 
+# Bounded, and with a date and a time: `fromisoformat` takes much else, such as weeks.
+_ISO_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d[\d:.,+Zz-]{0,30}\Z")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _EARLIEST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
@@ -72,10 +75,27 @@ def parse_times(value: Any) -> tuple[int | None, int | None]:
 
 
 def parse_milliseconds(value: Any) -> int | None:
-    """Return whole epoch milliseconds; None for what isn't a number or no date can hold."""
+    """Return a time as whole epoch milliseconds; None for what is none, or no date can hold.
+
+    Releases send numbers. Some forks send ISO strings, those without a zone in UTC.
+    """
+    if isinstance(value, str):
+        return _parse_iso_time(value)
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return round(value) if _EARLIEST <= value <= _LATEST else None
+
+
+def _parse_iso_time(text: str) -> int | None:
+    if not _ISO_TIME.match(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    # A year that only another zone has, such as 0, is no date of ours.
+    value = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
+    return value if _EARLIEST <= value <= _LATEST else None
 
 
 def _to_datetime(milliseconds: int | None) -> datetime | None:

@@ -187,7 +187,7 @@ async def clear_default(app: AppDep) -> Response:
 async def list_sessions(app: AppDep, query: Annotated[SessionQuery, Query()]) -> Response:
     """Return the active server's sessions, newest first."""
     sessions = await app.work.sessions(
-        query.directory, cached=query.cached, server_id=query.server_id
+        query.directory, archived=query.archived, cached=query.cached, server_id=query.server_id
     )
     return _json(sessions.to_json())
 

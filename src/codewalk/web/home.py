@@ -21,9 +21,12 @@ def _home_query(
     at: str = "",
     q: Annotated[str, Query(max_length=200)] = "",
     page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+    archived: bool = False,
 ) -> HomeQuery:
     """Read the query: links have `directory`, forms `at` (`HomeQuery.encoded_directory`)."""
-    return HomeQuery(directory=directory or unquote(at) or None, words=q.strip(), page=page)
+    return HomeQuery(
+        directory=directory or unquote(at) or None, words=q.strip(), page=page, archived=archived
+    )
 
 
 HomeQueryDep = Annotated[HomeQuery, Depends(_home_query)]

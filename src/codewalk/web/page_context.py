@@ -2,19 +2,21 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote, urlencode
 
 from codewalk.app.app import App
 from codewalk.errors import Superseded
 from codewalk.opencode.activity import Activity
+from codewalk.opencode.session import Session
 from codewalk.server import Server, find_fallback
 from codewalk.web.paging import ListPage
 from codewalk.workspace.models import ModelList
 from codewalk.workspace.projects import ProjectList
 from codewalk.workspace.session_search import find_sessions
-from codewalk.workspace.sessions import Session, SessionList
+from codewalk.workspace.session_tree import root_sessions, with_busy_parents
+from codewalk.workspace.sessions import SessionList
 
 SESSIONS_PER_PAGE: Final = 50
 
@@ -68,22 +70,32 @@ class Alert:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HomeQuery:
-    """Which sessions a server's home lists: those of a directory that contain these words."""
+    """Which sessions a server's home lists: those of a directory that contain these words.
+
+    Archived ones only where `archived` is set.
+    """
 
     directory: str | None = None
     words: str = ""
     page: int = 1
+    archived: bool = False
 
     @property
     def encoded_directory(self) -> str:
         """The directory for a field of a form: encoded, since browsers change line ends and NUL."""
         return quote(self.directory or "", safe="/")
 
-    def query_string(self, **changes: str | int | None) -> str:
+    def query_string(self, **changes: str | int | bool | None) -> str:
         """Return the query of an address, with these fields changed and empty ones left out."""
-        fields = {"directory": self.directory, "q": self.words, "page": self.page} | changes
+        fields = {
+            "directory": self.directory,
+            "q": self.words,
+            "page": self.page,
+            "archived": self.archived,
+        } | changes
         if fields["page"] == 1:
             del fields["page"]
+        fields["archived"] = "true" if fields["archived"] else ""
         given = {key: value for key, value in fields.items() if value}
         return f"?{urlencode(given)}" if given else ""
 
@@ -95,11 +107,13 @@ class HomeContext:
     Attributes:
         server: The server.
         query: Which sessions are listed.
-        listing: All its sessions in that directory, as last fetched.
+        listing: Its sessions in that directory, as last fetched, without child sessions, and
+            without archived ones unless the query asks for them.
         matches: Those that contain the words of the query.
         projects: Its projects.
         models: Its models.
-        busy: What its busy sessions do, by id.
+        busy: What its busy sessions do, by id; a parent does what its child does.
+        archived_count: How many sessions of that directory are archived.
         fallback: The server to switch to where this one is down.
         problem: Why its sessions couldn't be fetched.
         title: The title of a new session that couldn't be created.
@@ -112,6 +126,7 @@ class HomeContext:
     projects: ProjectList
     models: ModelList
     busy: Mapping[str, Activity]
+    archived_count: int = 0
     fallback: Server | None = None
     problem: str | None = None
     title: str = ""
@@ -152,14 +167,17 @@ async def load_home_context(
     server = app.active()
     if server is None or server.id != server_id:
         raise Superseded("Another server became active meanwhile.")
+    roots = root_sessions(overview.sessions.sessions)
+    listed = roots if query.archived else tuple(s for s in roots if not s.archived)
     return HomeContext(
         server=server,
         query=query,
-        listing=overview.sessions,
-        matches=find_sessions(overview.sessions.sessions, query.words),
+        listing=replace(overview.sessions, sessions=listed),
+        matches=find_sessions(listed, query.words),
         projects=overview.projects,
         models=overview.models,
-        busy=app.work.busy_sessions(server_id),
+        busy=with_busy_parents(app.work.busy_sessions(server_id), overview.sessions.sessions),
+        archived_count=sum(session.archived for session in roots),
         fallback=find_fallback(app.servers()),
         problem=problem,
     )

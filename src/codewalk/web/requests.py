@@ -151,6 +151,7 @@ class SessionQuery(WorkQuery):
     directory: str | None = Field(
         None, description="The project's folder; by default the server's own."
     )
+    archived: bool = Field(False, description="Whether archived sessions are listed too.")
 
 
 class NewSession(_Body):

@@ -128,6 +128,8 @@ class SessionBody(_Schema):
     id: str
     title: str
     directory: str
+    parent_id: str | None = Field(description="The session that started it; null without one.")
+    archived: bool
     created_at: Timestamp | None
     updated_at: Timestamp | None
 

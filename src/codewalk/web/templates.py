@@ -25,7 +25,9 @@ from codewalk.web.text import (
     has_link_state,
     health_sentence,
     session_address,
+    session_title,
     short_path,
+    visible,
 )
 from codewalk.web.theme import BACKGROUND_COLORS
 
@@ -63,9 +65,11 @@ def load_templates() -> Mapping[str, Template]:
         "rfc3339": rfc3339,
         "sentence": health_sentence,
         "session_address": session_address,
+        "session_title": session_title,
         "short_path": short_path,
         "sort_for_switcher": sort_for_switcher,
         "time": format_time,
+        "visible": visible,
     }
     env.globals |= {
         "asset": ADDRESSES,

@@ -1,6 +1,7 @@
 """Text for pages: ages, durations, times, reasons and addresses."""
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -10,11 +11,15 @@ from urllib.parse import quote
 from codewalk.health.link import LinkState
 from codewalk.health.status import HealthStatus
 from codewalk.history.history import Transition
+from codewalk.opencode.session import Session
 from codewalk.reason import Reason
 from codewalk.server import Server
 from codewalk.times import format_duration
 from codewalk.web.chart import CheckCell
-from codewalk.workspace.sessions import Session
+
+# Control characters, those that turn the direction of writing around, and halves of characters.
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_WINDOWS_PATH: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 REASON_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
     {
@@ -99,10 +104,27 @@ def has_link_state(server: Server) -> bool:
     return server.link is not LinkState.POLLING or server.health.checked_at is not None
 
 
+def visible(text: str) -> str:
+    """Return a server's text on one line, with `�` for each character a browser would obey.
+
+    A `bdi` keeps a direction from leaving a text. An override inside of it would still show
+    `txt.exe` as `exe.txt`.
+    """
+    return _UNSAFE.sub("\ufffd", " ".join(text.split()))
+
+
+def session_title(session: Session) -> str:
+    """Return a session's title for a page, "Untitled" where nothing of it can be seen."""
+    title = visible(session.title)
+    return title if any(c.isprintable() and not c.isspace() for c in title) else "Untitled"
+
+
 def short_path(directory: str) -> str:
-    """Return the last two folders of a path."""
-    parts = directory.rstrip("/").rsplit("/", 2)
-    return directory if len(parts) < 3 or not parts[0] else f"…/{parts[1]}/{parts[2]}"
+    """Return the last two folders of a path, POSIX or Windows."""
+    slash = "\\" if _WINDOWS_PATH.match(directory) else "/"
+    path = directory.replace("/", slash)
+    parts = path.rstrip(slash).rsplit(slash, 2)
+    return directory if len(parts) < 3 or not parts[0] else f"…{slash}{parts[1]}{slash}{parts[2]}"
 
 
 def session_address(session: Session, server_url: str) -> str | None:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 from unicodedata import normalize
 
-from codewalk.workspace.sessions import Session, Sessions
+from codewalk.opencode.session import Session
+from codewalk.workspace.sessions import Sessions
 
 MAX_QUERY: Final = 500
 """Characters of a search."""

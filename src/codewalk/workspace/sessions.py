@@ -3,21 +3,14 @@
 import asyncio
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from codewalk.errors import InvalidValue, RequestFailed
-from codewalk.opencode.fields import (
-    MAX_DIRECTORY,
-    Timestamps,
-    parse_id,
-    parse_milliseconds,
-    parse_text,
-    parse_times,
-    take_within,
-)
+from codewalk.opencode.fields import parse_id, parse_milliseconds, take_within
+from codewalk.opencode.session import MAX_TITLE, Session, parse_project_id, parse_session
 from codewalk.reason import Reason
 from codewalk.tasks import BackgroundTasks
 from codewalk.times import rfc3339
@@ -33,9 +26,6 @@ from codewalk.workspace.state_cache import FetchStart
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
-MAX_TITLE: Final = 500
-"""Characters of a title; a list of thousands is held in memory and rendered."""
-
 MAX_SESSIONS: Final = 10_000
 """Sessions of a list; current releases send 100 unless they are asked for more."""
 
@@ -46,24 +36,6 @@ MAX_PARSED_INLINE: Final = 1000
 """Sessions up to which an answer is parsed on the event loop, which takes a few milliseconds."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Session(Timestamps):
-    """One session. Its title is whatever a server sent: text, never markup."""
-
-    id: str
-    title: str
-    directory: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "title": self.title,
-            "directory": self.directory,
-            "created_at": rfc3339(self.created_at),
-            "updated_at": rfc3339(self.updated_at),
-        }
 
 
 Sessions = tuple[Session, ...]
@@ -91,6 +63,21 @@ class SessionList:
             "fetched_at": rfc3339(self.fetched_at),
             "sessions": [session.to_json() for session in self.sessions],
         }
+
+    def without_archived(self) -> "SessionList":
+        """Return the list as it is shown unless somebody asks for archived sessions too."""
+        return replace(self, sessions=tuple(s for s in self.sessions if not s.archived))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CachedList:
+    """A list as it is stored, with the project that all its sessions belong to, where there is one.
+
+    Child sessions and archived ones are in it: events and the activity of parents need them.
+    """
+
+    sessions: Sessions = ()
+    project_id: str | None = None
 
 
 def clean_title(title: str | None) -> str | None:
@@ -132,22 +119,22 @@ async def fetch_sessions(
             own = tasks.create_task(
                 fetch_own_directory(scope, connection), name="fetch of the own directory"
             )
-            sessions = await _fetch_list(connection, {})
-            await scope.put_cached(_SERIALIZER, sessions, start, await own)
+            fetched = await _fetch_list(connection, {})
+            await scope.put_cached(_SERIALIZER, fetched, start, await own)
     else:
-        sessions = await _fetch_list(connection, {"directory": directory})
-        cached = await _with_rest_of_project(scope, sessions, directory)
+        fetched = await _fetch_list(connection, {"directory": directory})
+        cached = await _with_rest_of_project(scope, fetched, directory)
         await scope.put_cached(_SERIALIZER, cached, start, directory)
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
         source="live",
         fetched_at=start.at,
-        sessions=sessions,
+        sessions=fetched.sessions,
     )
 
 
-async def _fetch_list(connection: "Connection", params: dict[str, str]) -> Sessions:
+async def _fetch_list(connection: "Connection", params: dict[str, str]) -> CachedList:
     body = await _request_list(connection, params)
     if not isinstance(body, list):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its session list isn't a list.")
@@ -166,22 +153,21 @@ async def _request_list(connection: "Connection", params: dict[str, str]) -> Any
     return await connection.get_json("/session", params=params)
 
 
-async def _with_rest_of_project(scope: Scope, sessions: Sessions, directory: str) -> Sessions:
+async def _with_rest_of_project(scope: Scope, fetched: CachedList, directory: str) -> CachedList:
     """Return what to cache under a directory of which these sessions were fetched.
 
     Under the server's own directory lies the list of its whole project, in which other
     directories have sessions too: they stay.
     """
     if directory != await get_own_directory(scope):
-        return sessions
+        return fetched
     stored = await scope.get_cached(_SERIALIZER, directory)
-    fetched = {session.id for session in sessions}
-    rest = [
-        session
-        for session in (stored.value if stored else ())
-        if session.directory != directory and session.id not in fetched
-    ]
-    return _newest_first([*sessions, *rest])
+    if stored is None:
+        return fetched
+    ids = {session.id for session in fetched.sessions}
+    rest = [s for s in stored.value.sessions if s.directory != directory and s.id not in ids]
+    project_id = fetched.project_id or stored.value.project_id
+    return CachedList(sessions=newest_first([*fetched.sessions, *rest]), project_id=project_id)
 
 
 async def cached_sessions(scope: Scope, directory: str | None = None) -> SessionList:
@@ -189,7 +175,7 @@ async def cached_sessions(scope: Scope, directory: str | None = None) -> Session
     own = await get_own_directory(scope)
     key = own if directory is None else directory
     stored = None if key is None else await scope.get_cached(_SERIALIZER, key)
-    sessions = stored.value if stored else ()
+    sessions = stored.value.sessions if stored else ()
     if directory is not None and directory == own:
         # The whole project's list: see `_with_rest_of_project`.
         sessions = tuple(session for session in sessions if session.directory == directory)
@@ -220,7 +206,7 @@ async def create_session(
     body = await connection.post_json(
         "/session", {} if title is None else {"title": title}, params=params
     )
-    session = _parse_session(body)
+    session = parse_session(body)
     if session is None:
         raise RequestFailed(Reason.NOT_OPENCODE, "Its answer to a new session isn't one.")
     # The answer tells where the server was started: elsewhere, maybe, than when last fetched.
@@ -238,30 +224,19 @@ async def _insert(scope: Scope, session: Session, directory: str) -> None:
     stored = await scope.get_cached(_SERIALIZER, directory)
     if stored is None:
         return  # a list of this session alone would be taken for a whole one
-    others = [other for other in stored.value if other.id != session.id]
+    others = [other for other in stored.value.sessions if other.id != session.id]
     start = FetchStart(at=stored.updated_at, sequence=sequence)
-    await scope.put_cached(_SERIALIZER, _newest_first([session, *others]), start, directory)
+    value = replace(stored.value, sessions=newest_first([session, *others]))
+    await scope.put_cached(_SERIALIZER, value, start, directory)
 
 
-def _parse_list(items: list[Any]) -> Sessions:
-    parsed = [session for item in items[:MAX_SESSIONS] if (session := _parse_session(item))]
-    return tuple(take_within(_newest_first(parsed), MAX_TEXT, _length))
-
-
-def _parse_session(item: Any) -> Session | None:
-    """Return a session out of a server's answer, None for anything else."""
-    if not isinstance(item, dict):
-        return None
-    session_id = parse_id(item.get("id"))
-    if session_id is None:
-        return None
-    created, updated = parse_times(item.get("time"))
-    return Session(
-        id=session_id,
-        title=parse_text(item.get("title"), MAX_TITLE),
-        directory=parse_text(item.get("directory"), MAX_DIRECTORY),
-        created_ms=created,
-        updated_ms=updated,
+def _parse_list(items: list[Any]) -> CachedList:
+    items = items[:MAX_SESSIONS]
+    sessions = newest_first(session for item in items if (session := parse_session(item)))
+    project_ids = {parse_project_id(item) for item in items}
+    return CachedList(
+        sessions=tuple(take_within(sessions, MAX_TEXT, _length)),
+        project_id=project_ids.pop() if len(project_ids) == 1 else None,
     )
 
 
@@ -269,24 +244,47 @@ def _length(session: Session) -> int:
     return len(session.id) + len(session.title) + len(session.directory)
 
 
-def _newest_first(sessions: Iterable[Session]) -> Sessions:
-    return tuple(sorted(sessions, key=lambda session: session.updated_ms or 0, reverse=True))
+def newest_first(sessions: Iterable[Session]) -> Sessions:
+    """Return the sessions by the time of their last update, each id once: its newest state."""
+    ordered = sorted(sessions, key=lambda session: session.updated_ms or 0, reverse=True)
+    by_id: dict[str, Session] = {}
+    for session in ordered:
+        by_id.setdefault(session.id, session)
+    return tuple(by_id.values())
 
 
-def _dump(sessions: Sessions) -> list[list[Any]]:
-    return [[s.id, s.title, s.directory, s.created_ms, s.updated_ms] for s in sessions]
+def _dump(cached: CachedList) -> dict[str, Any]:
+    rows = [
+        [s.id, s.title, s.directory, s.created_ms, s.updated_ms, s.parent_id, s.archived]
+        for s in cached.sessions
+    ]
+    return {"project_id": cached.project_id, "sessions": rows}
 
 
-def _load(rows: Any) -> Sessions:
-    return tuple(
-        Session(
-            id=session_id,
-            title=title,
-            directory=directory,
-            created_ms=parse_milliseconds(created),
-            updated_ms=parse_milliseconds(updated),
-        )
-        for session_id, title, directory, created, updated in rows
+def _load(value: Any) -> CachedList:
+    # Until 0.1.0 the rows alone were stored, without the last two columns.
+    rows = value if isinstance(value, list) else value["sessions"]
+    project_id = None if isinstance(value, list) else parse_id(value["project_id"])
+    return CachedList(sessions=tuple(_load_row(*row) for row in rows), project_id=project_id)
+
+
+def _load_row(
+    session_id: str,
+    title: str,
+    directory: str,
+    created: Any,
+    updated: Any,
+    parent_id: Any = None,
+    archived: Any = False,
+) -> Session:
+    return Session(
+        id=session_id,
+        title=title,
+        directory=directory,
+        parent_id=parse_id(parent_id),
+        archived=archived is True,
+        created_ms=parse_milliseconds(created),
+        updated_ms=parse_milliseconds(updated),
     )
 
 

@@ -195,6 +195,29 @@ async def test_hostile_titles_and_labels_are_printed_as_plain_text(
         assert not any(line.endswith(" ") for line in text.splitlines())
 
 
+async def test_archived_and_child_sessions_are_listed_on_request(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    parent = server.world.add_session(" \n")
+    server.world.add_session("child")["parentID"] = parent["id"]
+    server.world.add_session("old one")["time"]["archived"] = 1
+    await codewalk("server", "add", server.url)
+    for more in ((), ("--cached",)):
+        listed = await codewalk("session", "list", *more)
+        assert "Untitled" in listed.out
+        assert "child" not in listed.out
+        assert "old one" not in listed.out
+        everything = await codewalk("session", "list", "--archived", *more)
+        assert "old one (archived)" in everything.out
+        found = (await codewalk("session", "list", "--json", *more)).json["sessions"]
+        assert [(s["title"], s["parent_id"]) for s in found] == [
+            ("child", parent["id"]),
+            (" \n", None),
+        ]
+        found = (await codewalk("session", "list", "--json", "--archived", *more)).json["sessions"]
+        assert [s["archived"] for s in found] == [True, False, False]
+
+
 async def test_sessions_models_and_stored_state(codewalk: CodeWalk, server: MockOpenCode) -> None:
     nobody = await codewalk.fresh("session", "list", "--json")
     assert (nobody.status, nobody.error["code"]) == (1, "no_active_server")

@@ -363,6 +363,25 @@ async def test_projects_and_models_are_the_active_servers(tmp_path: Path) -> Non
             assert kept[path[1:]] == before
 
 
+async def test_archived_sessions_are_listed_on_request(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        parent = mock.world.add_session("Open")
+        mock.world.add_session("Child")["parentID"] = parent["id"]
+        mock.world.add_session("Archived")["time"]["archived"] = 1
+        await web.app.add_server(mock.url)
+        for cached in ("false", "true"):
+            params = {"cached": cached}
+            _, listed = await web.call("GET", "/sessions", params=params)
+            titles = [(s["title"], s["parent_id"], s["archived"]) for s in listed["sessions"]]
+            assert titles == [("Child", parent["id"], False), ("Open", None, False)]
+            _, listed = await web.call("GET", "/sessions", params={**params, "archived": "true"})
+            assert [(s["title"], s["archived"]) for s in listed["sessions"]] == [
+                ("Archived", True),
+                ("Child", False),
+                ("Open", False),
+            ]
+
+
 async def test_a_session_is_made_on_the_server_that_is_meant_or_not_at_all(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock, MockOpenCode() as other:
         first, second = await add(web, mock.url), await add(web, other.url)

@@ -12,7 +12,7 @@ import pytest
 from codewalk.errors import InvalidValue, ServerUnreachable
 from codewalk.events import Kind
 from codewalk.opencode.activity import BUSY
-from codewalk.workspace.sessions import MAX_TITLE
+from codewalk.opencode.session import MAX_TITLE
 from tests.fake_time import advance_time, fake_time
 from tests.fakes import Reply, StoredEntry, json_reply, profile
 from tests.unit.app.working import Working, working

@@ -17,12 +17,13 @@ from codewalk.cli.tables import (
     session_table,
 )
 from codewalk.health.status import HealthStatus
+from codewalk.opencode.session import Session
 from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
 from codewalk.workspace.models import Model, ModelList
-from codewalk.workspace.sessions import Session, SessionList
+from codewalk.workspace.sessions import SessionList
 
 NOW = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
 HOSTILE = "\x1b[31mred\x1b[0m [bold]loud[/bold] \u202eback\nnext"

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from typing import Any, Final
 
 from codewalk.health.status import HealthStatus
+from codewalk.opencode.session import Session
 from codewalk.reason import Reason, State
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
@@ -15,7 +16,7 @@ from codewalk.web.page_context import HomeContext, HomeQuery, PageContext
 from codewalk.web.views import StreamedPage, Views
 from codewalk.workspace.models import Model, ModelList
 from codewalk.workspace.projects import Project, ProjectList
-from codewalk.workspace.sessions import Session, SessionList
+from codewalk.workspace.sessions import SessionList
 
 NOW: Final = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
 VIEWS: Final = Views(now=lambda: NOW)

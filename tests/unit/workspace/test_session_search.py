@@ -7,8 +7,8 @@ from unicodedata import normalize
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codewalk.opencode.session import Session
 from codewalk.workspace.session_search import MAX_QUERY, find_sessions
-from codewalk.workspace.sessions import Session
 
 TEXT = st.text() | st.text("aAßéÉİ \u0301\n/x")
 WORD = st.text("abcßÉİéx/.", min_size=1, max_size=5)

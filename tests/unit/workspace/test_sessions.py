@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from codewalk.errors import RequestFailed
 from codewalk.opencode.fields import MAX_DIRECTORY, MAX_ID
+from codewalk.opencode.session import MAX_TITLE
 from codewalk.reason import Reason
 from codewalk.workspace.scope import Scope, StateName
 from codewalk.workspace.sessions import (
     MAX_SESSIONS,
     MAX_TEXT,
-    MAX_TITLE,
     SessionList,
     cached_sessions,
     fetch_sessions,
@@ -82,6 +82,48 @@ async def test_sessions_are_listed_newest_first() -> None:
     assert live.fetched_at
 
 
+@pytest.mark.parametrize(
+    ("value", "archived"),
+    [
+        *((MOMENT, True), (1, True), (1.5, True), ("2026-02-09T20:51:50Z", True)),
+        *((0, False), (None, False), ("", False), ([], False), ({}, False)),
+    ],
+)
+@fake_time
+async def test_a_session_is_archived_where_its_time_is_set_and_not_0(
+    value: Any, archived: bool
+) -> None:
+    live = await fetched([session(1, time={"created": MOMENT, "archived": value}), session(2)])
+    states = {s.id: s.archived for s in live.sessions}
+    assert states == {"ses_1": archived, "ses_2": False}
+    shown = [s.id for s in live.without_archived().sessions]
+    assert shown == (["ses_2"] if archived else ["ses_2", "ses_1"])
+
+
+@fake_time
+async def test_a_child_session_names_its_parent() -> None:
+    live = await fetched([session(1), session(2, parentID="ses_1"), session(3, parentID=5)])
+    assert [s.parent_id for s in live.sessions] == [None, "ses_1", None]
+    assert live.to_json()["sessions"][1]["parent_id"] == "ses_1"
+
+
+@fake_time
+async def test_an_id_that_comes_twice_is_one_session_in_its_newest_state() -> None:
+    newer = session(3, id="ses_1", title="Newer")
+    live = await fetched([session(1), newer, session(2), session(1)])
+    assert [(s.id, s.title) for s in live.sessions] == [("ses_1", "Newer"), ("ses_2", "Session 2")]
+
+
+@fake_time
+async def test_a_list_stored_by_an_older_release_is_loaded() -> None:
+    scope = Scope(FakeStateStore(), A)
+    row = ["ses_1", "Old", "/p", MOMENT, MOMENT]
+    await scope.put({StateName.CACHED_SESSIONS: [row]}, "/p")
+    (loaded,) = (await cached_sessions(scope, "/p")).sessions
+    assert (loaded.title, loaded.updated_ms) == ("Old", MOMENT)
+    assert (loaded.parent_id, loaded.archived) == (None, False)
+
+
 @fake_time
 async def test_json_has_the_names_of_the_interface() -> None:
     live = await fetched([session(0)])
@@ -96,6 +138,8 @@ async def test_json_has_the_names_of_the_interface() -> None:
                 "id": "ses_0",
                 "title": "Session 0",
                 "directory": "/p",
+                "parent_id": None,
+                "archived": False,
                 "created_at": "2026-02-09T20:51:50.489Z",
                 "updated_at": "2026-02-09T20:51:50.489Z",
             }
@@ -133,7 +177,12 @@ async def test_a_value_that_is_no_text_counts_as_empty(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "1770670310489", [], {}, True, 10**18, -(10**18), 1e300, -1e300, 1e17]
+    "value",
+    [
+        *(None, "1770670310489", [], {}, True, 10**18, -(10**18), 1e300, -1e300, 1e17),
+        *("", "now", "2026-02-09", "2026-02-30T00:00:00Z", "2026-W07-1T00:00", "2026-02-09T25:00"),
+        "0001-01-01T00:00:00+23:59",
+    ],
 )
 @fake_time
 async def test_a_bad_time_counts_as_none(value: Any) -> None:
@@ -141,6 +190,21 @@ async def test_a_bad_time_counts_as_none(value: Any) -> None:
     assert [s.id for s in live.sessions] == ["ses_2", "ses_1"]
     assert (live.sessions[1].created_at, live.sessions[1].updated_at) == (None, None)
     live.to_json()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-02-09T20:51:50.489Z",
+        "2026-02-09T20:51:50.489000+00:00",
+        "2026-02-09T22:51:50.489+02:00",
+        "2026-02-09 20:51:50.489",
+    ],
+)
+@fake_time
+async def test_a_time_may_be_an_iso_string(value: str) -> None:
+    live = await fetched([session(1, time={"created": value, "updated": value})])
+    assert (live.sessions[0].created_ms, live.sessions[0].updated_ms) == (MOMENT, MOMENT)
 
 
 @pytest.mark.parametrize("time", [None, 5, [], "now", {}])
