@@ -1,4 +1,4 @@
-"""CodeWalk: several OpenCode servers, kept, checked and switched between, never mixed up.
+"""CodeWalk, a client for several OpenCode servers: the names that programs use.
 
     import asyncio
     import codewalk
