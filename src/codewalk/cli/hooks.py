@@ -28,9 +28,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The hook's id, or the beg
 
 def command(build_options: BuildOptions) -> Any:
     """Return the Click command."""
-    group = Group(
-        build_options, "Run a program or call a URL when a server goes down or comes back."
-    )
+    group = Group(build_options, "Run programs or call URLs when servers go down or come back.")
     group.add("list", _list, example="codewalk hook list")
     group.add("add", _add, example="codewalk hook add command --on down -- notify-send CodeWalk")
     group.add("remove", _remove, example="codewalk hook remove 3f2a")

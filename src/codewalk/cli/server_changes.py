@@ -111,7 +111,7 @@ def _add(
     username: Username = None,
     password_stdin: PasswordStdin = False,
     default: Annotated[
-        bool, typer.Option("--default", help="Make it active whenever the app starts.")
+        bool, typer.Option("--default", help="Make it active when the app starts.")
     ] = False,
     use: Annotated[bool, typer.Option("--use", help="Make it active now.")] = False,
     no_check: NoCheck = False,
@@ -301,7 +301,10 @@ def _snooze(
     duration: Annotated[
         timedelta | None,
         typer.Option(
-            "--for", metavar="TIME", parser=_parse_snooze, help="For how long: 30m, 2h or 7d, say."
+            "--for",
+            metavar="TIME",
+            parser=_parse_snooze,
+            help="For how long, such as 30m, 2h or 7d.",
         ),
     ] = None,
     clear: Annotated[bool, typer.Option("--clear", help="Unmute them.")] = False,

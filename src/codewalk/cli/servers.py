@@ -68,7 +68,7 @@ def _default(
     clear: Annotated[bool, typer.Option("--clear", help="Set no default.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Set the default server, which becomes active whenever the app starts."""
+    """Set the server that becomes active when the app starts."""
     if (ref is None) is not clear:
         raise UsageMistake("Give either a server or `--clear`.")
 
