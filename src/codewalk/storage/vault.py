@@ -112,7 +112,9 @@ class Vault:
             loop = asyncio.get_running_loop()
             self._attempt = loop.run_in_executor(None, self._load_key)
             self._attempt.add_done_callback(self._finish_attempt)
-        await asyncio.shield(self._attempt)
+        # Not left to the attempt's callback: a caller that comes just as the attempt ends doesn't
+        # wait here, and would go on before the callback runs.
+        self._key = await asyncio.shield(self._attempt)
 
     async def unlock_to_seal(self, stored: Collection[str]) -> None:
         """Load the key, so that something can be sealed; create it where there is none yet.

@@ -4,8 +4,12 @@ import asyncio
 import re
 import stat
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -284,6 +288,41 @@ async def test_unlocking_many_times_at_once_asks_the_keyring_once(settings: Sett
     assert [task.cancelled() for task in unlocking] == [n in (0, 5) for n in range(10)]
     assert keyring.reads == 1
     assert unseal(vault, sealed) == "pw"
+
+
+class ManualExecutor(ThreadPoolExecutor):
+    """Runs nothing until `finish`, which runs it in the calling thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *arguments: Any, **options: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        self._calls.append((future, partial(fn, *arguments, **options)))
+        return future
+
+    def finish(self) -> None:
+        for future, call in self._calls:
+            future.set_result(call())
+
+
+async def test_who_asks_at_the_moment_when_an_attempt_ends_gets_the_key(
+    settings: Settings,
+) -> None:
+    # The attempt's future had its result, and the callback that takes the key from it came later:
+    # unlock() returned at once, and unsealing failed, for the vault was still locked.
+    executor = ManualExecutor()
+    asyncio.get_running_loop().set_default_executor(executor)
+    vault = Vault(replace(settings, secret_key=Secret("key")), keyring=NoKeyring())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(vault.unlock(), name="first")
+        await asyncio.sleep(0)
+        executor.finish()
+        # In this turn of the loop the future gets its result; its callbacks run in the next one.
+        await asyncio.sleep(0)
+        await vault.unlock()
+        assert vault.unlocked
 
 
 async def test_an_attempt_goes_on_when_all_its_callers_are_cancelled(settings: Settings) -> None:
