@@ -59,9 +59,19 @@ class InvalidInput(CodeWalkError):
 
 
 class InvalidURL(InvalidInput):
-    """A text can't be the URL of an OpenCode server."""
+    """A text can't be the URL of an OpenCode server.
+
+    Attributes:
+        suggestion: The URL that may have been meant, if there is one.
+    """
 
     code = "invalid_url"
+
+    def __init__(
+        self, message: str, *, value: str | None = None, suggestion: str | None = None
+    ) -> None:
+        super().__init__(message, value=value)
+        self.suggestion = suggestion
 
 
 class InvalidCredentials(InvalidInput):

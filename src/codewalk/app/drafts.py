@@ -8,7 +8,7 @@ from codewalk.app.server_connections import ServerConnections
 from codewalk.errors import ServerUnreachable
 from codewalk.health.monitor import Monitor
 from codewalk.health.status import HealthStatus, explain
-from codewalk.reason import NO_ANSWER, State
+from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.servers import references, rules
 from codewalk.servers.conflict import EditableValues
@@ -17,7 +17,7 @@ from codewalk.servers.draft import (
     Change,
     changed_fields,
     new_profile,
-    with_default_port,
+    suggest_url,
 )
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
@@ -54,9 +54,14 @@ class Drafts:
     def suggest_url(self, typed: str, status: HealthStatus) -> str | None:
         """Return another URL to try after a failed test, None where there is none.
 
-        It is the same URL on OpenCode's default port, where no port was typed and nothing answers.
+        It is on OpenCode's default port, where no port was typed and nothing answers, or without
+        the path of a web page or of the API.
         """
-        return with_default_port(typed) if status.reason in NO_ANSWER else None
+        return suggest_url(typed, status.reason)
+
+    def find_same_loopback(self, url: str, *, except_id: str | None = None) -> ServerProfile | None:
+        """Return a server whose normalised URL differs from `url` only in this machine's name."""
+        return references.find_same_loopback(self._registry.roster, url, except_id=except_id)
 
     async def test_connection(
         self, url: str, *, username: str | None = None, password: Secret | None = None

@@ -19,7 +19,7 @@ from codewalk.cli.options import (
     Username,
     number_parser,
 )
-from codewalk.cli.output import print_result
+from codewalk.cli.output import print_message, print_result
 from codewalk.cli.prompts import confirm, is_interactive, read_password
 from codewalk.cli.runner import run_with_app
 from codewalk.cli.tables import server_line
@@ -30,7 +30,10 @@ from codewalk.times import parse_duration
 if TYPE_CHECKING:
     from codewalk.app.app import App
     from codewalk.server import Removed, Server
-    from codewalk.servers.profile import NotifySetting
+    from codewalk.servers.profile import NotifySetting, ServerProfile
+
+    _Saved = tuple[Server, ServerProfile | None]
+    """A saved server, and another one that may be the same."""
 
 RESET_WORD: Final = "default"
 """Given as a value, it sets the option back to its default."""
@@ -120,8 +123,8 @@ def _add(
     """Check a server, then save it. The first one becomes active."""
     password = read_password() if password_stdin else None
 
-    async def work(app: "App") -> "Server":
-        return await app.add_server(
+    async def work(app: "App") -> "_Saved":
+        server = await app.add_server(
             url,
             label=label,
             username=username,
@@ -130,9 +133,11 @@ def _add(
             use=use,
             check=not no_check,
         )
+        return _with_same_loopback(app, server)
 
-    server = _run_checked(work, as_json=as_json)
+    server, other = _run_checked(work, as_json=as_json)
     print_result(server.to_json(), as_json=as_json, text=f"Added {server_line(server)}")
+    _print_same_loopback(server, None if as_json else other)
 
 
 def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
@@ -201,8 +206,8 @@ def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
     """
     settings = {"interval": interval, "timeout": timeout, "rise": rise, "fall": fall}
     health_check = {name: value.number for name, value in settings.items() if value is not None}
-    other = password_stdin or no_auth or health_check or notify is not None
-    if not other and url is label is username is None:
+    is_other_change = password_stdin or no_auth or health_check or notify is not None
+    if not is_other_change and url is label is username is None:
         raise UsageMistake("Give at least one option to change, such as `--label` or `--url`.")
     # Imported here: it loads the core, which `--help` doesn't need.
     from codewalk.servers.draft import Change
@@ -218,14 +223,27 @@ def _edit(  # noqa: PLR0913, PLR0917 - each is an option, which Typer reads here
         notify=notify,
     )
 
-    async def work(app: "App") -> "Server":
-        return await app.edit_server(ref, change, check=not no_check)
+    async def work(app: "App") -> "_Saved":
+        return _with_same_loopback(app, await app.edit_server(ref, change, check=not no_check))
 
-    server = _run_checked(work, as_json=as_json)
+    server, other = _run_checked(work, as_json=as_json)
     print_result(server.to_json(), as_json=as_json, text=f"Saved {server_line(server)}")
+    _print_same_loopback(server, None if as_json or url is None else other)
 
 
-def _run_checked(work: "Callable[[App], Awaitable[Server]]", *, as_json: bool) -> "Server":
+def _with_same_loopback(app: "App", server: "Server") -> "_Saved":
+    return server, app.drafts.find_same_loopback(server.profile.url, except_id=server.id)
+
+
+def _print_same_loopback(server: "Server", other: "ServerProfile | None") -> None:
+    """Note that another server's URL differs from that of `server` only in this machine's name."""
+    if other:
+        print_message(
+            f"note: {server.profile.url} may be the same server as {other.name} ({other.url})."
+        )
+
+
+def _run_checked(work: "Callable[[App], Awaitable[_Saved]]", *, as_json: bool) -> "_Saved":
     """Run a change that checks the server first; an error says how to save without a check."""
     try:
         return run_with_app(work, progress=_CHECKING, as_json=as_json)

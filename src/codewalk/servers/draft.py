@@ -9,12 +9,25 @@ from uuid import uuid4
 
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL
 from codewalk.opencode.defaults import DEFAULT_PORT, DEFAULT_USERNAME
+from codewalk.reason import NO_ANSWER, Reason
 from codewalk.secret import Secret
 from codewalk.servers.profile import NotifySetting, ServerProfile, check_credentials, clean_label
-from codewalk.servers.url import parse_url
+from codewalk.servers.url import base_url, parse_url
 
 DEFAULT_URL: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
 """The URL of a server that was started by hand on this machine."""
+
+
+_ANSWERED: Final = frozenset(
+    {
+        Reason.AUTH_REQUIRED,
+        Reason.AUTH_REJECTED,
+        Reason.NOT_OPENCODE,
+        Reason.SERVER_ERROR,
+        Reason.INCOMPATIBLE,
+    }
+)
+"""Failures of a check in which something answers at the port."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,3 +148,33 @@ def with_default_port(typed: str) -> str | None:
         return parse_url(parts._replace(netloc=f"{parts.netloc}:{DEFAULT_PORT}").geturl()).url
     except InvalidURL:
         return None
+
+
+def suggest_url(typed: str, reason: Reason) -> str | None:
+    """Return another URL to try after a check that failed, None where there is none.
+
+    Where nothing answers and no port was typed, it is on OpenCode's default port. Where something
+    answers, or there too, it is without the path of a web page or of the API.
+
+    Args:
+        typed: The URL as the user typed it.
+        reason: Why the check failed.
+    """
+    try:
+        base = base_url(parse_url(typed).url)
+    except InvalidURL as exc:
+        return exc.suggestion
+    if reason in NO_ANSWER:
+        return with_default_port(typed) and with_default_port(base or typed)
+    return base if reason in _ANSWERED else None
+
+
+def explain_suggestion(typed: str, suggestion: str) -> str:
+    """Return why `suggestion` is offered in place of what was typed: a sentence."""
+    try:
+        parsed = parse_url(typed)
+    except InvalidURL:
+        return "This URL is in what was typed."
+    if parsed.port is None and urlsplit(suggestion).port == DEFAULT_PORT:
+        return f"The default port of OpenCode is {DEFAULT_PORT}."
+    return "A server's URL has neither the path of a page nor a query."

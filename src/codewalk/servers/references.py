@@ -1,11 +1,14 @@
 """What names a server, and what may name only one."""
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from codewalk.errors import AmbiguousReference, DuplicateServer, InvalidURL, ServerNotFound
 from codewalk.servers.profile import PREVIOUS_REFERENCE, ServerProfile
 from codewalk.servers.roster import Roster
 from codewalk.servers.url import parse_url, redact_url
+
+_LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 MIN_ID_PREFIX: Final = 4
 """Characters from which the start of an id is as good a reference as a label or a URL. Fewer, such
@@ -32,7 +35,7 @@ def find(roster: Roster, reference: str) -> ServerProfile:
         raise ServerNotFound("There is no previously active server.", value=text)
     if by_id := roster.get(text.lower()):
         return by_id
-    printable = redact_url(text)
+    printable = redact_url(text, is_url="://" in text or "=" in text)
     matches = _matches(roster, text)
     if len(matches) > 1:
         names = ", ".join(f"{p.name} ({p.id[:8]})" for p in matches[:5])
@@ -76,6 +79,28 @@ def require_unused_url(roster: Roster, url: str, *, except_id: str | None = None
     for other in roster.profiles:
         if other.url == url and other.id != except_id:
             raise DuplicateServer(f"{url} is already saved as {other.name!r}.", value=url)
+
+
+def find_same_loopback(
+    roster: Roster, url: str, *, except_id: str | None = None
+) -> ServerProfile | None:
+    """Return another server whose URL differs only in the name of this machine, None without one.
+
+    `localhost`, `127.0.0.1` and `[::1]` are the same server, unless several servers share the port.
+    """
+    address = _loopback_address(url)
+    if address is None:
+        return None
+    others = (p for p in roster.profiles if p.id != except_id and p.url != url)
+    return next((p for p in others if _loopback_address(p.url) == address), None)
+
+
+def _loopback_address(url: str) -> tuple[int, str] | None:
+    """Return port and path of a normalised URL of this machine, None for another one's."""
+    parts = urlsplit(url)
+    if parts.hostname not in _LOOPBACK_HOSTS:
+        return None
+    return parts.port or (443 if parts.scheme == "https" else 80), parts.path
 
 
 def require_unique(roster: Roster, profile: ServerProfile) -> None:

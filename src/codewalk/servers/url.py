@@ -1,6 +1,7 @@
 """The rules for a server's URL."""
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
@@ -27,6 +28,22 @@ _HOST_NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _AT_SIGN: Final = re.compile("[@\uff20\ufe6b]")
 """The full-width ones, of input methods for Chinese or Japanese, too: NFKC makes them plain."""
 
+_QUERY: Final = re.compile("[?#\uff1f\ufe56\uff03\ufe5f]")
+"""The beginning of a query or fragment, full-width and small ones included, as for `_AT_SIGN`."""
+
+_EMBEDDED_URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
+_MISTYPED_SCHEME: Final = re.compile(r"(?:(?:https?:)?//)?(https?):?//+(?=[^/])", re.IGNORECASE)
+
+_ENDPOINTS: Final = frozenset(
+    {"agent", "api", "command", "config", "doc", "event", "file", "find", "global", "path"}
+    | {"project", "provider", "session"}
+)
+"""The first segments of the paths of OpenCode's API."""
+
+_ABSOLUTE_PATH: Final = re.compile(r"/|[A-Za-z]:[\\/]")
+_LISTENS_ON_ALL: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - replaced, not bound
+"""Addresses to listen on that `opencode serve` prints, and those at which this machine has it."""
+
 _BLANK: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
@@ -49,19 +66,83 @@ def parse_url(text: str) -> ParsedURL:
     White space around it is removed; `http://` is added where there is no scheme; scheme and host
     become lower case, and international names punycode; default ports and trailing slashes are
     dropped; dot segments are resolved; a path prefix stays. `user:password@` is taken out. A port
-    is never added. Normalising twice changes nothing.
+    is never added. `0.0.0.0`, on which a server can only listen, becomes `127.0.0.1`. Normalising
+    twice changes nothing.
 
     Raises:
-        InvalidURL: It is no URL of a server. The message never repeats a password.
+        InvalidURL: It is no URL of a server. The message never repeats a password or a query;
+            `suggestion` is the URL that may be meant.
     """
-    text = text.strip()
+    try:
+        return _parse(text.strip())
+    except InvalidURL as exc:
+        suggestion = _suggest(text.strip())
+        if suggestion is None:
+            raise
+        message = f"{exc.message} Is it {suggestion}?"
+        raise InvalidURL(message, value=exc.value, suggestion=suggestion) from None
+
+
+def base_url(url: str) -> str | None:
+    """Return the base URL of the server whose web page or endpoint a normalised URL seems to be.
+
+    The web app's pages have paths such as `/L2hvbWU/session/ses_1`, where the first segment is a
+    directory in Base64. A server behind a proxy may really have such a path for its prefix: this is
+    a suggestion for a URL at which no server answers.
+
+    Returns:
+        None where the path has nothing of OpenCode's.
+    """
+    prefix, *segments = urlsplit(url).path.split("/")
+    for index, segment in enumerate(segments):
+        if segment in _ENDPOINTS or _is_encoded_directory(segment):
+            return origin(url) + "/".join([prefix, *segments[:index]]).rstrip("/")
+    return None
+
+
+def _is_encoded_directory(segment: str) -> bool:
+    try:
+        data = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        path = data.decode()
+    except ValueError:
+        return False
+    # Decoding ignores what isn't Base64.
+    is_exact = urlsafe_b64encode(data).decode().rstrip("=") == segment
+    return is_exact and path.isprintable() and bool(_ABSOLUTE_PATH.match(path))
+
+
+def _suggest(text: str) -> str | None:
+    """Return the URL that a refused text seems to mean, without anything that may be a secret."""
+    if len(text) > MAX_URL or _AT_SIGN.search(text):
+        return None
+    candidate = text
+    if _BLANK.search(text):
+        # A line of a log, such as "opencode server listening on http://127.0.0.1:4096".
+        urls = _EMBEDDED_URL.findall(text)
+        candidate = urls[0] if len(urls) == 1 else ""
+    candidate = _QUERY.split(candidate)[0].rstrip("\"'.,;)>")
+    candidate = _MISTYPED_SCHEME.sub(r"\1://", candidate, count=1)
+    try:
+        url = _parse(candidate).url
+    except InvalidURL:
+        return None
+    suggestion = base_url(url) or url
+    return suggestion if len(suggestion) <= MAX_QUOTED else None
+
+
+def _parse(text: str) -> ParsedURL:
     printable = redact_url(text)
     _refuse_characters(text, printable)
     parts = _split(text, printable)
     host = _host(parts, printable)
+    host = _LISTENS_ON_ALL.get(host, host)
     port = _port(parts, printable)
     authority = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
-    url = f"{parts.scheme}://{authority}{_path(parts.path)}"
+    path = _path(parts.path)
+    # Of the URL and of its normalised form: neither may be read as another one's scheme.
+    if authority in _DEFAULT_PORTS and "//" in (parts.path[:2], path[:2]):
+        raise _invalid(printable, f"has {authority!r} for its host, by a mistyped '://'")
+    url = f"{parts.scheme}://{authority}{path}"
     if len(url) > MAX_URL:
         raise _too_long(printable)
     username, password = _userinfo(parts, printable)
@@ -74,10 +155,30 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def redact_url(text: str) -> str:
-    """Return the text as an error may repeat it: without a password, and not too long."""
-    redacted = strip_userinfo(text, replacement="***@")
+def redact_url(text: str, *, is_url: bool = True) -> str:
+    """Return the text as an error may repeat it: without anything secret, and not too long.
+
+    Args:
+        text: What the user typed.
+        is_url: Whether it is surely a URL, so that a query or fragment may be a secret.
+    """
+    strip = strip_secrets if is_url else strip_userinfo
+    redacted = strip(text, replacement="***")
     return redacted if len(redacted) <= MAX_QUOTED else redacted[:MAX_QUOTED] + "…"
+
+
+def strip_secrets(text: str, *, replacement: str = "") -> str:
+    """Replace everything that may be a user name, a password, a query or a fragment."""
+    query = _QUERY.search(text)
+    if query is None or query.end() == len(text):
+        return strip_userinfo(text, replacement=replacement)
+    signs = list(_AT_SIGN.finditer(text))
+    if signs and query.start() < signs[-1].start():
+        # Either the password has a question mark or the query has an at sign.
+        scheme = _SCHEME.match(text, 0, query.start())
+        return f"{scheme.group() if scheme else ''}{replacement}"
+    mark = query.group() if replacement else ""
+    return strip_userinfo(text[: query.start()], replacement=replacement) + mark + replacement
 
 
 def strip_userinfo(text: str, *, replacement: str = "") -> str:
@@ -86,7 +187,8 @@ def strip_userinfo(text: str, *, replacement: str = "") -> str:
     if not signs:
         return text
     scheme = _SCHEME.match(text, 0, signs[-1])
-    return f"{scheme.group() if scheme else ''}{replacement}{text[signs[-1] :]}"
+    sign = "@" if replacement else ""
+    return f"{scheme.group() if scheme else ''}{replacement}{sign}{text[signs[-1] :]}"
 
 
 def _invalid(printable: str, problem: str) -> InvalidURL:
@@ -133,7 +235,10 @@ def _split(text: str, printable: str) -> SplitResult:
     if parts.scheme not in _DEFAULT_PORTS:
         raise _invalid(printable, f"has the scheme {parts.scheme!r}, not http or https")
     if "?" in text or "#" in text:
-        raise _invalid(printable, "has a query or fragment, which a server's base URL can't have")
+        problem = "has a query or fragment, which a server's base URL can't have"
+        if "auth_token=" in text:
+            problem += " (give the user name and password in their own fields)"
+        raise _invalid(printable, problem)
     return parts
 
 

@@ -19,9 +19,10 @@ from codewalk.errors import (
 from codewalk.health.status import HealthStatus
 from codewalk.opencode.defaults import DEFAULT_USERNAME
 from codewalk.servers.conflict import EditableValues, editable_values
+from codewalk.servers.draft import explain_suggestion
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.servers.profile import NotifySetting, ServerProfile
-from codewalk.servers.url import parse_url, strip_userinfo
+from codewalk.servers.url import parse_url, strip_secrets, strip_userinfo
 from codewalk.web.form_data import SETTINGS, ServerFormData, display_texts, entered_credentials
 from codewalk.web.requests import password_or_none
 
@@ -100,6 +101,11 @@ class ServerForm:
         """Whether a setting of checks or notifications isn't the default."""
         return self.settings != _DEFAULT_SETTING_TEXTS or self.notify != NotifySetting.DEFAULT
 
+    @property
+    def suggestion_reason(self) -> str:
+        """Why another URL is offered."""
+        return explain_suggestion(self.url, self.suggestion) if self.suggestion else ""
+
     def with_data(self, data: ServerFormData, **changes: Any) -> Self:
         """Return the form with what was typed, but for a password: none is ever sent back.
 
@@ -157,6 +163,8 @@ class ServerForm:
     def with_error(self, data: ServerFormData, exc: CodeWalkError) -> Self:
         """Return the form with an error beside the field that it is about."""
         errors = {_error_field(exc, data): exc.message}
+        if isinstance(exc, InvalidURL):
+            return self.with_data(data, errors=errors, suggestion=exc.suggestion)
         if not isinstance(exc, ServerUnreachable):
             return self.with_data(data, errors=errors)
         return self.with_data(data, errors=errors, offer_anyway=True, suggestion=exc.suggestion)
@@ -194,9 +202,9 @@ class _EnteredURL:
         try:
             parsed = parse_url(text)
         except InvalidURL:
-            # Whatever stands before an at sign may hold a password.
-            stripped = strip_userinfo(text)
-            return cls(url=stripped, has_password=stripped != text)
+            # Whatever stands before an at sign may be a password, and a query may be one too.
+            has_password = strip_userinfo(text) != text
+            return cls(url=strip_secrets(text), has_password=has_password)
         if not (parsed.username or parsed.password):
             return cls(url=text)
         has_password = parsed.password is not None

@@ -128,6 +128,8 @@ def _url_message(app: App, views: Views, url: str, *, edited: ServerProfile | No
     except (InvalidInput, DuplicateServer) as exc:
         return views.field_message_fragment("url", error=exc.message)
     hints = [] if normalized == url.strip() else [f"Saved as {normalized}"]
+    if same := app.drafts.find_same_loopback(normalized, except_id=edited.id if edited else None):
+        hints.append(f"This may be the same server as {same.name} ({same.url})")
     if edited and edited.basic_auth_password and origin(normalized) != origin(edited.url):
         hints.append("The stored password is sent there, unless you enter another one")
     return views.field_message_fragment("url", hint=". ".join(hints))

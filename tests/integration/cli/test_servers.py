@@ -161,6 +161,44 @@ async def test_refusals_are_reported_in_json(codewalk: CodeWalk, server: MockOpe
     assert [(r.status, r.error["code"]) for r in results] == [(1, c) for c in refusals.values()]
 
 
+async def test_a_pasted_address_is_refused_and_names_the_server_that_is_meant(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    for pasted in (
+        f"{server.url}/L2hvbWU/session/ses_1",
+        f"{server.url}/api",
+        f"{server.url}/global/health",
+        f"opencode server listening on {server.url}",
+        f"http://{server.url}",
+        f"{server.url}/?auth_token=s3cr3t",
+    ):
+        refused = await codewalk("server", "add", pasted, "--json")
+        assert (refused.status, refused.out) == (1, "")
+        assert f" Is it {server.url}?" in refused.err
+        assert "s3cr3t" not in refused.err
+    assert (await codewalk("server", "list", "--json")).json == []
+    # Never changed silently, and never forbidden: it may really be a base path.
+    added = await codewalk("server", "add", f"{server.url}/api", "--no-check", "--json")
+    assert added.json["url"] == f"{server.url}/api"
+
+
+async def test_another_name_of_this_machine_is_noted_and_saved(codewalk: CodeWalk) -> None:
+    await codewalk("server", "add", "http://127.0.0.1:9", "--label", "Local", "--no-check")
+    added = await codewalk("server", "add", "http://localhost:9", "--no-check")
+    assert added.status == 0
+    assert added.err == (
+        "note: http://localhost:9 may be the same server as Local (http://127.0.0.1:9).\n"
+    )
+    other = await codewalk("server", "add", "http://localhost:10", "--no-check")
+    assert other.err == ""
+    edited = await codewalk("server", "edit", "http://localhost:10", "--label", "B", "--no-check")
+    assert edited.err == ""
+    edited = await codewalk("server", "edit", "B", "--url", "[::1]:9", "--no-check")
+    assert edited.err.startswith("note: http://[::1]:9 may be the same server as ")
+    every = await codewalk("server", "add", "http://0.0.0.0:11", "--no-check", "--json")
+    assert (every.json["url"], every.err) == ("http://127.0.0.1:11", "")
+
+
 async def test_wrong_usage_is_status_2(codewalk: CodeWalk) -> None:
     lines = (
         ("server", "add", "--json"),

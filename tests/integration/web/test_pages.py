@@ -116,6 +116,46 @@ async def test_an_edit_says_where_a_stored_password_goes(tmp_path: Path) -> None
             assert (warning in text) is warned, typed
 
 
+async def test_a_pasted_address_offers_the_server_that_is_meant(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        browser = PlainBrowser(web)
+        offer = f'name="try_url" value="{mock.url}"'
+        for pasted in (
+            f"{mock.url}/L2hvbWU/session/ses_1",
+            f"{mock.url}/api",
+            f"opencode server listening on {mock.url}",
+            f"http//{mock.url.removeprefix('http://')}",
+            f"{mock.url}/?auth_token=s3cr3t",
+        ):
+            for action in ("test", "save"):
+                text = await browser.post("/servers/new", url=pasted, action=action)
+                assert offer in text, pasted
+                assert "s3cr3t" not in text
+            assert "s3cr3t" not in await browser.post("/servers/preview", url=pasted)
+        assert web.app.servers() == []
+        text = await browser.post("/servers/new", url="x", try_url=mock.url)
+        assert "OpenCode 1.18.33." in text
+        assert 'name="try_url"' not in text
+        _, problem = await web.call("POST", "/servers", json={"url": "http://h?auth_token=s3cr3t"})
+        assert problem["code"] == "invalid_url"
+        assert "s3cr3t" not in str(problem)
+
+
+async def test_the_form_says_which_server_another_name_of_this_machine_may_be(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server("http://127.0.0.1:9", label="Local", check=False)
+        browser = PlainBrowser(web)
+        hint = "This may be the same server as Local (http://127.0.0.1:9)"
+        assert hint in await browser.post("/servers/preview", url="localhost:9")
+        assert hint not in await browser.post("/servers/preview", url="localhost:10")
+        path = f"/servers/{server.id}/preview"
+        assert "may be the same" not in await browser.post(path, url="localhost:9")
+        text = await browser.post("/servers/preview", url="http://0.0.0.0:10")
+        assert "Saved as http://127.0.0.1:10" in text
+
+
 async def test_the_first_page_adds_a_server_and_shows_the_form_only_where_that_fails(
     tmp_path: Path,
 ) -> None:

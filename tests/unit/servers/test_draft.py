@@ -6,8 +6,16 @@ from uuid import UUID
 import pytest
 
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL, InvalidValue
+from codewalk.reason import Reason
 from codewalk.secret import Secret
-from codewalk.servers.draft import Change, changed_fields, new_profile, with_default_port
+from codewalk.servers.draft import (
+    Change,
+    changed_fields,
+    explain_suggestion,
+    new_profile,
+    suggest_url,
+    with_default_port,
+)
 from tests.fakes import EPOCH, profile
 
 
@@ -161,3 +169,49 @@ def test_the_default_port_is_suggested_where_none_was_typed(
     typed: str, offered: str | None
 ) -> None:
     assert with_default_port(typed) == offered
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason", "suggestion"),
+    [
+        ("http://h:4096/L2hvbWU/session/ses_1", Reason.NOT_OPENCODE, "http://h:4096"),
+        ("http://h:4096/api", Reason.SERVER_ERROR, "http://h:4096"),
+        ("http://h:4096/global/health", Reason.AUTH_REQUIRED, "http://h:4096"),
+        ("me:s3cr3t@h:4096/global/health", Reason.AUTH_REJECTED, "http://h:4096"),
+        ("h/up/session", Reason.INCOMPATIBLE, "http://h/up"),
+        # Nothing answers: the port may be wrong, and only that where none was typed.
+        ("h/up/session", Reason.REFUSED, "http://h:4096/up"),
+        ("h", Reason.TIMEOUT, "http://h:4096"),
+        ("http://h:80/api", Reason.UNREACHABLE, None),
+        ("http://h:4096/api", Reason.REFUSED, None),
+        # A base path that isn't OpenCode's, and failures that no other URL would change.
+        ("http://h:4096/opencode", Reason.NOT_OPENCODE, None),
+        ("http://h:4096/api", Reason.DNS, None),
+        ("http://h:4096/api", Reason.OFFLINE, None),
+        ("http://h:4096/api", Reason.OK, None),
+        # What is refused suggests by itself.
+        ("http//h:4096", Reason.UNCHECKED, "http://h:4096"),
+        ("ftp://h", Reason.UNCHECKED, None),
+    ],
+)
+def test_another_url_is_suggested_after_a_failed_check(
+    typed: str, reason: Reason, suggestion: str | None
+) -> None:
+    assert suggest_url(typed, reason) == suggestion
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggestion", "explanation"),
+    [
+        ("devbox", "http://devbox:4096", "The default port of OpenCode is 4096."),
+        ("h/up/session", "http://h:4096/up", "The default port of OpenCode is 4096."),
+        (
+            "http://h:4096/api",
+            "http://h:4096",
+            "A server's URL has neither the path of a page nor a query.",
+        ),
+        ("http//h:4096", "http://h:4096", "This URL is in what was typed."),
+    ],
+)
+def test_a_suggestion_is_explained(typed: str, suggestion: str, explanation: str) -> None:
+    assert explain_suggestion(typed, suggestion) == explanation

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from codewalk.errors import AmbiguousReference, DuplicateServer, ServerNotFound
-from codewalk.servers.references import find, require_unambiguous_label
+from codewalk.servers.references import find, find_same_loopback, require_unambiguous_label
 from codewalk.servers.roster import Roster
 from codewalk.servers.rules import add, edit
 from tests.fakes import EPOCH, profile
@@ -126,3 +126,24 @@ def test_an_unknown_url_is_quoted_without_its_password() -> None:
     with pytest.raises(ServerNotFound) as refused:
         find(roster(), "http://user:s3cr3t@server9")
     assert "s3cr3t" not in f"{refused.value} {refused.value.value}"
+
+
+@pytest.mark.parametrize(
+    ("url", "saved", "same"),
+    [
+        ("http://localhost:4096", "http://127.0.0.1:4096", True),
+        ("http://[::1]:4096", "http://localhost:4096", True),
+        ("https://localhost/up", "http://127.0.0.1:443/up", True),
+        ("http://localhost:4096", "http://127.0.0.1:4097", False),
+        ("http://localhost:4096/up", "http://127.0.0.1:4096", False),
+        ("http://localhost:4096", "http://devbox:4096", False),
+        ("http://devbox:4096", "http://devbox:4096", False),
+        ("http://localhost:4096", "http://localhost:4096", False),
+        ("http://127.0.0.2:4096", "http://127.0.0.1:4096", False),
+    ],
+)
+def test_two_names_of_this_machine_may_be_one_server(url: str, saved: str, same: bool) -> None:
+    other = profile(1, url=saved)
+    roster = Roster(profiles=(other,))
+    assert find_same_loopback(roster, url) == (other if same else None)
+    assert find_same_loopback(roster, url, except_id=other.id) is None

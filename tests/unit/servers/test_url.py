@@ -3,7 +3,7 @@
 import pytest
 
 from codewalk.errors import CodeWalkError, InvalidURL
-from codewalk.servers.url import MAX_URL, origin, parse_url
+from codewalk.servers.url import MAX_URL, base_url, origin, parse_url, strip_secrets
 from tests.unit.servers.leaks import visible_text
 
 NORMALIZED = {
@@ -48,6 +48,10 @@ NORMALIZED = {
     "punycode as it is": ("http://XN--bcher-kva.example", "http://xn--bcher-kva.example"),
     "a name in wide letters": ("http://ｄｅｖ．example", "http://dev.example"),
     "an address in wide digits": ("http://１２７.０.０.１", "http://127.0.0.1"),
+    "an address to listen on": ("http://0.0.0.0:4096", "http://127.0.0.1:4096"),
+    "an IPv6 address to listen on": ("http://[0::0]:4096/x", "http://[::1]:4096/x"),
+    "a host named like a scheme": ("http://http/x", "http://http/x"),
+    "a host named like a scheme, with a port": ("https:8080//x", "http://https:8080//x"),
     "an address, escaped": ("http://127.0.0.%31", "http://127.0.0.1"),
 }
 
@@ -59,6 +63,13 @@ REFUSED = {
     "a file": ("file:///etc/passwd", "'file'"),
     "a scheme without its slashes": ("http:devbox", "two slashes"),
     "a scheme with one slash": ("https:/devbox", "two slashes"),
+    "a scheme without its colon": ("http//h:4096", "mistyped '://'"),
+    "a scheme without its colon, in capitals": ("HTTPS//h", "mistyped '://'"),
+    "a scheme twice": ("http://http://h:4096", "mistyped '://'"),
+    "two schemes": ("https://http://h:4096", "mistyped '://'"),
+    "a scheme twice, once without its colon": ("http://http//h:4096", "mistyped '://'"),
+    "a scheme twice and nothing else": ("http://http://", "mistyped '://'"),
+    "a scheme for its host, escaped": ("http://%68ttp.:80/.//h", "mistyped '://'"),
     "a query": ("http://devbox?x=1", "query"),
     "an empty query": ("http://devbox/?", "query"),
     "a fragment": ("http://devbox/#x", "fragment"),
@@ -203,3 +214,83 @@ def test_an_origin_is_scheme_host_and_port(url: str, expected: str) -> None:
 def test_two_spellings_of_a_path_are_one_server() -> None:
     assert parse_url("http://box/%63ode%7ewalk").url == parse_url("http://box/code~walk").url
     assert parse_url("http://box/a%2fb").url == "http://box/a%2Fb"
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggestion"),
+    [
+        ("opencode server listening on http://127.0.0.1:4096", "http://127.0.0.1:4096"),
+        ("opencode server listening on http://0.0.0.0:4096\n\nDone", "http://127.0.0.1:4096"),
+        ("Web interface:  http://devbox:4096/L2hvbWU/session.", "http://devbox:4096"),
+        ("http//h:4096", "http://h:4096"),
+        ("http://http://h:4096", "http://h:4096"),
+        ("http://https//h:4096/up/", "https://h:4096/up"),
+        ("http://h:4096/?auth_token=s3cr3t", "http://h:4096"),
+        ("http://h:4096/L2hvbWU/session?auth_token=s3cr3t#x", "http://h:4096"),
+        ("http://h/up#x", "http://h/up"),
+        # Two URLs, none, or credentials, which no message repeats.
+        ("http://a:1 http://b:2", None),
+        ("dev box", None),
+        ("http://http://", None),
+        ("see http://me:s3cr3t@h:4096 there", None),
+        ("http://me:s3cr3t@http://h", None),
+        ("ftp://h", None),
+        ("", None),
+    ],
+)
+def test_a_refused_text_suggests_the_url_that_is_in_it(typed: str, suggestion: str | None) -> None:
+    with pytest.raises(InvalidURL) as refused:
+        parse_url(typed)
+    assert refused.value.suggestion == suggestion
+    assert refused.value.message.endswith(f" Is it {suggestion}?" if suggestion else ".")
+    assert "s3cr3t" not in visible_text(refused.value)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "http://h:4096/?auth_token=s3cr3t",
+        "h:4096?s3cr3t",
+        "http://h/#s3cr3t",
+        "http://h?auth_token=s3 s3cr3t",
+        "http://h:x?auth_token=s3cr3t",
+        "ftp://h?auth_token=s3cr3t",
+        "http://h?a=b@c&auth_token=s3cr3t",
+        "http://u:p@h?auth_token=s3cr3t",
+        "http://h\uff1fauth_token=s3cr3t",
+        "http:h?s3cr3t",
+        "http//h?s3cr3t",
+        "javascript:x?s3cr3t",
+        "http://[h?s3cr3t]",
+        "see http://h?auth_token=s3cr3t for more",
+    ],
+)
+def test_a_refused_url_never_repeats_its_query(typed: str) -> None:
+    with pytest.raises(CodeWalkError) as refused:
+        parse_url(typed)
+    assert "s3cr3t" not in visible_text(refused.value)
+    assert "s3cr3t" not in strip_secrets(typed)
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("http://h:4096/L2hvbWU/session/ses_1", "http://h:4096"),
+        ("http://h:4096/L2hvbWUvZGV2L3Byb2plY3Q/session", "http://h:4096"),
+        ("http://h:4096/L2hvbWU", "http://h:4096"),
+        ("http://h:4096/QzpcVXNlcnNcbWU/session/ses_1", "http://h:4096"),
+        ("http://h:4096/api", "http://h:4096"),
+        ("http://h:4096/global/health", "http://h:4096"),
+        ("http://h:4096/doc", "http://h:4096"),
+        ("https://h/up/session/ses_1/message", "https://h/up"),
+        ("http://[::1]:4096/a/b/L2hvbWU/session", "http://[::1]:4096/a/b"),
+        ("http://h:4096", None),
+        ("http://h/opencode", None),
+        ("http://h/sessions/Health", None),
+        ("http://h/L2", None),
+    ],
+)
+def test_the_base_url_is_what_comes_before_a_page_or_an_endpoint(
+    url: str, base: str | None
+) -> None:
+    assert base_url(url) == base

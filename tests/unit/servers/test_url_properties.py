@@ -4,14 +4,16 @@ import re
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import quote, urlsplit
 
+import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from codewalk.errors import InvalidInput, InvalidURL
 from codewalk.opencode.defaults import DEFAULT_PORT
 from codewalk.servers.draft import new_profile, with_default_port
-from codewalk.servers.url import MAX_URL, ParsedURL, origin, parse_url
+from codewalk.servers.url import MAX_URL, ParsedURL, base_url, origin, parse_url
 from tests.fakes import EPOCH
+from tests.unit.servers.leaks import visible_text
 
 ANYTHING = st.text() | st.text("htps:/@.?#[]%-_2eE0 \\1١Ⅷ．é\u200d\ud800")
 
@@ -46,17 +48,23 @@ def parsed(text: str) -> ParsedURL:
 @example("http://127.0.0.%30%31")
 @example("１")
 def test_any_text_is_a_url_or_refused_as_one(text: str) -> None:
+    suggestion = suggestion_for(text)
+    end = f" Is it {suggestion}?" if suggestion else "."
     try:
-        message = parse_url(text).url + "."
+        message = parse_url(text).url + end
     except InvalidURL as refused:
         message = refused.message
-    assert message.endswith(".")
+    assert message.endswith(end)
     assert len(message) < 3 * MAX_URL
 
 
 @given(TYPED)
 @example("http://[fe80::1%2525]")
 @example("http://h/%252e/%2%65/..%2f")
+@example("http://http.//x")
+@example("http://%68ttp/.//x")
+@example("http://https:80/a/..//x")
+@example("http://0.0.0.0:1")
 def test_normalising_twice_changes_nothing(text: str) -> None:
     url = parsed(text).url
     again = parse_url(url)
@@ -133,3 +141,43 @@ def test_a_password_is_in_no_error(secret: str, form: str, rest: str) -> None:
         cause = "" if refused.__suppress_context__ else repr(refused.__context__)
         text = f"{refused} {refused!r} {refused.value} {refused.__cause__!r} {cause}"
         assert "q7Zx" not in text
+
+
+@given(TYPED, st.sampled_from(["", "/L2hvbWU/session/ses_1", "/api", "/global/health"]))
+def test_a_base_url_is_normalized_shorter_and_of_the_same_server(text: str, path: str) -> None:
+    url = parsed(text).url + path
+    base = base_url(url)
+    assert base is not None or not path
+    if base is None:
+        return
+    assert parse_url(base).url == base
+    assert url.startswith(f"{base}/")
+    assert origin(base) == origin(url)
+
+
+@given(
+    st.from_regex(r"q7Zx[!-~é]{0,10}q7Zx", fullmatch=True),
+    st.sampled_from(["{1}?auth_token={0}", "{1}/?{0}", "see {1}?{0} x", "ftp://h/?{0}&{1}"]),
+    ANYTHING | HOSTS | TYPED,
+)
+def test_a_query_is_in_no_error(secret: str, form: str, rest: str) -> None:
+    assume("q7Zx" not in rest)
+    with pytest.raises(InvalidURL) as refused:
+        parse_url(form.format(secret, rest))
+    assert "q7Zx" not in visible_text(refused.value)
+
+
+@given(ANYTHING | TYPED)
+def test_a_suggestion_in_an_error_is_a_url_that_is_accepted(text: str) -> None:
+    suggestion = suggestion_for(text)
+    assert suggestion is None or parse_url(suggestion) == ParsedURL(
+        url=suggestion, port=urlsplit(suggestion).port
+    )
+
+
+def suggestion_for(text: str) -> str | None:
+    try:
+        parse_url(text)
+    except InvalidURL as refused:
+        return refused.suggestion
+    return None

@@ -127,6 +127,24 @@ def test_an_error_stands_beside_its_field(error: CodeWalkError, field: str, anyw
     assert (form.url, form.label) == ("x", " Box ")
 
 
+def test_a_url_that_is_refused_offers_the_one_that_was_meant() -> None:
+    line = "opencode server listening on http://127.0.0.1:4096"
+    error = InvalidURL("no", suggestion="http://127.0.0.1:4096")
+    form = ServerForm.empty().with_error(typed(url=line), error)
+    assert (form.url, form.errors) == (line, {"url": "no"})
+    assert form.suggestion == "http://127.0.0.1:4096"
+    assert form.suggestion_reason == "This URL is in what was typed."
+    assert ServerForm.empty().suggestion_reason == ""
+
+
+def test_a_query_of_a_url_that_is_refused_is_in_no_text_of_a_form() -> None:
+    secret = typed(url="http://box:4096/?auth_token=hunter2")
+    form = ServerForm.empty().with_error(secret, InvalidURL("no"))
+    assert form.url == "http://box:4096/"
+    assert form.hints == {}
+    assert "hunter2" not in repr(form)
+
+
 def test_a_password_shows_in_no_text_of_a_form() -> None:
     entered = typed(url="http://x", password="hunter2")
     assert "hunter2" not in repr(entered)
