@@ -1,1 +1,1 @@
-"""Benchmarks: `make bench`, or `python -m bench PART…` for some of them (docs/benchmarks.md)."""
+"""Benchmarks: `make bench`, or `python -m bench PART…` for some (docs/benchmarks.md)."""

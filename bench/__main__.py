@@ -1,4 +1,4 @@
-"""Runs the given benchmarks, or all, and prints a table for each: `python -m bench [PART …]`."""
+"""Runs benchmarks, by default all, and prints their tables: `python -m bench [PART …]`."""
 
 import argparse
 import asyncio

@@ -34,7 +34,7 @@ _WARM_UP_TIMEOUT: Final = 300.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MonitoringRun:
-    """What monitoring a number of servers took.
+    """The result of monitoring a number of servers.
 
     Attributes:
         servers: How many there are; all of them are healthy.

@@ -19,7 +19,7 @@ _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What a process has used so far: CPU seconds, and peak resident memory in bytes."""
+    """Use of a process so far: CPU seconds, and peak resident memory in bytes."""
 
     cpu: float
     peak: int

@@ -1,4 +1,4 @@
-"""Servers that hold an event stream and send a heartbeat every ten seconds, as OpenCode does.
+"""Servers with an event stream and a heartbeat every ten seconds, as OpenCode has them.
 
 `python -m bench.contenders.heartbeat_servers COUNT` prints `urls URL …`, each on its own loopback
 address, and serves until it is terminated. For a line on its stdin it prints `beats N`, the number

@@ -15,7 +15,7 @@ from codewalk.errors import StorageError
 from codewalk.settings import FILE_MODE, Settings
 
 MAX_LOG_BYTES: Final = 2**20
-"""Size in bytes at which the log is renamed to `codewalk.log.1`, which replaces the one before."""
+"""Size in bytes at which the log is renamed to `codewalk.log.1`, in place of an older one."""
 
 _FORMAT: Final = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 

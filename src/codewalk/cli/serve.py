@@ -34,7 +34,7 @@ The local server's guard then ends that server.
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeOptions:
-    """What to serve, and where.
+    """The app to serve, and its address.
 
     Attributes:
         settings: Names the data folder and the store.

@@ -13,7 +13,7 @@ from codewalk.storage.tables import SCHEMA_VERSION
 
 
 async def inspect_schema_version(settings: Settings) -> str | None:
-    """Return the version of the store's schema; None where there is no store yet, or an empty one.
+    """Return the version of the store's schema; None for a missing or an empty store.
 
     Raises:
         StorageError: The store can't be read, is damaged, or was made by a newer CodeWalk.

@@ -1,4 +1,4 @@
-"""`codewalk up`: one app for each data folder, which serves when it says so and stops in time."""
+"""`codewalk up`: one app for each data folder, which starts, serves and stops in time."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Where a browser can be opened: never one that takes the terminal."""
+"""The browser to open: never one that takes the terminal."""
 
 import pytest
 
