@@ -194,7 +194,13 @@ async def _deliver(reply: Reply, limit: int) -> Response:
         raise reply.bug
     if reply.failure:
         failure = reply.failure
-        raise RequestFailed(failure.reason, failure.detail, local_fault=failure.local_fault)
+        raise RequestFailed(
+            failure.reason,
+            failure.detail,
+            status=failure.status,
+            retry_after=failure.retry_after,
+            local_fault=failure.local_fault,
+        )
     if reply.answer is None:
         await asyncio.get_running_loop().create_future()
         raise AssertionError("a reply that never comes came")

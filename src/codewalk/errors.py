@@ -197,16 +197,24 @@ class RequestFailed(ServerUnreachable):
         reason: Why; never `ok`, `unchecked`, `incompatible` or `offline`.
         detail: One sentence for a person, the same as `message`.
         status: The HTTP status, if there was a response.
+        retry_after: The seconds after which a busy server may be asked again.
         local_fault: Whether this process is to blame, so that it says nothing about the server.
     """
 
     def __init__(
-        self, reason: Reason, detail: str, *, status: int | None = None, local_fault: bool = False
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        local_fault: bool = False,
     ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.status = status
+        self.retry_after = retry_after
         self.local_fault = local_fault
 
 

@@ -28,12 +28,17 @@ class Reason(StrEnum):
     SERVER_ERROR = "server_error"
     INCOMPATIBLE = "incompatible"
     OFFLINE = "offline"
+    BUSY = "busy"
+    REPORTS_UNHEALTHY = "reports_unhealthy"
 
 
 TRANSPORT_FAILURES: Final = frozenset(
     {Reason.REFUSED, Reason.TIMEOUT, Reason.DNS, Reason.TLS, Reason.UNREACHABLE}
 )
 """Failures below HTTP: a single one may be a fault of the network on the way."""
+
+UNDECIDED: Final = frozenset({Reason.UNCHECKED, Reason.OFFLINE, Reason.BUSY})
+"""Reasons that don't say whether the server works: its state is `unknown`."""
 
 NO_ANSWER: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE})
 """Failures in which nothing answers at the port: the host may be right and the port wrong."""

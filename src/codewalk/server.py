@@ -16,6 +16,9 @@ from codewalk.times import rfc3339
 FIRST_SAFE_VERSION: Final = (1, 0, 216)
 """The first release of OpenCode without CVE-2026-22812."""
 
+NO_RELEASE: Final = (0, 0, 0)
+"""The numbers of builds that are no release."""
+
 UNSAFE_VERSION: Final = (
     "OpenCode {version} lets any web site run commands on its machine (CVE-2026-22812); "
     "update it to 1.0.216 or later."
@@ -90,13 +93,14 @@ def security_warning(version: str | None) -> str | None:
     """Return a sentence about a vulnerability of an OpenCode release, None without one.
 
     A pre-release comes before its release: `1.0.216-beta` is older than 1.0.216. A version that
-    is unknown, or has no three numbers, has no warning.
+    is unknown, or has no three numbers, has no warning; nor has one that names no release: builds
+    of a branch are `0.0.0-<branch>-<time>`.
     """
     match = _VERSION.match(version or "")
     if match is None:
         return None
     numbers = tuple(int(part) for part in match.groups()[:3])
-    if (numbers, not match[4]) >= (FIRST_SAFE_VERSION, True):
+    if numbers == NO_RELEASE or (numbers, not match[4]) >= (FIRST_SAFE_VERSION, True):
         return None
     return UNSAFE_VERSION.format(version=version)
 

@@ -94,7 +94,7 @@ async def test_a_password_of_one_server_is_refused_by_the_other(
     app: App, real_a: RealServer, real_b: RealServer
 ) -> None:
     await app.remove_server(real_a.release)
-    with pytest.raises(ServerUnreachable, match="refused the user name or password"):
+    with pytest.raises(ServerUnreachable, match="refused the user name 'opencode' or its password"):
         await app.add_server(real_a.url, password=real_b.password)
     with pytest.raises(ServerUnreachable, match="asks for a user name"):
         await app.add_server(real_a.url)

@@ -99,6 +99,11 @@ def test_later_releases_have_no_warning(version: str) -> None:
     assert security_warning(version) is None
 
 
+@pytest.mark.parametrize("version", ["0.0.0-beta-19296", "0.0.0-dev-202609", "0.0.0"])
+def test_a_build_that_is_no_release_has_no_warning(version: str) -> None:
+    assert security_warning(version) is None
+
+
 @pytest.mark.parametrize("version", [None, "", "local", "1.0", "٣.0.0", "1" * 50])
 def test_a_version_without_three_numbers_has_no_warning(version: str | None) -> None:
     assert security_warning(version) is None

@@ -32,7 +32,7 @@ all the time."""
 ACTIVITY_DEBOUNCE: Final = 0.1
 """Seconds from the first of several changes of activity until they are announced together."""
 
-POLL_INTERVAL: Final = 15.0
+POLL_INTERVAL: Final = 8.0
 """Seconds between two fetches from a server without a live link."""
 
 MAX_CHANGED_DIRECTORIES: Final = 100
@@ -51,6 +51,8 @@ class RefreshedApp(Protocol):
     def announcer(self) -> Announcer: ...
     def active(self) -> Server | None: ...
 
+
+_POLLED_LINKS: Final = frozenset({LinkState.POLLING, LinkState.BUFFERED})
 
 Fetch = Callable[..., Coroutine[Any, Any, object]]
 
@@ -153,7 +155,7 @@ class Refresher:
         while True:
             await asyncio.sleep(POLL_INTERVAL)
             active = app.active()
-            if active is None or active.link is not LinkState.POLLING:
+            if active is None or active.link not in _POLLED_LINKS:
                 continue
             if active.health.state is State.HEALTHY:
                 fetches = [*self._lists(app.work, active), *self._activity(app.work, active)]

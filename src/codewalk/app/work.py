@@ -13,7 +13,6 @@ from codewalk.health.monitor import Monitor
 from codewalk.health.request_hints import RequestObserver
 from codewalk.opencode.activity import Activity
 from codewalk.opencode.session import Session
-from codewalk.reason import Reason
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
 from codewalk.workspace.activity import Activities, fetch_activity
@@ -218,9 +217,7 @@ class Work:
         return active
 
     async def _connect(self, profile: ServerProfile) -> "Connection":
-        if self._monitor.is_paused(profile.id):
-            detail = self._monitor.status(profile.id).detail
-            raise RequestFailed(Reason.REFUSED, detail or "It isn't running.")
+        await self._monitor.require_usable(profile)
         connection = await self._open_connection(profile)
         # Checked again: a switch cancels older work only in the next iteration of the event loop.
         self._active(profile.id)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Self
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Final, Self
 from codewalk.errors import StorageError
 from codewalk.health.loop_lag import LoopLag
 from codewalk.health.network import has_route, is_loopback
-from codewalk.health.probe import probe
-from codewalk.health.status import CheckResult
-from codewalk.reason import Reason
-from codewalk.servers.profile import ServerProfile
+from codewalk.health.probe import FALLBACK_DELAY, probe
+from codewalk.health.status import CheckResult, HealthStatus
+from codewalk.reason import Reason, State
+from codewalk.servers.profile import ServerProfile, connects_differently
 from codewalk.tasks import BackgroundTasks
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ RESULT_MAX_AGE: Final = 0.75
 
 PATH_ONLY_SECONDS: Final = 300.0
 """Seconds for which a server that has no `/global/health` is asked for `/path` first."""
+
+VERSION_2_SECONDS: Final = 600.0
+"""Seconds for which the answer to whether a server is OpenCode 2 is cached."""
 
 MAX_ATTEMPTS: Final = 3
 """Attempts of a check that times out while this process is late."""
@@ -41,10 +45,14 @@ Current releases leave a request of that moment unanswered for ever, and answer 
 server that is still healthy has its whole timeout to show that it is.
 """
 
+_VERSION_2_RESULTS: Final = frozenset({Reason.NOT_OPENCODE, Reason.INCOMPATIBLE})
+
 _TIMEOUTS: Final = frozenset({Reason.TIMEOUT, Reason.DNS})
 
 _MAYBE_OFFLINE: Final = frozenset({Reason.TIMEOUT, Reason.DNS, Reason.UNREACHABLE})
 """Failures that may be this machine's fault: what refused a connection was reached."""
+
+UNKNOWN_STATUS: Final = HealthStatus()
 
 Connect = Callable[[ServerProfile], Awaitable["Connection"]]
 """Returns the connection to a server; raises `StorageError` for an unreadable password."""
@@ -52,15 +60,42 @@ Connect = Callable[[ServerProfile], Awaitable["Connection"]]
 log = logging.getLogger(__name__)
 
 
+class _Findings:
+    """What earlier checks found out about a server, as far as later ones ask less for it."""
+
+    __slots__ = ("path_only_until", "refused_at", "version_2", "version_2_until")
+
+    def __init__(self) -> None:
+        self.path_only_until = 0.0
+        self.refused_at = -inf
+        self.version_2: CheckResult | None = None
+        self.version_2_until = -inf
+
+    def add(self, result: CheckResult, now: float) -> None:
+        if not result.path_only:
+            self.path_only_until = 0.0
+        elif now >= self.path_only_until:
+            self.path_only_until = now + PATH_ONLY_SECONDS
+        if result.reason is Reason.REFUSED:
+            self.refused_at = now
+        if result.ok:
+            self.version_2_until = -inf
+
+    def was_refused(self, now: float) -> bool:
+        return now - self.refused_at < STARTUP_SECONDS
+
+
 class _ServerChecks:
     """The checks of one server: those in flight, and what the last ones left."""
 
-    __slots__ = (
-        "budget", "ended_at", "in_flight", "path_only_until", "profile", "refused_at", "result",
-        "task",
-    )  # fmt: skip
+    __slots__ = ("budget", "ended_at", "findings", "in_flight", "profile", "result", "task")
 
-    def __init__(self, profile: ServerProfile, in_flight: set[asyncio.Task[CheckResult]]) -> None:
+    def __init__(
+        self,
+        profile: ServerProfile,
+        in_flight: set[asyncio.Task[CheckResult]],
+        findings: _Findings,
+    ) -> None:
         self.profile = profile
         # Those of another budget, and those that began before an edit, included.
         self.in_flight = in_flight
@@ -68,20 +103,49 @@ class _ServerChecks:
         self.budget = profile.health_check.timeout
         self.result: CheckResult | None = None
         self.ended_at = 0.0
-        self.path_only_until = 0.0
-        self.refused_at = -inf
+        self.findings = findings
 
     def keep(self, result: CheckResult, now: float) -> None:
         self.result, self.ended_at = result, now
-        if not result.path_only:
-            self.path_only_until = 0.0
-        elif now >= self.path_only_until:
-            self.path_only_until = now + PATH_ONLY_SECONDS
-        if result.reason is Reason.REFUSED:
-            self.refused_at = now
+        self.findings.add(result, now)
 
-    def was_refused(self, now: float) -> bool:
-        return now - self.refused_at < STARTUP_SECONDS
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """How one check is made; each attempt is one probe."""
+
+    budget: float
+    attempts: int
+    path_delay: float | None
+    retry: bool
+    requested: bool
+
+
+def _plan(
+    status: HealthStatus, budget: float, *, starting: bool, requested: bool, has_credentials: bool
+) -> _Plan:
+    """Return how to check a server with this status.
+
+    A server that was healthy gets retries, so that one lost packet makes no failure, also while
+    the network of this machine comes back. Any other gets one request, or two where only `/path`
+    tells. Credentials that may be wrong aren't sent twice beside each other: each refusal brings a
+    ban nearer.
+    """
+    path_delay: float | None = FALLBACK_DELAY
+    if status.refusals or status.reason is Reason.REPORTS_UNHEALTHY:
+        path_delay = None
+    elif has_credentials and not status.confirmed:
+        # A release that never answers `/global/health` has to be recognised all the same.
+        path_delay = max(FALLBACK_DELAY, budget / 2)
+    if starting:
+        budget = min(budget, STARTUP_CHECK_TIMEOUT)
+    return _Plan(
+        budget=budget,
+        attempts=1 if starting or status.refusals else MAX_ATTEMPTS,
+        path_delay=path_delay,
+        retry=status.state is State.HEALTHY or (status.confirmed and status.state is State.UNKNOWN),
+        requested=requested,
+    )
 
 
 class Checker:
@@ -122,15 +186,15 @@ class Checker:
         *,
         budget: float | None = None,
         fresh: bool = False,
-        down: bool = False,
+        status: HealthStatus = UNKNOWN_STATUS,
     ) -> CheckResult:
-        """Return the result of a check made now, in flight, or just ended.
+        """Return the result of a check that a user requests: made now, in flight, or just ended.
 
         Args:
             profile: The server.
             budget: Seconds for the check, in place of the server's own timeout.
             fresh: Don't reuse the result of a check that has ended.
-            down: Whether the server's state is unhealthy.
+            status: The server's status: it decides which requests a check makes.
         """
         checks = self._checks_of(profile)
         budget = profile.health_check.timeout if budget is None else budget
@@ -139,7 +203,7 @@ class Checker:
         # What failed in less time than is given now may succeed.
         if result and (result.ok or checks.budget >= budget):
             return result
-        task = self.start(profile, budget=budget, down=down)
+        task = self.start(profile, budget=budget, status=status, requested=True)
         # Not awaited itself: others may be waiting for the same check, and a waiter that is
         # cancelled must not take it from them, nor the check's own end cancel a waiter.
         await asyncio.wait((task,))
@@ -148,21 +212,34 @@ class Checker:
         return task.result()
 
     def start(
-        self, profile: ServerProfile, *, budget: float | None = None, down: bool = False
+        self,
+        profile: ServerProfile,
+        *,
+        budget: float | None = None,
+        status: HealthStatus = UNKNOWN_STATUS,
+        requested: bool = False,
     ) -> asyncio.Task[CheckResult]:
         """Return the task of the check in flight, or of a new one; it never fails.
 
-        Takes the arguments of `check`.
+        Args:
+            profile: The server.
+            budget: As for `check`.
+            status: As for `check`.
+            requested: Whether a user requests it: then no cached answer is used.
         """
         checks = self._checks_of(profile)
         budget = profile.health_check.timeout if budget is None else budget
         if checks.task and checks.budget >= budget:
             return checks.task
-        if down and checks.was_refused(self._clock()):
-            run = self._run(checks, min(budget, STARTUP_CHECK_TIMEOUT), attempts=1)
-        else:
-            run = self._run(checks, budget, attempts=MAX_ATTEMPTS)
-        task = self._tasks.create_task(run, name=f"check {profile.id}")
+        down = status.state is State.UNHEALTHY
+        plan = _plan(
+            status,
+            budget,
+            starting=down and checks.findings.was_refused(self._clock()),
+            requested=requested,
+            has_credentials=profile.basic_auth_enabled,
+        )
+        task = self._tasks.create_task(self._run(checks, plan), name=f"check {profile.id}")
         checks.task, checks.budget = task, budget
         checks.in_flight.add(task)
         task.add_done_callback(checks.in_flight.discard)
@@ -187,45 +264,62 @@ class Checker:
 
     def _checks_of(self, profile: ServerProfile) -> _ServerChecks:
         checks = self._servers.get(profile.id)
-        if checks is None or (checks.profile is not profile and checks.profile != profile):
-            checks = _ServerChecks(profile, checks.in_flight if checks else set())
+        if checks is None:
+            checks = self._servers[profile.id] = _ServerChecks(profile, set(), _Findings())
+        elif checks.profile is not profile and checks.profile != profile:
+            changed = connects_differently(checks.profile, profile)
+            findings = _Findings() if changed else checks.findings
+            checks = _ServerChecks(profile, checks.in_flight, findings)
             self._servers[profile.id] = checks
         return checks
 
-    async def _run(self, checks: _ServerChecks, budget: float, *, attempts: int) -> CheckResult:
+    async def _run(self, checks: _ServerChecks, plan: _Plan) -> CheckResult:
         try:
-            result = await self._try(checks, budget, attempts)
+            result = await self._try(checks, plan)
         finally:
             if checks.task is asyncio.current_task():
                 checks.task = None
         checks.keep(result, self._clock())
         return result
 
-    async def _try(self, checks: _ServerChecks, budget: float, attempts: int) -> CheckResult:
+    async def _try(self, checks: _ServerChecks, plan: _Plan) -> CheckResult:
         """Probe again while the probe times out and this process was late meanwhile."""
-        for _ in range(attempts - 1):
+        for _ in range(plan.attempts - 1):
             with self._lag.measure() as lag:
-                result = await self._probe(checks, budget)
-                if result.reason not in _TIMEOUTS or lag() < MAX_OWN_DELAY * budget:
+                result = await self._probe(checks, plan)
+                if result.reason not in _TIMEOUTS or lag() < MAX_OWN_DELAY * plan.budget:
                     return result
         # A server that never answers must turn red on a machine that is always busy, too.
-        return await self._probe(checks, budget)
+        return await self._probe(checks, plan)
 
-    async def _probe(self, checks: _ServerChecks, budget: float) -> CheckResult:
-        profile = checks.profile
+    async def _probe(self, checks: _ServerChecks, plan: _Plan) -> CheckResult:
+        profile, findings, budget = checks.profile, checks.findings, plan.budget
         try:
             started = self._clock()
             connection = await self._connect(profile)
             now = self._clock()
-            path_first = now < checks.path_only_until
-            # What it took to unlock the password is a part of the budget.
-            left = max(budget - (now - started), 0.001)
-            result = await probe(connection, budget=left, timeout=budget, path_first=path_first)
+            ask_version_2 = plan.requested or now >= findings.version_2_until
+            result = await probe(
+                connection,
+                # What it took to unlock the password is a part of the budget.
+                budget=max(budget - (now - started), 0.001),
+                timeout=budget,
+                path_first=now < findings.path_only_until,
+                path_delay=plan.path_delay,
+                retry=plan.retry,
+                recognize_version_2=ask_version_2,
+            )
         except StorageError as exc:
             return CheckResult(reason=Reason.AUTH_REQUIRED, detail=exc.message)
         except Exception:  # whatever a server provokes, the others are still checked
             log.exception("The check of server %s broke", profile.id)
             return CheckResult(reason=Reason.NOT_OPENCODE, detail="Its answer can't be understood.")
+        if result.reason in _VERSION_2_RESULTS:
+            if not ask_version_2:
+                # A copy: each check has a result of its own, which counts once.
+                return replace(findings.version_2) if findings.version_2 else result
+            findings.version_2 = result if result.reason is Reason.INCOMPATIBLE else None
+            findings.version_2_until = now + VERSION_2_SECONDS
         if result.reason in _MAYBE_OFFLINE and not self.has_route(profile):
             return CheckResult(reason=Reason.OFFLINE, detail="This machine has no network.")
         return result

@@ -48,6 +48,8 @@ class LinkState(StrEnum):
     """By its event stream again, soon."""
     POLLING = "polling"
     """By its checks alone."""
+    BUFFERED = "buffered"
+    """By its checks alone, since a proxy holds its event stream back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

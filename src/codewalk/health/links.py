@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final, Self
 
 from codewalk.errors import RequestFailed, StorageError
@@ -23,6 +24,7 @@ from codewalk.health.link import (
     select_linked,
 )
 from codewalk.health.monitor import Monitor
+from codewalk.health.status import REFUSED_CREDENTIALS
 from codewalk.opencode.events import (
     ActivityChanged,
     Connected,
@@ -37,21 +39,22 @@ from codewalk.servers.profile import ServerProfile, connects_differently
 from codewalk.tasks import BackgroundTasks, InterruptibleBlock
 
 RECOVERY_CHECK_INTERVAL: Final = 0.75
-"""Seconds between two checks of a linked server that has just become unhealthy.
+"""Seconds between two checks of a linked server that stopped listening and was healthy lately.
 
 It is healthy again within 2 s of its return, also where its first response is lost.
 """
 
 RECOVERY_CHECK_PERIOD: Final = 120.0
-"""Seconds for which a linked server is checked that often."""
+"""Seconds since a linked server was healthy in this process for which it is checked that often."""
 
 NO_STREAM_RETRY_DELAY: Final = 300.0
 """Seconds until a server without an event stream is asked for one again."""
 
-_LASTING_REASONS: Final = frozenset(
-    {Reason.AUTH_REQUIRED, Reason.AUTH_REJECTED, Reason.INCOMPATIBLE}
-)
-"""Reasons that don't pass by themselves within a minute."""
+BUFFERED_RETRY_DELAY: Final = 600.0
+"""Seconds until a stream is opened again that a proxy holds back, or that wants credentials."""
+
+_RECOVERING_REASONS: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT})
+"""Reasons of a server that restarts: it doesn't listen, or doesn't answer its first request."""
 
 EventCallback = Callable[[str, ServerEvent], None]
 """Called with a server's id and an event of its stream."""
@@ -172,6 +175,8 @@ class _Link:
         self._heartbeats = Heartbeats()
         self._path: str | None = None
         self._failures = 0
+        self._healthy_at = -inf
+        self._buffered = False
         self._health_changed = asyncio.Event()
         self._streaming = InterruptibleBlock()
 
@@ -187,7 +192,10 @@ class _Link:
 
     @property
     def _healthy(self) -> bool:
-        return self._monitor.state(self.profile.id) is State.HEALTHY
+        server_id = self.profile.id
+        # A status from the store says nothing about the credentials: a check in this process does.
+        healthy = self._monitor.state(server_id) is State.HEALTHY
+        return healthy and self._monitor.is_confirmed(server_id)
 
     async def run(self) -> None:
         """Keep the link until the task is cancelled."""
@@ -200,16 +208,19 @@ class _Link:
                     await self._stream()
             except TimeoutError:
                 self._failures = 0
+                self._healthy_at = asyncio.get_running_loop().time()
 
     async def _wait_until_healthy(self) -> None:
         loop = asyncio.get_running_loop()
-        period_end = loop.time() + RECOVERY_CHECK_PERIOD
+        period_end = self._healthy_at + RECOVERY_CHECK_PERIOD
         next_check = loop.time() + RECOVERY_CHECK_INTERVAL
+        was_refused = False
         while not self._healthy:
             self._health_changed.clear()
-            status = self._monitor.status(self.profile.id)
-            may_recover = status.state is State.UNHEALTHY and status.reason not in _LASTING_REASONS
-            check_often = may_recover and loop.time() < period_end
+            reason = self._monitor.status(self.profile.id).reason
+            was_refused |= reason is Reason.REFUSED
+            restarting = was_refused and reason in _RECOVERING_REASONS
+            check_often = restarting and loop.time() < period_end
             try:
                 # Another reason for being unhealthy ends this wait, too, and postpones no check.
                 async with asyncio.timeout_at(next_check if check_often else None):
@@ -228,8 +239,10 @@ class _Link:
         loop = asyncio.get_running_loop()
         polling = self._failures >= POLLING_AFTER_FAILURES
         self.state = LinkState.POLLING if polling else LinkState.CONNECTING
+        if self._buffered:
+            self.state = LinkState.BUFFERED
         opened_at = None
-        reason = Reason.UNREACHABLE
+        reason, retry_after = Reason.UNREACHABLE, None
         try:
             connection = await self._connect(self.profile)
             async with open_events(
@@ -240,7 +253,8 @@ class _Link:
                 async for event in events:
                     self._handle(event, loop.time())
         except RequestFailed as exc:
-            reason = exc.reason
+            reason, retry_after = exc.reason, exc.retry_after
+            self._buffered = reason is Reason.TIMEOUT and exc.status is not None
         except StorageError:
             reason = Reason.AUTH_REQUIRED
         except Exception:  # whatever a server provokes, the other links stay open
@@ -250,12 +264,21 @@ class _Link:
         else:
             self._on_failed_open(reason)
         self._failures += 1
-        if opened_at is None and reason is Reason.NOT_OPENCODE:
+        delay = backoff(self._failures - 1, self._jitter())
+        if opened_at is None:
+            delay = max(delay, retry_after or 0.0, self._lasting_delay(reason))
+        return delay
+
+    def _lasting_delay(self, reason: Reason) -> float:
+        """Return the seconds that a stream which couldn't be opened is left alone at least."""
+        if reason is Reason.NOT_OPENCODE:
             return NO_STREAM_RETRY_DELAY
-        return backoff(self._failures - 1, self._jitter())
+        if self._buffered or reason in REFUSED_CREDENTIALS:
+            return BUFFERED_RETRY_DELAY
+        return 0.0
 
     def _on_open(self, events: EventStream) -> None:
-        self.state = LinkState.LIVE
+        self.state, self._buffered = LinkState.LIVE, False
         self._path = events.path
         self._heartbeats = self._heartbeats.reconnected()
         self._on_event(self.profile.id, Connected())
@@ -280,6 +303,11 @@ class _Link:
         if reason is Reason.NOT_OPENCODE:
             self.state = LinkState.POLLING
             self._path = None
+        # A proxy may hold the head of the response back, too, while the server passes its checks.
+        lasting = self._failures + 1 >= POLLING_AFTER_FAILURES
+        if self._buffered or (reason is Reason.TIMEOUT and lasting):
+            self._buffered = True
+            self.state = LinkState.BUFFERED
         # A stream that doesn't begin in time may be held back by a proxy.
         if reason in TRANSPORT_FAILURES and reason is not Reason.TIMEOUT:
             self._monitor.report_link_failure(self.profile.id)

@@ -5,21 +5,26 @@ import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from datetime import UTC, datetime
+from math import inf
 from typing import Final, Self
 
-from codewalk.errors import StorageError
+from codewalk.errors import RequestFailed, StorageError
 from codewalk.health.checker import Checker
 from codewalk.health.schedule import Lateness
 from codewalk.health.scheduler import Scheduler
-from codewalk.health.status import RECHECK_DELAY, HealthStatus
+from codewalk.health.status import RECHECK_DELAY, REFUSED_CREDENTIALS, HealthStatus, explain
 from codewalk.health.status_writer import StatusStore
 from codewalk.health.statuses import UNCHECKED, RecordStatus, Statuses
 from codewalk.health.throttle import loop_idle_time
-from codewalk.reason import State
+from codewalk.reason import Reason, State
 from codewalk.servers.profile import ServerProfile, connects_differently
 
 MAX_CONCURRENT_CHECKS: Final = 500
 """Checks in flight of one `check_all`: each may hold an open file."""
+
+_NOT_BUSY: Final[tuple[float, RequestFailed | None]] = (-inf, None)
+
+CHECK_AGAIN: Final = "Nothing was sent; check the server again once that is corrected."
 
 MAX_SETTLE_SECONDS: Final = 30.0
 """Seconds after the first result in which further checks begin to settle a status."""
@@ -70,6 +75,8 @@ class Monitor:
             idle_clock=idle_clock,
             on_resume=on_resume,
         )
+        self._busy: dict[str, tuple[float, RequestFailed]] = {}
+        """Until when, on the event loop's clock, requests of a server that is healthy wait."""
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -116,13 +123,14 @@ class Monitor:
         if active_id != self._scheduler.priority:
             self._scheduler.priority = active_id
             if active_id:
-                self._scheduler.plan(active_id)
+                self.check_soon(active_id)
 
     def _reconcile_one(self, before: ServerProfile | None, profile: ServerProfile) -> None:
         if before is None:
             self._scheduler.plan(profile.id)
         elif connects_differently(before, profile):
             self._checker.forget(profile.id)
+            self._busy.pop(profile.id, None)
             self._statuses.set(profile.id, UNCHECKED)
             self._scheduler.plan(profile.id)
         elif before.health_check != profile.health_check and self._scheduler.is_planned(profile.id):
@@ -131,6 +139,7 @@ class Monitor:
     def forget(self, server_id: str) -> None:
         """Drop everything about a server, and cancel its checks in flight."""
         self._checker.forget(server_id)
+        self._busy.pop(server_id, None)
         self._scheduler.remove(server_id)
         self._statuses.forget(server_id)
 
@@ -155,14 +164,54 @@ class Monitor:
         self.check_soon(server_id)
 
     def check_soon(self, server_id: str) -> None:
-        """Let the scheduler check a server next; does nothing where it is gone meanwhile."""
-        if server_id in self._statuses.profiles:
+        """Let the scheduler check a server next, unless it is gone meanwhile or held back."""
+        if server_id in self._statuses.profiles and not self._scheduler.is_held_back(server_id):
             self._scheduler.plan(server_id)
+
+    def is_confirmed(self, server_id: str) -> bool:
+        """Return whether a check in this process succeeded, and none was refused since."""
+        return self._statuses.latest(server_id).confirmed
+
+    async def require_usable(self, profile: ServerProfile) -> None:
+        """Make sure that a request may be sent to a server; while watching, check it first.
+
+        All that a page needs is requested at once: with wrong credentials that would be as many
+        failed logins, and a server may ban this address for them. So the first check decides.
+
+        Raises:
+            RequestFailed: The server isn't running, or refused the credentials, or is busy, or
+                failed its first check in this process.
+        """
+        server_id = profile.id
+        if self.is_paused(server_id):
+            detail = self.status(server_id).detail
+            raise RequestFailed(Reason.REFUSED, detail or "It isn't running.")
+        status = self.status(server_id)
+        if status.reason in REFUSED_CREDENTIALS:
+            raise RequestFailed(status.reason, f"{explain(status)} {CHECK_AGAIN}")
+        if self._scheduler.is_held_back(server_id):
+            raise RequestFailed(status.reason, explain(status))
+        busy_until, failure = self._busy.get(server_id, _NOT_BUSY)
+        if failure and asyncio.get_running_loop().time() < busy_until:
+            raise RequestFailed(failure.reason, failure.detail, status=failure.status)
+        if not self._watch or self.is_confirmed(server_id):
+            return
+        status = await self.check(profile)
+        if not status.confirmed:
+            raise RequestFailed(status.reason, explain(status))
 
     def report_link_failure(self, server_id: str) -> None:
         """Count a broken link as a server's first failure, and check it at once, which decides."""
         self._statuses.suspect(server_id)
         self.check_soon(server_id)
+
+    def report_busy(self, server_id: str, failure: RequestFailed) -> None:
+        """Let requests wait that `require_usable` is asked about, as a response says.
+
+        Its checks may be answered all the same: a proxy may limit some paths.
+        """
+        now = asyncio.get_running_loop().time()
+        self._busy[server_id] = now + (failure.retry_after or 0.0), failure
 
     def report_success(self, server_id: str, *, sent_at: float) -> bool:
         """Count a good response to a request as a good check, as far as it proves as much.
@@ -220,9 +269,14 @@ class Monitor:
     async def _check_once(self, profile: ServerProfile, budget: float | None) -> HealthStatus:
         if self.is_paused(profile.id):
             return self.status(profile.id)
-        down = self._statuses.latest(profile.id).state is State.UNHEALTHY
-        result = await self._checker.check(profile, budget=budget, down=down)
-        return self._statuses.apply(profile, result)
+        held_back = self._scheduler.is_held_back(profile.id)
+        status = self._statuses.latest(profile.id)
+        result = await self._checker.check(profile, budget=budget, status=status)
+        status = self._statuses.apply(profile, result)
+        held_back |= self._scheduler.is_held_back(profile.id)
+        if held_back and self._watch and self._statuses.is_current(profile):
+            self._scheduler.plan_next(profile.id)
+        return status
 
     async def _settle(
         self,
@@ -246,7 +300,12 @@ class Monitor:
                 break
             await asyncio.sleep(RECHECK_DELAY)
             async with slots:
-                result = await self._checker.check(profile, budget=budget, fresh=True)
+                result = await self._checker.check(
+                    profile,
+                    budget=budget,
+                    fresh=True,
+                    status=self._statuses.latest(profile.id),
+                )
                 status = self._statuses.apply(profile, result)
         return status
 

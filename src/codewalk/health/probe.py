@@ -7,6 +7,7 @@ since current releases answer unknown paths with a web page: only the JSON's sha
 
 import asyncio
 from dataclasses import replace
+from http import HTTPStatus
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,7 @@ FALLBACK_DELAY: Final = 0.3
 """Seconds without a response from `/global/health` until `/path` is requested beside it."""
 
 RETRY_DELAYS: Final = (0.1, 0.2)
-"""Seconds before each retry of a request that failed below HTTP."""
+"""Seconds before each retry of a request that failed below HTTP, to a server that was healthy."""
 
 _NO_TIMEOUT: Final = inf
 """A request has no timeout of its own: the budget of the probe ends it."""
@@ -39,27 +40,38 @@ HEALTH_ENDPOINT: Final = "/global/health"
 PATH_ENDPOINT: Final = "/path"
 _VERSION_2_ENDPOINTS: Final = ("/api/health", "/api/info")
 
+_REFUSALS: Final = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+)
+"""Statuses that decide alone, whatever the body says."""
+
 _WRONG_JSON: Final = "It answers JSON, but not what an OpenCode server says."
 
 
 class _Request:
     """A request with its retries; `failures` counts the failed attempts while it is in flight."""
 
-    def __init__(self, connection: "Connection", path: str) -> None:
+    def __init__(self, connection: "Connection", path: str, *, retry: bool) -> None:
         self.connection = connection
         self.path = path
+        self.retry = retry
         self.failures = 0
 
     async def send(self) -> CheckResult:
-        for delay in (*RETRY_DELAYS, None):
+        delays = RETRY_DELAYS if self.retry else ()
+        for delay in (*delays, None):
             try:
                 response = await self.connection.get(self.path, timeout=_NO_TIMEOUT, limit=MAX_BODY)
+                if not response.ok and self.path == HEALTH_ENDPOINT:
+                    unhealthy = await _reports_unhealthy(response)
+                    if unhealthy:
+                        return unhealthy
                 body = await self.connection.read_json(self.path, response)
                 return _evaluate(self.path, response, body)
             except RequestFailed as failure:
                 if failure.local_fault:
                     return CheckResult(reason=Reason.UNCHECKED, detail=failure.detail)
-                result = CheckResult(reason=failure.reason, detail=failure.detail)
+                result = _failed(failure)
                 if delay is None or not _is_retryable(failure.reason):
                     return result
             self.failures += 1
@@ -72,30 +84,36 @@ class _Fallback:
 
     The probe waits for `/global/health` itself; if `/path` has a good response before that has
     one, it ends the probe. So a server that responds at once, as nearly all do, costs one task and
-    one timer.
+    one timer. Without a `delay` the two are never in flight together.
     """
 
     def __init__(
-        self, health: _Request, group: asyncio.TaskGroup, budget: InterruptibleBlock
+        self,
+        health: _Request,
+        group: asyncio.TaskGroup,
+        budget: InterruptibleBlock,
+        delay: float | None,
     ) -> None:
         self.task: asyncio.Task[CheckResult] | None = None
         self._health = health
         self._group = group
         self._budget = budget
-        self._timer = asyncio.get_running_loop().call_later(FALLBACK_DELAY, self._start)
+        self._timer: asyncio.TimerHandle | None = None
+        if delay is not None:
+            self._timer = asyncio.get_running_loop().call_later(delay, self._start)
 
     def cancel(self) -> None:
-        self._timer.cancel()
+        self._stop_timer()
         if self.task:
             self.task.cancel()
 
     async def result(self) -> CheckResult:
         """Return the result of `/path`, which is requested now if it wasn't before."""
-        self._timer.cancel()
+        self._stop_timer()
         if self.task:
             self.task.remove_done_callback(self._on_done)
             return await self.task
-        return await _Request(self._health.connection, PATH_ENDPOINT).send()
+        return await self._path_request().send()
 
     def good_result(self) -> CheckResult | None:
         """Return the good result that came while `/global/health` was slow, None without one."""
@@ -107,9 +125,16 @@ class _Fallback:
     def _start(self) -> None:
         # While `/global/health` is being retried, another path would only double the failures.
         if not self._health.failures:
-            request = _Request(self._health.connection, PATH_ENDPOINT)
+            request = self._path_request()
             self.task = self._group.create_task(request.send(), name="probe path")
             self.task.add_done_callback(self._on_done)
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _path_request(self) -> _Request:
+        return _Request(self._health.connection, PATH_ENDPOINT, retry=self._health.retry)
 
     def _on_done(self, _: object) -> None:
         if self.good_result():
@@ -122,6 +147,9 @@ async def probe(
     budget: float = DEFAULT_BUDGET,
     timeout: float | None = None,
     path_first: bool = False,
+    path_delay: float | None = FALLBACK_DELAY,
+    retry: bool = True,
+    recognize_version_2: bool = True,
 ) -> CheckResult:
     """Check one server. Never raises for what the server does.
 
@@ -131,18 +159,22 @@ async def probe(
         timeout: Seconds that the result of a timeout names, where the check began before the
             probe; by default `budget`.
         path_first: Request `/path` first, for a server whose last result was `path_only`.
+        path_delay: Seconds without a response from `/global/health` until `/path` is requested
+            beside it; None requests it only afterwards.
+        retry: Whether a request that fails below HTTP is sent again, after each of `RETRY_DELAYS`.
+        recognize_version_2: Whether to ask what isn't OpenCode 1 whether it is OpenCode 2.
     """
     fallback = result = None
     try:
         async with InterruptibleBlock(budget) as block, asyncio.TaskGroup() as group:
             if path_first:
-                path_result = await _Request(connection, PATH_ENDPOINT).send()
+                path_result = await _Request(connection, PATH_ENDPOINT, retry=retry).send()
                 if path_result.ok:
                     return path_result
-            health = _Request(connection, HEALTH_ENDPOINT)
-            fallback = _Fallback(health, group, block)
+            health = _Request(connection, HEALTH_ENDPOINT, retry=retry)
+            fallback = _Fallback(health, group, block, path_delay)
             result = await _health_then_path(health, fallback)
-            if result.reason is Reason.NOT_OPENCODE:
+            if result.reason is Reason.NOT_OPENCODE and recognize_version_2:
                 return await _find_version_2(connection) or result
             return result
     except TimeoutError:
@@ -213,15 +245,41 @@ def _evaluate(path: str, response: "Response", body: Any) -> CheckResult:
         if not isinstance(body.get("directory"), str):
             return _not_opencode(_WRONG_JSON)
         return CheckResult(reason=Reason.OK, latency_ms=response.elapsed_ms, path_only=True)
+    # A fork may have any version. What answers this way has the API of OpenCode 1; version 2 has
+    # its health elsewhere.
     healthy, version = body.get("healthy"), _version(body)
-    if version and _major(version) >= 2:
-        return _incompatible(version)
     if healthy is True:
         return CheckResult(reason=Reason.OK, version=version, latency_ms=response.elapsed_ms)
     if healthy is False:
-        detail = "The server says of itself that it isn't healthy."
-        return CheckResult(reason=Reason.SERVER_ERROR, detail=detail, version=version)
+        return _unhealthy(version)
     return _not_opencode(_WRONG_JSON)
+
+
+async def _reports_unhealthy(response: "Response") -> CheckResult | None:
+    """Return the result for an error status whose body says that the server isn't healthy."""
+    if response.status in _REFUSALS or response.content_type != "application/json":
+        return None
+    try:
+        body = await response.json()
+    except ValueError:
+        return None
+    if isinstance(body, dict) and body.get("healthy") is False:
+        return _unhealthy(_version(body))
+    return None
+
+
+def _unhealthy(version: str | None) -> CheckResult:
+    detail = "The server reports that it isn't healthy."
+    return CheckResult(reason=Reason.REPORTS_UNHEALTHY, detail=detail, version=version)
+
+
+def _failed(failure: RequestFailed) -> CheckResult:
+    return CheckResult(
+        reason=failure.reason,
+        detail=failure.detail,
+        refused=failure.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),
+        retry_after=failure.retry_after,
+    )
 
 
 def _version(body: dict[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from codewalk.errors import RequestFailed
 from codewalk.health.monitor import Monitor
+from codewalk.reason import Reason
 
 SLOW_AFTER: Final = 1.0
 """Seconds without a response after which a request's server is checked beside it."""
@@ -36,8 +37,11 @@ class RequestObserver:
         slow = loop.call_later(SLOW_AFTER, self._check, server_id)
         try:
             yield
-        except RequestFailed:
-            self._check(server_id)
+        except RequestFailed as exc:
+            if exc.reason is Reason.BUSY:
+                self._monitor.report_busy(server_id, exc)
+            else:
+                self._check(server_id)
             raise
         finally:
             slow.cancel()

@@ -11,15 +11,27 @@ from math import inf
 from typing import Final, NamedTuple
 
 from codewalk.health.histogram import Histogram
-from codewalk.health.status import RECHECK_DELAY, HealthStatus
+from codewalk.health.status import (
+    MAX_CHECK_DELAY,
+    RECHECK_DELAY,
+    REFUSED_CREDENTIALS,
+    HealthStatus,
+)
 from codewalk.health.throttle import Throttle, loop_idle_time
-from codewalk.reason import State
+from codewalk.reason import Reason, State
 
 MAX_JITTER: Final = 0.1
 """The share of the interval that jitter may add or take, so that checks don't bunch."""
 
 LONG_DOWN_INTERVALS: Final = ((600.0, 60.0), (120.0, 30.0))
 """Pairs of the seconds that a server has been unhealthy and its interval from then on."""
+
+REFUSED_CREDENTIALS_DELAYS: Final = (60.0, 180.0, MAX_CHECK_DELAY.total_seconds())
+"""Seconds until the next check after each check of a server that refuses the credentials.
+
+Servers ban an address after some refusals: with these delays a server gets the same refused
+credentials three times in the first five minutes, which leaves one for a slow first check.
+"""
 
 LATENESS_BOUNDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -33,7 +45,8 @@ def next_interval(
     """Return the seconds from the end of a check to the next one.
 
     Args:
-        status: The status after the check. An unsettled one is checked again soon.
+        status: The status after the check. An unsettled one is checked again soon, one of a busy
+            server when it may be asked, one of refused credentials rarely.
         interval: The server's own interval. A server that has been unhealthy for long is checked
             less often.
         now: The end of the check.
@@ -42,11 +55,27 @@ def next_interval(
     """
     if status.unsettled:
         return RECHECK_DELAY
+    if status.reason is Reason.BUSY and status.retry_at:
+        return max((status.retry_at - now).total_seconds(), 0.0)
+    if status.refusals and status.reason in REFUSED_CREDENTIALS:
+        number = min(status.refusals, len(REFUSED_CREDENTIALS_DELAYS))
+        interval = max(interval, REFUSED_CREDENTIALS_DELAYS[number - 1])
+        return interval * (1 + MAX_JITTER * (2 * jitter - 1))
     if status.state is State.UNHEALTHY and not active and status.since:
         down = (now - status.since).total_seconds()
         longer = next((longer for after, longer in LONG_DOWN_INTERVALS if down >= after), interval)
         interval = max(longer, interval)
     return interval * (1 + MAX_JITTER * (2 * jitter - 1))
+
+
+def is_held_back(status: HealthStatus, now: datetime) -> bool:
+    """Return whether nothing but its next scheduled check may be sent to a server.
+
+    That is so while it is busy, and once it has refused the credentials.
+    """
+    if status.reason is Reason.BUSY:
+        return status.retry_at is not None and now < status.retry_at
+    return status.refusals > 0 and status.reason in REFUSED_CREDENTIALS
 
 
 class Lateness(NamedTuple):

@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Final, Self
 
 from codewalk.health.checker import Checker
-from codewalk.health.schedule import Lateness, Schedule, next_interval
+from codewalk.health.schedule import Lateness, Schedule, is_held_back, next_interval
 from codewalk.health.status import RECHECK_DELAY, CheckResult
 from codewalk.health.statuses import Statuses
 from codewalk.health.suspend import CLOCK_CHECK_INTERVAL, RECHECK_SPREAD, SuspendDetector
 from codewalk.health.throttle import Throttle
-from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
 from codewalk.tasks import BackgroundTasks
 
@@ -95,6 +94,10 @@ class Scheduler:
         """Check a server when its status and its settings say so."""
         self.plan(server_id, self._delay(server_id))
 
+    def is_held_back(self, server_id: str) -> bool:
+        """Return whether a server is asked nothing before its next scheduled check."""
+        return is_held_back(self._statuses.latest(server_id), self._now())
+
     def is_planned(self, server_id: str) -> bool:
         """Return whether a server has a deadline; it has none while its check is in flight."""
         return server_id in self._schedule
@@ -121,8 +124,7 @@ class Scheduler:
                 timer.cancel()
 
     def _start(self, profile: ServerProfile, throttle: Throttle) -> None:
-        down = self._statuses.latest(profile.id).state is State.UNHEALTHY
-        task = self._checker.start(profile, down=down)
+        task = self._checker.start(profile, status=self._statuses.latest(profile.id))
         throttle.started(task)
         suspends = self._suspends
         task.add_done_callback(lambda done: self._finish(profile, throttle, suspends, done))
@@ -179,6 +181,8 @@ class Scheduler:
         self._on_resume()
         step = RECHECK_SPREAD / max(len(server_ids), 1)
         for number, server_id in enumerate(server_ids):
+            if self.is_planned(server_id) and self.is_held_back(server_id):
+                continue
             self.plan(server_id, 0.0 if server_id == self.priority else number * step)
 
     def _detect_network(self) -> None:

@@ -8,12 +8,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from codewalk.reason import TRANSPORT_FAILURES, Reason, State
+from codewalk.reason import NO_ANSWER, TRANSPORT_FAILURES, UNDECIDED, Reason, State
 from codewalk.servers.health_check import STALE_AFTER, HealthCheckSettings
 from codewalk.times import rfc3339
 
 RECHECK_DELAY: Final = 0.5
 """Seconds until the next check of a server whose status is unsettled."""
+
+
+MAX_CHECK_DELAY: Final = timedelta(minutes=10)
+"""The longest time without a check that a server can cause: it is busy, or refused credentials."""
+
+CONNECTION_REFUSED_TOO: Final = "It now refuses the connection too."
+"""Added to the detail of refused credentials: the server may have banned this address."""
+
+REFUSED_CREDENTIALS: Final = frozenset({Reason.AUTH_REQUIRED, Reason.AUTH_REJECTED})
+"""Reasons of a server that wants other credentials."""
+
+_RARELY_CHECKED: Final = REFUSED_CREDENTIALS | {Reason.BUSY}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +38,8 @@ class CheckResult:
         version: The release, where the server named it.
         latency_ms: The time of the request that was answered, without retries.
         path_only: Whether `/path` answered and `/global/health` doesn't exist in this release.
+        refused: Whether the server itself answered that it wants other credentials.
+        retry_after: The seconds after which a busy server may be asked again.
     """
 
     reason: Reason
@@ -33,6 +47,8 @@ class CheckResult:
     version: str | None = None
     latency_ms: float | None = None
     path_only: bool = False
+    refused: bool = False
+    retry_after: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -53,6 +69,11 @@ class HealthStatus:
         since: The beginning of the state; it changes with the state alone.
         failures: Failed checks in a row.
         successes: Good checks in a row of a server that isn't healthy yet.
+        refusals: Checks in this process since the server first refused the credentials, that
+            one included; 0 after a good check. Not stored, as below.
+        retry_at: The time before which a busy server isn't to be asked.
+        confirmed: Whether a check in this process succeeded, and none was refused since; an edit
+            of the URL or the credentials begins anew.
     """
 
     state: State = State.UNKNOWN
@@ -64,6 +85,9 @@ class HealthStatus:
     since: datetime | None = None
     failures: int = 0
     successes: int = 0
+    refusals: int = 0
+    retry_at: datetime | None = None
+    confirmed: bool = False
 
     @property
     def suspect(self) -> bool:
@@ -76,7 +100,12 @@ class HealthStatus:
         return self.successes > 0 or (self.failures > 0 and self.state is not State.UNHEALTHY)
 
     def as_of(self, now: datetime, stale_after: timedelta = STALE_AFTER) -> "HealthStatus":
-        """Return this status, or `unknown` where its last check is older than `stale_after`."""
+        """Return this status, or `unknown` where its last check is older than `stale_after`.
+
+        A server that refused credentials or is busy is asked rarely, so its status lasts longer.
+        """
+        if self.reason in _RARELY_CHECKED:
+            stale_after += MAX_CHECK_DELAY
         if self.checked_at is None or now - self.checked_at <= stale_after:
             return self
         stale = replace(self, reason=Reason.UNCHECKED, latency_ms=None, failures=0, successes=0)
@@ -111,7 +140,10 @@ def advance(
     server suspect, the `settings.fall`-th in a row makes it unhealthy. The same goes for a server
     that is coming back, from `offline` for example: the network may not be complete yet. Any other
     server that fails is unhealthy at once, and so is every server after a failure above the
-    transport. Without a network the state is unknown.
+    transport. Without a network, and while the server is busy, the state is unknown.
+
+    A server that refused the credentials and then doesn't answer any more has still refused them:
+    many ban an address after some refusals. The reason stays, and the detail adds it.
 
     Args:
         status: The status before, already `unknown` where it was stale.
@@ -131,6 +163,11 @@ def advance(
         state=state,
         reason=reason,
         detail=detail,
+        refusals=_count_refusals(status, result),
+        confirmed=result.ok or (status.confirmed and not result.refused),
+        retry_at=None
+        if result.retry_after is None
+        else now + timedelta(seconds=result.retry_after),
         version=result.version or status.version,
         latency_ms=result.latency_ms,
         checked_at=now,
@@ -141,7 +178,14 @@ def advance(
 
 
 def _is_failure(result: CheckResult) -> bool:
-    return result.reason not in (Reason.OK, Reason.OFFLINE, Reason.UNCHECKED)
+    return not result.ok and result.reason not in UNDECIDED
+
+
+def _count_refusals(status: HealthStatus, result: CheckResult) -> int:
+    if result.ok:
+        return 0
+    # Without a refusal first, a failure says nothing about the credentials.
+    return status.refusals + (result.refused or status.refusals > 0)
 
 
 def _decide(
@@ -164,10 +208,20 @@ def _decide(
         return (State.UNKNOWN, Reason.UNCHECKED, None) if offline else unchanged
     if not _is_failure(result):
         return State.UNKNOWN, result.reason, result.detail
+    was_refused = status.reason is Reason.AUTH_REJECTED or (
+        status.reason is Reason.AUTH_REQUIRED and status.refusals
+    )
+    if result.reason in NO_ANSWER and was_refused:
+        return status.state, status.reason, _with_refused_connection(status.detail)
     tolerated = status.state is State.HEALTHY or offline or _is_coming_back(status)
     if result.reason in TRANSPORT_FAILURES and below_fall and tolerated:
         return unchanged
     return State.UNHEALTHY, result.reason, result.detail
+
+
+def _with_refused_connection(detail: str | None) -> str:
+    before = (detail or "").removesuffix(CONNECTION_REFUSED_TOO).rstrip()
+    return f"{before} {CONNECTION_REFUSED_TOO}".lstrip()
 
 
 def _is_coming_back(status: HealthStatus) -> bool:

@@ -212,4 +212,4 @@ class Statuses:
 
 
 def _visible(status: HealthStatus) -> tuple[object, ...]:
-    return status.state, status.reason, status.detail, status.version
+    return status.state, status.reason, status.detail, status.version, status.confirmed

@@ -22,7 +22,7 @@ from codewalk.history.period import (
     replace_hours_by_minutes,
     round_latency,
 )
-from codewalk.reason import Reason, State
+from codewalk.reason import UNDECIDED, Reason, State
 from codewalk.times import rfc3339
 
 MAX_RECENT_CHECKS: Final = 60
@@ -42,10 +42,10 @@ MinutesOfHour = Callable[[], Sequence[Period]]
 
 
 def state_of(reason: Reason) -> State:
-    """Return the state that a check with this reason gives; unknown if this machine was offline."""
+    """Return the state that a check with this reason gives; unknown if it decided nothing."""
     if reason is Reason.OK:
         return State.HEALTHY
-    return State.UNKNOWN if reason is Reason.OFFLINE else State.UNHEALTHY
+    return State.UNKNOWN if reason in UNDECIDED else State.UNHEALTHY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -50,8 +50,8 @@ class Period:
     Attributes:
         begins: When it starts.
         span: Its length, a minute or an hour.
-        checks: Its checks, without those that say nothing about the server because this machine
-            was offline.
+        checks: Its checks, without those that decide nothing about the server (`UNDECIDED`),
+            because this machine was offline or the server busy.
         failures: The checks that did not find the server healthy.
         answers: The checks with a latency.
         up_ms: Known time in which the server was up. Time between two checks counts where it ends.

@@ -29,6 +29,8 @@ REASON_CODES: Final[Mapping[Reason, int]] = MappingProxyType(
         Reason.INCOMPATIBLE: 10,
         Reason.OFFLINE: 11,
         Reason.UNCHECKED: 12,
+        Reason.BUSY: 13,
+        Reason.REPORTS_UNHEALTHY: 14,
     }
 )
 """The stored number of each reason. Stores hold them, so a number never changes."""

@@ -33,7 +33,7 @@ from codewalk.history.history import (
 )
 from codewalk.history.period import EPOCH, MINUTE, RETENTION, Minute, Window
 from codewalk.history.recent_checks import RecentChecks
-from codewalk.reason import Reason, State
+from codewalk.reason import UNDECIDED, Reason, State
 from codewalk.tasks import BackgroundTasks, repeat
 
 T = TypeVar("T")
@@ -62,7 +62,6 @@ MAX_PENDING: Final = 50_000
 
 # Looked up once: access to an enum's member costs a twentieth of what recording a check does.
 _OK: Final = Reason.OK
-_OFFLINE: Final = Reason.OFFLINE
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -194,7 +193,7 @@ class Recorder:
             minute.add_time(stored.state, max(0, (now - stored.checked_at) // _MILLISECOND))
         reason = result.reason
         latency = None if result.latency_ms is None else round(result.latency_ms * 1000)
-        if reason is not _OFFLINE:
+        if reason is _OK or reason not in UNDECIDED:
             minute.add_check(ok=reason is _OK, latency_us=latency)
         within_ms = interval * (1 - MAX_JITTER) * 1000
         if reason is _OK or not recording.checks.repeats(at_ms, reason, within_ms=within_ms):

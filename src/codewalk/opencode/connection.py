@@ -199,13 +199,8 @@ class Connection:
                 host_port=self._host_port,
                 same_origin=self._resolve_redirect(response.location) is not None,
             )
-        return status_failure(
-            response.status,
-            path=path,
-            host_port=self._host_port,
-            credentials_sent=self.has_credentials,
-            is_json=response.content_type == "application/json",
-        )
+        username = (self._username or DEFAULT_USERNAME) if self.has_credentials else None
+        return status_failure(response, path=path, host_port=self._host_port, username=username)
 
     async def read_json(self, path: str, response: Response) -> Any:
         """Return the JSON of the 2xx response to `path`.

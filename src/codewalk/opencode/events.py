@@ -135,7 +135,9 @@ async def open_events(
 
     Raises:
         RequestFailed: The stream can't be opened, or ended before its first byte; with
-            `Reason.NOT_OPENCODE` where the server has no such stream.
+            `Reason.NOT_OPENCODE` where the server has no such stream, and with `Reason.TIMEOUT` and
+            a status where the response began, and then no byte came, as behind a proxy that
+            buffers.
     """
     async with AsyncExitStack() as stack:
         for candidate in (path,) if path else (GLOBAL_EVENTS_PATH, EVENTS_PATH):
@@ -144,7 +146,7 @@ async def open_events(
             )
             failure = _open_failure(connection, candidate, stream)
             if failure is None:
-                first = await stream.read(OPEN_TIMEOUT)
+                first = await _read_first(stream)
                 if not first:
                     raise RequestFailed(
                         Reason.SERVER_ERROR, "It ended its event stream before the first event."
@@ -155,6 +157,16 @@ async def open_events(
                 raise failure
             await stack.aclose()
         raise RequestFailed(Reason.NOT_OPENCODE, "It has no event stream where it had one.")
+
+
+async def _read_first(stream: "ResponseStream") -> bytes:
+    try:
+        return await stream.read(OPEN_TIMEOUT)
+    except RequestFailed as exc:
+        if exc.reason is not Reason.TIMEOUT:
+            raise
+        status = stream.head.status
+        raise RequestFailed(exc.reason, "A proxy holds its events back.", status=status) from exc
 
 
 def _open_failure(

@@ -5,7 +5,11 @@ The only place where foreign errors are translated.
 
 import errno
 import ssl
-from math import inf
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from math import ceil, inf
 from typing import Final
 
 import aiohttp
@@ -13,7 +17,18 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from codewalk.errors import RequestFailed
 from codewalk.opencode.address import describe_origin
+from codewalk.opencode.response import Response
 from codewalk.reason import Reason
+
+MIN_RETRY_AFTER: Final = 1.0
+MAX_RETRY_AFTER: Final = 600.0
+"""The bounds of `Retry-After`, in seconds."""
+
+DEFAULT_RETRY_AFTER: Final = 60.0
+"""Seconds until a busy server without a valid `Retry-After` is asked again."""
+
+STARTING_MARK: Final = b'"service_starting"'
+"""A value in the JSON with which a launcher answers 503 while its OpenCode server starts."""
 
 TRANSLATED_ERRORS: Final[tuple[type[Exception], ...]] = (
     aiohttp.ClientError,
@@ -112,27 +127,74 @@ def _describe_tls_error(exc: Exception, host_port: str) -> str:
 
 
 def status_failure(
-    status: int, *, path: str, host_port: str, credentials_sent: bool, is_json: bool
+    response: Response, *, path: str, host_port: str, username: str | None
 ) -> RequestFailed:
     """Return the failure that an HTTP status other than 2xx means.
 
     Args:
-        status: The response's status.
+        response: The response.
         path: The path of the request.
         host_port: The server's host and port.
-        credentials_sent: Whether the request had credentials.
-        is_json: Whether the response is JSON, as OpenCode's own refusals are.
+        username: The user name that was sent, None for a request without credentials.
     """
-    if status in (401, 403) and credentials_sent:
-        detail = f"{host_port} refused the user name or password."
+    status = response.status
+    # OpenCode's own refusals are JSON.
+    is_json = response.content_type == "application/json"
+    if status in (401, 403) and username is not None:
+        detail = f"{host_port} refused the user name '{username}' or its password."
         return RequestFailed(Reason.AUTH_REJECTED, detail, status=status)
     if status in (401, 403):
         detail = f"{host_port} asks for a user name and password."
         return RequestFailed(Reason.AUTH_REQUIRED, detail, status=status)
+    starting = is_json and STARTING_MARK in response.body
+    has_retry_after = bool(response.headers.get("Retry-After"))
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (status == 503 and (has_retry_after or starting)):
+        return _busy_failure(response, host_port, starting=starting)
     detail = f"{host_port} answered {path} with status {status}."
     if status >= 500 or (is_json and status >= 400):
         return RequestFailed(Reason.SERVER_ERROR, detail, status=status)
     return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)
+
+
+def _busy_failure(response: Response, host_port: str, *, starting: bool) -> RequestFailed:
+    delay = parse_retry_after(response.headers, datetime.now(UTC))
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        what = "limits how often it may be asked (status 429)"
+    else:
+        what = "is starting" if starting else "is busy (status 503)"
+    detail = f"{host_port} {what}; it is asked again after {ceil(delay)} s."
+    return RequestFailed(Reason.BUSY, detail, status=response.status, retry_after=delay)
+
+
+def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float:
+    """Return the seconds after which a busy server may be asked again (RFC 9110, 10.2.3).
+
+    A date counts from the response's own `Date`, since the server's clock may be wrong.
+
+    Args:
+        headers: The headers of its response.
+        now: The time, for a response without a `Date`.
+
+    Returns:
+        From `MIN_RETRY_AFTER` to `MAX_RETRY_AFTER`; `DEFAULT_RETRY_AFTER` without a valid value.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdecimal():
+        # More digits than this are beyond the limit, and too many for `int`.
+        seconds = float(value[:10])
+    elif date := _parse_date(value):
+        seconds = (date - (_parse_date(headers.get("Date", "")) or now)).total_seconds()
+    else:
+        seconds = DEFAULT_RETRY_AFTER
+    return min(max(seconds, MIN_RETRY_AFTER), MAX_RETRY_AFTER)
+
+
+def _parse_date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def redirect_failure(

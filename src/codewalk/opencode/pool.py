@@ -10,6 +10,7 @@ with its limits, decompression, flow control, and the errors of all of these.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from time import monotonic
 from typing import Final, Self
 
@@ -22,6 +23,8 @@ from yarl import URL
 
 from codewalk.opencode.bounded_connector import BoundedConnector
 from codewalk.opencode.response import read_body
+
+_REFUSALS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 # The timeout of the whole call bounds the making of its connection, too.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
@@ -109,8 +112,8 @@ class ServerPool:
     async def get(self, get: GetRequest, limit: int) -> tuple[RawResponseMessage, bytes]:
         """Send a GET and return the head and the body of its response.
 
-        Where a connection ends before a response began, the GET is sent once more: a server may
-        close a connection at the moment in which it is used again.
+        Where a connection that was used before ends before a response began, the GET is sent once
+        more: a server may close a connection at the moment in which it is used again.
 
         Args:
             get: The request.
@@ -119,18 +122,23 @@ class ServerPool:
         Raises:
             BodyTooLarge: The body is larger; and whatever aiohttp raises.
         """
+        idle = self._take_idle()
         try:
-            connection, head, content = await self._send(get)
-        except aiohttp.ClientConnectorError:
-            raise
+            connection, head, content = await self._send(get, idle)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            connection, head, content = await self._send(get)
+            if idle is None:
+                raise
+            connection, head, content = await self._send(get, None)
         try:
             body = await read_body(content, limit)
         except BaseException:  # cancelled too: the rest of its response would be the next one's
             connection.close()
             raise
-        self._release(connection)
+        if head.code in _REFUSALS:
+            # On a new connection refused credentials are never sent a second time.
+            connection.close()
+        else:
+            self._release(connection)
         return head, body
 
     def has_idle(self) -> bool:
@@ -143,8 +151,10 @@ class ServerPool:
             self._idle.close()
             self._idle = None
 
-    async def _send(self, get: GetRequest) -> tuple[Connection, RawResponseMessage, StreamReader]:
-        connection = self._take_idle() or await self._manager.open_connection(get.request)
+    async def _send(
+        self, get: GetRequest, idle: Connection | None
+    ) -> tuple[Connection, RawResponseMessage, StreamReader]:
+        connection = idle or await self._manager.open_connection(get.request)
         try:
             protocol = connection.protocol
             if protocol is None or protocol.transport is None:

@@ -36,15 +36,23 @@ REASON_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.SERVER_ERROR: "The server answered with an error.",
         Reason.INCOMPATIBLE: "CodeWalk can't talk to this OpenCode release.",
         Reason.OFFLINE: "This machine has no network.",
+        Reason.BUSY: "The server is busy and is asked again later.",
+        Reason.REPORTS_UNHEALTHY: "The server reports that it isn't healthy.",
     }
 )
 """The text for a status that has no detail of its own."""
+
+LINK_BUFFERED: Final = (
+    "Live updates are held back by a proxy; lists are fetched every few seconds instead."
+)
+"""A proxy in front of the server buffers its event stream."""
 
 LINK_DESCRIPTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         LinkState.LIVE: "The server sends its events as they happen",
         LinkState.CONNECTING: "Connecting to the server's events",
         LinkState.POLLING: "Changes are seen at the next check",
+        LinkState.BUFFERED: LINK_BUFFERED,
     }
 )
 """What each state of a live link means."""

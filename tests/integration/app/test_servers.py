@@ -98,7 +98,9 @@ async def test_missing_and_wrong_passwords_are_told_apart(app: App) -> None:
     async with MockOpenCode(password="right:ä") as server:
         with pytest.raises(ServerUnreachable, match="asks for a user name"):
             await app.add_server(server.url)
-        with pytest.raises(ServerUnreachable, match="refused the user name or password"):
+        with pytest.raises(
+            ServerUnreachable, match="refused the user name 'opencode' or its password"
+        ):
             await app.add_server(server.url, password=Secret("wrong"))
         added = await app.add_server(server.url, password=Secret("right:ä"))
     assert added.profile.basic_auth_enabled

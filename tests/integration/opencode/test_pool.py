@@ -95,13 +95,37 @@ async def test_a_get_is_sent_again_when_its_idle_connection_ends() -> None:
         assert (server.opened, server.requests) == (2, 3)
 
 
-async def test_a_get_is_sent_at_most_twice() -> None:
+async def test_a_get_on_an_idle_connection_is_sent_at_most_twice() -> None:
+    async with serving() as (server, connection):
+        await connection.get_json("/path")
+        server.answer = b""
+        with pytest.raises(RequestFailed) as caught:
+            await connection.get_json("/path")
+        assert caught.value.reason is Reason.UNREACHABLE
+        assert server.requests == 3
+
+
+async def test_a_get_on_a_new_connection_is_sent_once() -> None:
     async with serving() as (server, connection):
         server.answer = b""
         with pytest.raises(RequestFailed) as caught:
             await connection.get_json("/path")
         assert caught.value.reason is Reason.UNREACHABLE
-        assert server.requests == 2
+        assert server.requests == 1
+
+
+@pytest.mark.parametrize("status", [b"401", b"403"])
+async def test_refused_credentials_are_never_sent_twice_for_a_closed_connection(
+    status: bytes,
+) -> None:
+    async with serving() as (server, connection):
+        server.answers = [TRUE.replace(b"200", status)]
+        with pytest.raises(RequestFailed):
+            await connection.get_json("/path")
+        server.answer = b""
+        with pytest.raises(RequestFailed):
+            await connection.get_json("/path")
+        assert (server.opened, server.requests) == (2, 2)
 
 
 async def test_a_surplus_response_isnt_taken_for_the_next_one() -> None:

@@ -98,13 +98,30 @@ CASES: Final = [
     ),
     Case(name="500", reason=Reason.SERVER_ERROR, behaviour=json_reply({}, status=500)),
     Case(name="502 page", reason=Reason.SERVER_ERROR, behaviour=page(status=502)),
+    Case(name="429", reason=Reason.BUSY, behaviour=page(status=429)),
+    Case(
+        name="503 with a time to retry",
+        reason=Reason.BUSY,
+        behaviour=reply(status=503, headers={"Retry-After": "30"}),
+    ),
+    Case(
+        name="503 while it starts",
+        reason=Reason.BUSY,
+        behaviour=json_reply({"data": {"code": "service_starting"}}, status=503),
+    ),
     Case(name="404 JSON", reason=Reason.SERVER_ERROR, behaviour=json_reply({}, status=404)),
 ]
 
 BELOW_HTTP: Final = {Reason.REFUSED, Reason.DNS, Reason.TLS}
 """Reasons with a test of their own below."""
 
-NOT_A_REQUEST_S: Final = {Reason.OK, Reason.UNCHECKED, Reason.INCOMPATIBLE, Reason.OFFLINE}
+NOT_A_REQUEST_S: Final = {
+    Reason.OK,
+    Reason.UNCHECKED,
+    Reason.INCOMPATIBLE,
+    Reason.OFFLINE,
+    Reason.REPORTS_UNHEALTHY,
+}
 """Reasons that only a check or the monitor can find."""
 
 

@@ -303,15 +303,17 @@ async def test_after_a_broken_link_activity_is_fetched_where_sessions_were_busy(
         assert len(refreshed.announced_at) == 1
 
 
+@pytest.mark.parametrize("link", [LinkState.POLLING, LinkState.BUFFERED])
 @fake_time
-async def test_a_server_without_a_link_is_polled() -> None:
+async def test_a_server_without_a_link_is_polled_within_ten_seconds(link: LinkState) -> None:
+    assert POLL_INTERVAL < 10
     async with refreshing(A) as refreshed:
         await refreshed.make_healthy(A)
         await advance_time(1)
         refreshed.requested()
         await advance_time(POLL_INTERVAL * 2)
         assert refreshed.requested() == {}
-        refreshed.link = LinkState.POLLING
+        refreshed.link = link
         await advance_time(POLL_INTERVAL * 2)
         assert refreshed.requested() == {"/session": 2, "/path": 2, "/session/status": 2}
 

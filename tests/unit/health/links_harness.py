@@ -1,6 +1,6 @@
 """Live links over fake servers, on a fake clock."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -9,12 +9,13 @@ from codewalk.health.checker import Checker
 from codewalk.health.link import MAX_LINKS, LinkState
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
+from codewalk.health.status import HealthStatus
 from codewalk.opencode.events import GLOBAL_EVENTS_PATH, ServerEvent
 from codewalk.reason import State
 from codewalk.servers.profile import ServerProfile
 from tests.fake_events import StreamingConnection
 from tests.fake_time import advance_time, elapsed
-from tests.fakes import FakeNetwork, FakeStatusStore, utc_now
+from tests.fakes import FakeNetwork, FakeStatusStore, Reply, utc_now
 
 
 @dataclass(kw_only=True)
@@ -46,9 +47,20 @@ async def run_links(
     served: Collection[str] = (GLOBAL_EVENTS_PATH,),
     max_links: int = MAX_LINKS,
     jitter: float = 0.0,
+    dead: ServerProfile | None = None,
+    stored: Mapping[str, HealthStatus] | None = None,
+    health: Reply | None = None,
 ) -> AsyncIterator[LinksHarness]:
-    """Link `servers`, all healthy; the block begins half a second after the start."""
+    """Link `servers`; the block begins half a second after the start.
+
+    All are healthy but `dead`, and reply `health` to a check, where that is given.
+    """
     connections = {s.id: StreamingConnection(served=served, url=s.url) for s in servers}
+    if dead:
+        connections[dead.id].kill()
+    if health:
+        for connection in connections.values():
+            connection.script["/global/health"] = health
     network = FakeNetwork(connections=dict(connections))
     announcer = Announcer()
     changes: list[tuple[float, str, State]] = []
@@ -59,7 +71,7 @@ async def run_links(
         announcer.announce(Event(kind=Kind.HEALTH, server_id=server_id))
 
     async with Checker(network.connect, route=lambda _: True, clock=elapsed) as checker:
-        store = FakeStatusStore()
+        store = FakeStatusStore(stored)
         monitor = Monitor(
             checker, store, on_change=on_change, jitter=lambda: 0.5, now=utc_now, idle_clock=elapsed
         )

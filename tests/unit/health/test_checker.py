@@ -14,9 +14,9 @@ from codewalk.health.checker import (
     STARTUP_SECONDS,
     Checker,
 )
-from codewalk.health.status import CheckResult
+from codewalk.health.status import CheckResult, HealthStatus
 from codewalk.opencode.connection import Connection
-from codewalk.reason import Reason
+from codewalk.reason import Reason, State
 from codewalk.servers.profile import ServerProfile
 from tests.fake_time import advance_time, elapsed, fake_time, freeze
 from tests.fakes import (
@@ -337,16 +337,18 @@ async def test_a_check_of_an_unhealthy_server_that_has_just_started_has_a_short_
         await advance_time(1)
         network.script(A, health=no_reply(), path=no_reply())
 
-        async def taken(*, down: bool) -> float:
+        async def taken(*, state: State) -> float:
             begun = elapsed()
-            assert (await checker.check(A, fresh=True, down=down)).reason is Reason.TIMEOUT
+            assert (
+                await checker.check(A, fresh=True, status=HealthStatus(state=state))
+            ).reason is Reason.TIMEOUT
             return elapsed() - begun
 
-        assert await taken(down=True) == pytest.approx(STARTUP_CHECK_TIMEOUT)
+        assert await taken(state=State.UNHEALTHY) == pytest.approx(STARTUP_CHECK_TIMEOUT)
         # A healthy server may only be slow, and so may one that was refused long ago.
-        assert await taken(down=False) == pytest.approx(A.health_check.timeout)
+        assert await taken(state=State.HEALTHY) == pytest.approx(A.health_check.timeout)
         await advance_time(STARTUP_SECONDS)
-        assert await taken(down=True) == pytest.approx(A.health_check.timeout)
+        assert await taken(state=State.UNHEALTHY) == pytest.approx(A.health_check.timeout)
 
 
 @fake_time
@@ -358,6 +360,6 @@ async def test_a_check_with_the_short_timeout_is_not_repeated() -> None:
         connection = network.script(A, health=no_reply(), path=no_reply())
         asked = len(connection.requests)
         group.create_task(_late(0.5, STARTUP_CHECK_TIMEOUT), name="a busy machine")
-        await checker.check(A, fresh=True, down=True)
+        await checker.check(A, fresh=True, status=HealthStatus(state=State.UNHEALTHY))
         # Health, and the path beside it.
         assert len(connection.requests) - asked == 2

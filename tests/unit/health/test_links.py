@@ -8,8 +8,14 @@ import pytest
 
 from codewalk.errors import RequestFailed
 from codewalk.health.link import LinkState
-from codewalk.health.links import NO_STREAM_RETRY_DELAY, RECOVERY_CHECK_INTERVAL
+from codewalk.health.links import (
+    BUFFERED_RETRY_DELAY,
+    NO_STREAM_RETRY_DELAY,
+    RECOVERY_CHECK_INTERVAL,
+    RECOVERY_CHECK_PERIOD,
+)
 from codewalk.health.scheduler import MIN_WAKE_INTERVAL
+from codewalk.health.status import HealthStatus
 from codewalk.opencode.activity import BUSY
 from codewalk.opencode.events import (
     EVENTS_PATH,
@@ -21,10 +27,11 @@ from codewalk.opencode.events import (
 from codewalk.reason import Reason, State
 from tests.fake_events import StreamingConnection
 from tests.fake_time import advance_time, elapsed, fake_time
-from tests.fakes import HEALTHY, PATH, no_reply, profile
+from tests.fakes import EPOCH, HEALTHY, PATH, no_reply, profile, raw_reply, utc_now
 from tests.unit.health.links_harness import run_links
 
 A, B = profile(1), profile(2)
+GLOBAL_HEALTH = "/global/health"
 
 
 async def heartbeats(connection: StreamingConnection, times: int, every: float = 10.0) -> None:
@@ -208,13 +215,107 @@ async def test_a_server_without_a_stream_is_polled_and_rarely_asked_for_one() ->
 
 
 @fake_time
-async def test_a_proxy_that_buffers_events_makes_no_server_unhealthy() -> None:
+async def test_a_proxy_that_buffers_events_is_named_and_rarely_asked_for_a_stream() -> None:
     async with run_links(A) as running:
         running.of(A).sends_nothing = True
         running.of(A).current.end()
-        await advance_time(120)
-        assert running.state(A) is LinkState.POLLING
+        attempts = len(running.of(A).attempts)
+        await advance_time(11)
+        assert running.state(A) is LinkState.BUFFERED
+        assert len(running.of(A).attempts) == attempts + 1
+        await advance_time(BUFFERED_RETRY_DELAY - 1)
+        assert len(running.of(A).attempts) == attempts + 1
+        await advance_time(5)
+        assert len(running.of(A).attempts) == attempts + 2
+        # The next attempt doesn't hide it.
+        assert running.state(A) is LinkState.BUFFERED
         assert [state for _, _, state in running.changes] == [State.HEALTHY]
+        running.of(A).sends_nothing = False
+        await advance_time(BUFFERED_RETRY_DELAY + 11)
+        assert running.state(A) is LinkState.LIVE
+
+
+@fake_time
+async def test_a_proxy_that_buffers_the_head_of_the_stream_is_named_after_three_attempts() -> None:
+    async with run_links(A) as running:
+        running.of(A).open_failure = Reason.TIMEOUT
+        running.of(A).current.end()
+        await advance_time(5)
+        assert running.state(A) is LinkState.BUFFERED
+        attempts = len(running.of(A).attempts)
+        await advance_time(BUFFERED_RETRY_DELAY - 5)
+        assert len(running.of(A).attempts) == attempts
+        assert [state for _, _, state in running.changes] == [State.HEALTHY]
+
+
+@pytest.mark.parametrize("reason", [Reason.AUTH_REQUIRED, Reason.AUTH_REJECTED])
+@fake_time
+async def test_a_stream_that_wants_other_credentials_is_asked_for_once_in_ten_minutes(
+    reason: Reason,
+) -> None:
+    async with run_links(A) as running:
+        running.of(A).open_failure = reason
+        running.of(A).current.end()
+        attempts = len(running.of(A).attempts)
+        await advance_time(BUFFERED_RETRY_DELAY - 1)
+        assert len(running.of(A).attempts) == attempts + 1
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.AUTH_REJECTED,
+        Reason.NOT_OPENCODE,
+        Reason.DNS,
+        Reason.UNREACHABLE,
+        Reason.TIMEOUT,
+        Reason.SERVER_ERROR,
+        Reason.INCOMPATIBLE,
+    ],
+)
+@fake_time
+async def test_only_a_refused_connection_leads_to_frequent_checks(reason: Reason) -> None:
+    async with run_links(A) as running:
+        running.of(A).kill(reason)
+        await advance_time(5)
+        assert running.monitor.state(A.id) is State.UNHEALTHY
+        began = elapsed()
+        await advance_time(60)
+        assert len({round(at) for _, at in running.of(A).requests if at > began}) <= 7
+
+
+@fake_time
+async def test_a_server_that_was_never_healthy_is_not_checked_often() -> None:
+    servers = [replace(A), replace(B)]
+    async with run_links(*servers, dead=B) as running:
+        await advance_time(60)
+        assert len(running.of(B).requests) <= 7
+
+
+@fake_time
+async def test_frequent_checks_end_two_minutes_after_the_server_was_healthy() -> None:
+    async with run_links(A) as running:
+        await advance_time(5)
+        running.of(A).kill()
+        await advance_time(RECOVERY_CHECK_PERIOD - 1)
+        often = len(running.of(A).requests)
+        assert often > 100
+        await advance_time(60)
+        assert len(running.of(A).requests) - often <= 10
+
+
+@fake_time
+async def test_a_stored_green_opens_no_stream_before_the_first_check_of_this_process() -> None:
+    stored = HealthStatus(state=State.HEALTHY, reason=Reason.OK, checked_at=utc_now(), since=EPOCH)
+    refusing = raw_reply(b"", "text/plain", 401)
+    async with run_links(A, stored={A.id: stored}, health=refusing) as running:
+        await advance_time(30)
+        assert running.of(A).attempts == []
+        assert running.of(A).paths == [GLOBAL_HEALTH]
+        running.of(A).restart()
+        await running.monitor.check(A)
+        await advance_time(1)
+        assert running.state(A) is LinkState.LIVE
 
 
 @fake_time

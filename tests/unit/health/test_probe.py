@@ -75,9 +75,13 @@ RELEASES: Mapping[str, tuple[dict[str, Reply], CheckResult]] = {
         },
         CheckResult(reason=Reason.INCOMPATIBLE),
     ),
-    "2.x with the old path": (
+    "a build of 2.x with the API of 1.x": (
         {BASE: json_reply({"healthy": True, "version": "2.0.0-beta.1"})},
-        CheckResult(reason=Reason.INCOMPATIBLE, version="2.0.0-beta.1"),
+        CheckResult(reason=Reason.OK, latency_ms=1.5, version="2.0.0-beta.1"),
+    ),
+    "a fork with a version of its own": (
+        {BASE: json_reply({"healthy": True, "version": "7.6.2"}), "/path": PATH},
+        CheckResult(reason=Reason.OK, latency_ms=1.5, version="7.6.2"),
     ),
     "2.x that doesn't say which": (
         {"/api/health": json_reply({"healthy": True})},
@@ -167,11 +171,18 @@ async def test_a_failing_server_or_proxy_is_a_server_error(status: int) -> None:
     assert (await probe(FakeConnection(everywhere))).reason is Reason.SERVER_ERROR
 
 
+@pytest.mark.parametrize("status", [200, 500, 503])
+@pytest.mark.parametrize("path", [PATH, html_reply()], ids=["good path", "web page"])
 @fake_time
-async def test_a_server_that_reports_itself_unhealthy_is_unhealthy() -> None:
-    ill = json_reply({"healthy": False, "version": "1.18.33"})
-    result = await probe(FakeConnection({BASE: ill, "/path": html_reply()}))
-    assert (result.reason, result.version) == (Reason.SERVER_ERROR, "1.18.33")
+async def test_a_server_that_reports_itself_unhealthy_is_unhealthy(
+    status: int, path: Reply
+) -> None:
+    ill = json_reply({"healthy": False, "version": "1.18.33"}, status)
+    connection = FakeConnection({BASE: ill, "/path": path})
+    result = await probe(connection)
+    assert (result.reason, result.version) == (Reason.REPORTS_UNHEALTHY, "1.18.33")
+    assert result.detail == "The server reports that it isn't healthy."
+    assert connection.paths == [BASE]
 
 
 @fake_time

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import (
     HEALTHY,
     FakeNetwork,
+    Reply,
     delayed,
     failing_reply,
     html_reply,
@@ -211,3 +213,32 @@ async def test_a_response_of_a_removed_or_paused_server_changes_nothing() -> Non
         assert running.monitor.status(A.id) == HealthStatus()
         assert running.monitor.status(B.id).detail == "It is starting."
         assert requests.checks_since(A, 3) == requests.checks_since(B, 3) == []
+
+
+@fake_time
+async def test_a_busy_response_to_a_request_lets_further_ones_wait_and_checks_nothing() -> None:
+    async with observe_requests(A) as requests:
+        monitor, connection = requests.running.monitor, requests.running.network.of(A)
+        busy = RequestFailed(Reason.BUSY, "Too many.", status=429, retry_after=20.0)
+        connection.script[SESSION] = Reply(failure=busy)
+        asked = len(connection.requests)
+        with pytest.raises(RequestFailed):
+            await requests.send(A)
+        await advance_time(5)
+        assert len(connection.requests) == asked + 1
+        with pytest.raises(RequestFailed, match="Too many"):
+            await monitor.require_usable(A)
+        await advance_time(15)
+        await monitor.require_usable(A)
+        assert monitor.state(A.id) is State.HEALTHY
+
+
+@fake_time
+async def test_an_edit_ends_the_wait_of_a_busy_server() -> None:
+    async with observe_requests(A) as requests:
+        monitor = requests.running.monitor
+        failure = RequestFailed(Reason.BUSY, "Too many.", status=429, retry_after=20.0)
+        monitor.report_busy(A.id, failure)
+        edited = replace(A, url="http://other:4096")
+        monitor.reconcile([edited], None)
+        await monitor.require_usable(edited)

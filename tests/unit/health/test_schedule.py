@@ -1,13 +1,15 @@
 """The order of the checks, and how late they start."""
 
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.schedule import MAX_JITTER, Schedule, next_interval
+from codewalk.health.schedule import MAX_JITTER, Schedule, is_held_back, next_interval
 from codewalk.health.status import RECHECK_DELAY, HealthStatus
 from codewalk.health.throttle import MAX_IN_FLIGHT, MAX_RECENT, RECENT_SECONDS
 from codewalk.reason import Reason, State
@@ -157,6 +159,42 @@ def test_a_server_that_has_been_down_for_long_has_a_longer_interval(
 ) -> None:
     now = EPOCH + timedelta(seconds=seconds)
     assert next_interval(status, interval, now=now, active=active, jitter=0.5) == expected
+
+
+def test_refused_credentials_are_sent_at_most_four_times_in_five_minutes() -> None:
+    refused = HealthStatus(state=State.UNHEALTHY, reason=Reason.AUTH_REJECTED, since=EPOCH)
+    for jitter in (0.0, 0.5, 1.0):
+        for active in (False, True):
+            at, times = 0.0, [0.0]
+            for number in range(1, 10):
+                status = replace(refused, refusals=number)
+                at += next_interval(status, 10, now=EPOCH, active=active, jitter=jitter)
+                times.append(at)
+            # A slow first check may send them twice.
+            assert sum(time <= 300 for time in times) <= 3
+            assert all(later - one >= 540 for one, later in pairwise(times[2:]))
+
+
+def test_a_longer_interval_of_a_users_own_applies_to_refused_credentials_too() -> None:
+    refused = HealthStatus(state=State.UNHEALTHY, reason=Reason.AUTH_REJECTED, refusals=1)
+    assert next_interval(refused, 3600, now=EPOCH, active=True, jitter=0.5) == 3600
+
+
+@pytest.mark.parametrize(("waited", "left"), [(0, 90), (30, 60), (90, 0), (100, 0)])
+def test_a_busy_server_is_due_when_it_may_be_asked(waited: float, left: float) -> None:
+    now, retry_at = EPOCH + timedelta(seconds=waited), EPOCH + timedelta(seconds=90)
+    busy = HealthStatus(reason=Reason.BUSY, retry_at=retry_at)
+    assert next_interval(busy, 10, now=now, active=True, jitter=1.0) == left
+    assert is_held_back(busy, now) is (left > 0)
+
+
+def test_only_a_busy_server_and_refused_credentials_hold_requests_back() -> None:
+    for reason in Reason:
+        status = HealthStatus(reason=reason, refusals=1)
+        held_back = reason in (Reason.AUTH_REJECTED, Reason.AUTH_REQUIRED)
+        assert is_held_back(status, EPOCH) is held_back
+        # As loaded from the store: the first check decides.
+        assert not is_held_back(replace(status, refusals=0), EPOCH)
 
 
 @given(st.floats(0, 1))

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.health.status import CheckResult, HealthStatus, advance
-from codewalk.reason import TRANSPORT_FAILURES, Reason, State
+from codewalk.health.status import MAX_CHECK_DELAY, CheckResult, HealthStatus, advance
+from codewalk.reason import NO_ANSWER, TRANSPORT_FAILURES, UNDECIDED, Reason, State
 from codewalk.servers.health_check import DEFAULT_SETTINGS, STALE_AFTER, HealthCheckSettings
 from codewalk.times import rfc3339
 from tests.fakes import EPOCH
 
 OK = CheckResult(reason=Reason.OK, version="1.18.33", latency_ms=3.14)
-DEFINITE = frozenset(Reason) - TRANSPORT_FAILURES - {Reason.OK, Reason.OFFLINE, Reason.UNCHECKED}
+DEFINITE = frozenset(Reason) - TRANSPORT_FAILURES - UNDECIDED - {Reason.OK}
 
 RESULTS = st.builds(
     CheckResult,
@@ -98,7 +98,55 @@ def test_an_http_failure_counts_at_once(reason: Reason) -> None:
 @pytest.mark.parametrize("reason", sorted(DEFINITE | TRANSPORT_FAILURES))
 def test_the_first_failure_of_a_server_that_was_never_healthy_counts(reason: Reason) -> None:
     assert after(failed(reason)).state is State.UNHEALTHY
-    assert after(failed(Reason.AUTH_REJECTED), failed(reason)).reason is reason
+    assert after(failed(Reason.SERVER_ERROR), failed(reason)).reason is reason
+
+
+@pytest.mark.parametrize("reason", sorted(NO_ANSWER))
+def test_a_server_that_bans_after_wrong_credentials_still_has_refused_them(reason: Reason) -> None:
+    refusal = replace(failed(Reason.AUTH_REJECTED), refused=True)
+    banned = after(OK, refusal, failed(reason), failed(reason))
+    assert (banned.state, banned.reason) == (State.UNHEALTHY, Reason.AUTH_REJECTED)
+    assert banned.detail == "It failed: auth_rejected. It now refuses the connection too."
+    assert banned.since == EPOCH + timedelta(seconds=1)
+    assert banned.refusals == 3
+    # The ban may end, and another fault may come.
+    assert after(refusal, failed(reason), refusal).detail == "It failed: auth_rejected."
+    assert after(refusal, failed(reason), failed(Reason.DNS)).reason is Reason.DNS
+    assert after(refusal, failed(reason), OK).refusals == 0
+
+
+def test_a_server_that_only_misses_credentials_and_bans_still_misses_them() -> None:
+    refusal = replace(failed(Reason.AUTH_REQUIRED), refused=True)
+    assert after(refusal, failed(Reason.UNREACHABLE)).reason is Reason.AUTH_REQUIRED
+    # A password that can't be decrypted says nothing about the server.
+    unreadable = failed(Reason.AUTH_REQUIRED)
+    assert after(unreadable, failed(Reason.UNREACHABLE)).reason is Reason.UNREACHABLE
+    assert after(unreadable, unreadable).refusals == 0
+
+
+def test_a_busy_server_is_unknown_until_it_may_be_asked_again() -> None:
+    busy = replace(failed(Reason.BUSY), retry_after=30.0)
+    status = after(OK, busy)
+    assert (status.state, status.reason) == (State.UNKNOWN, Reason.BUSY)
+    assert status.detail == "It failed: busy."
+    assert status.retry_at == EPOCH + timedelta(seconds=31)
+    assert (status.failures, status.unsettled) == (0, False)
+    assert after(OK, busy, OK).retry_at is None
+
+
+def test_a_status_is_confirmed_by_a_good_check_until_the_credentials_are_refused() -> None:
+    assert after(OK).confirmed
+    assert after(OK, failed(Reason.REFUSED), failed(Reason.REFUSED)).confirmed
+    assert not after(failed(Reason.REFUSED)).confirmed
+    assert not after(OK, replace(failed(Reason.AUTH_REJECTED), refused=True)).confirmed
+
+
+@pytest.mark.parametrize("reason", [Reason.AUTH_REJECTED, Reason.AUTH_REQUIRED, Reason.BUSY])
+def test_a_status_of_a_server_that_is_asked_rarely_lasts_longer(reason: Reason) -> None:
+    status = after(failed(reason))
+    assert status.as_of(EPOCH + MAX_CHECK_DELAY + STALE_AFTER) is status
+    old = status.as_of(EPOCH + MAX_CHECK_DELAY + STALE_AFTER + timedelta(seconds=1))
+    assert (old.state, old.reason) == (State.UNKNOWN, Reason.UNCHECKED)
 
 
 @pytest.mark.parametrize("reason", sorted(TRANSPORT_FAILURES))
@@ -210,7 +258,7 @@ def test_the_invariants_hold_after_any_results(
         now += pause
         before, status = status, advance(status, result, now, DEFAULT_SETTINGS)
         assert status.checked_at == now
-        failed = not result.ok and result.reason not in (Reason.OFFLINE, Reason.UNCHECKED)
+        failed = not result.ok and result.reason not in UNDECIDED
         assert status.failures == (before.failures + 1 if failed else 0)
         spared = result.reason in TRANSPORT_FAILURES and before.failures == 0
         assert (status.state is State.HEALTHY) == (
@@ -220,24 +268,26 @@ def test_the_invariants_hold_after_any_results(
             (not result.ok and not failed) or (spared and before.reason is Reason.OFFLINE)
         )
         # Red says why; green and grey never carry a failure's reason.
-        if status.state is State.UNHEALTHY:
+        if status.state is State.UNHEALTHY and before.reason is not Reason.AUTH_REJECTED:
             assert status.reason is result.reason
         if status.state is State.HEALTHY:
             assert status.reason is Reason.OK
         if status.state is State.UNKNOWN:
-            assert status.reason in (Reason.OFFLINE, Reason.UNCHECKED)
+            assert status.reason in UNDECIDED
 
 
 @given(STEPS)
-def test_three_minutes_without_a_check_make_any_status_unknown(
+def test_a_status_without_a_check_becomes_unknown(
     steps: list[tuple[CheckResult, timedelta]],
 ) -> None:
     status, now = HealthStatus(), EPOCH
     for result, pause in steps:
         now += pause
         status = advance(status, result, now, DEFAULT_SETTINGS)
-    assert status.as_of(now + STALE_AFTER) is status
-    old = status.as_of(now + STALE_AFTER + timedelta(microseconds=1))
+    rarely_checked = status.reason in (Reason.AUTH_REQUIRED, Reason.AUTH_REJECTED, Reason.BUSY)
+    stale_after = STALE_AFTER + (MAX_CHECK_DELAY if rarely_checked else timedelta(0))
+    assert status.as_of(now + stale_after) is status
+    old = status.as_of(now + stale_after + timedelta(microseconds=1))
     assert (old.state, old.reason) == (State.UNKNOWN, Reason.UNCHECKED)
     assert not old.unsettled
     assert old.latency_ms is None
@@ -287,6 +337,8 @@ def test_the_states_and_reasons_of_the_interface() -> None:
         "server_error",
         "incompatible",
         "offline",
+        "busy",
+        "reports_unhealthy",
     }
 
 

@@ -203,10 +203,11 @@ def test_of_many_transitions_the_newest_are_returned() -> None:
     assert history.more_transitions
 
 
-def test_a_check_on_an_offline_machine_says_nothing_about_the_server() -> None:
+def test_a_check_that_decides_nothing_shows_as_unknown() -> None:
     states = {reason: Check(at=EPOCH, reason=reason).state for reason in Reason}
     assert states.pop(Reason.OK) is State.HEALTHY
-    assert states.pop(Reason.OFFLINE) is State.UNKNOWN
+    for reason in (Reason.OFFLINE, Reason.BUSY, Reason.UNCHECKED):
+        assert states.pop(reason) is State.UNKNOWN
     assert set(states.values()) == {State.UNHEALTHY}
 
 

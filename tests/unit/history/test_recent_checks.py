@@ -89,6 +89,8 @@ def test_the_code_of_a_reason_never_changes() -> None:
         "incompatible": 10,
         "offline": 11,
         "unchecked": 12,
+        "busy": 13,
+        "reports_unhealthy": 14,
     }
     assert REASON_CODES.keys() == set(Reason)
 

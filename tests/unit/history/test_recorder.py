@@ -29,7 +29,7 @@ from tests.fakes import EPOCH, FakeHistoryStore, utc_now
 A, B = "a", "b"
 START = EPOCH.replace(second=0, microsecond=0)
 OK = CheckResult(reason=Reason.OK, version="1.18.33", latency_ms=3.0)
-DOWN = CheckResult(reason=Reason.AUTH_REQUIRED, detail="It wants a password.")
+DOWN = CheckResult(reason=Reason.SERVER_ERROR, detail="It fails.")
 OFFLINE = CheckResult(reason=Reason.OFFLINE)
 
 

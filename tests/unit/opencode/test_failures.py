@@ -5,6 +5,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from math import inf
 from typing import Any, Final
 
@@ -13,7 +14,14 @@ import pytest
 from aiohttp import http_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 
-from codewalk.opencode.failures import TRANSLATED_ERRORS, status_failure, translate_error
+from codewalk.errors import RequestFailed
+from codewalk.opencode.failures import (
+    TRANSLATED_ERRORS,
+    parse_retry_after,
+    status_failure,
+    translate_error,
+)
+from codewalk.opencode.response import Response
 from codewalk.reason import Reason
 
 CONNECTION_KEY: Final = ConnectionKey("box", 4096, False, True, None, None, None)
@@ -157,6 +165,28 @@ def test_cancellation_is_not_translated() -> None:
     assert not issubclass(asyncio.CancelledError, TRANSLATED_ERRORS)
 
 
+STARTING = b'{"name":"ServiceUnavailable","data":{"code":"service_starting"}}'
+
+
+def failure_of(
+    status: int,
+    *,
+    username: str | None = None,
+    body: bytes = b"",
+    json: bool = False,
+    retry_after: str | None = None,
+) -> RequestFailed:
+    """Return what this status of the response to `/path` means."""
+    response = Response(
+        status=status,
+        content_type="application/json" if json else "text/plain",
+        body=body,
+        headers={"Retry-After": retry_after} if retry_after else {},
+        elapsed_ms=1.0,
+    )
+    return status_failure(response, path="/path", host_port="box:4096", username=username)
+
+
 @pytest.mark.parametrize(
     ("status", "sent", "json", "reason"),
     [
@@ -175,17 +205,80 @@ def test_cancellation_is_not_translated() -> None:
 def test_each_status_means_what_the_table_says(
     status: int, sent: bool, json: bool, reason: Reason
 ) -> None:
-    failure = status_failure(
-        status, path="/path", host_port="box:4096", credentials_sent=sent, is_json=json
-    )
+    failure = failure_of(status, username="dev" if sent else None, json=json)
     assert (failure.reason, failure.status) == (reason, status)
 
 
 def test_a_status_is_named_with_its_path() -> None:
-    failure = status_failure(
-        404, path="/path", host_port="box:4096", credentials_sent=False, is_json=False
-    )
-    assert failure.message == "box:4096 answered /path with status 404."
+    assert failure_of(404).message == "box:4096 answered /path with status 404."
+
+
+def test_refused_credentials_are_named_by_their_user_name() -> None:
+    failure = failure_of(401, username="opencode")
+    assert failure.detail == "box:4096 refused the user name 'opencode' or its password."
+
+
+LIMITED = "limits how often it may be asked (status 429)"
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "body", "detail"),
+    [
+        (429, "30", b"", LIMITED),
+        (429, None, b"", LIMITED),
+        (503, "30", b"", "is busy (status 503)"),
+        (503, "30", STARTING, "is starting"),
+        (503, None, STARTING, "is starting"),
+    ],
+)
+def test_a_busy_server_is_asked_again_when_it_says(
+    status: int, retry_after: str | None, body: bytes, detail: str
+) -> None:
+    failure = failure_of(status, body=body, json=bool(body), retry_after=retry_after)
+    seconds = 30 if retry_after else 60
+    assert (failure.reason, failure.retry_after) == (Reason.BUSY, seconds)
+    assert failure.detail == f"box:4096 {detail}; it is asked again after {seconds} s."
+
+
+def test_a_server_error_without_a_time_to_retry_is_not_busy() -> None:
+    assert failure_of(503, body=b"{}", json=True).reason is Reason.SERVER_ERROR
+    assert failure_of(500, retry_after="30").reason is Reason.SERVER_ERROR
+
+
+NOW = datetime(2026, 11, 30, 16, 3, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("30", 30),
+        (" 30 ", 30),
+        ("0", 1),
+        ("3600", 600),
+        ("9" * 400, 600),
+        ("Mon, 30 Nov 2026 16:04:22 GMT", 70),
+        ("Monday, 30-Nov-26 16:05:12 GMT", 120),
+        ("Mon Nov 30 16:05:12 2026", 120),
+        ("Mon, 30 Nov 2026 15:00:00 GMT", 1),
+        ("Tue, 30 Nov 2027 16:03:12 GMT", 600),
+        ("", 60),
+        ("soon", 60),
+        ("-5", 60),
+        ("1.5", 60),
+        ("٣٠", 60),
+        ("Mon, 99 Nov 2026 16:03:12 GMT", 60),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_within_bounds(value: str, seconds: float) -> None:
+    assert parse_retry_after({"Retry-After": value}, NOW) == seconds
+
+
+def test_a_date_to_retry_at_counts_from_the_clock_of_the_server() -> None:
+    headers = {
+        "Date": "Fri, 01 Jan 2021 00:00:00 GMT",
+        "Retry-After": "Fri, 01 Jan 2021 00:00:40 GMT",
+    }
+    assert parse_retry_after(headers, NOW) == 40
 
 
 def test_the_message_says_why_a_certificate_is_not_trusted() -> None:

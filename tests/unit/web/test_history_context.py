@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from codewalk.health.link import LinkState
 from codewalk.history.history import Check, StoredHistory, Transition, build_history
 from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION, Period
 from codewalk.reason import Reason, State
@@ -47,6 +48,12 @@ def history_of(
 
 def page(history: HistoryContext, *checks: Check) -> str:
     return bytes(VIEWS.server_page(page_context(history.server), history, checks).body).decode()
+
+
+def test_the_page_says_that_a_proxy_holds_live_updates_back() -> None:
+    buffered = replace(server(), link=LinkState.BUFFERED)
+    assert "Live updates are held back by a proxy;" in text_of(page(history_of(buffered)))
+    assert "held back" not in text_of(page(history_of(server())))
 
 
 def test_the_page_shows_the_health_of_a_server() -> None:
