@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from codewalk.app.app import App
@@ -44,6 +45,17 @@ def repository(server: RealServer, name: str) -> Path:
     for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
         subprocess.run([*git, *command], check=True)
     return folder
+
+
+async def patch(server: RealServer, path: str, body: dict[str, object]) -> None:
+    """Change something on a server, as another client does."""
+    password = server.password.reveal() if server.password else ""
+    auth = aiohttp.encode_basic_auth(server.username or "opencode", password, encoding="utf-8")
+    async with (
+        aiohttp.ClientSession(server.url, headers={"Authorization": auth}) as client,
+        client.patch(path, json=body) as response,
+    ):
+        assert response.status == 200
 
 
 async def until(app: App, true: Callable[[], bool]) -> None:
@@ -154,3 +166,46 @@ async def test_a_session_is_busy_until_its_run_ends(
 async def test_a_release_without_activity_counts_as_idle(app: App, real_old: RealServer) -> None:
     await app.switch_to(real_old.release)
     assert await app.work.activity() == {}
+
+
+async def test_archived_and_child_sessions_are_told_by_events_and_lists_alike(
+    parts: Parts, app: App, real_a: RealServer
+) -> None:
+    active = await app.switch_to(real_a.release)
+    await linked(app, real_a.release)
+    parent = await app.work.new_session(title="Parent", server_id=active.id)
+    connection = await parts.connections.connect(active.profile)
+    made = await connection.post_json("/session", {"title": "Child", "parentID": parent.id})
+
+    async def listed(*, cached: bool) -> dict[str, tuple[str | None, bool]]:
+        sessions = await app.work.sessions(archived=True, cached=cached)
+        return {s.id: (s.parent_id, s.archived) for s in sessions.sessions}
+
+    async def wait_until(true: Callable[[dict[str, tuple[str | None, bool]]], bool]) -> None:
+        async with asyncio.timeout(SOON):
+            with app.announcer.listen() as events:
+                while not true(await listed(cached=True)):
+                    await events.get()
+
+    await wait_until(lambda sessions: made["id"] in sessions)
+    assert (await listed(cached=True))[made["id"]] == (parent.id, False)
+    assert (await listed(cached=False))[made["id"]] == (parent.id, False)
+    for archived in (1_795_395_853_000, 0):
+        await patch(real_a, f"/session/{parent.id}", {"time": {"archived": archived}})
+        await wait_until(lambda sessions: sessions[parent.id][1] is bool(archived))  # noqa: B023 - awaited here
+        assert (await listed(cached=False))[parent.id] == (None, bool(archived))
+    assert parent in (await app.work.sessions(cached=True)).sessions
+
+
+async def test_a_look_needs_few_sessions_of_many(app: App, real_servers: list[RealServer]) -> None:
+    for server in real_servers:
+        active = await app.switch_to(server.release)
+        for number in range(60):
+            await app.work.new_session(title=f"Many {number}", server_id=active.id)
+        before = await app.work.sessions()
+        await app.work.look()
+        after = await app.work.sessions(cached=True)
+        assert after.sessions == before.sessions
+        assert after.fetched_at is not None
+        assert before.fetched_at is not None
+        assert after.fetched_at > before.fetched_at

@@ -46,6 +46,8 @@ from codewalk.storage.state import StateStore
 from codewalk.storage.vault import Vault
 from codewalk.tasks import BackgroundTasks, keep_running, repeat
 from codewalk.workspace.activity import Activities
+from codewalk.workspace.session_changes import SessionChanges
+from codewalk.workspace.state_cache import StateCache
 
 P = ParamSpec("P")
 
@@ -96,7 +98,8 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
         recorder = await stack.enter_async_context(Recorder(HistoryStore(database), watch=watch))
         announcer, generation = Announcer(), Generation()
         counters, activities = CheckCounters(), Activities()
-        refresher = Refresher(activities)
+        changes = SessionChanges(StateCache())
+        refresher = Refresher(activities, changes)
         monitor = Monitor(
             checker,
             HealthStore(database),
@@ -115,6 +118,7 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
             recorder=recorder,
             counters=counters,
             activities=activities,
+            changes=changes,
         )
         registry = Registry(RosterStore(database, vault), changed=follower.follow)
         await registry.load()
@@ -158,6 +162,7 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
                 connect=connections.connect,
                 state=state,
                 activities=activities,
+                changes=changes,
                 announcer=announcer,
                 generation=generation,
             ),

@@ -15,6 +15,7 @@ from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.tasks import keep_running
 from codewalk.workspace.activity import Activities
+from codewalk.workspace.session_changes import SessionChanges
 
 SWITCH_DELAY: Final = 0.05
 """Seconds from a switch until the server is asked: pages show what is cached first."""
@@ -37,6 +38,9 @@ POLL_INTERVAL: Final = 8.0
 
 MAX_CHANGED_DIRECTORIES: Final = 100
 """Directories of one server that are remembered as changed."""
+
+STORE_INTERVAL: Final = 30.0
+"""Seconds between two writes of changed sessions to the store: a long list is half a megabyte."""
 
 MAX_ACTIVITY_FETCHES: Final = 16
 """Directories whose activity is fetched at once."""
@@ -62,12 +66,15 @@ log = logging.getLogger(__name__)
 class Refresher:
     """Fetches the active server's sessions, projects, models and activity when needed.
 
-    Everything is fetched when the server becomes active or healthy, and then whatever its events
-    say has changed. A switch ends the fetches under way. One that fails affects no other.
+    Everything is fetched when the server becomes active or healthy. Then its events are applied;
+    what they don't carry is fetched. A switch ends the fetches under way. One that fails affects no
+    other.
     """
 
-    def __init__(self, activities: Activities) -> None:
+    def __init__(self, activities: Activities, changes: SessionChanges) -> None:
         self._activities = activities
+        self._changes = changes
+        self._updated: set[str] = set()
         self._connected: set[str] = set()
         self._changed: dict[str, set[str | None]] = {}
         self._changes_pending = asyncio.Event()
@@ -79,6 +86,10 @@ class Refresher:
         match event:
             case Connected():
                 self._connected.add(server_id)
+                self._changes.distrust_lists(server_id)
+                self._changes_pending.set()
+            case SessionChanged() if self._add_change(server_id, event):
+                self._updated.add(server_id)
                 self._changes_pending.set()
             case SessionChanged():
                 directories = self._changed.setdefault(server_id, set())
@@ -89,6 +100,20 @@ class Refresher:
                 self._activity_changed.add(server_id)
                 self._activity_pending.set()
 
+    def _add_change(self, server_id: str, event: SessionChanged) -> bool:
+        session_id, directory = event.session_id, event.directory
+        if event.session:
+            directory = event.session.directory
+        if session_id is None or directory is None or not (event.session or event.deleted):
+            return False
+        return self._changes.add(
+            server_id,
+            session_id,
+            None if event.deleted else event.session,
+            directory=directory,
+            project_id=event.project_id,
+        )
+
     async def run(self, app: RefreshedApp) -> None:
         """Refresh until cancelled. A part that fails is logged and started again."""
         async with asyncio.TaskGroup() as group:
@@ -96,6 +121,7 @@ class Refresher:
                 ("refresh after a switch", self._follow_active_server),
                 ("refresh after server events", self._follow_events),
                 ("announce session activity", self._announce_activity),
+                ("store changed sessions", self._store_changes),
                 ("refresh without a live link", self._poll),
             ):
                 _ = group.create_task(keep_running(partial(job, app), name=name), name=name)
@@ -130,16 +156,33 @@ class Refresher:
     async def _fetch_changes(self, app: RefreshedApp) -> None:
         connected, self._connected = self._connected, set()
         changed, self._changed = self._changed, {}
+        updated, self._updated = self._updated, set()
         active = app.active()
         for server_id in connected:
             if active is None or server_id != active.id:
                 self._activities.clear(server_id)  # from before its link broke
-        if active and active.id in connected:
+        fetches: list[Fetch] = []
+        if active is None:
+            return
+        if active.id in connected:
             # The server may have been restarted, in another project even.
-            fetches = [*self._lists(app.work, active), *self._activity(app.work, active)]
-            await _run_fetches(active, [*fetches, app.work.projects])
-        elif active and active.id in changed:
-            await _run_fetches(active, self._lists(app.work, active, changed[active.id]))
+            fetches += [*self._lists(app.work, active), *self._activity(app.work, active)]
+            fetches.append(app.work.projects)
+        else:
+            if active.id in changed:
+                fetches += self._lists(app.work, active, changed[active.id])
+            if active.id in updated:
+                fetches.append(app.work.apply_session_changes)
+        await _run_fetches(active, fetches)
+
+    async def _store_changes(self, app: RefreshedApp) -> None:
+        try:
+            while True:
+                await asyncio.sleep(STORE_INTERVAL)
+                await app.work.store_session_changes()
+        finally:
+            # Of an app that ends: what it knew is there for commands.
+            await app.work.store_session_changes()
 
     async def _announce_activity(self, app: RefreshedApp) -> None:
         while True:

@@ -10,12 +10,13 @@ from codewalk.history.recorder import Recorder
 from codewalk.servers.profile import connects_differently
 from codewalk.servers.roster import Roster
 from codewalk.workspace.activity import Activities
+from codewalk.workspace.session_changes import SessionChanges
 
 
 class RosterFollower:
     """Brings every part of the app in line with a new roster, then announces what changed."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of an app that follow its roster
         self,
         *,
         announcer: Announcer,
@@ -26,6 +27,7 @@ class RosterFollower:
         recorder: Recorder,
         counters: CheckCounters,
         activities: Activities,
+        changes: SessionChanges,
     ) -> None:
         self._announcer = announcer
         self._connections = connections
@@ -35,6 +37,7 @@ class RosterFollower:
         self._recorder = recorder
         self._counters = counters
         self._activities = activities
+        self._changes = changes
 
     def follow(self, old: Roster, new: Roster) -> None:
         """Apply the difference between two rosters.
@@ -49,6 +52,7 @@ class RosterFollower:
                 self._connections.forget(before.id)
             if after is None or connects_differently(before, after):
                 self._activities.clear(before.id)
+                self._changes.clear(before.id)
         self._monitor.reconcile(new.profiles, new.active_id)
         self._links.reconcile(new.profiles, new.active_id)
         self._recorder.retain(profiles)

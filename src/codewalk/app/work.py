@@ -1,5 +1,6 @@
 """The use cases on the active server: its sessions, projects and models."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -31,14 +32,17 @@ from codewalk.workspace.models import (
 from codewalk.workspace.overview import Overview, cached_overview
 from codewalk.workspace.projects import ProjectList, cached_projects, fetch_projects
 from codewalk.workspace.scope import Scope, StateStorage
+from codewalk.workspace.session_changes import SessionChanges
 from codewalk.workspace.sessions import (
     SessionList,
     cached_sessions,
     clean_title,
     create_session,
     fetch_sessions,
+    list_undecided,
+    look_at_newest,
+    store_changes,
 )
-from codewalk.workspace.state_cache import StateCache
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -46,9 +50,15 @@ if TYPE_CHECKING:
 MODELS_FRESH_SECONDS: Final = 60.0
 """Age up to which a cached list of models decides whether a model can be selected."""
 
-UNCHANGED_ANNOUNCE_SECONDS: Final = 10.0
-"""Age of a cached list from which a fetch is announced even where nothing changed: pages show when
-a list was fetched."""
+UNCHANGED_ANNOUNCE_SECONDS: Final = 5.0
+"""Age of a cached list, and seconds since the last announcement, from which a fetch is announced
+even where nothing changed: pages show when a list was fetched."""
+
+MIN_LOOK_INTERVAL: Final = 1.0
+"""Seconds between two looks at a directory's newest sessions: several pages look at once."""
+
+_MAX_LOOKS: Final = 100
+"""Looks whose times are remembered."""
 
 
 class Work:
@@ -71,6 +81,7 @@ class Work:
         connect: Connect,
         state: StateStorage,
         activities: Activities,
+        changes: SessionChanges,
         announcer: Announcer,
         generation: Generation,
     ) -> None:
@@ -82,7 +93,10 @@ class Work:
         self._activities = activities
         self._announcer = announcer
         self._generation = generation
-        self._cache = StateCache()
+        self._cache = changes.cache
+        self._changes = changes
+        self._announced_at: dict[str, float] = {}
+        self._looked_at: dict[tuple[str, str | None], float] = {}
         self._viewed = ViewedDirectories()
 
     async def sessions(
@@ -97,14 +111,82 @@ class Work:
         directory = clean_directory(directory)
         async with self._active_server(server_id) as profile:
             scope = self._scope(profile)
-            before = await cached_sessions(scope, directory)
             if cached:
                 self._viewed.add(profile.id, directory)
-                return before if archived else before.without_archived()
-            fresh = await fetch_sessions(scope, await self._connect(profile), directory)
-            if fresh.sessions != before.sessions or _is_old(before.fetched_at):
-                self._announce(Kind.SESSIONS, profile)
-            return fresh if archived else fresh.without_archived()
+                sessions = await cached_sessions(scope, directory, changes=self._changes)
+            else:
+                sessions = await self._fetch_sessions(profile, scope, directory)
+            return sessions if archived else sessions.without_archived()
+
+    async def look(self, directory: str | None = None, *, server_id: str | None = None) -> None:
+        """Bring the cached list of a directory up to date with its newest sessions.
+
+        Cheap, for a page that is looked at: the server is asked for a page of sessions, and for all
+        of them only where that isn't enough. Several looks within a second are one.
+        """
+        directory = clean_directory(directory)
+        async with self._active_server(server_id) as profile:
+            if not self._is_look_due(profile.id, directory):
+                return
+            scope = self._scope(profile)
+            connection = await self._connect(profile)
+            changed = await look_at_newest(scope, connection, directory, self._changes)
+            if changed is None:
+                await self._fetch_sessions(profile, scope, directory)
+            elif changed or self._is_announcement_due(profile):
+                self._announce_sessions(profile)
+
+    async def apply_session_changes(self, *, server_id: str) -> None:
+        """Announce changed sessions, and fetch the lists of which it can't be told whose they are.
+
+        The changes are those that were added to the `SessionChanges` of this app.
+        """
+        async with self._active_server(server_id) as profile:
+            scope = self._scope(profile)
+            viewed = self._viewed.get(server_id)
+            for directory in await list_undecided(scope, self._changes, viewed):
+                await self._fetch_sessions(profile, scope, directory)
+            self._announce_sessions(profile)
+
+    async def store_session_changes(self) -> None:
+        """Write changed sessions to the store: those of the active server; others are dropped.
+
+        When another server becomes active, its lists are fetched.
+        """
+        active = self._registry.roster.active
+        for server_id in self._changes.servers():
+            if active is None or server_id != active.id:
+                self._changes.clear(server_id)
+                continue
+            await store_changes(self._scope(active), self._changes, self._viewed.get(server_id))
+
+    async def _fetch_sessions(
+        self, profile: ServerProfile, scope: Scope, directory: str | None
+    ) -> SessionList:
+        before = await cached_sessions(scope, directory, changes=self._changes)
+        connection = await self._connect(profile)
+        fresh = await fetch_sessions(scope, connection, directory, changes=self._changes)
+        is_changed = fresh.sessions != before.sessions or _is_old(before.fetched_at)
+        if is_changed or self._is_announcement_due(profile):
+            self._announce_sessions(profile)
+        return fresh
+
+    def _is_look_due(self, server_id: str, directory: str | None) -> bool:
+        now, key = asyncio.get_running_loop().time(), (server_id, directory)
+        if now - self._looked_at.get(key, float("-inf")) < MIN_LOOK_INTERVAL:
+            return False
+        if len(self._looked_at) >= _MAX_LOOKS:
+            self._looked_at.clear()
+        self._looked_at[key] = now
+        return True
+
+    def _announce_sessions(self, profile: ServerProfile) -> None:
+        self._announced_at = {profile.id: asyncio.get_running_loop().time()}
+        self._announce(Kind.SESSIONS, profile)
+
+    def _is_announcement_due(self, profile: ServerProfile) -> bool:
+        last = self._announced_at.get(profile.id, float("-inf"))
+        return asyncio.get_running_loop().time() - last >= UNCHANGED_ANNOUNCE_SECONDS
 
     async def overview(
         self, directory: str | None = None, *, server_id: str | None = None
@@ -112,7 +194,8 @@ class Work:
         """Return everything cached that the server's home page shows. Asks no server."""
         directory = clean_directory(directory)
         async with self._active_server(server_id) as profile:
-            overview = await cached_overview(self._scope(profile), directory)
+            scope = self._scope(profile)
+            overview = await cached_overview(scope, directory, changes=self._changes)
             self._viewed.add(profile.id, directory)
             return overview
 
@@ -123,7 +206,9 @@ class Work:
         directory, title = require_absolute_directory(directory), clean_title(title)
         async with self._active_server(server_id) as profile:
             connection = await self._connect(profile)
-            session = await create_session(self._scope(profile), connection, directory, title)
+            session = await create_session(
+                self._scope(profile), connection, directory, title, changes=self._changes
+            )
             self._announce(Kind.SESSIONS, profile)
             return session
 

@@ -8,7 +8,7 @@ events feed has to be fetched again.
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from codewalk.errors import RequestFailed
 from codewalk.opencode.activity import Activity, parse_activity
 from codewalk.opencode.bounded_json import decode
 from codewalk.opencode.fields import MAX_DIRECTORY, parse_id
+from codewalk.opencode.session import Session, parse_project_id, parse_session
 from codewalk.opencode.sse import EventParser
 from codewalk.reason import Reason
 
@@ -50,10 +51,17 @@ class Heartbeat:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionChanged:
-    """A session was created, updated or deleted; both fields come from the server."""
+    """A session was created, updated or deleted; all fields come from the server.
+
+    `directory` is where the event happened. `session` is the session as it is now, or was last
+    where it is `deleted`; None for an event that doesn't carry all of it.
+    """
 
     session_id: str | None
     directory: str | None
+    session: Session | None = None
+    project_id: str | None = None
+    deleted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,8 +202,9 @@ def _parse_event(value: Any) -> ServerEvent | None:
             return Connected()
         case "server.heartbeat":
             return Heartbeat()
-        case "session.created" | "session.updated" | "session.deleted":
-            return _parse_session_changed(_properties(payload), value.get("directory"))
+        case "session.created" | "session.updated" | "session.deleted" as kind:
+            changed = _parse_session_changed(_properties(payload), value.get("directory"))
+            return replace(changed, deleted=kind == "session.deleted")
         case "session.status":
             properties = _properties(payload)
             return _parse_activity_changed(
@@ -217,8 +226,16 @@ def _properties(payload: dict[str, Any]) -> dict[str, Any]:
 def _parse_session_changed(properties: dict[str, Any], directory: Any) -> SessionChanged:
     info = properties.get("info")
     info = info if isinstance(info, dict) else {}
-    session_id = properties.get("sessionID", info.get("id"))
-    return SessionChanged(session_id=parse_id(session_id), directory=_parse_directory(directory))
+    session_id = parse_id(properties.get("sessionID", info.get("id")))
+    session = parse_session(info)
+    # A part of a session must not take the place of the whole.
+    is_whole = session and session.id == session_id and session.directory and session.updated_ms
+    return SessionChanged(
+        session_id=session_id,
+        directory=_parse_directory(directory),
+        session=session if is_whole else None,
+        project_id=parse_project_id(info),
+    )
 
 
 def _parse_activity_changed(

@@ -7,6 +7,7 @@ from codewalk.workspace.directories import peek_own_directory
 from codewalk.workspace.models import ModelList, cached_models
 from codewalk.workspace.projects import ProjectList, cached_projects
 from codewalk.workspace.scope import Scope, StateName
+from codewalk.workspace.session_changes import SessionChanges
 from codewalk.workspace.sessions import SessionList, cached_sessions
 
 _OF_ALL_DIRECTORIES: Final = (
@@ -27,7 +28,9 @@ class Overview:
     models: ModelList
 
 
-async def cached_overview(scope: Scope, directory: str | None = None) -> Overview:
+async def cached_overview(
+    scope: Scope, directory: str | None = None, *, changes: SessionChanges | None = None
+) -> Overview:
     """Return the lists as last fetched, empty ones where they never were. Asks no server."""
     parts: list[tuple[StateName, str | None]] = [(name, None) for name in _OF_ALL_DIRECTORIES]
     # Which directory is the server's own is stored too. The one last seen is all but always still
@@ -37,7 +40,7 @@ async def cached_overview(scope: Scope, directory: str | None = None) -> Overvie
         parts.append((StateName.CACHED_SESSIONS, likely))
     scope = await scope.prefetch(*parts)
     return Overview(
-        sessions=await cached_sessions(scope, directory),
+        sessions=await cached_sessions(scope, directory, changes=changes),
         projects=await cached_projects(scope),
         models=await cached_models(scope),
     )

@@ -178,6 +178,19 @@ class Scope:
         self._cache.put(key, raw, value)
         return await self._storage.put(self.server_id, {key: raw}, start.at, durable=False)
 
+    def newest_fetch(self, serializer: Serializer[Any], directory: str | None = None) -> int:
+        """Return the number of the fetch whose answer is stored, 0 for one of another process."""
+        return self._cache.newest(state_key(serializer.name, self.server_id, directory))
+
+    async def rewrite_cached(
+        self, serializer: Serializer[T], value: T, at: datetime, directory: str | None = None
+    ) -> None:
+        """Store a cached answer with changes applied; it stays the answer of the same fetch."""
+        key = state_key(serializer.name, self.server_id, directory)
+        raw = orjson.dumps(serializer.dump(value))
+        self._cache.put(key, raw, value)
+        await self._storage.put(self.server_id, {key: raw}, at, durable=False)
+
     async def _entry(self, key: str) -> StateEntry | None:
         if key in self._prefetched:
             return self._prefetched[key]

@@ -20,8 +20,9 @@ from codewalk.workspace.directories import (
     get_own_directory,
     require_utf8,
 )
-from codewalk.workspace.scope import Scope, Serializer, StateName
-from codewalk.workspace.state_cache import FetchStart
+from codewalk.workspace.scope import Scope, Serializer, StateName, StoredValue
+from codewalk.workspace.session_changes import SessionChange, SessionChanges
+from codewalk.workspace.state_cache import FetchStart, StateCache
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -34,6 +35,13 @@ MAX_TEXT: Final = 4 * 2**20
 
 MAX_PARSED_INLINE: Final = 1000
 """Sessions up to which an answer is parsed on the event loop, which takes a few milliseconds."""
+
+LOOK_LIMIT: Final = 50
+"""Sessions that a look at the newest ones asks for: those of a page, some 20 KB."""
+
+MAX_LIST_AGE: Final = 600.0
+"""Seconds after which a look fetches all: what another process renamed, archived or deleted isn't
+among the newest."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -99,7 +107,11 @@ def clean_title(title: str | None) -> str | None:
 
 
 async def fetch_sessions(
-    scope: Scope, connection: "Connection", directory: str | None = None
+    scope: Scope,
+    connection: "Connection",
+    directory: str | None = None,
+    *,
+    changes: SessionChanges | None = None,
 ) -> SessionList:
     """Fetch a list of sessions, and cache it.
 
@@ -107,24 +119,32 @@ async def fetch_sessions(
         scope: The state of the same server.
         connection: The connection to it.
         directory: None for the project in which the server was started.
+        changes: Those of the server's events; the ones that come meanwhile win over the answer.
 
     Raises:
         RequestFailed: The server can't be reached, or its answer isn't a list.
     """
+    changes = changes or _no_changes()
     start = scope.begin_fetch()
-    if directory is None:
-        async with BackgroundTasks() as tasks:
-            # The list is stored under the server's own directory, which only `/path` names, and
-            # which is another one once the server was restarted elsewhere.
-            own = tasks.create_task(
-                fetch_own_directory(scope, connection), name="fetch of the own directory"
-            )
-            fetched = await _fetch_list(connection, {})
-            await scope.put_cached(_SERIALIZER, fetched, start, await own)
-    else:
-        fetched = await _fetch_list(connection, {"directory": directory})
-        cached = await _with_rest_of_project(scope, fetched, directory)
-        await scope.put_cached(_SERIALIZER, cached, start, directory)
+    with changes.fetching(scope.server_id, start):
+        if directory is None:
+            async with BackgroundTasks() as tasks:
+                # The list is stored under the server's own directory, which only `/path` names, and
+                # which is another one once the server was restarted elsewhere.
+                own = tasks.create_task(
+                    fetch_own_directory(scope, connection), name="fetch of the own directory"
+                )
+                fetched = await _fetch_list(connection, {})
+                key = await own
+        else:
+            fetched = await _fetch_list(connection, {"directory": directory})
+            key = directory
+        if await _put_fetched(scope, fetched, start, directory, key):
+            now = asyncio.get_running_loop().time()
+            changes.set_fetched(scope.server_id, key, now, start.at)
+        is_project_wide = directory is None
+        newer = changes.since(scope.server_id, start.sequence)
+        fetched = apply_changes(fetched, newer, key, is_project_wide=is_project_wide)
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
@@ -134,8 +154,19 @@ async def fetch_sessions(
     )
 
 
+async def _put_fetched(
+    scope: Scope, fetched: CachedList, start: FetchStart, directory: str | None, key: str
+) -> bool:
+    if directory is not None:
+        fetched = await _with_rest_of_project(scope, fetched, directory)
+    return await scope.put_cached(_SERIALIZER, fetched, start, key)
+
+
 async def _fetch_list(connection: "Connection", params: dict[str, str]) -> CachedList:
-    body = await _request_list(connection, params)
+    return await _parse_answer(await _request_list(connection, params))
+
+
+async def _parse_answer(body: Any) -> CachedList:
     if not isinstance(body, list):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its session list isn't a list.")
     if len(body) <= MAX_PARSED_INLINE:
@@ -170,11 +201,16 @@ async def _with_rest_of_project(scope: Scope, fetched: CachedList, directory: st
     return CachedList(sessions=newest_first([*fetched.sessions, *rest]), project_id=project_id)
 
 
-async def cached_sessions(scope: Scope, directory: str | None = None) -> SessionList:
-    """Return the list as last fetched, an empty one where it never was. Asks no server."""
+async def cached_sessions(
+    scope: Scope, directory: str | None = None, *, changes: SessionChanges | None = None
+) -> SessionList:
+    """Return the list as last fetched, with changes applied. Asks no server.
+
+    It is empty where it never was fetched.
+    """
     own = await get_own_directory(scope)
     key = own if directory is None else directory
-    stored = None if key is None else await scope.get_cached(_SERIALIZER, key)
+    stored = None if key is None else await _read(scope, key, changes or _no_changes())
     sessions = stored.value.sessions if stored else ()
     if directory is not None and directory == own:
         # The whole project's list: see `_with_rest_of_project`.
@@ -188,8 +224,226 @@ async def cached_sessions(scope: Scope, directory: str | None = None) -> Session
     )
 
 
+async def _read(
+    scope: Scope, directory: str, changes: SessionChanges
+) -> StoredValue[CachedList] | None:
+    """Return the stored list of a directory, with the changes since applied to it."""
+    stored = await scope.get_cached(_SERIALIZER, directory)
+    if stored is None:
+        return None
+    newer = changes.since(scope.server_id, scope.newest_fetch(_SERIALIZER, directory))
+    is_own = directory == await get_own_directory(scope)
+    value = apply_changes(stored.value, newer, directory, is_project_wide=is_own)
+    state = changes.list_state(scope.server_id, directory)
+    # A list that another process stored since is its own witness.
+    is_ours = state is not None and stored.updated_at >= state.fetched_at
+    at = max(stored.updated_at, state.confirmed_at) if state and is_ours else stored.updated_at
+    return StoredValue(value=value, updated_at=at)
+
+
+def apply_changes(
+    cached: CachedList,
+    changes: Iterable[SessionChange],
+    directory: str,
+    *,
+    is_project_wide: bool = False,
+) -> CachedList:
+    """Return a list with changes applied to it.
+
+    Args:
+        cached: The list.
+        changes: What changed since it was fetched.
+        directory: The directory whose sessions it has.
+        is_project_wide: Whether it has those of other directories of the project, too.
+    """
+    newer = list(changes)
+    if not newer:
+        return cached
+    is_project_wide = is_project_wide or _has_other_directories(cached, directory)
+    by_id = {session.id: session for session in cached.sessions}
+    project_id = cached.project_id
+    for change in newer:
+        before, session = by_id.get(change.session_id), change.session
+        if session is None:
+            by_id.pop(change.session_id, None)
+            continue
+        if before and (session.updated_ms or 0) < (before.updated_ms or 0):
+            continue  # the list is newer than the event
+        belongs = _belongs(session, change, cached, directory, is_project_wide=is_project_wide)
+        if belongs or (belongs is None and before):
+            by_id[session.id] = session
+            project_id = change.project_id if not cached.sessions else project_id
+        elif belongs is False:
+            by_id.pop(session.id, None)
+    sessions = newest_first(by_id.values())[:MAX_SESSIONS]
+    if sessions == cached.sessions:
+        return cached
+    return CachedList(sessions=sessions, project_id=project_id)
+
+
+def _has_other_directories(cached: CachedList, directory: str) -> bool:
+    # The oldest releases list the whole project for any directory of it.
+    return any(session.directory != directory for session in cached.sessions)
+
+
+def _belongs(
+    session: Session,
+    change: SessionChange,
+    cached: CachedList,
+    directory: str,
+    *,
+    is_project_wide: bool,
+) -> bool | None:
+    """Return whether a changed session is one of a list, None where nothing tells."""
+    if session.directory == directory:
+        return True
+    if not is_project_wide:
+        return False
+    if change.project_id is None or cached.project_id is None:
+        return None
+    return change.project_id == cached.project_id
+
+
+async def list_undecided(
+    scope: Scope, changes: SessionChanges, directories: Iterable[str | None]
+) -> list[str | None]:
+    """Return the directories whose lists have to be fetched, for all that changes tell.
+
+    They are those that never were, and those of which nothing tells whether a new session is one.
+    """
+    own = await get_own_directory(scope)
+    return [
+        directory
+        for directory in directories
+        if await _is_undecided(scope, changes, own if directory is None else directory, own)
+    ]
+
+
+async def _is_undecided(
+    scope: Scope, changes: SessionChanges, key: str | None, own: str | None
+) -> bool:
+    stored = None if key is None else await scope.get_cached(_SERIALIZER, key)
+    if key is None or stored is None:
+        return True
+    newer = changes.since(scope.server_id, scope.newest_fetch(_SERIALIZER, key))
+    is_project_wide = key == own or _has_other_directories(stored.value, key)
+    ids = {session.id for session in stored.value.sessions}
+    return any(
+        change.session
+        and change.session_id not in ids
+        and _belongs(change.session, change, stored.value, key, is_project_wide=is_project_wide)
+        is None
+        for change in newer
+    )
+
+
+async def store_changes(
+    scope: Scope, changes: SessionChanges, directories: Iterable[str | None]
+) -> None:
+    """Write changes to the stored lists: to these, and to those of the sessions' directories."""
+    own = await get_own_directory(scope)
+    keys = {own if directory is None else directory for directory in directories}
+    pending = changes.since(scope.server_id, 0)
+    is_overtaken = False
+    for key in keys | changes.directories(scope.server_id):
+        if key is None:
+            continue
+        sequence = scope.newest_fetch(_SERIALIZER, key)
+        stored = await scope.get_cached(_SERIALIZER, key)
+        value = await _read(scope, key, changes)
+        if sequence != scope.newest_fetch(_SERIALIZER, key):
+            is_overtaken = True  # by a fetch, whose answer must not be overwritten
+        elif stored and value and value.value is not stored.value:
+            await scope.rewrite_cached(_SERIALIZER, value.value, value.updated_at, key)
+    if not is_overtaken:
+        changes.remove(scope.server_id, pending)
+
+
+async def look_at_newest(
+    scope: Scope, connection: "Connection", directory: str | None, changes: SessionChanges
+) -> bool | None:
+    """Ask for the newest sessions alone, and add what differs from the cached list to `changes`.
+
+    No event tells of what another process did on the same database.
+
+    Returns:
+        Whether anything differed; None where the whole list has to be fetched.
+
+    Raises:
+        RequestFailed: The server can't be reached, or its answer isn't a list.
+    """
+    key = await get_own_directory(scope) if directory is None else directory
+    state = None if key is None else changes.list_state(scope.server_id, key)
+    now = asyncio.get_running_loop().time()
+    stored = None if key is None else await scope.get_cached(_SERIALIZER, key)
+    if key is None or state is None or stored is None or stored.updated_at < state.fetched_at:
+        return None
+    if now - state.loaded_at > MAX_LIST_AGE:
+        return None
+    start = scope.begin_fetch()
+    params = {} if directory is None else {"directory": directory}
+    with changes.fetching(scope.server_id, start):
+        body = await connection.get_json("/session", params=params | {"limit": str(LOOK_LIMIT)})
+        answer = await _parse_answer(body)
+        listed = await cached_sessions(scope, directory, changes=changes)
+        if start.sequence < scope.newest_fetch(_SERIALIZER, key):
+            return False  # another answer came meanwhile
+        # Fewer are all there are; more, too: the oldest releases know no limit.
+        is_whole = len(body) != LOOK_LIMIT
+        differences = find_differences(listed.sessions, answer.sessions, is_whole=is_whole)
+        if differences is None:
+            return None
+        for session_id, session in differences.items():
+            if not changes.add(
+                scope.server_id,
+                session_id,
+                session,
+                directory=key,
+                project_id=answer.project_id,
+                sequence=start.sequence,
+            ):
+                return None
+    changes.confirm(scope.server_id, key, start.at)
+    return bool(differences)
+
+
+def find_differences(
+    listed: Sessions, newest: Sessions, *, is_whole: bool
+) -> dict[str, Session | None] | None:
+    """Return what a server's newest sessions say about a list: by id what each is, None if gone.
+
+    Args:
+        listed: The list.
+        newest: The sessions that were updated last, or all with `is_whole`.
+        is_whole: Whether there are no older ones.
+
+    Returns:
+        None where sessions may lie between the two that neither has.
+    """
+    by_id = {session.id: session for session in listed}
+    since = 0
+    if not is_whole:
+        before = by_id.get(newest[-1].id) if newest else None
+        if before is None or before.updated_ms != newest[-1].updated_ms:
+            return None
+        since = before.updated_ms or 0
+    changed = {s.id: s for s in newest if by_id.get(s.id) != s}
+    ids = {session.id for session in newest}
+    is_missing = (s for s in listed if s.id not in ids)
+    return changed | {s.id: None for s in is_missing if is_whole or (s.updated_ms or 0) > since}
+
+
+def _no_changes() -> SessionChanges:
+    return SessionChanges(StateCache())
+
+
 async def create_session(
-    scope: Scope, connection: "Connection", directory: str | None, title: str | None
+    scope: Scope,
+    connection: "Connection",
+    directory: str | None,
+    title: str | None,
+    *,
+    changes: SessionChanges | None = None,
 ) -> Session:
     """Create a session, make it the current one of its directory, and add it to cached lists.
 
@@ -198,6 +452,7 @@ async def create_session(
         connection: The connection to it.
         directory: An absolute path, None for where the server was started.
         title: None for the server's own choice.
+        changes: Those that the cached lists lack.
 
     Raises:
         RequestFailed: The server can't be reached, refuses, or answers something else.
@@ -212,16 +467,16 @@ async def create_session(
     # The answer tells where the server was started: elsewhere, maybe, than when last fetched.
     key = directory or session.directory or await get_own_directory(scope) or UNNAMED
     for listed in {key, session.directory or key}:
-        await _insert(scope, session, listed)
+        await _insert(scope, session, listed, changes or _no_changes())
     await scope.put({StateName.CURRENT_SESSION_ID: session.id}, key)
     return session
 
 
-async def _insert(scope: Scope, session: Session, directory: str) -> None:
+async def _insert(scope: Scope, session: Session, directory: str, changes: SessionChanges) -> None:
     # Numbered after the session was created: a list that was asked for before may lack it, and
     # isn't stored any more.
     sequence = scope.begin_fetch().sequence
-    stored = await scope.get_cached(_SERIALIZER, directory)
+    stored = await _read(scope, directory, changes)
     if stored is None:
         return  # a list of this session alone would be taken for a whole one
     others = [other for other in stored.value.sessions if other.id != session.id]

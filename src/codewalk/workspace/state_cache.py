@@ -59,6 +59,10 @@ class StateCache:
         self._newest[key] = sequence
         return True
 
+    def newest(self, key: str) -> int:
+        """Return the number of the last fetch that counted as ended, 0 before the first."""
+        return self._newest.get(key, 0)
+
     def _drop(self, key: str) -> None:
         raw, _ = self._values.pop(key, (b"", None))
         self._size -= len(raw)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -13,6 +13,7 @@ from codewalk.app.refresher import (
     CHANGE_DEBOUNCE,
     MAX_CHANGED_DIRECTORIES,
     POLL_INTERVAL,
+    STORE_INTERVAL,
     Refresher,
 )
 from codewalk.app.work import Work
@@ -20,6 +21,7 @@ from codewalk.events import Announcer, Event, Kind
 from codewalk.health.link import LinkState
 from codewalk.opencode.activity import BUSY
 from codewalk.opencode.events import ActivityChanged, Connected, SessionChanged
+from codewalk.opencode.session import Session
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
 from codewalk.tasks import RESTART_DELAY
@@ -100,7 +102,7 @@ async def refreshing(*servers: ServerProfile) -> AsyncIterator[Refreshed]:
     async with working(*servers) as here, asyncio.TaskGroup() as group:
         for server in servers:
             here.network.of(server).script |= ANSWERS
-        refreshed = Refreshed(here=here, refresher=Refresher(here.activities))
+        refreshed = Refreshed(here=here, refresher=Refresher(here.activities, here.changes))
         with here.announcer.listen() as events:
 
             async def listen() -> None:
@@ -378,3 +380,89 @@ async def test_a_bug_in_the_refresher_itself_is_logged_by_name_and_it_starts_aga
         refreshed.refresher.handle_event(A.id, Connected())
         await advance_time(1)
         assert refreshed.requested() == AFTER_RECONNECT
+
+
+def changed(number: int, *, directory: str = "/own", project_id: str = "g") -> SessionChanged:
+    """An event as current releases send it, with the whole session."""
+    session = Session(
+        id=f"ses_{number}",
+        title=f"Session {number}",
+        directory=directory,
+        created_ms=1,
+        updated_ms=number,
+    )
+    return SessionChanged(
+        session_id=session.id, directory=directory, session=session, project_id=project_id
+    )
+
+
+@asynccontextmanager
+async def refreshing_a_project() -> AsyncIterator[Refreshed]:
+    """A refresher of a server that was started in `/own` and has one session there."""
+    async with refreshing(A) as refreshed:
+        listed = {
+            "id": "ses_1",
+            "directory": "/own",
+            "projectID": "g",
+            "time": {"created": 1, "updated": 1},
+        }
+        refreshed.here.network.of(A).script |= {
+            "/path": json_reply({"directory": "/own", "worktree": "/own"}),
+            "/session": json_reply([listed]),
+        }
+        refreshed.refresher.handle_event(A.id, Connected())
+        await advance_time(1)
+        refreshed.requested()
+        refreshed.announced_at.clear()
+        yield refreshed
+
+
+@fake_time
+async def test_an_event_that_has_the_session_is_applied_without_a_request() -> None:
+    async with refreshing_a_project() as refreshed:
+        for number in range(2, 102):
+            refreshed.refresher.handle_event(A.id, changed(number))
+            refreshed.refresher.handle_event(B.id, changed(number))
+        await advance_time(1)
+        assert len((await refreshed.work.sessions(cached=True)).sessions) == 101
+        assert len(refreshed.announced_at) == 1
+        gone = SessionChanged(session_id="ses_101", directory="/own", deleted=True)
+        refreshed.refresher.handle_event(A.id, gone)
+        await advance_time(1)
+        sessions = (await refreshed.work.sessions(cached=True)).sessions
+        assert [s.id for s in sessions[:2]] == ["ses_100", "ses_99"]
+        assert refreshed.requested() == {}
+
+
+@fake_time
+async def test_a_busy_session_costs_no_request_and_few_writes() -> None:
+    async with refreshing_a_project() as refreshed:
+        store = refreshed.here.store
+        writes = len(store.calls)
+        for number in range(1200):  # ten minutes of an agent that works
+            refreshed.refresher.handle_event(A.id, changed(1 + number % 3))
+            await advance_time(0.5)
+        assert refreshed.requested() == {}
+        assert 1 <= len(store.calls) - writes <= 600 / STORE_INTERVAL + 1
+
+
+@fake_time
+async def test_a_list_is_fetched_where_an_event_does_not_tell_whose_its_session_is() -> None:
+    async with refreshing_a_project() as refreshed:
+        refreshed.refresher.handle_event(A.id, changed(2, directory="/else", project_id="other"))
+        await advance_time(1)
+        assert refreshed.requested() == {}
+        unknown = replace(changed(3, directory="/else"), project_id=None)
+        refreshed.refresher.handle_event(A.id, unknown)
+        await advance_time(1)
+        assert refreshed.requested() == OWN_LIST
+
+
+@fake_time
+async def test_changes_are_stored_when_the_app_ends() -> None:
+    async with refreshing_a_project() as refreshed:
+        refreshed.refresher.handle_event(A.id, changed(2))
+        await advance_time(1)
+        store = refreshed.here.store
+    entry = store.entries[A.id, f"cached_sessions::{A.id}::/own"]
+    assert b"ses_2" in entry.value

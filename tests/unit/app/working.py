@@ -14,6 +14,8 @@ from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 from codewalk.workspace.activity import Activities
+from codewalk.workspace.session_changes import SessionChanges
+from codewalk.workspace.state_cache import StateCache
 from tests.fakes import FakeNetwork, FakeRosterStore, FakeStateStore
 from tests.unit.health.monitor_harness import run_monitor
 
@@ -28,6 +30,7 @@ class Working:
     network: FakeNetwork
     store: FakeStateStore
     activities: Activities
+    changes: SessionChanges
     announcer: Announcer
 
     async def switch_to(self, server: ServerProfile) -> None:
@@ -47,6 +50,7 @@ async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
     """A `Work` on these servers; the first one is active."""
     network, store, activities = FakeNetwork(), FakeStateStore(), Activities()
     announcer, generation = Announcer(), Generation()
+    changes = SessionChanges(StateCache())
 
     def changed(_: Roster, new: Roster) -> None:
         generation.advance(new.generation)
@@ -61,6 +65,7 @@ async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
             connect=network.connect,
             state=store,
             activities=activities,
+            changes=changes,
             announcer=announcer,
             generation=generation,
         )
@@ -71,5 +76,6 @@ async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
             network=network,
             store=store,
             activities=activities,
+            changes=changes,
             announcer=announcer,
         )

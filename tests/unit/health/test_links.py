@@ -357,7 +357,7 @@ async def test_a_new_stream_and_its_session_events_are_passed_on() -> None:
         assert [(server_id, event) for _, server_id, event in running.events] == [
             (A.id, Connected()),
             (B.id, Connected()),
-            (B.id, SessionChanged(session_id="ses_1", directory="global")),
+            (B.id, SessionChanged(session_id="ses_1", directory="global", deleted=True)),
             (B.id, ActivityChanged(session_id="ses_2", directory="global", activity=BUSY)),
         ]
 

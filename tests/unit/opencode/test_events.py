@@ -1,6 +1,7 @@
 """A server's events, from bytes on a stream to what the program acts on."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from codewalk.opencode.events import (
     SessionChanged,
     open_events,
 )
+from codewalk.opencode.session import Session
 from codewalk.reason import Reason
 from tests.fake_events import FakeStream, StreamingConnection
 from tests.fake_time import elapsed, fake_time
@@ -43,8 +45,42 @@ async def test_events_in_an_envelope_and_flat_ones_are_typed() -> None:
         Connected(),
         Heartbeat(),
         SessionChanged(session_id="ses_1", directory="/p"),
-        SessionChanged(session_id="ses_2", directory="/p"),
+        SessionChanged(session_id="ses_2", directory="/p", deleted=True),
     ]
+
+
+async def test_an_event_carries_its_session() -> None:
+    info = {
+        "id": "ses_1",
+        "projectID": "g",
+        "directory": "/p",
+        "parentID": "ses_0",
+        "title": "Fix",
+        "time": {"created": 1, "updated": 2, "archived": 3},
+    }
+    session = Session(
+        id="ses_1",
+        title="Fix",
+        directory="/p",
+        parent_id="ses_0",
+        archived=True,
+        created_ms=1,
+        updated_ms=2,
+    )
+    stream = FakeStream()
+    for kind in ("session.created", "session.updated", "session.deleted"):
+        stream.send(kind, {"sessionID": "ses_1", "info": info}, directory="/p")
+    changed = SessionChanged(session_id="ses_1", directory="/p", session=session, project_id="g")
+    assert (await read_all(stream))[0] == [changed, changed, replace(changed, deleted=True)]
+
+
+@pytest.mark.parametrize("missing", ["id", "directory", "time"])
+async def test_a_part_of_a_session_is_not_taken_for_the_whole(missing: str) -> None:
+    info = {"id": "ses_1", "directory": "/p", "time": {"updated": 2}}
+    del info[missing]
+    stream = FakeStream()
+    stream.send("session.updated", {"sessionID": "ses_1", "info": info}, directory="/p")
+    assert (await read_all(stream))[0] == [SessionChanged(session_id="ses_1", directory="/p")]
 
 
 async def test_a_session_that_becomes_busy_or_idle_is_an_event() -> None:
