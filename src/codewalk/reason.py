@@ -42,3 +42,6 @@ UNDECIDED: Final = frozenset({Reason.UNCHECKED, Reason.OFFLINE, Reason.BUSY})
 
 NO_ANSWER: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE})
 """Failures in which nothing answers at the port: the host may be right and the port wrong."""
+
+CLOSED_WITHOUT_ANSWER: Final = "closed the connection without an answer"
+"""The words of a detail for what a server of TLS, among others, does with a plain request."""

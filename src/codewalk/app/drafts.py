@@ -54,10 +54,10 @@ class Drafts:
     def suggest_url(self, typed: str, status: HealthStatus) -> str | None:
         """Return another URL to try after a failed test, None where there is none.
 
-        It is on OpenCode's default port, where no port was typed and nothing answers, or without
-        the path of a web page or of the API.
+        It is on OpenCode's default port, where no port was typed and nothing answers, without the
+        path of a web page or of the API, or with `https` for a port that uses TLS.
         """
-        return suggest_url(typed, status.reason)
+        return suggest_url(typed, status.reason, status.detail)
 
     def find_same_loopback(self, url: str, *, except_id: str | None = None) -> ServerProfile | None:
         """Return a server whose normalised URL differs from `url` only in this machine's name."""

@@ -52,6 +52,15 @@ def describe_origin(location: str) -> str:
         return "elsewhere"
 
 
+def describe_location(location: str) -> str:
+    """Return where a redirect leads for a message: without credentials, query and fragment."""
+    try:
+        url = URL(location).with_user(None).with_query(None).with_fragment(None)
+    except ValueError:
+        return "elsewhere"
+    return str(url)[:200]
+
+
 def resolve_redirect(location: str, origin: Origin) -> URL | None:
     """Return the URL of a redirect, without its credentials; None if it leaves `origin`."""
     try:

@@ -29,6 +29,7 @@ from codewalk.opencode.failures import (
     status_failure,
     translate_error,
 )
+from codewalk.opencode.gateway import gateway_failure
 from codewalk.opencode.pool import GetRequest, ServerPool
 from codewalk.opencode.resolver import Resolver
 from codewalk.opencode.response import MAX_BODY, BodyTooLarge, Response, make_response, read_body
@@ -194,11 +195,12 @@ class Connection:
             return None
         if response.location:
             return redirect_failure(
-                response.status,
-                response.location,
+                response,
                 host_port=self._host_port,
                 same_origin=self._resolve_redirect(response.location) is not None,
             )
+        if failure := gateway_failure(response, host_port=self._host_port):
+            return failure
         username = (self._username or DEFAULT_USERNAME) if self.has_credentials else None
         return status_failure(response, path=path, host_port=self._host_port, username=username)
 
@@ -272,7 +274,9 @@ class Connection:
         finally:
             # Back to the pool after the last byte, else closed.
             response.release()
-        return make_response(url, response.status, response.headers, body, started=started)
+        return make_response(
+            url, response.status, response.headers, body, started=started, method="POST"
+        )
 
     def _make_url(self, path: str, params: Mapping[str, str] | None = None) -> URL:
         url = URL(self._base + path, encoded=True)

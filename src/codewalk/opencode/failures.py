@@ -16,9 +16,10 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from codewalk.errors import RequestFailed
-from codewalk.opencode.address import describe_origin
+from codewalk.opencode.address import describe_location, describe_origin
+from codewalk.opencode.gateway import USES_TLS, is_tls_record
 from codewalk.opencode.response import Response
-from codewalk.reason import Reason
+from codewalk.reason import CLOSED_WITHOUT_ANSWER, Reason
 
 MIN_RETRY_AFTER: Final = 1.0
 MAX_RETRY_AFTER: Final = 600.0
@@ -81,11 +82,9 @@ def translate_error(
         case aiohttp.ClientPayloadError():
             return _translate_body_error(exc, host_port)
         case _ if isinstance(exc, _INVALID_HTTP_ERRORS):
-            return RequestFailed(Reason.NOT_OPENCODE, f"{host_port} doesn't answer in valid HTTP.")
+            return _translate_invalid_http(exc, host_port)
         case _:
-            return RequestFailed(
-                Reason.UNREACHABLE, f"{host_port} closed the connection without an answer."
-            )
+            return RequestFailed(Reason.UNREACHABLE, f"{host_port} {CLOSED_WITHOUT_ANSWER}.")
 
 
 def _translate_connect_error(exc: aiohttp.ClientConnectorError, host_port: str) -> RequestFailed:
@@ -103,6 +102,12 @@ def _translate_connect_error(exc: aiohttp.ClientConnectorError, host_port: str) 
         return RequestFailed(Reason.UNREACHABLE, detail, local_fault=True)
     why = f" ({cause.strerror})" if cause.errno and cause.strerror else ""
     return RequestFailed(Reason.UNREACHABLE, f"{host_port} can't be reached{why}.")
+
+
+def _translate_invalid_http(exc: Exception, host_port: str) -> RequestFailed:
+    if isinstance(exc, HttpProcessingError) and is_tls_record(exc.message):
+        return RequestFailed(Reason.TLS, USES_TLS.format(host_port=host_port))
+    return RequestFailed(Reason.NOT_OPENCODE, f"{host_port} doesn't answer in valid HTTP.")
 
 
 def _translate_body_error(exc: aiohttp.ClientPayloadError, host_port: str) -> RequestFailed:
@@ -197,18 +202,23 @@ def _parse_date(text: str) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def redirect_failure(
-    status: int, location: str, *, host_port: str, same_origin: bool
-) -> RequestFailed:
+def redirect_failure(response: Response, *, host_port: str, same_origin: bool) -> RequestFailed:
     """Return the failure of a redirect that isn't followed.
 
     Args:
-        status: The response's status.
-        location: Where it redirects to.
+        response: The redirect.
         host_port: The server's host and port.
-        same_origin: Whether that is the server itself: then there were too many redirects.
+        same_origin: Whether it leads to the server itself. Then it isn't followed because the
+            request was a POST, or because there were too many redirects.
     """
-    detail = f"{host_port} redirects to {describe_origin(location)}, not to itself."
-    if same_origin:
-        detail = f"{host_port} redirects too many times."
-    return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)
+    location = response.location or ""
+    if not same_origin:
+        detail = f"{host_port} redirects to {describe_origin(location)}, not to itself."
+    elif response.method == "POST":
+        detail = (
+            f"{host_port} redirects a POST to {describe_location(location)} (status "
+            f"{response.status}), where it isn't sent again; is the server's URL right?"
+        )
+    else:
+        detail = f"{host_port} redirects too many times, at last to {describe_location(location)}."
+    return RequestFailed(Reason.NOT_OPENCODE, detail, status=response.status)

@@ -25,6 +25,7 @@ class Response:
         content_type: In lower case, without parameters.
         elapsed_ms: From the request that got this response (after redirects) to its last byte.
         location: An absolute URL, for a redirect that wasn't followed.
+        method: The method of the request.
     """
 
     status: int
@@ -33,6 +34,7 @@ class Response:
     headers: Mapping[str, str]
     elapsed_ms: float
     location: str | None = None
+    method: str = "GET"
 
     @property
     def ok(self) -> bool:
@@ -48,7 +50,13 @@ class Response:
 
 
 def make_response(
-    url: URL, status: int, headers: Mapping[str, str], body: bytes, *, started: float | None = None
+    url: URL,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    started: float | None = None,
+    method: str = "GET",
 ) -> Response:
     """Return the response that `url` gave.
 
@@ -59,6 +67,7 @@ def make_response(
         body: The response's body, decompressed.
         started: When the request was sent, on `perf_counter`; None for a response without a body
             of its own.
+        method: The method of the request.
     """
     return Response(
         status=status,
@@ -67,6 +76,7 @@ def make_response(
         headers=headers,
         elapsed_ms=0.0 if started is None else (perf_counter() - started) * 1000,
         location=redirect_location(url, status, headers),
+        method=method,
     )
 
 

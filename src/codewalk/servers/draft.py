@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from codewalk.errors import InvalidCredentials, InvalidInput, InvalidURL
 from codewalk.opencode.defaults import DEFAULT_PORT, DEFAULT_USERNAME
-from codewalk.reason import NO_ANSWER, Reason
+from codewalk.reason import CLOSED_WITHOUT_ANSWER, NO_ANSWER, Reason
 from codewalk.secret import Secret
 from codewalk.servers.profile import NotifySetting, ServerProfile, check_credentials, clean_label
 from codewalk.servers.url import base_url, parse_url
@@ -150,23 +150,37 @@ def with_default_port(typed: str) -> str | None:
         return None
 
 
-def suggest_url(typed: str, reason: Reason) -> str | None:
+def suggest_url(typed: str, reason: Reason, detail: str | None = None) -> str | None:
     """Return another URL to try after a check that failed, None where there is none.
 
     Where nothing answers and no port was typed, it is on OpenCode's default port. Where something
-    answers, or there too, it is without the path of a web page or of the API.
+    answers, or there too, it is without the path of a web page or of the API. Where the port uses
+    TLS, or closes the connection as ports with TLS do, it begins with `https`.
 
     Args:
         typed: The URL as the user typed it.
         reason: Why the check failed.
+        detail: The detail of its result.
     """
     try:
-        base = base_url(parse_url(typed).url)
+        parsed = parse_url(typed)
     except InvalidURL as exc:
         return exc.suggestion
+    base = base_url(parsed.url)
+    is_closed = reason is Reason.UNREACHABLE and CLOSED_WITHOUT_ANSWER in (detail or "")
+    if reason is Reason.TLS or (is_closed and parsed.port is not None):
+        return _with_https(base or parsed.url, parsed.port)
     if reason in NO_ANSWER:
         return with_default_port(typed) and with_default_port(base or typed)
     return base if reason in _ANSWERED else None
+
+
+def _with_https(url: str, port: int | None) -> str | None:
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        return None
+    netloc = f"{parts.netloc}:{port}" if port and parts.port is None else parts.netloc
+    return parse_url(parts._replace(scheme="https", netloc=netloc).geturl()).url
 
 
 def explain_suggestion(typed: str, suggestion: str) -> str:
@@ -175,6 +189,8 @@ def explain_suggestion(typed: str, suggestion: str) -> str:
         parsed = parse_url(typed)
     except InvalidURL:
         return "This URL is in what was typed."
+    if suggestion.startswith("https:") and parsed.url.startswith("http:"):
+        return "The port uses TLS, or may do so."
     if parsed.port is None and urlsplit(suggestion).port == DEFAULT_PORT:
         return f"The default port of OpenCode is {DEFAULT_PORT}."
     return "A server's URL has neither the path of a page nor a query."

@@ -24,6 +24,7 @@ from codewalk.secret import Secret
 from codewalk.servers.conflict import editable_values
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings
+from tests.certificates import server_context, write_certificate
 from tests.mock_behaviours import page
 from tests.mock_opencode import MockOpenCode, Release
 
@@ -321,11 +322,25 @@ async def test_usual_port_is_offered_where_none_was_typed_and_nothing_answers(
     assert refused.value.suggestion == suggestion
 
 
+async def test_https_is_offered_where_a_port_uses_tls(app: App, tmp_path: Path) -> None:
+    context = server_context(write_certificate(tmp_path, host="127.0.0.1", days=30))
+    async with MockOpenCode(ssl_context=context) as server:
+        with pytest.raises(ServerUnreachable) as refused:
+            await app.add_server(f"127.0.0.1:{server.port}")
+    assert refused.value.suggestion == server.url
+    assert refused.value.message.endswith(f" Is it {server.url}?")
+
+
 @pytest.mark.parametrize("reason", list(Reason))
-def test_another_port_is_offered_only_where_nothing_answers(app: App, reason: Reason) -> None:
-    nothing = reason in (Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE)
+def test_another_url_is_offered_only_where_it_may_change_something(
+    app: App, reason: Reason
+) -> None:
+    expected = dict.fromkeys(
+        (Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE), "http://devbox:4096"
+    )
+    expected[Reason.TLS] = "https://devbox"
     offered = app.drafts.suggest_url("devbox", HealthStatus(reason=reason))
-    assert offered == ("http://devbox:4096" if nothing else None)
+    assert offered == expected.get(reason)
 
 
 async def test_preview_shows_what_would_be_kept_and_what_stands_in_its_way(app: App) -> None:

@@ -231,16 +231,22 @@ async def test_no_redirect_leads_to_another_origin(client: OpenCodeClient, locat
 
 
 async def test_a_post_follows_no_redirect(client: OpenCodeClient, server: MockOpenCode) -> None:
-    server.script("/session", redirect("/elsewhere", status=307))
-    with pytest.raises(RequestFailed):
+    location = f"http://me:s3cr3t@127.0.0.1:{server.port}/elsewhere?auth_token=s3cr3t"
+    server.script("/session", redirect(location, status=301))
+    with pytest.raises(RequestFailed) as caught:
         await client.connect(server.url).post_json("/session", {})
     assert server.count("/elsewhere") == 0
+    assert caught.value.detail == (
+        f"127.0.0.1:{server.port} redirects a POST to {server.url}/elsewhere (status 301), where "
+        "it isn't sent again; is the server's URL right?"
+    )
 
 
 async def test_redirects_end(client: OpenCodeClient, server: MockOpenCode) -> None:
     server.script("/loop", redirect("/loop"))
-    with pytest.raises(RequestFailed, match="too many times"):
+    with pytest.raises(RequestFailed, match="too many times") as caught:
         await client.connect(server.url).get_json("/loop")
+    assert f"at last to {server.url}/loop." in caught.value.detail
     assert server.count("/loop") == 4
 
 

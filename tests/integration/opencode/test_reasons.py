@@ -8,16 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from codewalk.health.probe import probe
 from codewalk.opencode.client import OpenCodeClient
@@ -25,6 +19,7 @@ from codewalk.opencode.connection import RequestFailed
 from codewalk.opencode.resolver import Resolver
 from codewalk.reason import Reason
 from codewalk.secret import Secret
+from tests.certificates import server_context, write_certificate
 from tests.mock_behaviours import (
     Behaviour,
     close,
@@ -80,7 +75,23 @@ CASES: Final = [
     Case(name="304", reason=Reason.NOT_OPENCODE, behaviour=reply(status=304)),
     Case(name="redirects", reason=Reason.NOT_OPENCODE, behaviour=redirect("http://x.invalid/")),
     Case(name="not HTTP", reason=Reason.NOT_OPENCODE, behaviour=raw(b"SSH-2.0-OpenSSH\r\n")),
-    Case(name="TLS alert", reason=Reason.NOT_OPENCODE, behaviour=raw(b"\x15\x03\x01\0\2\2\x46")),
+    Case(name="TLS alert", reason=Reason.TLS, behaviour=raw(b"\x15\x03\x01\0\2\2\x46")),
+    Case(name="TLS handshake", reason=Reason.TLS, behaviour=raw(b"\x16\x03\x03\0\x4a\2\0")),
+    Case(name="not quite TLS", reason=Reason.NOT_OPENCODE, behaviour=raw(b"\x17\x03\x03\0\2")),
+    Case(
+        name="nginx's TLS port",
+        reason=Reason.TLS,
+        behaviour=reply(
+            b"<center>The plain HTTP request was sent to HTTPS port</center>", status=400
+        ),
+    ),
+    Case(
+        name="Go's TLS port",
+        reason=Reason.TLS,
+        behaviour=raw(
+            b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+        ),
+    ),
     Case(
         name="huge header",
         reason=Reason.NOT_OPENCODE,
@@ -219,40 +230,6 @@ async def test_https_to_an_http_server_is_a_tls_failure(
     assert "http://" in failure.detail
 
 
-def certificate(folder: Path, *, host: str, days: int) -> Path:
-    """A self-signed certificate for `host` that ends in so many days, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CodeWalk test")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=30))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(host))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return file
-
-
-def tls(file: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(file)
-    return context
-
-
 @pytest.mark.parametrize(
     ("host", "days", "trusted", "problem"),
     [
@@ -264,10 +241,10 @@ def tls(file: Path) -> ssl.SSLContext:
 async def test_an_invalid_certificate_is_a_tls_failure(
     tmp_path: Path, host: str, days: int, trusted: bool, problem: str
 ) -> None:
-    file = certificate(tmp_path, host=host, days=days)
+    file = write_certificate(tmp_path, host=host, days=days)
     trust = ssl.create_default_context(cafile=str(file) if trusted else None)
     async with (
-        MockOpenCode(ssl_context=tls(file)) as server,
+        MockOpenCode(ssl_context=server_context(file)) as server,
         OpenCodeClient(ssl_context=trust) as client,
     ):
         failure = await reason_of(client, server.url)
@@ -277,10 +254,10 @@ async def test_an_invalid_certificate_is_a_tls_failure(
 
 
 async def test_a_valid_certificate_is_accepted(tmp_path: Path) -> None:
-    file = certificate(tmp_path, host="127.0.0.1", days=30)
+    file = write_certificate(tmp_path, host="127.0.0.1", days=30)
     trust = ssl.create_default_context(cafile=str(file))
     async with (
-        MockOpenCode(ssl_context=tls(file)) as server,
+        MockOpenCode(ssl_context=server_context(file)) as server,
         OpenCodeClient(ssl_context=trust) as client,
     ):
         assert await client.connect(server.url).get_json("/path")

@@ -200,9 +200,35 @@ def test_another_url_is_suggested_after_a_failed_check(
     assert suggest_url(typed, reason) == suggestion
 
 
+CLOSED = "h:8443 closed the connection without an answer."
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason", "detail", "suggestion"),
+    [
+        ("http://h:8443", Reason.TLS, None, "https://h:8443"),
+        ("h:8443/api", Reason.TLS, None, "https://h:8443"),
+        ("http://h:80/up", Reason.TLS, None, "https://h:80/up"),
+        ("http://[::1]:443", Reason.TLS, None, "https://[::1]"),
+        ("http://h:8443", Reason.UNREACHABLE, CLOSED, "https://h:8443"),
+        ("http://h:8443", Reason.UNREACHABLE, "h:8443 can't be reached.", None),
+        # Without a port, OpenCode's default port is likelier than another scheme.
+        ("h", Reason.UNREACHABLE, CLOSED, "http://h:4096"),
+        # Whoever wants encryption isn't offered anything less.
+        ("https://h:4096", Reason.TLS, None, None),
+        ("https://h:4096", Reason.UNREACHABLE, CLOSED, None),
+    ],
+)
+def test_https_is_suggested_where_the_port_uses_tls_or_may_do_so(
+    typed: str, reason: Reason, detail: str | None, suggestion: str | None
+) -> None:
+    assert suggest_url(typed, reason, detail) == suggestion
+
+
 @pytest.mark.parametrize(
     ("typed", "suggestion", "explanation"),
     [
+        ("http://h:8443", "https://h:8443", "The port uses TLS, or may do so."),
         ("devbox", "http://devbox:4096", "The default port of OpenCode is 4096."),
         ("h/up/session", "http://h:4096/up", "The default port of OpenCode is 4096."),
         (
