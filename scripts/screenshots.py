@@ -122,16 +122,16 @@ async def two_hundred(stage: Stage) -> None:
     await stage.go("/servers")
 
 
-async def told(stage: Stage) -> None:
+async def toasts(stage: Stage) -> None:
     await five(stage)
     await stage.tab.wait_for_function("() => document.querySelector('#live')._htmx?.sse")
-    news: Sequence[tuple[str, NoticeKind, dict[str, Any]]] = (
+    notices: Sequence[tuple[str, NoticeKind, dict[str, Any]]] = (
         ("Cloud", NoticeKind.DOWN, {}),
         ("Dev box", NoticeKind.UP, {"downtime": timedelta(minutes=12)}),
         ("Laptop", NoticeKind.VERSION, {"previous_version": "1.18.23"}),
         ("Behind the company proxy", NoticeKind.DOWN, {}),
     )
-    for ref, what, more in news:
+    for ref, what, more in notices:
         announce_notice(stage.web, ref, what, **more)
     await stage.tab.get_by_text("1 more server has news.").wait_for()
     await stage.tab.evaluate("document.getAnimations().forEach((one) => one.pause())")
@@ -249,9 +249,9 @@ async def remove(stage: Stage) -> None:
 async def server(stage: Stage) -> None:
     """A server with a month behind it."""
     await stage.five()
-    shown = stage.web.app.server("Dev box")
-    record_month(stage.web.parts, shown.id)
-    await stage.go(f"/servers/{shown.id}")
+    one = stage.web.app.server("Dev box")
+    record_month(stage.web.parts, one.id)
+    await stage.go(f"/servers/{one.id}")
 
 
 async def server_check(stage: Stage) -> None:
@@ -273,9 +273,9 @@ async def server_then(stage: Stage) -> None:
 async def server_down(stage: Stage) -> None:
     """One that is down, and snoozed."""
     await stage.five()
-    shown = stage.web.app.server("Behind the company proxy")
-    await stage.web.app.snooze(shown.id, datetime.now(UTC) + timedelta(hours=8))
-    await stage.go(f"/servers/{shown.id}")
+    one = stage.web.app.server("Behind the company proxy")
+    await stage.web.app.snooze(one.id, datetime.now(UTC) + timedelta(hours=8))
+    await stage.go(f"/servers/{one.id}")
 
 
 async def server_new(stage: Stage) -> None:
@@ -300,7 +300,7 @@ SCENES: Sequence[Scene] = (
     five,
     bar_pointed_at,
     two_hundred,
-    told,
+    toasts,
     menu,
     switcher,
     refused,

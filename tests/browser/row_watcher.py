@@ -61,11 +61,11 @@ class RowWatcher:
         others: list[RowState] = []
         async with asyncio.timeout(within):
             while True:
-                shown = await self.queue.get()
-                if shown.name != name:
-                    others.append(shown)
-                elif shown.state == state:
-                    return shown.at, others
+                change = await self.queue.get()
+                if change.name != name:
+                    others.append(change)
+                elif change.state == state:
+                    return change.at, others
 
 
 async def wait_for_link(page: Page, name: str, *, within: float = 30.0) -> None:

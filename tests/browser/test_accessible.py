@@ -24,38 +24,38 @@ ALIKE: Final = "li:nth-child(n + 13)"
 """Of a long list the first ones are looked at; the others are made the same way."""
 
 
-async def must_be_accessible(tab: Page, **options: Any) -> None:
+async def assert_accessible(tab: Page, **options: Any) -> None:
     """Evaluated, not put into the page: its content security policy lets no other script in."""
     if not await tab.evaluate("'axe' in window"):
         await tab.evaluate(AXE.read_text("utf-8"))
-    found: dict[str, Any] = await tab.evaluate(
+    result: dict[str, Any] = await tab.evaluate(
         "([where, options]) => axe.run(where, options)", [{"exclude": [ALIKE]}, options]
     )
-    told = [
+    violations = [
         f"{broken['help']}: {node['html']}: {node['failureSummary']}"
-        for broken in found["violations"]
+        for broken in result["violations"]
         for node in broken["nodes"]
     ]
-    assert told == []
+    assert violations == []
 
 
-async def must_be_fine(tab: Page) -> None:
+async def assert_accessible_and_fitting(tab: Page) -> None:
     for width in (360, 1280):
         await tab.set_viewport_size({"width": width, "height": 800})
         assert await tab.evaluate(OVERHANG) <= 0
-        await must_be_accessible(tab)
+        await assert_accessible(tab)
     await tab.emulate_media(color_scheme="dark")
     for width in (360, 1280):  # where only the colours are others
         await tab.set_viewport_size({"width": width, "height": 800})
-        await must_be_accessible(tab, runOnly=["color-contrast"])
+        await assert_accessible(tab, runOnly=["color-contrast"])
 
 
 # Two hundred rows are made as five are, and axe-core takes seconds for them; see test_layout.py.
-LOOKED_AT: Final = [scene for scene in SCENES if scene is not two_hundred]
+TESTED_SCENES: Final = [scene for scene in SCENES if scene is not two_hundred]
 
 
-@pytest.mark.parametrize("scene", LOOKED_AT, ids=lambda scene: scene.__name__)
+@pytest.mark.parametrize("scene", TESTED_SCENES, ids=lambda scene: scene.__name__)
 async def test_every_state_is_accessible_and_fits(chromium: Browser, scene: Scene) -> None:
     async with staged(chromium) as stage:
         await scene(stage)
-        await must_be_fine(stage.tab)
+        await assert_accessible_and_fitting(stage.tab)

@@ -32,7 +32,7 @@ def ground(tab: Page) -> Awaitable[str]:
     return tab.evaluate("getComputedStyle(document.body).backgroundColor")
 
 
-def seen(theme: Theme) -> str:
+def background_rgb(theme: Theme) -> str:
     """That colour, as Chromium writes it."""
     red, green, blue = bytes.fromhex(BACKGROUND_COLORS[theme].removeprefix("#"))
     return f"rgb({red}, {green}, {blue})"
@@ -42,7 +42,7 @@ def seen(theme: Theme) -> str:
 async def test_light_or_dark_is_chosen_and_stays(
     chromium: Browser, tmp_path: Path, scripts: bool
 ) -> None:
-    light, dark = seen(Theme.LIGHT), seen(Theme.DARK)
+    light, dark = background_rgb(Theme.LIGHT), background_rgb(Theme.DARK)
     async with (
         running(tmp_path) as web,
         open_context(chromium, java_script_enabled=scripts, color_scheme="light") as context,
@@ -71,12 +71,12 @@ async def test_it_can_be_installed(chromium: Browser, tmp_path: Path) -> None:
         open_tab(context, web) as tab,
     ):
         devtools = await context.new_cdp_session(tab)
-        found = await devtools.send("Page.getAppManifest")
-        assert found["errors"] == []
-        assert found["url"].startswith(web.url)
-        assert found["manifest"]["startUrl"] == f"{web.url}/"
-        assert found["manifest"]["display"] == "kStandalone"
-        told = await devtools.send("Page.getInstallabilityErrors")
-        errors = [error["errorId"] for error in told["installabilityErrors"]]
+        manifest = await devtools.send("Page.getAppManifest")
+        assert manifest["errors"] == []
+        assert manifest["url"].startswith(web.url)
+        assert manifest["manifest"]["startUrl"] == f"{web.url}/"
+        assert manifest["manifest"]["display"] == "kStandalone"
+        result = await devtools.send("Page.getInstallabilityErrors")
+        errors = [error["errorId"] for error in result["installabilityErrors"]]
         # The tests' tabs are private ones, which install nothing; that alone stands in the way.
         assert errors == ["in-incognito"]

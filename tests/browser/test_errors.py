@@ -35,9 +35,7 @@ async def test_an_address_with_nothing_there_leads_back(chromium: Browser, tmp_p
             await expect(tab.get_by_role("heading", name="Servers")).to_be_visible()
 
 
-async def test_what_is_asked_of_a_server_that_is_gone_says_so(
-    chromium: Browser, tmp_path: Path
-) -> None:
+async def test_a_request_for_a_removed_server_says_so(chromium: Browser, tmp_path: Path) -> None:
     async with running(tmp_path) as web, open_context(chromium) as context:
         tab = await context.new_page()
         await tab.goto(web.login_address)

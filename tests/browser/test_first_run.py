@@ -98,7 +98,7 @@ async def test_the_first_page_has_heading_and_field_in_one_column_and_in_sight(
             assert add["x"] + add["width"] == pytest.approx(url["x"] + inner)
 
 
-async def test_what_runs_on_this_machine_is_looked_at_on_the_word_alone(
+async def test_the_default_address_is_checked_only_on_request(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
@@ -108,25 +108,25 @@ async def test_what_runs_on_this_machine_is_looked_at_on_the_word_alone(
         # Not OpenCode's own port: a person's server may be there, or another run of this.
         web.app.drafts.default_url = mock.url
         place = mock.url.removeprefix("http://")
-        look = button(tab, f"Look at {place}")
+        look_button = button(tab, f"Look at {place}")
         await tab.reload()
         await wait_for_stream(tab)
         assert mock.requests == []
-        await look.click()
-        found = tab.locator("#local-check").get_by_role("status")
-        await expect(found).to_contain_text("asks for a user name and password")
+        await look_button.click()
+        result = tab.locator("#local-check").get_by_role("status")
+        await expect(result).to_contain_text("asks for a user name and password")
         # It stays when the list is painted anew, as when a local server starts.
         web.app.import_message = "Something was taken over."
         web.app.announcer.announce(Event(kind=Kind.SERVERS))
         await expect(tab.get_by_text("Something was taken over.")).to_be_visible()
-        await expect(found).to_contain_text("asks for a user name and password")
+        await expect(result).to_contain_text("asks for a user name and password")
         await tab.get_by_role("link", name="Add it with its password").click()
         await expect(field(tab, "URL")).to_have_value(mock.url)
         await tab.go_back()
 
         mock.password = None
-        await look.click()
-        await expect(found).to_contain_text("OpenCode 1.18.33.")
+        await look_button.click()
+        await expect(result).to_contain_text("OpenCode 1.18.33.")
         assert web.app.servers() == []
         # Else the test ends while the page is about to be another: closing it may take for ever.
         async with tab.expect_navigation():
@@ -152,24 +152,24 @@ async def test_a_local_server_is_started_from_the_page(chromium: Browser, tmp_pa
             await expect(button(one, "Check all")).to_be_visible()
 
 
-async def test_what_was_taken_over_from_the_flutter_app_is_told_once(
+async def test_the_message_about_imported_servers_is_shown_once(
     chromium: Browser, tmp_path: Path
 ) -> None:
-    kept = {"flutter.server_host": "devbox", "flutter.server_port": 4096}
-    (tmp_path / "no-preferences.json").write_text(json.dumps(kept), "utf-8")
+    preferences = {"flutter.server_host": "devbox", "flutter.server_port": 4096}
+    (tmp_path / "no-preferences.json").write_text(json.dumps(preferences), "utf-8")
     async with (
         opened(chromium, tmp_path) as (web, tab),
         open_tab(tab.context, web) as other,
     ):
-        told = "1 server was taken over from the CodeWalk Flutter app"
+        message = "1 server was taken over from the CodeWalk Flutter app"
         for one in (tab, other):
             await one.goto(f"{web.url}/servers")
-            await expect(one.get_by_text(told)).to_be_visible()
+            await expect(one.get_by_text(message)).to_be_visible()
         await expect_servers(tab, "Primary server")
         await expect(row(tab, "Primary server")).to_contain_text("Active")
         await button(tab, "Got it").click()
         for one in (tab, other):
-            await expect(one.get_by_text(told)).to_have_count(0)
+            await expect(one.get_by_text(message)).to_have_count(0)
         await tab.reload()
         await expect_servers(tab, "Primary server")
-        await expect(tab.get_by_text(told)).to_have_count(0)
+        await expect(tab.get_by_text(message)).to_have_count(0)

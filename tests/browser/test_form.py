@@ -40,7 +40,7 @@ async def must_not_hold(tab: Page, password: str) -> None:
     await expect(field(tab, "Password")).to_have_value("")
 
 
-async def test_while_one_types_the_url_is_shown_as_it_would_be_kept(
+async def test_while_the_user_types_the_url_is_shown_as_it_would_be_saved(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
@@ -103,7 +103,7 @@ async def test_a_refused_form_says_why_and_keeps_what_was_typed(
         await expect_servers(tab, "Taken")
 
 
-async def test_a_connection_is_tested_as_often_as_one_likes(
+async def test_a_connection_can_be_tested_again_and_again(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
@@ -127,7 +127,7 @@ async def test_a_connection_is_tested_as_often_as_one_likes(
         await expect(row(tab, mock.url.removeprefix("http://"))).to_contain_text("healthy")
 
 
-async def test_what_cannot_be_reached_is_saved_on_a_second_word(
+async def test_an_unreachable_server_is_saved_after_confirmation(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
@@ -193,7 +193,7 @@ async def test_a_password_is_shown_and_hidden(chromium: Browser, tmp_path: Path)
         await expect(typed).to_have_value("typed")
 
 
-async def test_a_kept_password_is_never_in_the_page_and_is_kept_replaced_or_cleared(
+async def test_a_stored_password_is_never_in_the_page_and_can_be_replaced_or_removed(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
@@ -231,7 +231,7 @@ async def test_a_kept_password_is_never_in_the_page_and_is_kept_replaced_or_clea
         await expect(button(tab, "Remove credentials")).to_have_count(0)
 
 
-async def test_how_a_server_is_checked_and_told_of_is_set_in_its_form(
+async def test_checks_and_notifications_are_set_in_the_form(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:

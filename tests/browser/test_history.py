@@ -41,7 +41,7 @@ def tip(cells: Locator) -> Locator:
     return cells.locator(":is(a:hover, a:focus) > .tip")
 
 
-async def test_a_check_is_told_of_where_one_points_at_the_bar(
+async def test_a_check_is_described_when_the_pointer_is_on_the_bar(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
@@ -59,7 +59,7 @@ async def test_a_check_is_told_of_where_one_points_at_the_bar(
         assert tab.url == f"{web.url}/servers/{server.id}#checks"
 
 
-async def test_what_is_pointed_at_stays_while_its_server_changes_and_is_new_the_next_time(
+async def test_a_hovered_check_stays_while_its_server_changes_and_is_new_the_next_time(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
@@ -82,7 +82,7 @@ async def test_what_is_pointed_at_stays_while_its_server_changes_and_is_new_the_
         await expect(tip(cells)).to_contain_text("unhealthy: Nothing listens")
 
 
-async def test_on_a_phone_the_bar_leads_to_where_a_tap_tells_each_check(
+async def test_on_a_phone_the_bar_leads_to_the_list_of_checks(
     chromium: Browser, tmp_path: Path
 ) -> None:
     size = {"width": 360, "height": 740}
@@ -96,7 +96,7 @@ async def test_on_a_phone_the_bar_leads_to_where_a_tap_tells_each_check(
         await expect(tip(cells)).to_be_in_viewport(ratio=1)
 
 
-async def test_in_a_narrow_window_what_is_pointed_at_lies_on_its_bar(
+async def test_in_a_narrow_window_a_hovered_check_lies_on_its_bar(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path, viewport={"width": 360, "height": 740}) as (web, tab):
@@ -148,7 +148,7 @@ async def test_the_chart_has_ranges_and_reads_on_a_phone(chromium: Browser, tmp_
 
 
 @pytest.mark.parametrize("script", [True, False])
-async def test_an_outage_of_long_ago_is_seen_by_the_minute(
+async def test_an_outage_long_ago_is_shown_by_the_minute(
     chromium: Browser, tmp_path: Path, script: bool
 ) -> None:
     async with opened(chromium, tmp_path, java_script_enabled=script) as (web, tab):
@@ -177,7 +177,7 @@ async def test_an_outage_of_long_ago_is_seen_by_the_minute(
         )
 
 
-async def test_a_late_answer_throws_nobody_back_who_went_on(
+async def test_a_late_response_does_not_replace_another_part_of_the_history(
     chromium: Browser, tmp_path: Path
 ) -> None:
     """Raced: the page asked again how the server has been, and the reader went to another time."""

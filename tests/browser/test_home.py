@@ -65,7 +65,7 @@ async def test_a_session_leads_to_the_servers_own_web_app(
         assert "referer" not in page.headers
 
 
-async def test_sessions_are_found_by_words_while_one_types(
+async def test_sessions_are_searched_while_the_user_types(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
@@ -157,7 +157,7 @@ async def test_what_comes_from_the_cache_says_so_until_the_fresh_list_is_in(
         await expect(tab.locator(".problem")).to_have_count(0)
 
 
-async def test_a_server_that_is_down_shows_what_was_kept_until_it_is_back(
+async def test_a_server_that_is_down_shows_its_cached_sessions_until_it_is_back(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:

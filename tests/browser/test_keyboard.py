@@ -97,7 +97,7 @@ async def test_a_link_skips_to_the_content(chromium: Browser, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-async def test_where_the_focus_is_can_be_seen_at_every_stop_of_every_page(
+async def test_the_focus_is_visible_at_every_tab_stop_of_every_page(
     chromium: Browser, tmp_path: Path, width: int
 ) -> None:
     async with (
@@ -137,7 +137,9 @@ async def walk(tab: Page, address: str) -> None:
     assert len(seen) > 1
 
 
-async def test_servers_are_kept_with_the_keys_alone(chromium: Browser, tmp_path: Path) -> None:
+async def test_servers_are_managed_with_the_keyboard_alone(
+    chromium: Browser, tmp_path: Path
+) -> None:
     async with (
         opened(chromium, tmp_path) as (web, tab),
         MockOpenCode(password="s3cret") as mock,
@@ -250,9 +252,7 @@ async def test_one_switches_and_finds_a_session_with_the_keys_alone(
         await expect(switcher_button(tab)).to_have_accessible_description("healthy Alpha")
 
 
-async def test_whoever_follows_a_link_of_a_home_is_on_it_still(
-    chromium: Browser, tmp_path: Path
-) -> None:
+async def test_a_followed_link_of_a_home_keeps_the_focus(chromium: Browser, tmp_path: Path) -> None:
     async with (
         opened(chromium, tmp_path, viewport={"width": 360, "height": 740}) as (web, tab),
         MockOpenCode() as mock,
@@ -285,7 +285,7 @@ async def test_whoever_follows_a_link_of_a_home_is_on_it_still(
         await expect(project).to_be_in_viewport(ratio=1)
 
 
-async def test_whoever_pages_through_a_log_with_the_keys_goes_on_from_there(
+async def test_a_followed_page_link_of_a_log_keeps_the_focus(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):

@@ -17,7 +17,7 @@ from tests.browser.elements import (
     toasts,
 )
 from tests.browser.tabs import opened
-from tests.browser.test_accessible import OVERHANG, must_be_accessible
+from tests.browser.test_accessible import OVERHANG, assert_accessible
 from tests.mock_opencode import MockOpenCode
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -54,7 +54,7 @@ async def test_two_hundred_servers_stand_in_order(chromium: Browser) -> None:
             await stage.tab.set_viewport_size({"width": width, "height": 800})
             assert await stage.tab.evaluate(OVERHANG) <= 0
             assert await stage.tab.evaluate(COLLIDING) == []
-        await must_be_accessible(stage.tab)
+        await assert_accessible(stage.tab)
 
 
 async def test_on_a_phone_all_that_opens_stays_in_the_window(

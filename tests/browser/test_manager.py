@@ -150,7 +150,7 @@ async def test_a_removal_is_undone(chromium: Browser, tmp_path: Path) -> None:
         await expect(tab.get_by_text("Kept")).to_be_visible()
 
 
-async def test_a_removal_is_told_for_ten_seconds(chromium: Browser, tmp_path: Path) -> None:
+async def test_a_removal_is_shown_for_ten_seconds(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         await web.app.add_server(CLOSED, label="One", check=False)
         await choose_menu_item(tab, "One", "Remove")
@@ -182,7 +182,7 @@ async def test_the_default_is_set_and_cleared(chromium: Browser, tmp_path: Path)
         assert web.app.default() is None
 
 
-async def test_an_unhealthy_server_is_not_selected_but_on_a_second_word(
+async def test_an_unhealthy_server_is_selected_only_after_confirmation(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:

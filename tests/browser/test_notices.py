@@ -26,7 +26,7 @@ from tests.mock_opencode import MockOpenCode
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 LOST = "Connection to CodeWalk lost."
-ANEW = "Open this page anew"
+RELOAD = "Reload this page"
 
 DESK = """
     window.shown = [];
@@ -51,7 +51,7 @@ ANDROID = """
 """There it can be asked for, and a page alone can make none."""
 
 
-async def test_news_is_a_toast_in_every_page_once_and_leads_to_the_server(
+async def test_a_notice_is_a_toast_in_every_page_and_links_to_the_server(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
@@ -92,7 +92,7 @@ async def test_two_hundred_at_once_are_three_toasts_and_a_link_to_all(
         await expect(tab).to_have_url(f"{web.url}/servers")
 
 
-async def test_what_is_allowed_is_shown_on_the_desktop_while_nobody_looks_by_one_tab_for_all(
+async def test_one_tab_shows_notifications_on_the_desktop_while_it_is_hidden(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with running(tmp_path) as web, open_context(chromium) as context:
@@ -139,7 +139,7 @@ async def test_notices_are_not_offered_where_there_can_be_none(
             await expect(button(tab, "Notify me")).to_be_hidden()
 
 
-async def test_a_row_says_how_its_news_comes(chromium: Browser, tmp_path: Path) -> None:
+async def test_a_row_shows_the_link_state(chromium: Browser, tmp_path: Path) -> None:
     async with (
         opened(chromium, tmp_path, watch=True) as (web, tab),
         MockOpenCode() as mock,
@@ -155,7 +155,7 @@ async def test_a_row_says_how_its_news_comes(chromium: Browser, tmp_path: Path) 
             await expect(link).to_have_attribute("title", LINK_DESCRIPTIONS[LinkState(state)])
 
 
-async def test_a_page_that_was_never_heard_says_that_it_has_to_be_opened_anew(
+async def test_a_page_that_never_connected_says_that_it_has_to_be_reloaded(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with running(tmp_path) as web, open_context(chromium) as context:
@@ -163,14 +163,16 @@ async def test_a_page_that_was_never_heard_says_that_it_has_to_be_opened_anew(
         await tab.goto(web.login_address)
         await tab.route("**/live?*", lambda route: route.abort(), times=1)
         await tab.reload()
-        await expect(tab.locator("#connection")).to_have_text(f"{LOST} {ANEW}", use_inner_text=True)
+        await expect(tab.locator("#connection")).to_have_text(
+            f"{LOST} {RELOAD}", use_inner_text=True
+        )
         async with tab.expect_navigation():
-            await tab.get_by_role("link", name=ANEW).click()
+            await tab.get_by_role("link", name=RELOAD).click()
         await wait_for_stream(tab)
         await expect(tab.locator("#connection")).to_be_hidden()
 
 
-async def test_a_page_that_is_not_let_in_any_more_says_so_until_it_is(
+async def test_a_page_without_a_valid_cookie_says_so_until_it_has_one(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with open_context(chromium) as context:
@@ -182,7 +184,7 @@ async def test_a_page_that_is_not_let_in_any_more_says_so_until_it_is(
         banner = tab.locator("#connection")
         await expect(banner).to_have_text(f"{LOST} Trying again …", use_inner_text=True)
         async with running(tmp_path, port=web.port) as again:
-            await expect(banner).to_have_text(f"{LOST} {ANEW}", use_inner_text=True)
+            await expect(banner).to_have_text(f"{LOST} {RELOAD}", use_inner_text=True)
             # Another tab was let in, and so is this one.
             await context.request.get(again.login_address)
             await expect(banner).to_be_hidden()

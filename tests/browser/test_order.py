@@ -40,7 +40,7 @@ def moves_of(tab: Page) -> list[str]:
     return moves
 
 
-def kept(web: RunningApp) -> str:
+def stored_order(web: RunningApp) -> str:
     return "".join(server.name for server in web.app.servers())
 
 
@@ -105,7 +105,7 @@ async def test_of_moves_in_quick_succession_none_is_lost(chromium: Browser, tmp_
         await expect_servers(tab, *"bcdea")
         on.set()
         async with asyncio.timeout(10):
-            while kept(web) != "bcdea":
+            while stored_order(web) != "bcdea":
                 await tab.wait_for_event("response")
         assert len(moves) == 4
 
@@ -125,12 +125,12 @@ async def test_a_row_is_dragged(chromium: Browser, tmp_path: Path) -> None:
         async with tab.expect_response("**/move"):
             await tab.mouse.up()
         await expect(tab.locator("[data-moving]")).to_have_count(0)
-        assert kept(web) == "bcdae"
+        assert stored_order(web) == "bcdae"
         await drag(tab, "e", over="b", share=0.05)
         async with tab.expect_response("**/move"):
             await tab.mouse.up()
         await expect_servers(tab, *"ebcda")
-        assert kept(web) == "ebcda"
+        assert stored_order(web) == "ebcda"
 
 
 async def test_a_row_is_dragged_by_touch(chromium: Browser, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_a_row_is_dragged_by_touch(chromium: Browser, tmp_path: Path) -> N
         await expect_servers(tab, *"cabde")
         async with tab.expect_response("**/move"):
             await touch("touchEnd", None)
-        assert kept(web) == "cabde"
+        assert stored_order(web) == "cabde"
 
 
 async def test_a_press_that_moves_nothing_changes_nothing(
@@ -180,4 +180,4 @@ async def test_a_row_is_moved_by_its_menu(chromium: Browser, tmp_path: Path) -> 
         await expect_servers(tab, *"baced", within=CHANGE_TIMEOUT_MS)
         await choose_menu_item(tab, "c", "Move down")
         await expect_servers(tab, *"baecd", within=CHANGE_TIMEOUT_MS)
-        assert kept(web) == "baecd"
+        assert stored_order(web) == "baecd"

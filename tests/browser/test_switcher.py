@@ -47,7 +47,7 @@ async def test_a_server_is_picked_with_the_pointer(chromium: Browser, tmp_path: 
         await expect(switcher_button(tab)).to_have_accessible_description("healthy Box A")
 
 
-async def test_what_was_typed_is_gone_where_the_switcher_opens_again_at_once(
+async def test_the_filter_is_empty_when_the_switcher_opens_again_at_once(
     chromium: Browser, tmp_path: Path
 ) -> None:
     """Raced: a browser tells of no closing that is followed by an opening before it was told."""
@@ -61,7 +61,7 @@ async def test_what_was_typed_is_gone_where_the_switcher_opens_again_at_once(
         await expect(field).to_have_value("")
 
 
-async def test_a_server_is_found_and_picked_with_the_keyboard(
+async def test_a_server_is_filtered_and_chosen_with_the_keyboard(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
@@ -99,7 +99,7 @@ async def test_a_server_is_found_and_picked_with_the_keyboard(
         await expect(tab.get_by_role("alert")).to_contain_text("Twelve is unhealthy")
 
 
-async def test_an_unhealthy_server_says_why_and_is_switched_to_after_a_second_word(
+async def test_an_unhealthy_server_says_why_and_is_switched_to_after_confirmation(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (
@@ -157,7 +157,7 @@ async def test_it_follows_what_happens_and_keeps_the_filter(
         await expect(tab.get_by_label("Filter servers")).to_have_value("box")
 
 
-async def test_on_a_page_of_no_server_it_switches_and_leaves_what_was_typed(
+async def test_on_a_page_of_no_server_a_switch_leaves_the_form_as_it_is(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with (

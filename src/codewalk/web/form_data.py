@@ -71,8 +71,8 @@ class ServerFormData(BaseModel):
 
     def changed_texts(self, base: EditableValues) -> dict[str, str]:
         """Return the text of each field that the user changed, but for the password."""
-        shown = display_texts(base)
-        changed = {name: text for name, text in self.texts.items() if text != shown[name]}
+        base_texts = display_texts(base)
+        changed = {name: text for name, text in self.texts.items() if text != base_texts[name]}
         if changed.get("username") == "":
             del changed["username"]  # emptied, it says nothing: each server has some user name
         return changed

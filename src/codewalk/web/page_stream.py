@@ -128,9 +128,9 @@ class OpenPage:
         """Return what changes without an event: the time of a server's last check, and its link."""
         context = get_page_context(self._app)
         rows = self._changed_rows(context)  # first: their checks needn't be sent again
-        shown = [s for s in context.servers if self._has_rows or s.id == self._about]
-        before, self._checked_at = self._checked_at, {s.id: s.health.checked_at for s in shown}
-        checked = [s for s in shown if before.get(s.id) != s.health.checked_at]
+        servers = [s for s in context.servers if self._has_rows or s.id == self._about]
+        before, self._checked_at = self._checked_at, {s.id: s.health.checked_at for s in servers}
+        checked = [s for s in servers if before.get(s.id) != s.health.checked_at]
         if self._has_rows:
             return PageUpdate(html=rows + self._views.last_check_fragments(checked))
         return PageUpdate(events={"checked": {}} if checked else {})

@@ -13,8 +13,8 @@ DOWN = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED, version="1.18.
 
 def notice_event(server_id: str, kind: NoticeKind = NoticeKind.DOWN, **more: Any) -> NoticeEvent:
     """The event that tells of it; `more` are fields of the news."""
-    told = Notice(kind=kind, server_id=server_id, at=datetime.now(UTC), health=DOWN, **more)
-    return NoticeEvent.of(told)
+    notice = Notice(kind=kind, server_id=server_id, at=datetime.now(UTC), health=DOWN, **more)
+    return NoticeEvent.of(notice)
 
 
 def announce_notice(

@@ -73,8 +73,8 @@ def fields(text: str, form_id: str = "server-form") -> dict[str, str]:
 
 def row(text: str, name: str) -> str:
     """The list item of the server that is named so."""
-    found = [
+    rows = [
         li for li in re.findall(r'<li id="server-.*?</li>', text, re.DOTALL) if f">{name}<" in li
     ]
-    assert len(found) == 1, f"{len(found)} rows are named {name}"
-    return str(found[0])
+    assert len(rows) == 1, f"{len(rows)} rows are named {name}"
+    return str(rows[0])

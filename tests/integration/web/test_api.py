@@ -39,7 +39,7 @@ async def problem(
     return body
 
 
-async def test_a_server_is_checked_and_then_kept_and_the_first_is_active(tmp_path: Path) -> None:
+async def test_a_server_is_checked_and_then_saved_and_the_first_is_active(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode(password=PASSWORD) as mock:
         body = {"url": f" {mock.url}/ ", "label": "Dev box", "password": PASSWORD}
         async with web.client.post(f"{web.url}{API}/servers", json=body) as answer:
@@ -62,7 +62,7 @@ async def test_a_server_is_checked_and_then_kept_and_the_first_is_active(tmp_pat
         assert await web.call("GET", "/active") == (200, server)
 
 
-async def test_what_cannot_be_added_says_why_and_is_not_kept(tmp_path: Path) -> None:
+async def test_a_server_that_cannot_be_added_says_why_and_is_not_saved(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode(password="right") as mock:
         refused = [
             ({"url": "ftp://x"}, 422, "invalid_url"),
@@ -72,8 +72,8 @@ async def test_what_cannot_be_added_says_why_and_is_not_kept(tmp_path: Path) -> 
             ({"url": mock.url, "password": "wrong-one"}, 502, "server_unreachable"),
         ]
         for body, status, code in refused:
-            told = await problem(web, "POST", "/servers", status, code, json=body)
-            assert "wrong-one" not in str(told)
+            answer = await problem(web, "POST", "/servers", status, code, json=body)
+            assert "wrong-one" not in str(answer)
         assert await web.call("GET", "/servers") == (200, [])
 
 
@@ -82,38 +82,38 @@ async def test_a_servers_history_is_that_of_the_command(tmp_path: Path) -> None:
         server = await add(web, mock.url)
         path = f"/servers/{server['id']}/history"
         assert (await web.call("POST", f"/servers/{server['id']}/check"))[0] == 200
-        status, found = await web.call("GET", path)
+        status, answer = await web.call("GET", path)
         assert status == 200
-        told = await web.app.history(server["id"])
-        assert found == told.to_json() | {"since": found["since"], "until": found["until"]}
-        assert [t["to"] for t in found["transitions"]] == ["healthy"]
-        assert [c["ok"] for c in found["checks"]] == [True]
-        assert found["uptime"]["last_24h"].keys() == {"percent", "known_s"}
+        history = await web.app.history(server["id"])
+        assert answer == history.to_json() | {"since": answer["since"], "until": answer["until"]}
+        assert [t["to"] for t in answer["transitions"]] == ["healthy"]
+        assert [c["ok"] for c in answer["checks"]] == [True]
+        assert answer["uptime"]["last_24h"].keys() == {"percent", "known_s"}
         _, week = await web.call("GET", path, params={"since": "7d"})
-        assert week["since"] < found["since"]
+        assert week["since"] < answer["since"]
         _, before = await web.call("GET", path, params={"since": "7d", "until": "24h"})
         assert (before["transitions"], before["periods"]) == ([], [])
         assert before["uptime"] == week["uptime"]
         _, later = await web.call("GET", path, params={"since": "0m"})
         assert later["transitions"] == []
-        assert later["checks"] == found["checks"]
+        assert later["checks"] == answer["checks"]
 
 
 async def test_a_history_that_cannot_be_asked_for_says_why(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await add(web, CLOSED, check=False)
         path = f"/servers/{server['id']}/history"
-        told = await problem(web, "GET", f"{path}?since=soon", 422, "invalid_value")
-        assert "'soon'" in told["detail"]
-        assert "24h" in told["detail"]
+        answer = await problem(web, "GET", f"{path}?since=soon", 422, "invalid_value")
+        assert "'soon'" in answer["detail"]
+        assert "24h" in answer["detail"]
         await problem(web, "GET", f"{path}?since=2999-01-01T00:00:00Z", 422, "invalid_value")
-        told = await problem(web, "GET", f"{path}?since=1h&until=2h", 422, "invalid_value")
-        assert "give a later end" in told["detail"]
+        answer = await problem(web, "GET", f"{path}?since=1h&until=2h", 422, "invalid_value")
+        assert "give a later end" in answer["detail"]
         await problem(web, "GET", f"{path}?from=24h", 422, "invalid_value")
         await problem(web, "GET", "/servers/nobody/history", 404, "server_not_found")
 
 
-async def test_an_unreachable_server_is_kept_where_no_check_is_wanted(tmp_path: Path) -> None:
+async def test_an_unreachable_server_is_saved_without_a_check(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await add(web, CLOSED, check=False)
         assert server["health"]["state"] == "unknown"
@@ -172,14 +172,14 @@ async def test_patch_sets_how_a_server_is_checked(tmp_path: Path) -> None:
             await problem(web, "PATCH", path, 422, "invalid_value", json=body)
 
 
-async def test_whether_what_happens_to_a_server_is_told_is_set(tmp_path: Path) -> None:
+async def test_the_notify_setting_is_changed(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await add(web, CLOSED, check=False)
         path = f"/servers/{server['id']}"
         assert server["notify"] == "default"
-        for given, kept in (("off", "off"), (None, "off"), ("on", "on"), ("default", "default")):
+        for given, stored in (("off", "off"), (None, "off"), ("on", "on"), ("default", "default")):
             _, changed = await web.call("PATCH", path, json={"notify": given, "check": False})
-            assert changed["notify"] == kept
+            assert changed["notify"] == stored
         for wrong in ("maybe", True, 1):
             await problem(web, "PATCH", path, 422, "invalid_value", json={"notify": wrong})
 
@@ -196,12 +196,19 @@ async def test_a_server_is_snoozed_and_woken(tmp_path: Path) -> None:
             assert (status, snoozed["snoozed_until"]) == (200, rfc3339(moment))
         status, woken = await web.call("DELETE", path)
         assert (status, woken["snoozed_until"]) == (200, None)
-        past, far = moment - timedelta(hours=3), moment + timedelta(days=400)
-        for wrong in (past.isoformat(), far.isoformat(), "2099-01-01T00:00:00", "soon", 5, None):
+        too_early, too_late = moment - timedelta(hours=3), moment + timedelta(days=400)
+        for wrong in (
+            too_early.isoformat(),
+            too_late.isoformat(),
+            "2099-01-01T00:00:00",
+            "soon",
+            5,
+            None,
+        ):
             await problem(web, "PUT", path, 422, "invalid_value", json={"until": wrong})
 
 
-async def test_an_edit_is_checked_before_it_is_kept(tmp_path: Path) -> None:
+async def test_an_edit_is_checked_before_it_is_saved(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await add(web, mock.url)
         body = {"url": CLOSED}
@@ -244,7 +251,7 @@ async def test_the_race_of_a_change_whose_server_is_changed_while_it_is_checked(
         assert (server["url"], server["basic_auth"]["has_password"]) == (f"{CLOSED}/new", False)
 
 
-async def test_removing_the_active_one_tells_which_follows(tmp_path: Path) -> None:
+async def test_removing_the_active_server_returns_the_next_active_one(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         first = await add(web, f"{CLOSED}/1", check=False)
         second = await add(web, f"{CLOSED}/2", check=False)
@@ -317,7 +324,7 @@ async def test_an_unhealthy_server_becomes_active_by_force_alone(tmp_path: Path)
         assert (status, now["id"], now["active"]) == (200, bad["id"], True)
 
 
-async def test_the_default_is_set_shown_and_cleared(tmp_path: Path) -> None:
+async def test_the_default_is_set_returned_and_cleared(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await add(web, CLOSED, check=False)
         assert await web.call("GET", "/default") == (200, {"default": None})
@@ -341,8 +348,8 @@ async def test_sessions_are_the_active_servers_live_or_as_last_fetched(tmp_path:
         assert there["directory"] == "/else"
         mock.script("/session", json_reply({}, status=500))
         await problem(web, "GET", "/sessions", 502, "server_unreachable")
-        _, kept = await web.call("GET", "/sessions", params={"cached": "true"})
-        assert (kept["source"], kept["sessions"]) == ("cache", live["sessions"])
+        _, stored = await web.call("GET", "/sessions", params={"cached": "true"})
+        assert (stored["source"], stored["sessions"]) == ("cache", live["sessions"])
 
 
 async def test_projects_and_models_are_the_active_servers(tmp_path: Path) -> None:
@@ -351,16 +358,16 @@ async def test_projects_and_models_are_the_active_servers(tmp_path: Path) -> Non
         server = await add(web, mock.url)
         status, live = await web.call("GET", "/projects")
         assert (status, live["source"], live["server_id"]) == (200, "live", server["id"])
-        told = [(p["name"], p["directory"], p["own"]) for p in live["projects"]]
-        assert told == [("shop", "/srv/shop", False), ("project", "/srv/project", True)]
+        projects = [(p["name"], p["directory"], p["own"]) for p in live["projects"]]
+        assert projects == [("shop", "/srv/shop", False), ("project", "/srv/project", True)]
         status, models = await web.call("GET", "/models")
         assert (status, models["server_id"], models["selected"]) == (200, server["id"], None)
         assert len(models["models"]) == 3
         for path, before in (("/projects", live["projects"]), ("/models", models["models"])):
             mock.script("*", json_reply({}, status=500))
             await problem(web, "GET", path, 502, "server_unreachable")
-            _, kept = await web.call("GET", path, params={"cached": "true"})
-            assert kept[path[1:]] == before
+            _, stored = await web.call("GET", path, params={"cached": "true"})
+            assert stored[path[1:]] == before
 
 
 async def test_archived_sessions_are_listed_on_request(tmp_path: Path) -> None:
@@ -431,10 +438,10 @@ async def test_a_body_that_cannot_be_used_is_a_problem(tmp_path: Path) -> None:
 async def test_a_refused_body_is_never_repeated(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         for body in ({"url": 5, "password": PASSWORD}, {"url": "http://x", "password": [PASSWORD]}):
-            told = await problem(web, "POST", "/servers", 422, "invalid_value", json=body)
-            assert PASSWORD not in str(told)
-        told = await problem(web, "POST", "/servers", 422, "invalid_value", json={"uri": "x"})
-        assert {"pointer": "/url", "detail": "Field required"} in told["errors"]
+            answer = await problem(web, "POST", "/servers", 422, "invalid_value", json=body)
+            assert PASSWORD not in str(answer)
+        answer = await problem(web, "POST", "/servers", 422, "invalid_value", json={"uri": "x"})
+        assert {"pointer": "/url", "detail": "Field required"} in answer["errors"]
 
 
 async def test_a_body_over_64_kib_is_refused_with_and_without_its_length(tmp_path: Path) -> None:
@@ -455,16 +462,16 @@ async def test_unknown_addresses_and_methods_are_problems(tmp_path: Path) -> Non
         await problem(web, "PUT", "/servers", 405, "method_not_allowed")
 
 
-async def test_a_fault_tells_the_caller_nothing_of_the_inside(tmp_path: Path) -> None:
+async def test_an_internal_error_reveals_nothing_of_itself(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
 
         @web.web.get(f"{API}/broken")
         async def broken() -> None:
             raise RuntimeError("the inside")
 
-        told = await problem(web, "GET", "/broken", 500, "internal")
-        assert "inside CodeWalk" in told["detail"]
-        assert "RuntimeError" not in str(told)
+        answer = await problem(web, "GET", "/broken", 500, "internal")
+        assert "inside CodeWalk" in answer["detail"]
+        assert "RuntimeError" not in str(answer)
 
 
 async def test_healthz_needs_no_token_and_the_document_lists_every_call(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ async def choose(web: RunningApp, theme: str, **headers: str) -> aiohttp.ClientR
         return answer
 
 
-async def test_a_choice_is_kept_and_every_page_follows_it(tmp_path: Path) -> None:
+async def test_a_choice_is_stored_and_every_page_follows_it(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         answer = await choose(web, "dark")
         assert answer.status == 303
@@ -36,7 +36,7 @@ async def test_a_choice_is_kept_and_every_page_follows_it(tmp_path: Path) -> Non
             assert 'data-theme="dark"' in await page.text()
 
 
-async def test_what_is_no_theme_is_refused(tmp_path: Path) -> None:
+async def test_an_unknown_theme_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         for theme in ("", "blue", "DARK", "dark; Path=/"):
             answer = await choose(web, theme)

@@ -23,7 +23,7 @@ async def plain_client() -> AsyncIterator[aiohttp.ClientSession]:
         yield client
 
 
-async def test_a_file_of_this_version_may_be_kept_for_good(tmp_path: Path) -> None:
+async def test_a_file_of_this_version_may_be_cached_for_good(tmp_path: Path) -> None:
     async with running(tmp_path) as web, aiohttp.ClientSession() as client:
         for path, asset in ASSETS.items():
             async with client.get(web.url + ADDRESSES[path]) as answer:
@@ -43,7 +43,7 @@ async def test_a_file_of_another_version_is_not_had(tmp_path: Path) -> None:
                 assert (answer.status, answer.headers["cache-control"]) == (404, "no-store")
 
 
-async def test_files_and_pages_are_packed_for_who_can_unpack_them(tmp_path: Path) -> None:
+async def test_files_and_pages_are_compressed_for_clients_that_accept_it(tmp_path: Path) -> None:
     async with running(tmp_path) as web, plain_client() as client:
         for path in (ADDRESSES["app.css"], "/servers", "/nowhere"):
             async with client.get(web.url + path, headers=PLAIN) as answer:
@@ -59,7 +59,7 @@ async def test_files_and_pages_are_packed_for_who_can_unpack_them(tmp_path: Path
             assert len(packed) < len(plain) / 1.5
 
 
-async def test_what_is_small_is_sent_as_it_is(tmp_path: Path) -> None:
+async def test_a_small_body_is_not_compressed(tmp_path: Path) -> None:
     async with running(tmp_path) as web, plain_client() as client:
         for path in (ADDRESSES["icon.svg"], f"{API}/healthz"):
             async with client.get(web.url + path, headers=PACKED) as answer:
@@ -67,7 +67,7 @@ async def test_what_is_small_is_sent_as_it_is(tmp_path: Path) -> None:
                 assert "content-encoding" not in answer.headers
 
 
-async def test_event_streams_are_told_at_once(tmp_path: Path) -> None:
+async def test_event_streams_are_not_compressed(tmp_path: Path) -> None:
     async with running(tmp_path) as web, plain_client() as client:
         for path in ("/live", f"{API}/events"):
             await told_at_once(web, client, path)

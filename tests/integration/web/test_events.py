@@ -37,10 +37,10 @@ class Stream:
                     return name, json.loads(data)
         raise EOFError
 
-    async def until(self, wanted: str) -> Any:
+    async def until(self, expected: str) -> Any:
         while True:
             name, data = await self.next()
-            if name == wanted:
+            if name == expected:
                 return data
 
 
@@ -63,7 +63,7 @@ async def test_a_stream_begins_with_how_things_are(tmp_path: Path) -> None:
             assert await stream.next() == ("active", {"id": server.id, "generation": 1})
 
 
-async def test_each_change_is_told(tmp_path: Path) -> None:
+async def test_each_change_is_an_event(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock, listening(web) as stream:
         await stream.until("active")
         mock.world.add_session("New")
@@ -79,7 +79,7 @@ async def test_each_change_is_told(tmp_path: Path) -> None:
         assert await stream.until("active") == {"id": first.id, "generation": 3}
 
 
-async def test_what_only_this_process_hears_of_is_not_told(tmp_path: Path) -> None:
+async def test_internal_events_are_not_sent(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         await web.app.add_server(mock.url)
         async with listening(web) as stream:
@@ -91,7 +91,9 @@ async def test_what_only_this_process_hears_of_is_not_told(tmp_path: Path) -> No
             assert (await stream.next())[0] == "servers"
 
 
-async def test_a_server_that_goes_down_is_told_without_a_check_of_ours(tmp_path: Path) -> None:
+async def test_a_server_that_goes_down_is_an_event_without_a_check_by_the_client(
+    tmp_path: Path,
+) -> None:
     async with (
         running(tmp_path, watch=True) as web,
         MockOpenCode() as mock,
@@ -102,13 +104,13 @@ async def test_a_server_that_goes_down_is_told_without_a_check_of_ours(tmp_path:
             pass
         mock.script("*", page())
         web.parts.monitor.check_soon(server.id)
-        while (told := await stream.until("health"))["health"]["state"] == "healthy":
+        while (data := await stream.until("health"))["health"]["state"] == "healthy":
             web.parts.monitor.check_soon(server.id)
-        assert told["id"] == server.id
-        assert told["health"]["reason"] == "not_opencode"
+        assert data["id"] == server.id
+        assert data["health"]["reason"] == "not_opencode"
 
 
-async def test_a_client_that_missed_some_is_told_how_things_are(tmp_path: Path) -> None:
+async def test_a_client_that_missed_events_gets_the_current_state(tmp_path: Path) -> None:
     async with running(tmp_path) as web, listening(web) as stream:
         await stream.until("active")
         # More than the backlog at once: the stream can't take any of it in between.

@@ -54,8 +54,8 @@ class Served:
         # Nothing is checked by itself: the fuzzer adds servers that aren't there.
         async with running(self._folder) as web, MockOpenCode() as mock:
             self.url, self.server = web.url, mock.url
-            kept = await web.app.add_server(f"{mock.url}/kept", check=False)
-            self.server_id = kept.id
+            server = await web.app.add_server(f"{mock.url}/kept", check=False)
+            self.server_id = server.id
             self._ready.set()
             await self._stop.wait()
 
@@ -94,8 +94,8 @@ def test_every_answer_is_declared(served: Served) -> None:
     address = f"{served.url}{API}/openapi.json"
     schema = schemathesis.openapi.from_url(address, headers=HEADERS, wait_for_schema=5)
     called = []
-    for found in schema.get_all_operations():
-        operation: Any = found.ok() if isinstance(found, Ok) else pytest.fail(str(found))
+    for result in schema.get_all_operations():
+        operation: Any = result.ok() if isinstance(result, Ok) else pytest.fail(str(result))
         # An event stream has no end, so no answer either.
         if not operation.path.endswith("/events"):
             call(operation, served)

@@ -152,10 +152,10 @@ async def test_a_page_gets_events_of_its_own_server_only(tmp_path: Path) -> None
             assert (await parts.next()) == {"server": "{}"}
             await web.app.check(other.id)  # the active one: its name is in the bar
             await _until(parts, "active")
-            known = web.app.server(server.id).health
-            web.parts.monitor.set_status(server.id, replace(known, checked_at=datetime.now(UTC)))
+            health = web.app.server(server.id).health
+            web.parts.monitor.set_status(server.id, replace(health, checked_at=datetime.now(UTC)))
             assert (await parts.next()) == {"checked": "{}"}
-            down = replace(known, state=State.UNHEALTHY, checked_at=datetime.now(UTC))
+            down = replace(health, state=State.UNHEALTHY, checked_at=datetime.now(UTC))
             web.parts.monitor.set_status(server.id, down)
             assert (await parts.next()) == {"server": "{}"}
 

@@ -42,8 +42,8 @@ async def test_sessions_are_searched_and_paged_by_address(tmp_path: Path) -> Non
         assert "Session 50<" not in text
         assert "201–250 of 250" in " ".join(re.sub("<[^>]+>", "", text).split())
         text = await browser.get(f"{home}?q=+SESSION++24")
-        found = re.findall(r">Session (\d+)<", text)
-        assert found == [*map(str, range(249, 239, -1)), "224", "124", "24"]
+        numbers = re.findall(r">Session (\d+)<", text)
+        assert numbers == [*map(str, range(249, 239, -1)), "224", "124", "24"]
         assert "No session has" in await browser.get(f"{home}?q=nothing")
         for wrong in ("page=0", "page=x", f"q={'x' * 201}"):
             text = await browser.get(f"{home}?{wrong}")
@@ -70,20 +70,20 @@ async def test_the_page_of_a_server_that_isnt_active_says_so_and_shows_nothing_o
         assert browser.status == 404
 
 
-async def test_what_is_meant_for_another_server_reaches_none(tmp_path: Path) -> None:
+async def test_a_request_for_another_server_reaches_none(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
         first = await web.app.add_server(a.url)
         await web.app.add_server(b.url, use=True)
-        asked = (a.count("/session"), b.count("/session"))
+        counts = (a.count("/session"), b.count("/session"))
         answer = await PlainBrowser(web).send(f"/s/{first.id}/refresh")
         assert "Nothing was sent." in await answer.text()
         url = f"{web.url}/s/{first.id}/sessions"
         async with web.client.get(url, headers=HTMX) as quiet:
             assert quiet.status == 204
-        assert (a.count("/session"), b.count("/session")) == asked
+        assert (a.count("/session"), b.count("/session")) == counts
 
 
-async def test_a_server_that_is_down_shows_what_was_kept_and_the_way_to_another(
+async def test_a_server_that_is_down_shows_its_cached_sessions_and_a_switch_to_another(
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
@@ -160,7 +160,7 @@ async def test_a_directory_survives_every_form_of_its_page(tmp_path: Path) -> No
         (at,) = {value for name, value in carried if name == "at"}
         assert not set(at) & set("\r\n\x00")
         await browser.post(f"{home}sessions", title="Mine", at=at)
-        assert [seen["directory"] for seen in mock.world.sessions] == [odd]
+        assert [session["directory"] for session in mock.world.sessions] == [odd]
         assert "Mine" in await browser.get(f"{home}?{urlencode({'at': at, 'q': 'mine'})}")
 
 

@@ -40,10 +40,10 @@ class Parts:
                 elif not line.strip() and event:
                     return {event: data.strip()}
                 elif not line.strip() and data:
-                    found = re.findall(
+                    fragments = re.findall(
                         r'<hx-partial hx-target="#([^"]+)"[^>]*>(.*?)</hx-partial>', data, re.DOTALL
                     )
-                    return dict(found)
+                    return dict(fragments)
         raise EOFError
 
     async def next_id(self) -> str:
@@ -74,13 +74,13 @@ async def open_page(
         yield Parts(answer)
 
 
-async def test_a_page_that_is_true_already_is_sent_the_first_change_only(tmp_path: Path) -> None:
+async def test_a_page_that_is_up_to_date_is_sent_the_first_change_only(tmp_path: Path) -> None:
     async with running(tmp_path) as web, open_page(web) as parts:
         first = await web.app.add_server(CLOSED, label="First", check=False)
         sent = await parts.next()
         url = f"/s/{first.id}/"
-        told = {"generation": 1, "id": first.id, "name": "First", "url": url}
-        assert json.loads(sent["active"]) == told
+        data = {"generation": 1, "id": first.id, "name": "First", "url": url}
+        assert json.loads(sent["active"]) == data
         sent = await parts.next()
         assert sent.keys() == {"servers", "active"}
         assert "First" in sent["servers"]
@@ -138,11 +138,11 @@ async def test_an_open_switcher_asks_for_its_list_and_gets_what_it_lacks(tmp_pat
             return re.findall(r'<li id="switcher-([^"]+)"', text), again
 
         async with web.client.get(f"{web.url}/servers") as answer:
-            (known,) = re.findall(r'id="switcher-poll" hx-get="([^"]+)"', await answer.text())
-        assert await ask(known) == ([], known)
+            (address,) = re.findall(r'id="switcher-poll" hx-get="([^"]+)"', await answer.text())
+        assert await ask(address) == ([], address)
         await web.app.check(server.id)
         first, *others, _ = web.app.servers()
-        order, again = await ask(known)
+        order, again = await ask(address)
         assert order == [first.id, server.id, *(other.id for other in others)]
         assert await ask(again) == ([], again)
 
@@ -174,23 +174,23 @@ async def test_many_changes_at_once_come_a_few_rows_a_message(tmp_path: Path) ->
             down = await web.app.drafts.test_connection(CLOSED)
             for server in servers:
                 web.parts.monitor.set_status(server.id, down)
-            told: list[set[str]] = []
-            while sum(map(len, told)) < len(servers):
-                told.append({key for key in await parts.next() if key.startswith("status-")})
-        assert set().union(*told) == {f"status-{server.id}" for server in servers}
-        assert max(map(len, told)) == MAX_ROWS_PER_MESSAGE
+            messages: list[set[str]] = []
+            while sum(map(len, messages)) < len(servers):
+                messages.append({key for key in await parts.next() if key.startswith("status-")})
+        assert set().union(*messages) == {f"status-{server.id}" for server in servers}
+        assert max(map(len, messages)) == MAX_ROWS_PER_MESSAGE
 
 
-async def test_a_switch_tells_every_page_where_the_active_server_is(tmp_path: Path) -> None:
+async def test_a_switch_sends_every_page_the_active_server(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
         first = await web.app.add_server(a.url, label="A")
         second = await web.app.add_server(b.url, label="B")
         async with open_page(web, path="/servers/new") as form, open_page(web) as servers:
             await web.app.switch_to(second.id)
             for parts in (form, servers):
-                told = json.loads((await parts.next())["active"])
+                data = json.loads((await parts.next())["active"])
                 url = f"/s/{second.id}/"
-                assert told == {"generation": 2, "id": second.id, "name": "B", "url": url}
+                assert data == {"generation": 2, "id": second.id, "name": "B", "url": url}
             # After the event, so that a page can tell the one it showed from the one to show.
             rows = {f"server-{server.id}" for server in (first, second)}
             assert (await servers.next()).keys() == {"active", *rows}
@@ -199,7 +199,7 @@ async def test_a_switch_tells_every_page_where_the_active_server_is(tmp_path: Pa
             assert ">B<" in sent["active"]
 
 
-async def test_a_switch_there_and_back_is_told(tmp_path: Path) -> None:
+async def test_a_switch_there_and_back_is_sent(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
         first = await web.app.add_server(a.url, label="A")
         second = await web.app.add_server(b.url, label="B")
@@ -208,11 +208,11 @@ async def test_a_switch_there_and_back_is_told(tmp_path: Path) -> None:
         # The same server is active as when the page was last told of one.
         for server in (second, first):
             await web.app.switch_to(server.id)
-        told = page.apply_events([]).events["active"]
-        assert (told["id"], told["generation"]) == (first.id, 3)
+        data = page.apply_events([]).events["active"]
+        assert (data["id"], data["generation"]) == (first.id, 3)
 
 
-async def test_a_page_is_told_that_its_sessions_may_be_old_and_asks_for_what_it_shows(
+async def test_a_page_fetches_its_sessions_again_when_they_may_be_old(
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
@@ -227,7 +227,7 @@ async def test_a_page_is_told_that_its_sessions_may_be_old_and_asks_for_what_it_
             assert answer.headers["hx-replace-url"] == home
 
 
-async def test_a_list_on_its_way_when_another_server_became_active_is_not_shown(
+async def test_a_list_in_flight_when_another_server_became_active_is_not_shown(
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as web, MockOpenCode() as a, MockOpenCode() as b:
@@ -263,7 +263,7 @@ async def test_a_server_that_goes_down_turns_red_within_a_second_of_the_check(
             assert "unhealthy" in sent["active"]
 
 
-async def test_when_a_server_was_checked_is_told_without_news(tmp_path: Path) -> None:
+async def test_the_time_of_a_check_is_sent_without_another_change(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url)
         async with open_page(web) as parts:
@@ -272,7 +272,7 @@ async def test_when_a_server_was_checked_is_told_without_news(tmp_path: Path) ->
         assert sent.keys() == {f"last-check-{server.id}"}
 
 
-async def test_news_is_a_toast_in_every_page_and_has_nothing_asked_again(tmp_path: Path) -> None:
+async def test_a_notice_is_a_toast_in_every_page_and_causes_no_fetch(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, label="Box", check=False)
         async with open_page(web, path="/servers/new") as form, open_page(web) as servers:
@@ -283,7 +283,7 @@ async def test_news_is_a_toast_in_every_page_and_has_nothing_asked_again(tmp_pat
                 assert "Box</bdi></a> is down." in sent["toasts"]
 
 
-async def test_a_burst_of_news_is_three_toasts_and_how_many_more(tmp_path: Path) -> None:
+async def test_a_burst_of_notices_is_three_toasts_and_a_summary(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         servers = [
             await web.app.add_server(f"{CLOSED}/{number}", check=False) for number in range(9)
@@ -297,17 +297,17 @@ async def test_a_burst_of_news_is_three_toasts_and_how_many_more(tmp_path: Path)
         assert toasts.count("is down.") == 3
 
 
-async def test_news_of_a_server_that_is_gone_is_told_to_nobody(tmp_path: Path) -> None:
+async def test_a_notice_about_a_removed_server_is_not_sent(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, label="Box", check=False)
         page = OpenPage(web.app, Views(), rows=False)
         page.catch_up(None)
         await web.app.remove_server(server.id)
-        told = page.apply_events([notice_event(server.id)])
-        assert "toasts" not in told.html
+        update = page.apply_events([notice_event(server.id)])
+        assert "toasts" not in update.html
 
 
-async def test_notices_of_the_desktop_are_told_by_a_stream_of_their_own(tmp_path: Path) -> None:
+async def test_desktop_notifications_have_a_stream_of_their_own(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         servers = [
             await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
@@ -316,18 +316,18 @@ async def test_notices_of_the_desktop_are_told_by_a_stream_of_their_own(tmp_path
         async with web.client.get(f"{web.url}/live/notices") as answer:
             for server in servers:
                 announce_notice(web, server.id)
-            told: list[dict[str, object]] = []
+            messages: list[dict[str, object]] = []
             async with asyncio.timeout(10):
-                while len(told) < 5:
+                while len(messages) < 5:
                     line = (await answer.content.readline()).decode()
                     if line.startswith("data: "):
-                        told.append(json.loads(line.removeprefix("data: ")))
+                        messages.append(json.loads(line.removeprefix("data: ")))
         tags = [f"state-of-{server.id}" for server in servers[:3]]
         # The number stands in one place, too.
-        assert [one["tag"] for one in told] == [*tags, "more-notices", "more-notices"]
-        assert told[0]["title"] == "Box 0 is down"
-        assert [one["renotify"] for one in told] == [True, True, True, False, False]
-        assert told[-1]["body"] == "2 more servers have news."
+        assert [one["tag"] for one in messages] == [*tags, "more-notices", "more-notices"]
+        assert messages[0]["title"] == "Box 0 is down"
+        assert [one["renotify"] for one in messages] == [True, True, True, False, False]
+        assert messages[-1]["body"] == "2 more servers have news."
 
 
 async def test_a_link_that_is_there_shows_though_nothing_announces_it(tmp_path: Path) -> None:
@@ -350,10 +350,10 @@ async def test_a_snooze_shows_and_ends(tmp_path: Path) -> None:
         server = await web.app.add_server(CLOSED, label="Box", check=False)
         row = f"server-{server.id}"
         async with open_page(web) as parts:
-            for choice, shown in (("1h", True), ("end", False)):
+            for choice, snoozed in (("1h", True), ("end", False)):
                 url = f"{web.url}/servers/{server.id}/snooze"
                 async with web.client.post(url, headers=HTMX, data={"snooze": choice}) as answer:
                     assert answer.status == 200
                 sent = await parts.until(row)
-                assert ("Snoozed until" in sent[row]) is shown
-                assert web.app.server("Box").snoozed is shown
+                assert ("Snoozed until" in sent[row]) is snoozed
+                assert web.app.server("Box").snoozed is snoozed

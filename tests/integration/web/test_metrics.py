@@ -44,53 +44,53 @@ def sample(metric: str, /, **labels: str) -> Sample:
     return metric, frozenset(labels.items())
 
 
-async def test_what_is_known_of_a_server_is_told(tmp_path: Path) -> None:
+async def test_each_server_has_its_measurements(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         label = 'Dev "box"\\ <b>'
         server = await web.app.add_server(mock.url, label=label, check=False)
         dead = await web.app.add_server(CLOSED, check=False)
         await web.app.check_all()
-        found = await scrape(web)
+        samples = await scrape(web)
         one, other = {"server": server.id}, {"server": dead.id}
-        assert found[sample("codewalk_build_info", version=codewalk.__version__)] == 1
-        assert found[sample("codewalk_server_info", **one, name=label, version="1.18.33")] == 1
-        assert found[sample("codewalk_server_up", **one)] == 1
-        assert found[sample("codewalk_server_up", **other)] == 0
-        assert found[sample("codewalk_servers", state="unhealthy")] == 1
+        assert samples[sample("codewalk_build_info", version=codewalk.__version__)] == 1
+        assert samples[sample("codewalk_server_info", **one, name=label, version="1.18.33")] == 1
+        assert samples[sample("codewalk_server_up", **one)] == 1
+        assert samples[sample("codewalk_server_up", **other)] == 0
+        assert samples[sample("codewalk_servers", state="unhealthy")] == 1
         for labels, result, word in ((one, "good", "healthy"), (other, "failed", "unhealthy")):
-            assert found[sample("codewalk_checks_total", **labels, result=result)] == 1
-            assert found[sample("codewalk_transitions_total", **labels, to=word)] == 1
-        assert found[sample("codewalk_checks_total", **one, result="failed")] == 0
-        assert found[sample("codewalk_server_latency_seconds_count", **one)] == 1
-        assert found[sample("codewalk_server_latency_seconds_bucket", **one, le="+Inf")] == 1
-        assert found[sample("codewalk_server_latency_seconds_count", **other)] == 0
+            assert samples[sample("codewalk_checks_total", **labels, result=result)] == 1
+            assert samples[sample("codewalk_transitions_total", **labels, to=word)] == 1
+        assert samples[sample("codewalk_checks_total", **one, result="failed")] == 0
+        assert samples[sample("codewalk_server_latency_seconds_count", **one)] == 1
+        assert samples[sample("codewalk_server_latency_seconds_bucket", **one, le="+Inf")] == 1
+        assert samples[sample("codewalk_server_latency_seconds_count", **other)] == 0
         for state in LinkState:
             expected = float(state is LinkState.POLLING)
-            assert found[sample("codewalk_link_state", **one, state=state.value)] == expected
+            assert samples[sample("codewalk_link_state", **one, state=state.value)] == expected
         for lane in ("well", "failing"):
-            assert sample("codewalk_check_lateness_seconds_count", lane=lane) in found
+            assert sample("codewalk_check_lateness_seconds_count", lane=lane) in samples
         if Path("/proc/self/stat").exists():
-            assert found[sample("process_resident_memory_bytes")] > 0
+            assert samples[sample("process_resident_memory_bytes")] > 0
 
 
-async def test_a_server_of_which_nothing_is_known_is_neither_up_nor_down(tmp_path: Path) -> None:
+async def test_a_server_in_state_unknown_is_neither_up_nor_down(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         server = await web.app.add_server(CLOSED, check=False)
-        found = await scrape(web)
-        assert sample("codewalk_server_up", server=server.id) not in found
-        assert found[sample("codewalk_servers", state="unknown")] == 1
+        samples = await scrape(web)
+        assert sample("codewalk_server_up", server=server.id) not in samples
+        assert samples[sample("codewalk_servers", state="unknown")] == 1
 
 
-async def test_the_checks_by_the_clock_are_told_with_their_lateness(tmp_path: Path) -> None:
+async def test_scheduled_checks_are_counted_with_their_lateness(tmp_path: Path) -> None:
     async with MockOpenCode() as mock, running(tmp_path, watch=True) as web:
         server = await web.app.add_server(mock.url, check=False)
         await mock.wait_for_requests("/global/event")
-        found = await scrape(web)
-        assert found[sample("codewalk_check_lateness_seconds_count", lane="well")] >= 1
-        assert found[sample("codewalk_server_up", server=server.id)] == 1
+        samples = await scrape(web)
+        assert samples[sample("codewalk_check_lateness_seconds_count", lane="well")] >= 1
+        assert samples[sample("codewalk_server_up", server=server.id)] == 1
 
 
-async def test_however_many_servers_there_are_only_so_many_series_tell_of_them(
+async def test_the_number_of_series_is_bounded(
     tmp_path: Path,
 ) -> None:
     def many(roster: Roster) -> Roster:
@@ -102,16 +102,16 @@ async def test_however_many_servers_there_are_only_so_many_series_tell_of_them(
         await web.parts.registry.change(many)
         for number in (0, MAX_NAMED_SERVERS, MAX_NAMED_SERVERS + 49):
             web.parts.counters.record(profile(number).id, NEW, NEW, UP, GOOD)
-        found = await scrape(web)
-        labels = [dict(pairs) for _, pairs in found]
+        samples = await scrape(web)
+        labels = [dict(pairs) for _, pairs in samples]
         named = {each["server"] for each in labels if "server" in each}
         assert len(named) == MAX_NAMED_SERVERS + 1
         assert OTHERS in named
         assert max(len(each["name"]) for each in labels if "name" in each) == MAX_NAME_LENGTH
-        assert found[sample("codewalk_servers", state="unknown")] == MAX_NAMED_SERVERS + 50
-        assert found[sample("codewalk_checks_total", server=OTHERS, result="good")] == 2
-        assert found[sample("codewalk_transitions_total", server=OTHERS, to="healthy")] == 2
-        assert found[sample("codewalk_server_latency_seconds_count", server=OTHERS)] == 2
+        assert samples[sample("codewalk_servers", state="unknown")] == MAX_NAMED_SERVERS + 50
+        assert samples[sample("codewalk_checks_total", server=OTHERS, result="good")] == 2
+        assert samples[sample("codewalk_transitions_total", server=OTHERS, to="healthy")] == 2
+        assert samples[sample("codewalk_server_latency_seconds_count", server=OTHERS)] == 2
 
 
 async def test_checks_that_end_while_a_scrape_is_encoded_leave_its_numbers_alone(
@@ -130,7 +130,7 @@ async def test_checks_that_end_while_a_scrape_is_encoded_leave_its_numbers_alone
         assert [histogram.count for histogram in snapshot.lateness] == [0, 0]
 
 
-async def test_who_asks_for_open_metrics_is_given_that(tmp_path: Path) -> None:
+async def test_open_metrics_is_sent_to_clients_that_accept_it(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         await web.app.add_server(CLOSED, check=False)
         headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
@@ -139,7 +139,7 @@ async def test_who_asks_for_open_metrics_is_given_that(tmp_path: Path) -> None:
             assert list(parse_open_metrics(await answer.text()))  # type: ignore[no-untyped-call] # prometheus-client's
 
 
-async def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
+async def test_without_the_token_nothing_is_revealed(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         await web.app.add_server(CLOSED, label="Secret project", check=False)
         async with aiohttp.ClientSession() as stranger:
@@ -153,8 +153,8 @@ async def test_the_documentation_lists_just_these(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         await web.app.add_server(CLOSED, check=False)
         await web.app.check_all()
-        found = await scrape(web)
-    names = {re.sub("_(bucket|sum|count)$", "", metric) for metric, _ in found}
+        samples = await scrape(web)
+    names = {re.sub("_(bucket|sum|count)$", "", metric) for metric, _ in samples}
     text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text("utf-8")
     listed = set(re.findall(r"^\| `(codewalk_\w+)", text, re.MULTILINE))
     assert listed == {name for name in names if name.startswith("codewalk_")}

@@ -39,9 +39,9 @@ async def test_a_server_is_added_by_a_form_and_shown(tmp_path: Path) -> None:
             action="save",
         )
         assert browser.path == "/servers"
-        shown = row(text, "Dev box")
+        listed = row(text, "Dev box")
         for part in ("healthy", "1.18.33", mock.url, "Active", "opencode"):
-            assert part in shown
+            assert part in listed
         assert web.app.servers()[0].profile.basic_auth_enabled
 
 
@@ -75,7 +75,7 @@ async def test_a_refused_form_keeps_what_was_typed_but_the_password(tmp_path: Pa
         assert "already saved" in text
 
 
-async def test_a_connection_is_tested_and_nothing_is_kept(tmp_path: Path) -> None:
+async def test_a_connection_is_tested_and_nothing_is_saved(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         browser = PlainBrowser(web)
         text = await browser.post("/servers/new", url=mock.url, action="test")
@@ -249,7 +249,7 @@ async def test_a_test_of_the_connection_finds_the_conflict_too(tmp_path: Path) -
         text = await browser.post(path, **typed)
         assert "was changed elsewhere meanwhile (URL)" in text
         assert f'value="{mock.url}"' in text
-        assert "Basic" not in str([seen.headers for seen in mock.requests])
+        assert "Basic" not in str([request.headers for request in mock.requests])
         # What was left alone is tested as it is now.
         text = await browser.post(path, **{**form, "label": "Mine", "action": "test"})
         assert "OpenCode 1.18.33." in text

@@ -20,7 +20,7 @@ async def cookie_of(web: RunningApp, client: aiohttp.ClientSession) -> str:
         return answer.headers["set-cookie"].partition(";")[0]
 
 
-async def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
+async def test_without_the_token_nothing_is_revealed(tmp_path: Path) -> None:
     async with running(tmp_path) as web, stranger() as client:
         await web.app.add_server("http://127.0.0.1:9", label="Secret box", check=False)
         for wrong in ("", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN):
@@ -90,7 +90,7 @@ async def test_a_foreign_host_name_is_refused_even_with_the_token(tmp_path: Path
                     assert "set-cookie" not in answer.headers
 
 
-async def test_loopback_and_the_given_names_are_known(tmp_path: Path) -> None:
+async def test_loopback_and_the_given_names_are_allowed(tmp_path: Path) -> None:
     hosts = ("devbox", "fe80::1", "proxy.example:8443")
     async with running(tmp_path, hosts=hosts) as web:
         own = [f"{name}:{web.port}" for name in ("127.0.0.1", "LOCALHOST", "[::1]", "devbox")]

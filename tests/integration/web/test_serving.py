@@ -12,7 +12,7 @@ from codewalk.web.server import make_web, serve
 from tests.integration.web.web_app import TOKEN, running, settings_in
 
 
-async def test_what_is_cancelled_listens_no_more(tmp_path: Path) -> None:
+async def test_a_cancelled_app_stops_listening(tmp_path: Path) -> None:
     # The next socket may get the number of the closed one, and who still listens by that number
     # takes its connections.
     with pytest.raises(ExceptionGroup, match="unhandled"):

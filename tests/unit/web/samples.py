@@ -134,20 +134,20 @@ def home_context(
     server: Server, *titles: str, query: HomeQuery | None = None, **more: Any
 ) -> HomeContext:
     fetched = more.pop("fetched", timedelta())
-    kept = session_list(*titles, fetched=fetched)
+    sessions = session_list(*titles, fetched=fetched)
     fields: dict[str, Any] = {
         "projects": project_list(),
         "models": MODELS,
         "busy": {},
-        "matches": kept.sessions,
+        "matches": sessions.sessions,
     }
     query = query or HomeQuery()
-    return HomeContext(server=server, query=query, listing=kept, **fields | more)
+    return HomeContext(server=server, query=query, listing=sessions, **fields | more)
 
 
 def project_list(*names: str) -> ProjectList:
     """The first one is the server's own."""
-    found = tuple(
+    listed = tuple(
         Project(
             id=name,
             directory=f"/srv/{name}",
@@ -158,7 +158,7 @@ def project_list(*names: str) -> ProjectList:
         )
         for name in names
     )
-    return ProjectList(server_id="018f", source="cache", fetched_at=NOW, projects=found)
+    return ProjectList(server_id="018f", source="cache", fetched_at=NOW, projects=listed)
 
 
 def servers_page(shown: PageContext, **more: Any) -> str:

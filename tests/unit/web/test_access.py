@@ -11,7 +11,7 @@ PORT = 4090
 
 
 @pytest.mark.parametrize(
-    ("host", "known"),
+    ("host", "allowed"),
     [
         ("127.0.0.1:4090", True),
         ("localhost:4090", True),
@@ -52,13 +52,13 @@ PORT = 4090
         ("devbox:٤٠٩٠", False),
     ],
 )
-def test_hosts(host: str, known: bool) -> None:
+def test_hosts(host: str, allowed: bool) -> None:
     access = Access(
         Secret("t"),
         ["devbox", "fe80::1", "proxy:8443"],
         allowed_hosts=["codewalk.example", "walk.example:8443"],
     )
-    assert access.is_allowed_host(host, PORT) is known
+    assert access.is_allowed_host(host, PORT) is allowed
 
 
 def test_at_port_80_the_host_has_no_port() -> None:
@@ -85,7 +85,7 @@ def test_a_token_beyond_ascii_is_compared_as_it_was_sent() -> None:
     assert access.has_valid_token(Headers({"authorization": "Basic t"})) is None
 
 
-def test_one_apps_cookie_opens_no_other_and_is_found_among_others() -> None:
+def test_a_cookie_is_valid_for_one_app_and_read_among_others() -> None:
     access, other = Access(Secret("one"), []), Access(Secret("two"), [])
     from starlette.responses import Response
 
@@ -168,7 +168,7 @@ def test_an_invitation_lets_one_browser_in_once() -> None:
     assert access.accept_login(b"t")
 
 
-def test_an_invitation_that_nobody_followed_ends() -> None:
+def test_an_invitation_that_is_not_used_expires() -> None:
     moments = iter([0.0, 61.0])
     access = Access(Secret("t"), [], clock=lambda: next(moments))
     assert not access.accept_login(access.create_invitation().reveal().encode())

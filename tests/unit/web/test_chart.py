@@ -71,7 +71,7 @@ def test_a_line_goes_from_left_to_right_and_up_with_latency() -> None:
     assert p95 == "M0.5 0.0L1.5 0.0L2.5 100.0"
 
 
-def test_a_line_is_interrupted_where_nothing_was_known() -> None:
+def test_a_line_is_interrupted_where_nothing_is_known() -> None:
     mean, _, _ = drawn(period(0, 10), period(1, None), period(2, 10), period(10, 10))
     assert mean == "M0.5 0.0L2.5 0.0M10.5 0.0L10.5 0.0"
     patient = latency_chart(
@@ -117,10 +117,10 @@ def test_a_line_stays_in_its_box_and_is_nothing_but_numbers(
     mean, p95, top = drawn(*(period(minute, latency) for minute, latency in points))
     assert re.fullmatch(r"[ML\d. ]*", mean + p95)
     assert top >= max((latency for _, latency in points if latency is not None), default=0)
-    found = [(float(x), float(y)) for x, y in POINT.findall(mean)]
-    assert all(0 <= x <= 60 and 0 <= y <= 100 for x, y in found)
-    assert [x for x, _ in found] == sorted(x for x, _ in found)
-    assert len(found) >= sum(latency is not None for _, latency in points)
+    coordinates = [(float(x), float(y)) for x, y in POINT.findall(mean)]
+    assert all(0 <= x <= 60 and 0 <= y <= 100 for x, y in coordinates)
+    assert [x for x, _ in coordinates] == sorted(x for x, _ in coordinates)
+    assert len(coordinates) >= sum(latency is not None for _, latency in points)
 
 
 def test_hours_and_minutes_make_one_line() -> None:

@@ -100,8 +100,8 @@ def test_an_emptied_user_name_leaves_the_stored_one() -> None:
 
 
 def test_an_empty_password_keeps_the_stored_one_and_forgetting_drops_both() -> None:
-    kept = change(sent(**{**OPENED, "password": ""}))
-    assert (kept.password, kept.no_auth) == (None, False)
+    unchanged = change(sent(**{**OPENED, "password": ""}))
+    assert (unchanged.password, unchanged.no_auth) == (None, False)
     typed = change(sent(**{**OPENED, "password": "new"}))
     assert typed.password
     assert typed.password.reveal() == "new"

@@ -120,7 +120,7 @@ def test_a_conflict_with_an_emptied_field_says_that_it_was_removed() -> None:
         (StorageError("no"), "form", False),
     ],
 )
-def test_an_error_stands_beside_its_field(error: CodeWalkError, field: str, anyway: bool) -> None:
+def test_an_error_is_shown_beside_its_field(error: CodeWalkError, field: str, anyway: bool) -> None:
     form = ServerForm.empty().with_error(typed(url="x", label=" Box "), error)
     assert form.errors == {field: "no"}
     assert form.offer_anyway is anyway
@@ -145,7 +145,7 @@ def test_a_query_of_a_url_that_is_refused_is_in_no_text_of_a_form() -> None:
     assert "hunter2" not in repr(form)
 
 
-def test_a_password_shows_in_no_text_of_a_form() -> None:
+def test_a_password_is_in_no_text_of_a_form() -> None:
     entered = typed(url="http://x", password="hunter2")
     assert "hunter2" not in repr(entered)
     assert "hunter2" not in repr(ServerForm.empty().with_data(entered))
@@ -173,7 +173,7 @@ def test_credentials_in_a_url_come_back_in_their_fields_or_are_asked_for(
     assert "s3cr3t" not in repr(form)
 
 
-def test_what_was_entered_in_the_fields_goes_before_what_the_url_has() -> None:
+def test_credentials_in_the_fields_win_over_those_in_the_url() -> None:
     url = "http://ana:s3cr3t@box"
     form = ServerForm.empty().with_data(typed(url=url, username="bo", password="p"))
     assert (form.username, form.hints) == ("bo", {})

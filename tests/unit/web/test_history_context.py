@@ -256,6 +256,6 @@ def test_no_style_is_inline() -> None:
     assert not {name for name in parsed.attributes if name.startswith("on")}
 
 
-def test_a_server_of_which_nothing_is_told_says_so() -> None:
+def test_a_muted_server_says_so() -> None:
     assert "Notifications off" in text_of(page(history_of(server(notify=NotifySetting.OFF))))
     assert "Notifications off" not in text_of(page(history_of(server())))

@@ -50,13 +50,13 @@ EXPECTED = {
 
 
 def test_every_error_class_has_a_status() -> None:
-    ours = (error for error in tree(CodeWalkError) if error.__module__ == errors.__name__)
-    found = {error.__name__: status_of(error) for error in ours}
-    assert found == EXPECTED
+    classes = (error for error in tree(CodeWalkError) if error.__module__ == errors.__name__)
+    statuses = {error.__name__: status_of(error) for error in classes}
+    assert statuses == EXPECTED
     assert set(EXPECTED) <= set(vars(errors))
 
 
-def test_an_error_is_told_with_its_code_and_message() -> None:
+def test_a_problem_has_the_code_and_message_of_its_error() -> None:
     problem = problem_of(errors.DuplicateServer("It is there.", value="http://x"))
     assert problem.to_json() == {
         "type": "urn:codewalk:problem:duplicate_server",
@@ -68,7 +68,7 @@ def test_an_error_is_told_with_its_code_and_message() -> None:
     assert problem_of(RequestFailed(Reason.REFUSED, "Nothing listens.")).status == 502
 
 
-def test_an_unexpected_error_tells_nothing_of_itself() -> None:
+def test_an_unexpected_error_reveals_nothing_of_itself() -> None:
     assert problem_of(RuntimeError("secret")) is UNEXPECTED
     assert (UNEXPECTED.status, UNEXPECTED.code) == (500, "internal")
     assert "secret" not in str(UNEXPECTED.to_json())
@@ -91,11 +91,11 @@ def test_http_errors_keep_their_status_and_have_a_documented_code(status: int, c
 
 
 def test_a_validation_error_names_the_place_and_not_the_value() -> None:
-    found = [
+    statuses = [
         {"type": "x", "loc": ("body", "password"), "msg": "Bad", "input": "hunter2"},
         {"type": "x", "loc": ("body", "k" * 5000), "msg": "Extra", "input": "hunter2"},
     ]
-    problem = problem_of(RequestValidationError(found, body={"password": "hunter2"}))
+    problem = problem_of(RequestValidationError(statuses, body={"password": "hunter2"}))
     assert problem.errors[0] == {"pointer": "/password", "detail": "Bad"}
     assert "hunter2" not in str(problem.to_json())
     assert len(problem.detail) <= MAX_DETAIL

@@ -7,7 +7,7 @@ from codewalk.server import Server
 from tests.unit.web.samples import VIEWS, page_context, server, servers_page, text_of
 
 
-def test_the_switcher_says_what_is_active_and_why_it_is_not_well() -> None:
+def test_the_switcher_shows_the_active_server_and_why_it_is_unhealthy() -> None:
     down = server(active=True, state=State.UNHEALTHY, reason=Reason.REFUSED)
     (button,) = re.findall(
         r'<button id="switch-server".*?</button>', servers_page(page_context(down)), re.DOTALL
@@ -28,8 +28,8 @@ def test_the_switcher_offers_what_can_be_done_with_a_server() -> None:
     assert "formaction" not in current
     down = pick(server(state=State.UNHEALTHY, reason=Reason.REFUSED))
     assert 'aria-disabled="true" aria-describedby="why-018f"' in down
-    told = text_of(down)
-    assert told.endswith("Nothing listens at this address. Check again Switch anyway")
+    text = text_of(down)
+    assert text.endswith("Nothing listens at this address. Check again Switch anyway")
     gone = text_of(pick(server(active=True, state=State.UNHEALTHY, reason=Reason.REFUSED)))
     assert "Check again" in gone
     assert "Switch anyway" not in gone

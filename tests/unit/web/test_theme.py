@@ -28,7 +28,7 @@ def test_a_page_is_as_it_was_chosen_and_says_so(theme: Theme) -> None:
     assert html.count('aria-pressed="false"') == 2
 
 
-def test_the_browser_is_told_the_colours() -> None:
+def test_the_page_has_the_colours_for_the_browser() -> None:
     metas = {
         theme: re.findall(r'name="(?:theme-color|color-scheme)" .*>', page(theme))
         for theme in Theme
@@ -51,7 +51,7 @@ def test_the_browser_is_told_the_colours() -> None:
     }
 
 
-def test_the_colours_told_are_the_style_sheets() -> None:
+def test_the_colours_are_those_of_the_style_sheet() -> None:
     style = ASSETS["app.css"].body.decode()
     light, dark = BACKGROUND_COLORS.values()
     assert f"--background: light-dark({light}, {dark});" in style

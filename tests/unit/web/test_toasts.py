@@ -13,34 +13,34 @@ from codewalk.web.toasts import MAX_TOASTS, TOAST_SECONDS, ToastStack, make_toas
 from tests.unit.web.samples import HOSTILE, NOW, VIEWS, Tags, server, text_of
 
 
-def news(number: int = 1, kind: NoticeKind = NoticeKind.DOWN, **more: Any) -> Notice:
+def notice(number: int = 1, kind: NoticeKind = NoticeKind.DOWN, **count: Any) -> Notice:
     refused = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED, version="1.18.33")
-    fields: dict[str, Any] = {"at": NOW, "health": refused} | more
+    fields: dict[str, Any] = {"at": NOW, "health": refused} | count
     return Notice(kind=kind, server_id=f"s{number}", **fields)
 
 
-def ids(shown: list[Notice]) -> list[str]:
-    return [each.server_id for each in shown]
+def ids(visible: list[Notice]) -> list[str]:
+    return [each.server_id for each in visible]
 
 
 @pytest.mark.parametrize(
     ("each", "words"),
     [
-        (news(), "Dev box is down. Nothing listens at this address."),
+        (notice(), "Dev box is down. Nothing listens at this address."),
         (
-            news(kind=NoticeKind.UP, downtime=timedelta(seconds=62)),
+            notice(kind=NoticeKind.UP, downtime=timedelta(seconds=62)),
             "Dev box is back. It was down for 1 min 2 s.",
         ),
         (
-            news(kind=NoticeKind.UP, downtime=timedelta(0)),
+            notice(kind=NoticeKind.UP, downtime=timedelta(0)),
             "Dev box is back. It was down for under 1 s.",
         ),
         (
-            news(kind=NoticeKind.UP, downtime=timedelta(days=2)),
+            notice(kind=NoticeKind.UP, downtime=timedelta(days=2)),
             "Dev box is back. It was down for 2 days.",
         ),
         (
-            news(kind=NoticeKind.VERSION, previous_version="1.18.23"),
+            notice(kind=NoticeKind.VERSION, previous_version="1.18.23"),
             "Dev box has another release. OpenCode 1.18.33; it was 1.18.23.",
         ),
     ],
@@ -52,9 +52,9 @@ def test_it_names_the_server_and_says_what_happened(each: Notice, words: str) ->
     assert '<bdi dir="auto">Dev box</bdi>' in html
 
 
-def test_colour_is_not_all_that_tells() -> None:
+def test_states_differ_in_more_than_colour() -> None:
     down, up, version = (
-        VIEWS.toast_fragments([make_toast(news(kind=kind), server())], summary_count=0)
+        VIEWS.toast_fragments([make_toast(notice(kind=kind), server())], summary_count=0)
         for kind in NoticeKind
     )
     assert 'class="badge unhealthy"' in down
@@ -67,9 +67,10 @@ def test_hostile_text_stays_text(text: str) -> None:
     def tags(value: str) -> list[str]:
         ill = HealthStatus(state=State.UNHEALTHY, reason=Reason.NOT_OPENCODE, detail=value)
         all_of_it = [
-            make_toast(news(health=ill), server(label=value)),
+            make_toast(notice(health=ill), server(label=value)),
             make_toast(
-                news(2, NoticeKind.VERSION, health=ill, previous_version=value), server(label=value)
+                notice(2, NoticeKind.VERSION, health=ill, previous_version=value),
+                server(label=value),
             ),
         ]
         return Tags(VIEWS.toast_fragments(all_of_it, summary_count=0)).tags
@@ -78,42 +79,42 @@ def test_hostile_text_stays_text(text: str) -> None:
 
 
 def test_two_hundred_at_once_are_three_and_a_number() -> None:
-    pile, shown, more = ToastStack().add(map(news, range(200)), 100.0)
-    assert (ids(shown), more) == (["s0", "s1", "s2"], 200 - MAX_TOASTS)
+    stack, visible, count = ToastStack().add(map(notice, range(200)), 100.0)
+    assert (ids(visible), count) == (["s0", "s1", "s2"], 200 - MAX_TOASTS)
     # And so they are if they come one by one.
     one_by_one, all_shown = ToastStack(), list[Notice]()
     for number in range(200):
-        one_by_one, shown, more = one_by_one.add([news(number)], 100.0 + number / 1000)
-        all_shown += shown
-    assert (ids(all_shown), more) == (["s0", "s1", "s2"], 197)
-    assert one_by_one.hidden == pile.hidden
+        one_by_one, visible, count = one_by_one.add([notice(number)], 100.0 + number / 1000)
+        all_shown += visible
+    assert (ids(all_shown), count) == (["s0", "s1", "s2"], 197)
+    assert one_by_one.hidden == stack.hidden
 
 
 def test_there_is_room_again_once_toasts_are_gone() -> None:
-    pile, _, _ = ToastStack().add(map(news, range(9)), 100.0)
-    pile, shown, more = pile.add([news(50)], 100.0 + TOAST_SECONDS - 0.1)
-    assert (ids(shown), more) == ([], 7)
-    pile, shown, more = pile.add([news(51)], 100.0 + TOAST_SECONDS)
-    assert (ids(shown), more) == (["s51"], 0)
+    stack, _, _ = ToastStack().add(map(notice, range(9)), 100.0)
+    stack, visible, count = stack.add([notice(50)], 100.0 + TOAST_SECONDS - 0.1)
+    assert (ids(visible), count) == ([], 7)
+    stack, visible, count = stack.add([notice(51)], 100.0 + TOAST_SECONDS)
+    assert (ids(visible), count) == (["s51"], 0)
     # The number is of those that it stands for while it is seen.
-    pile, _, more = pile.add(map(news, range(60, 70)), 300.0)
-    assert more == 7
+    stack, _, count = stack.add(map(notice, range(60, 70)), 300.0)
+    assert count == 7
 
 
 def test_a_server_that_is_back_takes_the_place_of_its_being_down() -> None:
-    pile, _, _ = ToastStack().add(map(news, range(9)), 100.0)
-    back = news(1, NoticeKind.UP, downtime=timedelta(seconds=6))
-    pile, shown, more = pile.add([back], 101.0)
-    assert (shown, more) == ([back], 0)
+    stack, _, _ = ToastStack().add(map(notice, range(9)), 100.0)
+    back = notice(1, NoticeKind.UP, downtime=timedelta(seconds=6))
+    stack, visible, count = stack.add([back], 101.0)
+    assert (visible, count) == ([back], 0)
     # Its release is another piece of news, and so has a place of its own.
-    _, shown, more = ToastStack().add(
-        [back, news(1, NoticeKind.VERSION, previous_version="1.0.0")], 100.0
+    _, visible, count = ToastStack().add(
+        [back, notice(1, NoticeKind.VERSION, previous_version="1.0.0")], 100.0
     )
-    assert len(shown) == 2
+    assert len(visible) == 2
 
 
 def test_toasts_are_put_in_the_place_of_earlier_ones_about_the_same() -> None:
-    html = VIEWS.toast_fragments([make_toast(news(), server())], summary_count=2)
+    html = VIEWS.toast_fragments([make_toast(notice(), server())], summary_count=2)
     assert html.startswith('<hx-partial hx-target="#state-of-s1" hx-swap="delete">')
     assert html.count('hx-target="#toasts" hx-swap="beforeend"') == 1
     assert "2 more servers have news." in html

@@ -11,7 +11,7 @@ from codewalk.settings import Settings
 from codewalk.web.token import load_token, token_file
 
 
-def test_it_is_made_once_and_kept_private(settings: Settings) -> None:
+def test_the_token_file_is_made_once_and_private(settings: Settings) -> None:
     token = load_token(settings)
     assert len(token.reveal()) >= 43
     assert load_token(settings).reveal() == token.reveal()

@@ -56,7 +56,7 @@ def test_a_row_says_everything_about_a_server() -> None:
     assert 'aria-label="Actions for Dev box"' in html
 
 
-def test_a_row_has_a_bar_of_few_elements_that_tells_what_failed() -> None:
+def test_a_row_has_a_bar_of_few_elements_with_the_failed_checks() -> None:
     states = [*[State.HEALTHY] * 50, *[State.UNHEALTHY] * 4, *[State.HEALTHY] * 6]
     views = Views(now=lambda: NOW, recent_states=lambda _: states)
     for html in (views.server_row_fragments([server()]), views.last_check_fragments([server()])):
@@ -97,7 +97,7 @@ def test_two_hundred_servers_are_no_heavier_than_needed() -> None:
     assert len(servers_page(shown)) < 375_000
 
 
-def test_a_long_list_is_there_without_script_and_kept_back_from_one_that_has_it() -> None:
+def test_the_rest_of_a_long_list_is_in_noscript() -> None:
     html = servers_page(page_context(*[server(label=f"Runner {number}") for number in range(50)]))
     first, rest = re.split(r"</li>\s+<noscript>", html.partition('<ul id="rows"')[2])
     assert first.count('<li id="server-') == FIRST_ROWS
@@ -110,7 +110,7 @@ def test_a_short_list_is_there_at_once() -> None:
     )
 
 
-def test_sessions_further_down_are_kept_back_for_new_page_alone() -> None:
+def test_the_rest_of_the_sessions_is_in_noscript_on_a_new_page_only() -> None:
     shown = home_context(server(active=True), *["A title"] * SESSIONS_PER_PAGE)
     first, rest = re.split(r"</li>\s+<noscript>", home_page(shown).partition("sessions-page")[2])
     assert first.count("<li>") == FIRST_ROWS
@@ -252,7 +252,7 @@ def test_the_picker_paints_a_bounded_number_of_models_and_the_chosen_one() -> No
     assert "Tiny (default)" in few
 
 
-def test_what_is_asked_for_has_a_place_in_its_own_servers_home_alone() -> None:
+def test_fragments_have_a_target_in_their_own_servers_home_only() -> None:
     shown = home_context(server(active=True), "One")
     within = VIEWS.home_fragments(page_context(shown.server), shown, within=True)
     html = VIEWS.session_list_fragment(shown) + VIEWS.project_and_model_fragments(shown) + within
@@ -278,7 +278,7 @@ def test_a_server_that_is_down_offers_the_nearest_healthy_one() -> None:
     assert "Retry" in text_of(VIEWS.session_list_fragment(home_context(down)))
 
 
-def test_a_long_list_has_pages_and_keeps_what_was_asked_for() -> None:
+def test_a_long_list_has_pages_that_keep_the_query() -> None:
     def told(page: int) -> str:
         query = HomeQuery(directory="/srv/a b", words="fix", page=page)
         return VIEWS.session_list_fragment(
@@ -348,7 +348,7 @@ def test_ages_in_words(seconds: float, words: str) -> None:
     assert format_age(NOW - timedelta(seconds=seconds), NOW) == words
 
 
-def test_what_is_long_ago_is_a_date() -> None:
+def test_a_time_long_ago_is_a_date() -> None:
     assert format_age(datetime(2020, 1, 2, tzinfo=UTC), NOW) == "2020-01-02"
     assert format_age(None, NOW) == "never"
 
@@ -391,18 +391,18 @@ def test_passwords_are_in_no_page() -> None:
 
 
 @pytest.mark.parametrize("state", list(LinkState))
-def test_a_row_says_how_news_of_a_server_comes_and_what_that_means(state: LinkState) -> None:
+def test_a_row_shows_the_link_state_and_its_meaning(state: LinkState) -> None:
     html = VIEWS.server_row_fragments([replace(server(), link=state)])
     assert f'title="{escape(LINK_DESCRIPTIONS[state])}">{state.value}</span>' in html
 
 
-def test_nothing_is_said_of_that_where_a_server_is_not_asked() -> None:
+def test_no_link_state_is_shown_for_a_server_that_was_never_checked() -> None:
     one = server()
     held = replace(one, health=replace(one.health, checked_at=None))
     assert "polling" not in VIEWS.server_row_fragments([held])
 
 
-def test_an_upgrade_of_late_shows_in_the_row() -> None:
+def test_a_recent_upgrade_is_shown_in_the_row() -> None:
     html = VIEWS.server_row_fragments([replace(server(), previous_version="1.18.23")])
     assert "OpenCode 1.18.23 → , now 1.18.33" in text_of(html)
     one = server()
