@@ -251,12 +251,13 @@ class FakeNetwork:
 
 
 class FakeStatusStore:
-    """Statuses in memory; `broken` makes saving fail, as a full disk does."""
+    """Statuses in memory; `broken` makes saving fail, as a full disk does; so does a `fault`."""
 
     def __init__(self, statuses: Mapping[str, HealthStatus] | None = None) -> None:
         self.statuses = dict(statuses or {})
         self.batches: list[tuple[float, dict[str, HealthStatus]]] = []
         self.broken = False
+        self.fault: Exception | None = None
         self.gate: asyncio.Event | None = None
 
     async def load(self) -> dict[str, HealthStatus]:
@@ -267,12 +268,14 @@ class FakeStatusStore:
             await self.gate.wait()
         if self.broken:
             raise StorageError("The disk is full.")
+        if self.fault:
+            raise self.fault
         self.batches.append((elapsed(), dict(statuses)))
         self.statuses.update(statuses)
 
 
 class FakeHistoryStore:
-    """History in memory; `broken` makes saving fail, as a full disk does."""
+    """History in memory; `broken` makes saving fail, as a full disk does; so does a `fault`."""
 
     def __init__(self, packed: Mapping[str, bytes] | None = None) -> None:
         self.packed = dict(packed or {})
@@ -280,6 +283,7 @@ class FakeHistoryStore:
         self.compactions: list[tuple[float, str]] = []
         self.steps = ["b", "d", ""]
         self.broken = False
+        self.fault: Exception | None = None
         self.gate: asyncio.Event | None = None
 
     async def save(self, batch: Batch) -> None:
@@ -287,6 +291,8 @@ class FakeHistoryStore:
             await self.gate.wait()
         if self.broken:
             raise StorageError("The disk is full.")
+        if self.fault:
+            raise self.fault
         self.batches.append((elapsed(), batch))
         for minute in batch.minutes:
             both = self.packed.get(minute.server_id, b"") + minute.checks

@@ -48,6 +48,10 @@ class BackgroundTasks:
         """Run `work` beside the block until it ends or the block does."""
         _ = self.create_task(work, name=name)
 
+    def start_job(self, job: Callable[[], Awaitable[object]], *, name: str) -> None:
+        """Run `job` beside the block, and start it again whenever it ends or fails."""
+        self.start(keep_running(job, name=name), name=name)
+
     async def join(self) -> None:
         """Wait until the running tasks have ended by themselves."""
         if self._running:
@@ -133,19 +137,19 @@ async def repeat(
     log: logging.Logger,
     ending: asyncio.Event | None = None,
 ) -> None:
-    """Do `work` every `interval` seconds, also after it failed with `StorageError`.
+    """Do `work` every `interval` seconds, also after it failed.
+
+    A failure is logged once until the work succeeds again or fails with another type of error: a
+    `StorageError` with its message, an unforeseen error with its traceback.
 
     Args:
         work: Called again `interval` seconds after it has ended.
         interval: Seconds, before the first call too.
-        warning: Logged with the error's message, once until the work succeeds again.
-        log: Where the warning goes.
+        warning: Begins each log message.
+        log: Where the failures are logged.
         ending: Once it is set, `work` is done a last time, at once; it isn't cancelled.
-
-    Raises:
-        Exception: Any other error of `work`, which ends the repetition.
     """
-    failing = False
+    failure: type[BaseException] | None = None
     ending = ending or asyncio.Event()
     while not ending.is_set():
         with suppress(TimeoutError):
@@ -154,11 +158,17 @@ async def repeat(
         try:
             await work()
         except StorageError as exc:
-            if not failing:
+            if failure is not StorageError:
                 log.warning("%s: %s", warning, exc.message)
-            failing = True
+            failure = StorageError
+        except (Exception, asyncio.CancelledError) as exc:
+            if _is_cancelled(exc):
+                raise
+            if failure is not type(exc):
+                log.exception("%s", warning)
+            failure = type(exc)
         else:
-            failing = False
+            failure = None
 
 
 async def keep_running(
@@ -174,6 +184,26 @@ async def keep_running(
     while True:
         try:
             await job()
-        except Exception:
+        except (Exception, asyncio.CancelledError) as exc:
+            if _is_cancelled(exc):
+                raise
+            if _is_ending():
+                # Not started again, or the owner of this task would wait for it for ever.
+                log.exception("The background job %r failed while it ended.", name)
+                raise asyncio.CancelledError from exc
             log.exception("The background job %r failed; it is started again.", name)
         await asyncio.sleep(delay)
+
+
+def _is_ending() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Return whether `error` is the cancellation of the running task itself.
+
+    An awaited future that somebody else cancelled raises `CancelledError` too: that is a fault
+    like any other, and must not end a background job unnoticed.
+    """
+    return isinstance(error, asyncio.CancelledError) and _is_ending()

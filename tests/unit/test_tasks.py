@@ -28,6 +28,13 @@ async def fail_after(seconds: float) -> None:
     raise Fault
 
 
+async def cancelled_future() -> None:
+    """Await a future that is cancelled, which doesn't cancel the running task."""
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
 # BackgroundTasks
 
 
@@ -294,12 +301,57 @@ async def test_at_its_ending_the_work_is_done_a_last_time_and_not_cancelled() ->
 
 
 @fake_time
-async def test_any_other_error_ends_the_repetition() -> None:
-    async def work() -> None:
-        raise Fault
+async def test_an_unforeseen_error_is_logged_once_with_its_traceback_and_the_work_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[float] = []
+    faults: dict[float, Exception] = {
+        2.0: Fault(),
+        3.0: Fault(),
+        4.0: StorageError("The disk is full."),
+        5.0: Fault(),
+        7.0: Fault(),
+    }
 
-    with pytest.raises(Fault):
-        await repeat(work, interval=1.0, warning="", log=log)
+    async def work() -> None:
+        calls.append(elapsed())
+        if fault := faults.get(elapsed()):
+            raise fault
+
+    async with asyncio.TaskGroup() as group:
+        again = repeat(work, interval=1.0, warning="It can't be done", log=log)
+        task = group.create_task(again, name="work")
+        await advance_time(8.5)
+        task.cancel()
+    assert calls == [1, 2, 3, 4, 5, 6, 7, 8]
+    logged = [(r.getMessage(), r.exc_info[0] if r.exc_info else None) for r in caplog.records]
+    assert logged == [
+        ("It can't be done", Fault),
+        ("It can't be done: The disk is full.", None),
+        ("It can't be done", Fault),
+        ("It can't be done", Fault),
+    ]
+
+
+@fake_time
+async def test_a_cancelled_future_in_the_work_is_logged_and_the_work_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[float] = []
+
+    async def work() -> None:
+        calls.append(elapsed())
+        if len(calls) == 1:
+            await cancelled_future()
+
+    async with asyncio.TaskGroup() as group:
+        again = repeat(work, interval=1.0, warning="It can't be done", log=log)
+        task = group.create_task(again, name="work")
+        await advance_time(2.5)
+        task.cancel()
+    assert calls == [1, 2]
+    assert task.cancelled()
+    assert [r.getMessage() for r in caplog.records] == ["It can't be done"]
 
 
 # keep_running
@@ -342,3 +394,45 @@ async def test_a_cancelled_job_is_not_started_again() -> None:
         task.cancel()
         await advance_time(10)
     assert starts == [0]
+
+
+@fake_time
+async def test_a_job_in_which_a_future_was_cancelled_is_logged_and_started_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    starts: list[float] = []
+
+    async def job() -> None:
+        starts.append(elapsed())
+        if len(starts) == 1:
+            await cancelled_future()
+        await asyncio.sleep(60)
+
+    async with BackgroundTasks() as tasks:
+        tasks.start_job(job, name="refresher")
+        await advance_time(RESTART_DELAY * 3)
+    assert starts == [0, RESTART_DELAY]
+    [record] = caplog.records
+    assert record.getMessage() == "The background job 'refresher' failed; it is started again."
+
+
+@fake_time
+async def test_a_job_that_fails_while_it_is_cancelled_is_logged_and_not_started_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    starts: list[float] = []
+
+    async def job() -> None:
+        starts.append(elapsed())
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise Fault
+
+    async with BackgroundTasks() as tasks:
+        tasks.start_job(job, name="refresher")
+        await advance_time(1)
+    assert starts == [0]
+    assert elapsed() == 1
+    [record] = caplog.records
+    assert record.getMessage() == "The background job 'refresher' failed while it ended."

@@ -1,11 +1,9 @@
 """Writes statuses to the store in batches."""
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Final, Protocol, Self
 
-from codewalk.errors import StorageError
 from codewalk.health.status import HealthStatus
 from codewalk.tasks import BackgroundTasks, repeat
 
@@ -65,6 +63,6 @@ class StatusWriter:
             return
         try:
             await self._store.save(batch)
-        except (StorageError, asyncio.CancelledError):
+        except BaseException:
             self._changed |= batch.keys()
             raise

@@ -34,7 +34,7 @@ from codewalk.history.history import (
 from codewalk.history.period import EPOCH, MINUTE, RETENTION, Minute, Window
 from codewalk.history.recent_checks import RecentChecks
 from codewalk.reason import UNDECIDED, Reason, State
-from codewalk.tasks import BackgroundTasks, repeat
+from codewalk.tasks import BackgroundTasks, repeat, run_to_completion
 
 T = TypeVar("T")
 
@@ -150,12 +150,15 @@ class Recorder:
     async def __aexit__(self, *_: object) -> None:
         # Not cancelled: a batch that is cancelled while it is written may be stored or not.
         self._ending.set()
-        await self._tasks.join()
-        await self._tasks.__aexit__(*_)
-        with suppress(StorageError):
-            if await self.save(flush=True) and not self._watch:
-                # If only commands use a store, each compacts a few servers, wherever they are.
-                await self._store.compact(str(uuid4()), self._now())
+        try:
+            # A second Ctrl-C cancels the wait: the writer must have ended all the same before the
+            # store is closed, and what is left is written.
+            await self._tasks.join()
+        finally:
+            try:
+                await self._tasks.__aexit__(*_)
+            finally:
+                await self._save_last()
 
     def record(
         self,
@@ -292,14 +295,22 @@ class Recorder:
         pending = bool(self._minutes or self._transitions)
         while self._minutes or self._transitions:
             async with self._lock:
-                await self._save_batch()
+                # Counts are added to the stored ones: a batch that is cancelled after its commit,
+                # and then saved again, would count twice.
+                await run_to_completion(self._save_batch())
         return pending
+
+    async def _save_last(self) -> None:
+        with suppress(StorageError):
+            if await self.save(flush=True) and not self._watch:
+                # If only commands use a store, each compacts a few servers, wherever they are.
+                await self._store.compact(str(uuid4()), self._now())
 
     async def _save_batch(self) -> None:
         minutes, transitions = _take_batch(self._minutes), _take_batch(self._transitions)
         try:
             await self._store.save(Batch(minutes=minutes, transitions=transitions))
-        except StorageError:
+        except BaseException:
             self._minutes.extendleft(reversed(minutes))
             self._transitions.extendleft(reversed(transitions))
             raise

@@ -310,6 +310,17 @@ async def test_statuses_that_could_not_be_saved_are_saved_when_the_store_works_a
 
 
 @fake_time
+async def test_statuses_whose_batch_failed_with_an_unforeseen_error_are_saved_later() -> None:
+    store = FakeStatusStore()
+    store.fault = KeyError("unforeseen")
+    async with run_monitor(A, B, store=store):
+        await advance_time(4)
+        store.fault = None
+        await advance_time(1)
+        assert set(store.statuses) == {A.id, B.id}
+
+
+@fake_time
 async def test_closing_saves_everything() -> None:
     async with run_monitor(A) as running:
         await advance_time(0.1)

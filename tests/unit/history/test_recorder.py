@@ -362,6 +362,54 @@ async def test_a_batch_that_failed_is_written_when_the_store_works_again(
 
 
 @fake_time
+async def test_a_batch_that_failed_with_an_unforeseen_error_is_written_later() -> None:
+    store = FakeHistoryStore()
+    store.fault = KeyError("unforeseen")
+    monitored = in_app(store)
+    async with monitored.recorder:
+        await monitored.run(150, A)
+        assert store.batches == []
+        store.fault = None
+        await monitored.run(10, A)
+        assert [p.checks for _, p in store.periods] == [1, 6, 6]
+        assert len(store.changes) == 1
+
+
+@pytest.mark.parametrize("cancellations", [1, 2])
+def test_a_second_interrupt_while_the_last_batch_is_written_loses_nothing(
+    cancellations: int,
+) -> None:
+    # The race: the task is cancelled while the exit waits for the writer. Nothing may write any
+    # more once the exit has returned: the store is closed then.
+    @fake_time
+    async def run() -> None:
+        store = FakeHistoryStore()
+        monitored = in_app(store)
+
+        async def use() -> None:
+            async with monitored.recorder:
+                await monitored.run(15, A)
+                store.gate = asyncio.Event()
+                asyncio.get_running_loop().call_later(0.5, store.gate.set)
+            raise AssertionError("the exit must pass the cancellation on")
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(use(), name="app")
+            await advance_time(15.1)
+            for _ in range(cancellations):
+                task.cancel()
+                await advance_time(0.1)
+        assert task.cancelled()
+        written = len(store.batches)
+        assert sum(p.checks for _, p in store.periods) == 2
+        assert len(store.changes) == 1
+        await advance_time(WRITE_INTERVAL * 2)
+        assert len(store.batches) == written
+
+    run()
+
+
+@fake_time
 async def test_a_store_that_fails_at_the_end_raises_nothing() -> None:
     store = FakeHistoryStore()
     monitored = in_app(store)
