@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from codewalk.errors import InvalidValue, RequestFailed
-from codewalk.opencode.fields import parse_id, parse_milliseconds, take_within
+from codewalk.opencode.fields import parse_id, parse_milliseconds, parse_times, take_within
 from codewalk.opencode.session import MAX_TITLE, Session, parse_project_id, parse_session
 from codewalk.reason import Reason
 from codewalk.tasks import BackgroundTasks
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 MAX_SESSIONS: Final = 10_000
 """Sessions of a list; current releases send 100 unless they are asked for more."""
+
+SMALLER_LIMITS: Final = (500, 100)
+"""Sessions that a server is asked for at once where it fails at a list of `MAX_SESSIONS`."""
+
+MAX_PAGES: Final = 100
+"""Pages that are asked for after the first one."""
 
 MAX_TEXT: Final = 4 * 2**20
 """Characters of a list's titles and directories; ten thousand real sessions have half as many."""
@@ -145,12 +151,13 @@ async def fetch_sessions(
         is_project_wide = directory is None
         newer = changes.since(scope.server_id, start.sequence)
         fetched = apply_changes(fetched, newer, key, is_project_wide=is_project_wide)
+    own_directory = await get_own_directory(scope)
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
         source="live",
         fetched_at=start.at,
-        sessions=fetched.sessions,
+        sessions=_of_directory(fetched.sessions, directory, own_directory),
     )
 
 
@@ -176,12 +183,70 @@ async def _parse_answer(body: Any) -> CachedList:
 
 async def _request_list(connection: "Connection", params: dict[str, str]) -> Any:
     try:
-        return await connection.get_json("/session", params=params | {"limit": str(MAX_SESSIONS)})
+        return await _request_up_to(connection, params, MAX_SESSIONS)
+    except RequestFailed as exc:
+        if not _may_be_too_many(exc):
+            raise
+        first_failure = exc
+    for limit in SMALLER_LIMITS:
+        try:
+            body = await _request_up_to(connection, params, limit)
+        except RequestFailed:
+            continue
+        is_cut = isinstance(body, list) and len(body) == limit
+        return await _with_older(connection, params, body, limit) if is_cut else body
+    raise first_failure
+
+
+async def _request_up_to(connection: "Connection", params: dict[str, str], limit: int) -> Any:
+    try:
+        return await connection.get_json("/session", params=params | {"limit": str(limit)})
     except RequestFailed as exc:
         if exc.status != HTTPStatus.BAD_REQUEST:
             raise
     # A release that doesn't know `limit` may refuse it, and sends all.
     return await connection.get_json("/session", params=params)
+
+
+def _may_be_too_many(failure: RequestFailed) -> bool:
+    """Return whether a smaller limit may help: a server error, or an answer beyond its bound."""
+    if failure.status is None:
+        return failure.reason is Reason.NOT_OPENCODE
+    is_server_error = failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return is_server_error or failure.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+async def _with_older(
+    connection: "Connection", params: dict[str, str], newest: list[Any], limit: int
+) -> list[Any]:
+    """Return the newest sessions and the older ones, page by page, as far as the release has pages.
+
+    Releases from 1.2 on have them for the sessions of all projects.
+    """
+    items = {parse_id(item.get("id")): item for item in newest if isinstance(item, dict)}
+    project_ids = {parse_project_id(item) for item in items.values()}
+    page = newest
+    for _ in range(MAX_PAGES):
+        times = [parse_times(item.get("time"))[1] for item in page if isinstance(item, dict)]
+        oldest = min((time for time in times if time is not None), default=None)
+        if oldest is None or len(page) < limit or len(items) >= MAX_SESSIONS:
+            break
+        # One millisecond more: others of the same time may be on the next page.
+        more = {"limit": str(limit), "archived": "true", "cursor": str(oldest + 1)}
+        try:
+            page = await connection.get_json("/experimental/session", params=params | more)
+        except RequestFailed:
+            break
+        if not isinstance(page, list):
+            break
+        before = len(items)
+        for item in page:
+            # Without a directory they are those of all projects.
+            if isinstance(item, dict) and parse_project_id(item) in project_ids:
+                items.setdefault(parse_id(item.get("id")), item)
+        if len(items) == before and all(time == oldest for time in times):
+            break
+    return list(items.values())
 
 
 async def _with_rest_of_project(scope: Scope, fetched: CachedList, directory: str) -> CachedList:
@@ -211,10 +276,7 @@ async def cached_sessions(
     own = await get_own_directory(scope)
     key = own if directory is None else directory
     stored = None if key is None else await _read(scope, key, changes or _no_changes())
-    sessions = stored.value.sessions if stored else ()
-    if directory is not None and directory == own:
-        # The whole project's list: see `_with_rest_of_project`.
-        sessions = tuple(session for session in sessions if session.directory == directory)
+    sessions = _of_directory(stored.value.sessions if stored else (), directory, own)
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
@@ -222,6 +284,13 @@ async def cached_sessions(
         fetched_at=stored.updated_at if stored else None,
         sessions=sessions,
     )
+
+
+def _of_directory(sessions: Sessions, directory: str | None, own: str | None) -> Sessions:
+    """Return those of the server's own directory out of its whole project's list."""
+    if directory is None or directory != own:
+        return sessions
+    return tuple(session for session in sessions if session.directory == directory)
 
 
 async def _read(

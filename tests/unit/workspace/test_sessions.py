@@ -1,5 +1,6 @@
 """The sessions of one server, whatever it sends."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from codewalk.errors import RequestFailed
 from codewalk.opencode.fields import MAX_DIRECTORY, MAX_ID
+from codewalk.opencode.response import MAX_BODY
 from codewalk.opencode.session import MAX_TITLE
 from codewalk.reason import Reason
 from codewalk.workspace.scope import Scope, StateName
@@ -344,3 +346,102 @@ async def test_sessions_with_long_directories_are_fewer_and_the_newest() -> None
     assert sum(len(s.title) + len(s.directory) for s in live.sessions) <= MAX_TEXT
     assert 1000 < len(live.sessions) < 1100
     assert live.sessions[0].id == "ses_1199"
+
+
+class PagingConnection(FakeConnection):
+    """A server that fails at more than `most` sessions, and lists all of them in pages."""
+
+    def __init__(self, sessions: list[dict[str, Any]], *, most: int, status: int = 500) -> None:
+        super().__init__()
+        self.sessions = sorted(sessions, key=lambda one: -one["time"]["updated"])
+        self.most = most
+        self.status = status
+
+    async def get_json(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        limit: int = MAX_BODY,
+    ) -> Any:
+        params, sessions = params or {}, self.sessions
+        if path == "/path":
+            return {"directory": "/p"}
+        self.params.append(params)
+        count = int(params["limit"])
+        if count > self.most:
+            raise RequestFailed(Reason.SERVER_ERROR, "It failed.", status=self.status)
+        if path == "/session":
+            sessions = [one for one in sessions if one["projectID"] == "g"]
+        else:
+            cursor = int(params["cursor"])
+            sessions = [one for one in sessions if one["time"]["updated"] < cursor]
+        return sessions[:count]
+
+
+@pytest.mark.parametrize(("most", "limit"), [(9_999, 500), (499, 100)])
+@pytest.mark.parametrize("status", [500, 503, 413])
+async def test_a_server_that_fails_at_a_long_list_is_asked_page_by_page(
+    most: int, limit: int, status: int
+) -> None:
+    # Pairs have one time, so that a page ends between two of them.
+    times = [{"created": MOMENT, "updated": MOMENT + number // 2} for number in range(1101)]
+    mine = [session(n, projectID="g", time=time) for n, time in enumerate(times)]
+    others = [session(n + 5000, projectID="other", time=time) for n, time in enumerate(times)]
+    connection = PagingConnection([*mine, *others], most=most, status=status)
+    live = await fetch_sessions(Scope(FakeStateStore(), A), connection)
+    assert {s.id for s in live.sessions} == {one["id"] for one in mine}
+    last = connection.params[-1] or {}
+    assert (last["limit"], last["archived"]) == (str(limit), "true")
+
+
+@fake_time
+async def test_a_page_of_sessions_with_one_time_ends_the_pages() -> None:
+    time = {"created": MOMENT, "updated": MOMENT}
+    many = [session(number, projectID="g", time=time) for number in range(700)]
+    live = await fetch_sessions(Scope(FakeStateStore(), A), PagingConnection(many, most=500), None)
+    assert len(live.sessions) == 500
+
+
+@fake_time
+async def test_a_release_without_pages_lists_the_newest() -> None:
+    newest = [session(number) for number in range(500)]
+    replies = [json_reply({}, status=500), json_reply(newest)]
+    connection = FakeConnection({"/session": replies, "/experimental/session": html_reply()})
+    live = await fetch_sessions(Scope(FakeStateStore(), A), connection, "/p")
+    assert len(live.sessions) == 500
+    assert connection.paths == ["/session", "/session", "/experimental/session"]
+
+
+@fake_time
+async def test_a_server_that_fails_at_any_list_is_asked_three_times() -> None:
+    connection = FakeConnection({"/session": json_reply({}, status=500)})
+    with pytest.raises(RequestFailed) as failed:
+        await fetch_sessions(Scope(FakeStateStore(), A), connection, "/p")
+    assert failed.value.status == 500
+    assert connection.paths == ["/session"] * 3
+
+
+@fake_time
+async def test_an_auth_failure_is_not_repeated_with_a_smaller_limit() -> None:
+    connection = FakeConnection({"/session": json_reply({}, status=401)})
+    with pytest.raises(RequestFailed):
+        await fetch_sessions(Scope(FakeStateStore(), A), connection, "/p")
+    assert connection.paths == ["/session"]
+
+
+@fake_time
+async def test_the_own_directory_has_its_sessions_alone_live_as_cached() -> None:
+    # 1.0.0 lists the whole project for any of its directories.
+    scope = Scope(FakeStateStore(), A)
+    connection = FakeConnection(
+        {
+            "/path": json_reply({"directory": "/p"}),
+            "/session": json_reply([session(1), session(2, directory="/else")]),
+        }
+    )
+    assert len((await fetch_sessions(scope, connection)).sessions) == 2
+    live = await fetch_sessions(scope, connection, "/p")
+    assert [s.id for s in live.sessions] == ["ses_1"]
+    assert (await cached_sessions(scope, "/p")).sessions == live.sessions
