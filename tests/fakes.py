@@ -393,13 +393,17 @@ class StoredEntry:
 
 
 class FakeStateStore:
-    """State in memory by server and key; nothing is stored for `removed_servers`."""
+    """State in memory by server and key; nothing is stored for `removed_servers`.
+
+    `failure` is raised by each write.
+    """
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str], StoredEntry] = {}
         self.removed_servers: set[str] = set()
         self.calls: list[tuple[str, dict[str, bytes]]] = []
         self.reads = 0
+        self.failure: StorageError | None = None
 
     async def get_all(self, server_id: str, keys: Collection[str]) -> dict[str, StoredEntry]:
         self.reads += 1
@@ -416,6 +420,8 @@ class FakeStateStore:
         durable: bool = True,
     ) -> bool:
         self.calls.append((server_id, dict(values)))
+        if self.failure:
+            raise self.failure
         if server_id in self.removed_servers:
             return False
         for key, value in values.items():

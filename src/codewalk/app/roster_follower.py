@@ -1,4 +1,4 @@
-"""What follows from a changed roster, wherever it was changed."""
+"""Applies a changed roster to the parts of an app."""
 
 from codewalk.app.generation import Generation
 from codewalk.app.server_connections import ServerConnections
@@ -48,11 +48,10 @@ class RosterFollower:
         profiles = {profile.id: profile for profile in new.profiles}
         for before in old.profiles:
             after = profiles.get(before.id)
-            if after is not before:
-                self._connections.forget(before.id)
             if after is None or connects_differently(before, after):
                 self._activities.clear(before.id)
                 self._changes.clear(before.id)
+        self._connections.retain(profiles)
         self._monitor.reconcile(new.profiles, new.active_id)
         self._links.reconcile(new.profiles, new.active_id)
         self._recorder.retain(profiles)

@@ -1,6 +1,7 @@
 """The HTTP connection to each server, made when it is first needed."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -81,6 +82,14 @@ class ServerConnections:
                 "The key for stored passwords can't be read: the system keyring hasn't answered "
                 f"within {timeout:g} s. Unlock it and try again, or set CODEWALK_SECRET_KEY."
             ) from exc
+
+    def retain(self, profiles: Mapping[str, ServerProfile]) -> None:
+        """Drop all connections but those to these profiles as they are now."""
+        self._connections = {
+            server_id: (profile, connection)
+            for server_id, (profile, connection) in self._connections.items()
+            if profiles.get(server_id) is profile
+        }
 
     def forget(self, server_id: str) -> None:
         """Drop a server's connection; the next one is made anew."""

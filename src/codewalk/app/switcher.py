@@ -7,7 +7,7 @@ from codewalk.reason import State
 from codewalk.servers import rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
-from codewalk.servers.roster import Roster, Rule
+from codewalk.servers.roster import Roster
 
 
 class Switcher:
@@ -45,17 +45,18 @@ class Switcher:
         await self._registry.refresh()
         self._since = self._registry.roster.generation
         status = await self._monitor.check(profile)
-        switch = self._unless_superseded(profile, self._since)
-        if self._requested != profile.id:
-            raise _superseded(profile)
-        switch(self._registry.roster)  # nobody needs to know the health of what isn't wanted
+        # First: nobody needs to know the health of what isn't wanted any more.
+        self._switch_unless_superseded(self._registry.roster, profile)
         if status.state is State.UNHEALTHY:
             raise ServerUnhealthy(
                 f"{profile.name} is unhealthy: {explain(status)} "
                 "Switch by force (`--force`) to use it all the same.",
                 value=profile.id,
             )
-        return await self._registry.change(switch)
+        # Decided in the store's transaction: another process may have switched meanwhile.
+        return await self._registry.change(
+            lambda roster: self._switch_unless_superseded(roster, profile)
+        )
 
     def ignore(self, roster: Roster) -> None:
         """Let a pending switch stand although the user's own removal has made this roster.
@@ -65,17 +66,8 @@ class Switcher:
         if roster.generation == self._since + 1:
             self._since = roster.generation
 
-    @staticmethod
-    def _unless_superseded(profile: ServerProfile, since: int) -> Rule:
-        """Rule inside the store's transaction: another process may have switched meanwhile."""
-
-        def switch(roster: Roster) -> Roster:
-            if roster.generation != since and roster.active_id != profile.id:
-                raise _superseded(profile)
-            return rules.switch(roster, profile.id)
-
-        return switch
-
-
-def _superseded(profile: ServerProfile) -> Superseded:
-    return Superseded(f"Another switch came before {profile.name} had answered.")
+    def _switch_unless_superseded(self, roster: Roster, profile: ServerProfile) -> Roster:
+        switched = roster.generation != self._since and roster.active_id != profile.id
+        if switched or self._requested != profile.id:
+            raise Superseded(f"Another switch came before {profile.name} had answered.")
+        return rules.switch(roster, profile.id)

@@ -128,11 +128,12 @@ class Registry:
         return self._adopt(roster)
 
     def _adopt(self, roster: Roster) -> Roster:
-        old = self.roster
-        self.roster = _with_same_profiles(old, roster)
-        if self.roster != old:
-            self._changed(old, self.roster)
-        return self.roster
+        old, new = self.roster, _with_same_profiles(self.roster, roster)
+        if new != old:
+            # Where this fails, the revision here stays the old one: the next refresh tries again.
+            self._changed(old, new)
+        self.roster = new
+        return new
 
 
 def _with_same_profiles(old: Roster, new: Roster) -> Roster:

@@ -1,10 +1,12 @@
 """Directories on a server: valid names, the server's own one, those that users are viewing."""
 
+from http import HTTPStatus
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import InvalidValue, RequestFailed
 from codewalk.opencode.fields import MAX_DIRECTORY
+from codewalk.reason import Reason
 from codewalk.workspace.scope import Scope, Serializer, StateName
 from codewalk.workspace.state_cache import FetchStart
 
@@ -16,6 +18,9 @@ UNNAMED: Final = ""
 
 MAX_VIEWED_DIRECTORIES: Final = 3
 """Directories besides the server's own; each costs a request whenever something changes."""
+
+OWN_DIRECTORY_TIMEOUT: Final = 3.0
+"""Seconds for `/path`, which a list of sessions that was fetched waits for."""
 
 _MAX_QUOTED: Final = 500
 """Characters of a bad value that an error message repeats."""
@@ -72,20 +77,18 @@ def parse_directory(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= MAX_DIRECTORY else None
 
 
-async def fetch_own_directory(scope: Scope, connection: "Connection") -> str:
-    """Fetch and store the directory in which the server was started.
+async def fetch_own_directory(connection: "Connection") -> str | None:
+    """Fetch the directory in which the server was started.
 
     Returns:
-        `UNNAMED` where the server doesn't name it.
+        `UNNAMED` where the server doesn't name it; None where it couldn't be fetched now.
     """
-    start = scope.begin_fetch()
     try:
-        path = await connection.get_json("/path")
-    except RequestFailed:
-        path = None
-    directory = parse_own_directory(path) or UNNAMED
-    await put_own_directory(scope, directory, start)
-    return directory
+        path = await connection.get_json("/path", timeout=OWN_DIRECTORY_TIMEOUT)
+    except RequestFailed as exc:
+        unsupported = exc.reason is Reason.NOT_OPENCODE or exc.status == HTTPStatus.NOT_FOUND
+        return UNNAMED if unsupported else None
+    return parse_own_directory(path) or UNNAMED
 
 
 def parse_own_directory(path: Any) -> str | None:

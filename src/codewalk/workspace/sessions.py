@@ -18,6 +18,7 @@ from codewalk.workspace.directories import (
     UNNAMED,
     fetch_own_directory,
     get_own_directory,
+    put_own_directory,
     require_utf8,
 )
 from codewalk.workspace.scope import Scope, Serializer, StateName, StoredValue
@@ -134,14 +135,8 @@ async def fetch_sessions(
     start = scope.begin_fetch()
     with changes.fetching(scope.server_id, start):
         if directory is None:
-            async with BackgroundTasks() as tasks:
-                # The list is stored under the server's own directory, which only `/path` names, and
-                # which is another one once the server was restarted elsewhere.
-                own = tasks.create_task(
-                    fetch_own_directory(scope, connection), name="fetch of the own directory"
-                )
-                fetched = await _fetch_list(connection, {})
-                key = await own
+            fetched, own = await _fetch_own_list(connection)
+            key = await _put_own_directory(scope, own, start)
         else:
             fetched = await _fetch_list(connection, {"directory": directory})
             key = directory
@@ -167,6 +162,27 @@ async def _put_fetched(
     if directory is not None:
         fetched = await _with_rest_of_project(scope, fetched, directory)
     return await scope.put_cached(_SERIALIZER, fetched, start, key)
+
+
+async def _fetch_own_list(connection: "Connection") -> tuple[CachedList, str | None]:
+    """Return the own list, and the own directory, None where that couldn't be fetched.
+
+    The list is stored under that directory, which only `/path` names, and which is another one once
+    the server was restarted elsewhere.
+    """
+    async with BackgroundTasks() as tasks:
+        own = tasks.create_task(fetch_own_directory(connection), name="fetch of the own directory")
+        fetched = await _fetch_list(connection, {})
+        return fetched, await own
+
+
+async def _put_own_directory(scope: Scope, own: str | None, start: FetchStart) -> str:
+    """Store the own directory, or else the one of before; return which it is."""
+    if own is None:
+        own = await get_own_directory(scope)
+    own = UNNAMED if own is None else own
+    await put_own_directory(scope, own, start)
+    return own
 
 
 async def _fetch_list(connection: "Connection", params: dict[str, str]) -> CachedList:

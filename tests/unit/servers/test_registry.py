@@ -334,3 +334,23 @@ async def test_a_removal_whose_caller_is_cancelled_can_be_undone() -> None:
         go_on.set()
     assert registry.roster.profiles == ()
     assert (await registry.restore(A.id)).profiles == (A,)
+
+
+@fake_time
+async def test_a_change_whose_listener_fails_is_reported_again_by_the_next_refresh() -> None:
+    """Otherwise the rest of the app would keep the servers of before until the next change."""
+    store = FakeRosterStore()
+    reported: list[Roster] = []
+
+    def fail_once(_: Roster, new: Roster) -> None:
+        reported.append(new)
+        if len(reported) == 1:
+            raise KeyError("a fault of a listener's own")
+
+    registry = Registry(store, changed=fail_once)
+    await registry.load()
+    with pytest.raises(KeyError):
+        await registry.change(lambda roster: rules.add(roster, A))
+    await registry.refresh()
+    assert registry.roster == store.stored
+    assert reported == [store.stored, store.stored]

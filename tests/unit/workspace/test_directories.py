@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
-from codewalk.errors import RequestFailed
+from codewalk.errors import RequestFailed, StorageError
 from codewalk.opencode.fields import MAX_DIRECTORY
+from codewalk.reason import Reason
 from codewalk.workspace.directories import get_own_directory
 from codewalk.workspace.overview import cached_overview
 from codewalk.workspace.projects import fetch_projects
@@ -20,8 +21,10 @@ from tests.fakes import (
     FakeStateStore,
     Reply,
     StoredEntry,
+    failing_reply,
     html_reply,
     json_reply,
+    text_reply,
 )
 
 A = "server-a"
@@ -122,6 +125,28 @@ async def test_a_list_is_fetched_though_path_fails() -> None:
     connection.script["/path"] = html_reply()
     assert len((await fetch_sessions(scope, connection)).sessions) == 1
     assert await own_ids(scope) == ["ses_1"]
+
+
+@pytest.mark.parametrize(
+    "failure", [failing_reply(Reason.TIMEOUT), failing_reply(Reason.UNREACHABLE), text_reply(500)]
+)
+@fake_time
+async def test_one_failure_of_path_changes_no_directory(failure: Reply) -> None:
+    store = FakeStateStore()
+    scope, connection = Scope(store, A), started_in("/srv", session(1, "/srv"))
+    await fetch_sessions(scope, connection)
+    connection.script["/path"] = failure
+    await fetch_sessions(scope, connection)
+    assert await own_ids(scope) == ["ses_1"]
+    assert await get_own_directory(Scope(store, A)) == "/srv"
+
+
+@fake_time
+async def test_a_store_that_fails_is_reported_as_such() -> None:
+    store = FakeStateStore()
+    store.failure = StorageError("The disk is full.")
+    with pytest.raises(StorageError, match="full"):
+        await fetch_sessions(Scope(store, A), started_in("/srv", session(1, "/srv")))
 
 
 @fake_time
