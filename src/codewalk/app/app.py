@@ -303,8 +303,8 @@ class App:
         chosen = self._registry.roster.profiles if refs is None else [self._find(r) for r in refs]
         ids = dict.fromkeys(profile.id for profile in chosen)
         await self._monitor.check_all(ids, budget=budget)
-        left = {profile.id: profile for profile in self._registry.roster.profiles}
-        return [self._server(left[server_id]) for server_id in ids if server_id in left]
+        remaining = {profile.id: profile for profile in self._registry.roster.profiles}
+        return [self._server(remaining[server_id]) for server_id in ids if server_id in remaining]
 
     async def history(
         self,

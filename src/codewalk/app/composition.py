@@ -104,8 +104,8 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
             checker,
             HealthStore(database),
             on_change=_announce_health(announcer),
-            record=_both(recorder.record, counters.record),
-            on_resume=lambda: _distrust(connections, links),
+            record=_call_both(recorder.record, counters.record),
+            on_resume=lambda: _drop_stale_connections(connections, links),
             watch=watch,
         )
         links = Links(connections.connect, monitor, announcer, on_event=refresher.handle_event)
@@ -209,13 +209,13 @@ def _first_server(registry: Registry, views: ServerViews) -> ServerJson | None:
     return views.of(profiles[0]).to_json() if profiles else None
 
 
-def _distrust(connections: ServerConnections, links: Links) -> None:
+def _drop_stale_connections(connections: ServerConnections, links: Links) -> None:
     """Drop connections from before a sleep: they may be dead without knowing it."""
     connections.close_idle()
     links.reconnect()
 
 
-def _both(one: Callable[P, None], other: Callable[P, None]) -> Callable[P, None]:
+def _call_both(one: Callable[P, None], other: Callable[P, None]) -> Callable[P, None]:
     def call(*args: P.args, **kwargs: P.kwargs) -> None:
         one(*args, **kwargs)
         other(*args, **kwargs)

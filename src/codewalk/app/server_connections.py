@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Unlockable(Protocol):
-    """What has to be unlocked before stored passwords can be read: the vault."""
+    """A vault that must be unlocked before stored passwords can be read."""
 
     async def unlock(self) -> None: ...
 
