@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -71,7 +71,7 @@ class HookRunner:
         self._deliver = deliver
         self._now = now
         self._hooks: Mapping[str, Hook] | None = None
-        self._submitted: deque[OutgoingNotice] = deque(maxlen=MAX_PENDING_DELIVERIES)
+        self._submitted: deque[OutgoingNotice] = deque()
         self._wakeup = asyncio.Event()
         self._queues: dict[str, deque[_Delivery]] = {}
         self._progress: dict[str, frozenset[str] | None] = {}
@@ -84,8 +84,13 @@ class HookRunner:
         self._wakeup.set()
 
     async def run(self) -> None:
-        """Deliver notices until this is cancelled; deliveries under way are ended then."""
+        """Deliver notices until this is cancelled; deliveries under way are ended then.
+
+        May be called again after it has failed.
+        """
         try:
+            # Again, also for notices that were submitted between two runs.
+            await self._release()
             async with BackgroundTasks() as tasks:
                 tasks.start(self._take_over_repeatedly(), name="hook outbox")
                 tasks.start(self._save_progress_repeatedly(), name="hook progress")
@@ -94,8 +99,7 @@ class HookRunner:
                     self._wakeup.clear()
                     await self._distribute(tasks)
         finally:
-            with suppress(StorageError):
-                await run_to_completion(self._close())
+            await run_to_completion(self._release())
 
     async def _distribute(self, tasks: BackgroundTasks) -> None:
         """Put what was submitted into the queues of the hooks that want it."""
@@ -150,17 +154,22 @@ class HookRunner:
         queue.append(delivery)
 
     async def _deliver_queue(self, hook_id: str, queue: deque[_Delivery]) -> None:
-        """Deliver what waits for one hook, one after the other, until nothing does."""
-        try:
-            while queue:
-                delivery = queue.popleft()
-                # Read anew for each submission: a hook that was removed receives no more.
-                hook = (self._hooks or {}).get(hook_id)
+        """Deliver what waits for one hook, one after the other, until nothing does.
+
+        If this is cancelled, the queue stays, with the delivery under way, for `_release`.
+        """
+        while queue:
+            delivery = queue.popleft()
+            # Read anew for each submission: a hook that was removed receives no more.
+            hook = (self._hooks or {}).get(hook_id)
+            try:
                 if hook and self._now() - delivery.notice.created_at < MAX_NOTICE_AGE:
                     await self._deliver_with_retries(hook, delivery.notice.payload)
-                self._finish(delivery, hook_id)
-        finally:
-            del self._queues[hook_id]
+            except BaseException:
+                queue.appendleft(delivery)
+                raise
+            self._finish(delivery, hook_id)
+        del self._queues[hook_id]
 
     async def _deliver_with_retries(self, hook: Hook, payload: bytes) -> None:
         for delay in (*RETRY_DELAYS, None):
@@ -228,6 +237,30 @@ class HookRunner:
             self._progress = {**progress, **self._progress}
             raise
 
-    async def _close(self) -> None:
-        await self._save_progress()
-        await self._outbox.release()
+    async def _release(self) -> None:
+        """Empty the queues, and give the stored notices back to the outbox.
+
+        A later run takes them over from there, unless another process does.
+        """
+        try:
+            with suppress(StorageError):
+                await self._save_progress()
+        finally:
+            self._clear_queues()
+            with suppress(StorageError):
+                await self._outbox.release()
+
+    def _clear_queues(self) -> None:
+        """Empty the queues; notices that could not be stored are submitted again."""
+        pending = {id(delivery): delivery for queue in self._queues.values() for delivery in queue}
+        unstored = [
+            replace(delivery.notice, delivered_to=frozenset(delivery.done))
+            for delivery in pending.values()
+            if delivery.notice.id is None
+        ]
+        unstored.sort(key=lambda notice: notice.created_at)
+        unstored += (notice for notice in self._submitted if notice.id is None)
+        # Also the queue of a task that was cancelled before its first step.
+        self._queues.clear()
+        self._submitted.clear()
+        self.submit(unstored)

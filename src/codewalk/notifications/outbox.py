@@ -87,4 +87,4 @@ class Outbox(Protocol):
         """Store which hooks are done with a notice, by its id; None removes the notice."""
 
     async def release(self) -> None:
-        """End this process's lease, so that another process can take over at once."""
+        """End this process's lease, so that any process, also this one, can take over at once."""

@@ -61,6 +61,7 @@ class HookOutbox:
         self._database = database
         self._now = now
         self._owner = str(uuid4())
+        self._has_lease = False
 
     def add(
         self, connection: Connection, notices: Sequence[OutgoingNotice]
@@ -71,13 +72,14 @@ class HookOutbox:
         """
         if not notices or connection.scalar(_ANY_HOOK) is None:
             return ()
+        owner = self._owner  # once: `release` changes it in another thread
         stored = [replace(notice, id=str(uuid4())) for notice in notices]
         connection.execute(
             insert(hook_outbox),
             [
                 {
                     "id": notice.id,
-                    "owner": self._owner,
+                    "owner": owner,
                     "kind": notice.kind.value,
                     "payload": notice.payload,
                     "delivered_to": "",
@@ -87,7 +89,7 @@ class HookOutbox:
                 for number, notice in enumerate(stored)
             ],
         )
-        self._renew_lease(connection)
+        self._renew_lease(connection, owner)
         return stored
 
     async def take_over(self) -> Sequence[OutgoingNotice]:
@@ -98,13 +100,14 @@ class HookOutbox:
 
     def _take_over(self, connection: Connection) -> Sequence[OutgoingNotice]:
         lock_reports(connection)
+        owner = self._owner
         now = to_micros(self._now())
         connection.execute(delete(hook_leases).where(hook_leases.c.expires_at <= now))
-        self._renew_lease(connection)
+        self._renew_lease(connection, owner)
         rows = connection.execute(_LEFT).all()
         notices = [notice for row in rows if (notice := _notice(row))]
         if taken := [{"notice_id": notice.id} for notice in notices]:
-            connection.execute(_TAKE.values(owner=self._owner), taken)
+            connection.execute(_TAKE.values(owner=owner), taken)
         if len(notices) < len(rows):
             valid = {notice.id for notice in notices}
             unknown = [{"notice_id": row.id} for row in rows if row.id not in valid]
@@ -129,14 +132,22 @@ class HookOutbox:
         await self._database.write(save, durable=False)
 
     async def release(self) -> None:
-        """End this process's lease, so that another process can take over at once."""
-        statement = delete(hook_leases).where(hook_leases.c.owner == self._owner)
-        await self._database.write(lambda c: c.execute(statement), durable=False)
+        """End this process's lease, so that its notices can be taken over at once.
 
-    def _renew_lease(self, connection: Connection) -> None:
-        connection.execute(delete(hook_leases).where(hook_leases.c.owner == self._owner))
+        By itself too: whatever it adds or takes over from here on is under a new lease, which
+        doesn't extend the old one. Where the store fails, the old lease ends by itself.
+        """
+        owner, self._owner = self._owner, str(uuid4())
+        had_lease, self._has_lease = self._has_lease, False
+        if had_lease:
+            statement = delete(hook_leases).where(hook_leases.c.owner == owner)
+            await self._database.write(lambda c: c.execute(statement), durable=False)
+
+    def _renew_lease(self, connection: Connection, owner: str) -> None:
+        self._has_lease = True
+        connection.execute(delete(hook_leases).where(hook_leases.c.owner == owner))
         expires_at = to_micros(self._now() + LEASE_DURATION)
-        connection.execute(insert(hook_leases), {"owner": self._owner, "expires_at": expires_at})
+        connection.execute(insert(hook_leases), {"owner": owner, "expires_at": expires_at})
 
 
 def _notice(row: Any) -> OutgoingNotice | None:

@@ -1,6 +1,6 @@
 """Notices on their way to the hooks, in both stores: none is lost with its process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -10,6 +10,7 @@ from codewalk.notifications.hook import new_command
 from codewalk.notifications.hook_runner import TAKE_OVER_INTERVAL
 from codewalk.notifications.notice import NoticeKind
 from codewalk.notifications.outbox import OutgoingNotice, Report
+from codewalk.servers.profile import ServerProfile
 from codewalk.servers.roster import Roster
 from codewalk.servers.rules import add
 from codewalk.storage.hook_outbox import LEASE_DURATION, HookOutbox
@@ -32,17 +33,19 @@ class Process:
         self.outbox = HookOutbox(stores.database, now=now)
         self._reports = ReportStore(stores.database, self.outbox)
 
-    async def claim(self) -> list[OutgoingNotice]:
-        """Claim that all servers are down."""
+    async def claim(
+        self, kind: NoticeKind = NoticeKind.DOWN, servers: Sequence[ServerProfile] = SERVERS
+    ) -> list[OutgoingNotice]:
+        """Claim that these servers are down, or up again."""
         reports = [
             Report(
                 server_id=server.id,
-                kind=NoticeKind.DOWN,
+                kind=kind,
                 at=self._now(),
-                down_since=EPOCH,
+                down_since=EPOCH if kind is NoticeKind.DOWN else None,
                 payload=server.id.encode(),
             )
-            for server in SERVERS
+            for server in servers
         ]
         return list(await self._reports.claim(reports))
 
@@ -100,6 +103,23 @@ async def test_a_process_that_ends_leaves_its_notices_at_once(world: World) -> N
     await world.one.claim()
     await world.one.outbox.release()
     assert len(await world.other.outbox.take_over()) == len(SERVERS)
+
+
+async def test_a_process_takes_over_what_it_released_and_not_what_it_claimed_afterwards(
+    world: World,
+) -> None:
+    released = await world.one.claim()
+    await world.one.outbox.release()
+    (later,) = await world.one.claim(NoticeKind.UP, SERVERS[:1])
+    taken = await world.one.outbox.take_over()
+    assert [notice.id for notice in taken] == [notice.id for notice in released]
+    assert list(await world.one.outbox.take_over()) == []
+    assert list(await world.other.outbox.take_over()) == []
+    # All of them are under the new lease.
+    await world.one.outbox.release()
+    assert {notice.id for notice in await world.other.outbox.take_over()} == {
+        notice.id for notice in (later, *released)
+    }
 
 
 async def test_what_is_delivered_is_not_taken_over(world: World) -> None:

@@ -22,6 +22,7 @@ from codewalk.notifications.hook_runner import (
 )
 from codewalk.notifications.notice import NoticeKind
 from codewalk.notifications.outbox import OutgoingNotice
+from codewalk.tasks import RESTART_DELAY, keep_running
 from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import EPOCH, utc_now
 
@@ -32,7 +33,7 @@ class FakeHooks:
     """Stored hooks that record what they receive; some fail, some take long.
 
     `failures` says by name how often a hook fails before it works, `duration` how many seconds
-    each delivery takes.
+    each delivery takes. `errors` are raised by the next calls of `list`.
     """
 
     def __init__(self, *hooks: Hook) -> None:
@@ -42,8 +43,11 @@ class FakeHooks:
         self.duration = 0.0
         self.in_flight = self.max_in_flight = 0
         self.broken = False
+        self.errors: list[Exception | None] = []
 
     async def list(self) -> Sequence[Hook]:
+        if self.errors and (error := self.errors.pop(0)):
+            raise error
         if self.broken:
             raise StorageError("The disk is gone.")
         return tuple(self.stored)
@@ -71,26 +75,42 @@ class FakeHooks:
 
 
 class FakeOutbox:
-    """An outbox in memory: `left` is what other processes left, `stored` the progress by id."""
+    """An outbox in memory.
+
+    `owned` are this process's notices by id, `left` those that any process may take over, and
+    `stored` is the progress by id.
+    """
 
     def __init__(self) -> None:
+        self.owned: dict[str, OutgoingNotice] = {}
         self.left: list[OutgoingNotice] = []
         self.stored: dict[str, frozenset[str] | None] = {}
         self.released = False
         self.broken = False
 
+    def add(self, notice: OutgoingNotice) -> None:
+        if notice.id:
+            self.owned[notice.id] = notice
+
     async def take_over(self) -> Sequence[OutgoingNotice]:
         self._require_working()
         left, self.left = self.left, []
+        for notice in left:
+            self.add(notice)
         return left
 
     async def save_progress(self, progress: Mapping[str, Collection[str] | None]) -> None:
         self._require_working()
         for notice_id, hook_ids in progress.items():
             self.stored[notice_id] = None if hook_ids is None else frozenset(hook_ids)
+            notice = self.owned.pop(notice_id, None)
+            if notice and hook_ids is not None:
+                self.owned[notice_id] = replace(notice, delivered_to=frozenset(hook_ids))
 
     async def release(self) -> None:
         self.released = True
+        self.left += self.owned.values()
+        self.owned.clear()
 
     def _require_working(self) -> None:
         if self.broken:
@@ -115,6 +135,7 @@ class Running:
         notice = OutgoingNotice(
             id=notice_id, kind=kind, payload=f"{server} {kind}".encode(), created_at=utc_now()
         )
+        self.outbox.add(notice)
         self.runner.submit([notice])
         return notice
 
@@ -134,9 +155,11 @@ async def running(*hooks: Hook) -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def run(here: Running) -> AsyncIterator[None]:
+async def run(here: Running, *, restart: bool = False) -> AsyncIterator[None]:
+    """Run the runner; with `restart`, as the app does, which runs it again after a failure."""
+    runs = keep_running(here.runner.run, name="hooks") if restart else here.runner.run()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(here.runner.run(), name="hooks")
+        task = group.create_task(runs, name="hooks")
         await advance_time(0)
         yield
         task.cancel()
@@ -307,6 +330,7 @@ async def test_the_end_waits_for_no_hook_and_leaves_its_notice_to_the_next_proce
         here.hooks.duration = 3600.0
         here.submit(DOWN, notice_id="1")
         await advance_time(1)
+        here.outbox.released = False
     assert elapsed() == 1
     assert here.outbox.stored == {}
     assert here.outbox.released
@@ -377,10 +401,53 @@ async def test_after_an_unexpected_end_the_next_run_delivers_what_is_in_the_outb
     here = Running(hook("hangs"))
     async with run(here):
         here.hooks.duration = 3600.0
-        notice = here.submit(DOWN, notice_id="1")
+        here.submit(DOWN, notice_id="1")
         await advance_time(1)
     here.hooks.duration = 0.0
-    here.outbox.left = [notice]
     async with run(here):
         await advance_time(2)
         assert here.outbox.stored == {"1": None}
+
+
+@fake_time
+async def test_every_hook_is_served_again_after_the_runner_has_failed() -> None:
+    # The runner fails in the step in which it starts the delivery to `idle`: that task is
+    # cancelled before its first step.
+    idle, slow = hook("idle", UP), hook("slow", DOWN)
+    here = Running(idle, slow)
+    here.hooks.duration = 1.0
+    here.submit(DOWN)
+    here.outbox.left = [OutgoingNotice(id="up", kind=UP, payload=b"s up", created_at=utc_now())]
+    # The second reading of the hooks is that of what was taken over.
+    here.hooks.errors = [None, ZeroDivisionError()]
+    async with run(here, restart=True):
+        await advance_time(RESTART_DELAY / 2)
+        assert here.hooks.errors == []
+        assert here.received == [("slow", b"s down")]
+        # Between the two runs.
+        here.submit(UP, "between", notice_id="between")
+        await advance_time(RESTART_DELAY)
+        here.submit(UP, "later", notice_id="later")
+        await advance_time(10)
+        assert here.payloads("idle") == [b"s up", b"between up", b"later up"]
+        # Ended with the first run, and delivered from the start by the second one.
+        assert here.payloads("slow") == [b"s down"] * 2
+        assert here.outbox.stored == dict.fromkeys(("up", "between", "later"))
+
+
+@fake_time
+async def test_notices_that_are_not_in_the_outbox_are_delivered_after_the_runner_has_failed() -> (
+    None
+):
+    here = Running(hook("quick"), hook("slow"))
+    async with run(here, restart=True):
+        here.hooks.failures = {"slow": 2}
+        here.submit(DOWN)
+        here.submit(UP)
+        await advance_time(0.5)
+        assert here.payloads("quick") == [b"s down", b"s up"]
+        here.hooks.errors = [ZeroDivisionError()]
+        here.submit(DOWN, "other")
+        await advance_time(RESTART_DELAY + 10)
+        assert here.payloads("quick") == [b"s down", b"s up", b"other down"]
+        assert here.payloads("slow")[-3:] == [b"s down", b"s up", b"other down"]
