@@ -95,10 +95,10 @@ def test_without_a_history_the_page_says_what_will_be_there() -> None:
 def test_uptime_says_what_was_down_and_how_long_it_was_monitored() -> None:
     periods = [minute(30), minute(20, down=MINUTE / 4), minute(2 * DAY / MINUTE)]
     text = text_of(page(history_of(server(), periods=periods)))
-    assert "Last 24 hours 80 % down for 15 s, monitored for 1 min 15 s" in text
-    assert "Last 7 days 88.888 % down for 15 s, monitored for 2 min 15 s" in text
+    assert "Last 24 hours 80 % down for 15 s of 1 min 15 s" in text
+    assert "Last 7 days 88.888 % down for 15 s of 2 min 15 s" in text
     up = text_of(page(history_of(server(), periods=[minute(1)])))
-    assert "Last 30 days 100 % never down, monitored for 1 min" in up
+    assert "Last 30 days 100 % never down in 1 min" in up
 
 
 def test_the_chart_has_a_title_words_and_both_axes() -> None:
