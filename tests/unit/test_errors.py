@@ -58,7 +58,10 @@ def test_the_drawing_shows_every_error_under_its_parent() -> None:
 def test_the_drawing_gives_the_code_of_each_class_that_has_its_own(name: str) -> None:
     drawn_code = drawn()[name][1].partition(";")[0]
     own_code = vars(classes()[name]).get("code")
-    assert (drawn_code if CODE.fullmatch(drawn_code) else None) == own_code
+    if own_code:
+        assert drawn_code == own_code
+    else:
+        assert " " in drawn_code, "words that describe it, no code"
 
 
 def test_no_class_answers_with_the_code_of_one_that_means_something_else() -> None:

@@ -1,4 +1,4 @@
-"""What the import contracts in pyproject.toml can't say: no circle anywhere, and what a leaf is."""
+"""What the import contracts in pyproject.toml can't say: no cycle anywhere, and what a leaf is."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -36,16 +36,16 @@ def cycle_in(graph: Mapping[str, Iterable[str]]) -> list[str] | None:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
-        found: list[str] = exc.args[1]
-        return found
+        cycle: list[str] = exc.args[1]
+        return cycle
     return None
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_no_modules_form_an_import_cycle() -> None:
     assert cycle_in(imports()) is None
 
 
-def test_no_packages_import_each_other_in_a_circle() -> None:
+def test_no_packages_form_an_import_cycle() -> None:
     packages: dict[str, set[str]] = {}
     for module, imported in imports().items():
         others = {package_of(name) for name in imported - FACADES} - {package_of(module)}
@@ -53,7 +53,7 @@ def test_no_packages_import_each_other_in_a_circle() -> None:
     assert cycle_in(packages) is None
 
 
-def test_a_circle_would_be_found() -> None:
+def test_a_cycle_would_be_found() -> None:
     assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) is not None
 
 
