@@ -84,7 +84,8 @@ class _Fallback:
 
     The probe waits for `/global/health` itself; if `/path` has a good response before that has
     one, it ends the probe. So a server that responds at once, as nearly all do, costs one task and
-    one timer. Without a `delay` the two are never in flight together.
+    one timer. Without a `delay` the two are never in flight together. With a `earlier_result`, that
+    of a request before the one of `/global/health`, `/path` isn't requested again.
     """
 
     def __init__(
@@ -93,13 +94,15 @@ class _Fallback:
         group: asyncio.TaskGroup,
         budget: InterruptibleBlock,
         delay: float | None,
+        earlier_result: CheckResult | None,
     ) -> None:
+        self._earlier_result = earlier_result
         self.task: asyncio.Task[CheckResult] | None = None
         self._health = health
         self._group = group
         self._budget = budget
         self._timer: asyncio.TimerHandle | None = None
-        if delay is not None:
+        if delay is not None and earlier_result is None:
             self._timer = asyncio.get_running_loop().call_later(delay, self._start)
 
     def cancel(self) -> None:
@@ -113,6 +116,8 @@ class _Fallback:
         if self.task:
             self.task.remove_done_callback(self._on_done)
             return await self.task
+        if self._earlier_result:
+            return self._earlier_result
         return await self._path_request().send()
 
     def good_result(self) -> CheckResult | None:
@@ -164,15 +169,15 @@ async def probe(
         retry: Whether a request that fails below HTTP is sent again, after each of `RETRY_DELAYS`.
         recognize_version_2: Whether to ask what isn't OpenCode 1 whether it is OpenCode 2.
     """
-    fallback = result = None
+    fallback = result = path_result = None
     try:
         async with InterruptibleBlock(budget) as block, asyncio.TaskGroup() as group:
             if path_first:
                 path_result = await _Request(connection, PATH_ENDPOINT, retry=retry).send()
-                if path_result.ok:
+                if _is_final(path_result):
                     return path_result
             health = _Request(connection, HEALTH_ENDPOINT, retry=retry)
-            fallback = _Fallback(health, group, block, path_delay)
+            fallback = _Fallback(health, group, block, path_delay, path_result)
             result = await _health_then_path(health, fallback)
             if result.reason is Reason.NOT_OPENCODE and recognize_version_2:
                 return await _find_version_2(connection) or result
@@ -199,7 +204,7 @@ async def _health_then_path(request: _Request, fallback: _Fallback) -> CheckResu
 
 
 def _is_final(result: CheckResult) -> bool:
-    """Return whether `/global/health` alone decides: an older release may just not have it."""
+    """Return whether this result decides alone: a release may just not have the one endpoint."""
     return result.reason not in (Reason.NOT_OPENCODE, Reason.SERVER_ERROR)
 
 

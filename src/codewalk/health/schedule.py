@@ -55,8 +55,8 @@ def next_interval(
     """
     if status.unsettled:
         return RECHECK_DELAY
-    if status.reason is Reason.BUSY and status.retry_at:
-        return max((status.retry_at - now).total_seconds(), 0.0)
+    if status.reason is Reason.BUSY and status.retry_at and now < status.retry_at:
+        return (status.retry_at - now).total_seconds()
     if status.refusals and status.reason in REFUSED_CREDENTIALS:
         number = min(status.refusals, len(REFUSED_CREDENTIALS_DELAYS))
         interval = max(interval, REFUSED_CREDENTIALS_DELAYS[number - 1])

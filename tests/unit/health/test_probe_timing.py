@@ -11,6 +11,7 @@ from tests.fakes import (
     HEALTHY,
     PATH,
     FakeConnection,
+    Reply,
     delayed,
     failing_reply,
     html_reply,
@@ -146,6 +147,31 @@ async def test_a_path_only_server_gets_no_other_request() -> None:
     assert (result.ok, result.path_only) == (True, True)
     assert connection.paths == ["/path"]
     assert elapsed() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        (raw_reply(b"", "text/plain", 401), Reason.AUTH_REQUIRED),
+        (raw_reply(b"", "text/plain", 429), Reason.BUSY),
+        (failing_reply(Reason.REFUSED), Reason.REFUSED),
+    ],
+)
+@fake_time
+async def test_a_path_only_server_whose_path_decides_gets_one_request(
+    path: Reply, reason: Reason
+) -> None:
+    connection = FakeConnection({BASE: text_reply(404), "/path": path})
+    assert (await probe(connection, path_first=True, retry=False)).reason is reason
+    assert connection.paths == ["/path"]
+
+
+@fake_time
+async def test_a_path_that_was_requested_first_is_not_requested_again() -> None:
+    connection = FakeConnection({BASE: delayed(1, text_reply(404)), "/path": text_reply(404)})
+    result = await probe(connection, path_first=True, recognize_version_2=False)
+    assert result.reason is Reason.NOT_OPENCODE
+    assert connection.paths == ["/path", BASE]
 
 
 @fake_time
