@@ -19,8 +19,8 @@ RETRY_DELAYS: Final = (1.0, 5.0, 25.0)
 """Seconds before each retry of a delivery that failed."""
 
 MAX_PENDING_DELIVERIES: Final = 10_000
-"""Deliveries that wait for one hook; beyond, the oldest are dropped. All servers of a large hub may
-go down at once."""
+"""Deliveries that wait for one hook, and notices that wait for the hooks to be read; beyond, the
+oldest are dropped. All servers of a large hub may go down at once."""
 
 MAX_CONCURRENT_DELIVERIES: Final = 8
 """Programs and requests under way at once, of all hooks."""
@@ -30,6 +30,9 @@ MAX_NOTICE_AGE: Final = timedelta(hours=24)
 
 TAKE_OVER_INTERVAL: Final = 10.0
 """Seconds between two attempts to take over notices of other processes; a third of a lease."""
+
+TAKE_OVER_LIMIT: Final = 1000
+"""Notices of other processes that are read at once."""
 
 PROGRESS_INTERVAL: Final = 1.0
 """Seconds between two writes of what was delivered. After a crash, that much is delivered twice."""
@@ -76,12 +79,26 @@ class HookRunner:
         self._queues: dict[str, deque[_Delivery]] = {}
         self._progress: dict[str, frozenset[str] | None] = {}
         self._failing: set[str] = set()
+        self._dropping = False
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_DELIVERIES)
 
     def submit(self, notices: Iterable[OutgoingNotice]) -> None:
         """Deliver these notices after those that were submitted before."""
         self._submitted.extend(notices)
+        while len(self._submitted) > MAX_PENDING_DELIVERIES:
+            self._drop(self._submitted.popleft())
         self._wakeup.set()
+
+    def _drop(self, notice: OutgoingNotice) -> None:
+        """Give up a notice that no hook has received."""
+        if not self._dropping:
+            self._dropping = True
+            log.warning(
+                "%s notices wait for the hooks to be read; the oldest are dropped.",
+                f"{MAX_PENDING_DELIVERIES:,}",
+            )
+        if notice.id:
+            self._progress[notice.id] = None
 
     async def run(self) -> None:
         """Deliver notices until this is cancelled; deliveries under way are ended then.
@@ -118,6 +135,7 @@ class HookRunner:
                 self._record_progress(delivery)
             for hook in hooks:
                 self._enqueue(hook, delivery, tasks)
+        self._dropping = False
 
     def _wants(self, hook: Hook, notice: OutgoingNotice) -> bool:
         return notice.kind in hook.events and hook.id not in notice.delivered_to
@@ -215,9 +233,20 @@ class HookRunner:
         )
 
     async def _take_over(self) -> None:
-        self.submit(await self._outbox.take_over())
+        """Take over as many notices as there is room for; the others stay in the outbox."""
+        full = True
+        while full:
+            limit = min(TAKE_OVER_LIMIT, self._room())
+            notices = await self._outbox.take_over(limit)
+            self.submit(notices)
+            full = 0 < limit == len(notices)
         if self._queues:
             await self._load_hooks()
+
+    def _room(self) -> int:
+        """Return how many more notices can wait without one being dropped."""
+        longest = max(map(len, self._queues.values()), default=0)
+        return max(MAX_PENDING_DELIVERIES - longest - len(self._submitted), 0)
 
     async def _save_progress_repeatedly(self) -> None:
         await repeat(

@@ -80,8 +80,12 @@ class ReportStore(Protocol):
 class Outbox(Protocol):
     """The stored notices that hooks have still to receive. Every method raises `StorageError`."""
 
-    async def take_over(self) -> Sequence[OutgoingNotice]:
-        """Renew this process's lease, and return the notices of processes whose lease ended."""
+    async def take_over(self, limit: int) -> Sequence[OutgoingNotice]:
+        """Renew this process's lease, and return notices of processes whose lease ended.
+
+        Args:
+            limit: How many to return at most; the oldest ones are returned.
+        """
 
     async def save_progress(self, progress: Mapping[str, Collection[str] | None]) -> None:
         """Store which hooks are done with a notice, by its id; None removes the notice."""

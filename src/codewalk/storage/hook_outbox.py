@@ -92,19 +92,23 @@ class HookOutbox:
         self._renew_lease(connection, owner)
         return stored
 
-    async def take_over(self) -> Sequence[OutgoingNotice]:
-        """Renew this process's lease, and return the notices of processes whose lease ended."""
+    async def take_over(self, limit: int) -> Sequence[OutgoingNotice]:
+        """Renew this process's lease, and return notices of processes whose lease ended.
+
+        Args:
+            limit: How many to return at most; the oldest ones are returned.
+        """
         if await self._database.read(lambda c: c.scalar(_ANY_NOTICE)) is None:
             return ()
-        return await self._database.write(self._take_over, durable=False)
+        return await self._database.write(lambda c: self._take_over(c, limit), durable=False)
 
-    def _take_over(self, connection: Connection) -> Sequence[OutgoingNotice]:
+    def _take_over(self, connection: Connection, limit: int) -> Sequence[OutgoingNotice]:
         lock_reports(connection)
         owner = self._owner
         now = to_micros(self._now())
         connection.execute(delete(hook_leases).where(hook_leases.c.expires_at <= now))
         self._renew_lease(connection, owner)
-        rows = connection.execute(_LEFT).all()
+        rows = connection.execute(_LEFT.limit(limit)).all()
         notices = [notice for row in rows if (notice := _notice(row))]
         if taken := [{"notice_id": notice.id} for notice in notices]:
             connection.execute(_TAKE.values(owner=owner), taken)

@@ -23,6 +23,7 @@ from tests.integration.storage.workers import Workers
 
 SERVERS = [profile(number) for number in range(3)]
 SECOND = timedelta(seconds=1)
+LIMIT = 100
 
 
 class Process:
@@ -79,30 +80,40 @@ async def test_notices_are_taken_over_once_when_the_lease_of_their_process_ends(
     claimed = await world.one.claim()
     assert [notice.payload.decode() for notice in claimed] == [server.id for server in SERVERS]
     world.now = EPOCH + LEASE_DURATION - SECOND
-    assert list(await world.other.outbox.take_over()) == []
+    assert list(await world.other.outbox.take_over(LIMIT)) == []
     world.now = EPOCH + LEASE_DURATION
-    left = await world.other.outbox.take_over()
+    left = await world.other.outbox.take_over(LIMIT)
     assert [(notice.id, notice.kind, notice.payload) for notice in left] == [
         (notice.id, notice.kind, notice.payload) for notice in claimed
     ]
     # They are its own from here on.
-    assert list(await world.other.outbox.take_over()) == []
-    assert list(await world.one.outbox.take_over()) == []
+    assert list(await world.other.outbox.take_over(LIMIT)) == []
+    assert list(await world.one.outbox.take_over(LIMIT)) == []
+
+
+async def test_the_oldest_notices_are_taken_over_up_to_the_limit(world: World) -> None:
+    claimed = await world.one.claim()
+    await world.one.outbox.release()
+    assert list(await world.other.outbox.take_over(0)) == []
+    first = await world.other.outbox.take_over(2)
+    assert [notice.id for notice in first] == [notice.id for notice in claimed[:2]]
+    (last,) = await world.other.outbox.take_over(2)
+    assert last.id == claimed[2].id
 
 
 async def test_a_lease_that_is_renewed_lasts(world: World) -> None:
     await world.one.claim()
     for _ in range(3):
         world.now += LEASE_DURATION / 3
-        await world.one.outbox.take_over()
+        await world.one.outbox.take_over(LIMIT)
     world.now += LEASE_DURATION / 3
-    assert list(await world.other.outbox.take_over()) == []
+    assert list(await world.other.outbox.take_over(LIMIT)) == []
 
 
 async def test_a_process_that_ends_leaves_its_notices_at_once(world: World) -> None:
     await world.one.claim()
     await world.one.outbox.release()
-    assert len(await world.other.outbox.take_over()) == len(SERVERS)
+    assert len(await world.other.outbox.take_over(LIMIT)) == len(SERVERS)
 
 
 async def test_a_process_takes_over_what_it_released_and_not_what_it_claimed_afterwards(
@@ -111,13 +122,13 @@ async def test_a_process_takes_over_what_it_released_and_not_what_it_claimed_aft
     released = await world.one.claim()
     await world.one.outbox.release()
     (later,) = await world.one.claim(NoticeKind.UP, SERVERS[:1])
-    taken = await world.one.outbox.take_over()
+    taken = await world.one.outbox.take_over(LIMIT)
     assert [notice.id for notice in taken] == [notice.id for notice in released]
-    assert list(await world.one.outbox.take_over()) == []
-    assert list(await world.other.outbox.take_over()) == []
+    assert list(await world.one.outbox.take_over(LIMIT)) == []
+    assert list(await world.other.outbox.take_over(LIMIT)) == []
     # All of them are under the new lease.
     await world.one.outbox.release()
-    assert {notice.id for notice in await world.other.outbox.take_over()} == {
+    assert {notice.id for notice in await world.other.outbox.take_over(LIMIT)} == {
         notice.id for notice in (later, *released)
     }
 
@@ -128,7 +139,7 @@ async def test_what_is_delivered_is_not_taken_over(world: World) -> None:
     assert second.id
     await world.one.outbox.save_progress({first.id: None, second.id: {"hook-b", "hook-a"}})
     await world.one.outbox.release()
-    left = await world.other.outbox.take_over()
+    left = await world.other.outbox.take_over(LIMIT)
     assert [notice.id for notice in left] == [second.id, third.id]
     assert left[0].delivered_to == {"hook-a", "hook-b"}
     assert left[1].delivered_to == frozenset()
@@ -138,7 +149,7 @@ async def test_a_notice_of_an_unknown_kind_is_removed(world: World, stores: Stor
     await world.one.claim()
     await stores.database.write(lambda c: c.execute(hook_outbox.update().values(kind="moved")))
     await world.one.outbox.release()
-    assert list(await world.other.outbox.take_over()) == []
+    assert list(await world.other.outbox.take_over(LIMIT)) == []
     assert await stores.database.read(lambda c: c.execute(hook_outbox.select()).all()) == []
 
 
@@ -157,5 +168,5 @@ async def test_a_killed_process_loses_no_claimed_notice(stores: Stores, workers:
     # The lease is by the real clock.
     later = datetime.now(EPOCH.tzinfo) + LEASE_DURATION
     outbox = HookOutbox(stores.database, now=lambda: later)
-    (left,) = await outbox.take_over()
+    (left,) = await outbox.take_over(LIMIT)
     assert (left.kind, left.payload) == (NoticeKind.DOWN, b"payload")

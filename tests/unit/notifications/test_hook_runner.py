@@ -92,12 +92,12 @@ class FakeOutbox:
         if notice.id:
             self.owned[notice.id] = notice
 
-    async def take_over(self) -> Sequence[OutgoingNotice]:
+    async def take_over(self, limit: int) -> Sequence[OutgoingNotice]:
         self._require_working()
-        left, self.left = self.left, []
-        for notice in left:
+        taken, self.left = self.left[:limit], self.left[limit:]
+        for notice in taken:
             self.add(notice)
-        return left
+        return taken
 
     async def save_progress(self, progress: Mapping[str, Collection[str] | None]) -> None:
         self._require_working()
@@ -256,6 +256,50 @@ async def test_for_a_hook_that_hangs_only_so_many_deliveries_wait(
         assert set(here.outbox.stored.values()) == {None}
     assert len(caplog.records) == 1
     assert "10,000 deliveries wait" in caplog.records[0].getMessage()
+
+
+@fake_time
+async def test_notices_dropped_while_the_hooks_cannot_be_read_are_logged_and_removed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running(hook("a")) as here:
+        here.hooks.broken = True
+        for number in range(MAX_PENDING_DELIVERIES + 10):
+            here.submit(DOWN, f"{number}", notice_id=f"{number}")
+        here.hooks.broken = False
+        await advance_time(HOOKS_RETRY_DELAY + PROGRESS_INTERVAL)
+        expected = [f"{number} down".encode() for number in range(10, MAX_PENDING_DELIVERIES + 10)]
+        assert here.payloads("a") == expected
+        assert here.outbox.owned == {}
+        # Once until the hooks were read.
+        here.runner.submit([here.submit(DOWN)] * (MAX_PENDING_DELIVERIES + 10))
+    assert [record.getMessage() for record in caplog.records] == [
+        "10,000 notices wait for the hooks to be read; the oldest are dropped."
+    ] * 2
+
+
+@fake_time
+async def test_of_a_large_outbox_only_as_much_is_taken_over_as_can_wait(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    count = MAX_PENDING_DELIVERIES + 10
+    here = Running(hook("hangs"))
+    here.hooks.duration = 3 * TAKE_OVER_INTERVAL
+    here.outbox.left = [
+        OutgoingNotice(id=f"{number}", kind=DOWN, payload=b"%d" % number, created_at=EPOCH)
+        for number in range(count)
+    ]
+    async with run(here):
+        await advance_time(TAKE_OVER_INTERVAL + 1)
+        # The delivery under way isn't one that waits.
+        assert len(here.outbox.owned) == MAX_PENDING_DELIVERIES + 1
+        assert len(here.outbox.left) == 9
+        here.hooks.duration = 0.0
+        await advance_time(4 * TAKE_OVER_INTERVAL)
+        assert here.payloads("hangs") == [b"%d" % number for number in range(count)]
+        assert here.outbox.owned == {}
+        assert here.outbox.left == []
+    assert caplog.records == []
 
 
 @fake_time
