@@ -184,9 +184,10 @@ class ServerForm:
 
     def for_new_page(self) -> Self:
         """Return the form for a page of its own, from which a typed password is gone."""
-        if not self.password_typed or "password" in self.errors:
+        if not self.password_typed:
             return self
-        return replace(self, errors={**self.errors, "password": _ENTER_AGAIN})
+        message = f"{self.errors.get('password', '')} {_ENTER_AGAIN}".strip()
+        return replace(self, errors={**self.errors, "password": message})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,8 +40,8 @@ CONTENT_SECURITY_POLICY: Final = (
 )
 
 UNKNOWN_HOST: Final = (
-    "This address isn't one that CodeWalk is known by. If you have set it up, name its host when "
-    "CodeWalk starts: `codewalk up --allow-host NAME`."
+    "CodeWalk doesn't answer under this host name. If the name is yours, allow it when CodeWalk "
+    "starts: `codewalk up --allow-host NAME`."
 )
 """The response to a foreign `Host`. It doesn't repeat the name, which may be an attacker's."""
 

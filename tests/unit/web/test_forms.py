@@ -184,6 +184,9 @@ def test_a_page_of_its_own_says_that_the_password_is_gone() -> None:
     form = ServerForm.empty().with_error(typed, ServerUnreachable("It is down."))
     assert "password" not in form.errors
     assert "again" in form.for_new_page().errors["password"]
+    refused = ServerForm.empty().with_error(typed, InvalidCredentials("It is too long."))
+    message = refused.for_new_page().errors["password"]
+    assert message.startswith("It is too long. Enter the password again")
     without = ServerForm.empty().with_error(
         ServerFormData(url="http://box"), ServerUnreachable("It is down.")
     )
