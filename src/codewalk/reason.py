@@ -43,5 +43,8 @@ UNDECIDED: Final = frozenset({Reason.UNCHECKED, Reason.OFFLINE, Reason.BUSY})
 NO_ANSWER: Final = frozenset({Reason.REFUSED, Reason.TIMEOUT, Reason.UNREACHABLE})
 """Failures in which nothing answers at the port: the host may be right and the port wrong."""
 
+NOT_REACHED: Final = NO_ANSWER | {Reason.DNS}
+"""Failures in which a proxy might have reached the server."""
+
 CLOSED_WITHOUT_ANSWER: Final = "closed the connection without an answer"
 """The words of a detail for what a server of TLS, among others, does with a plain request."""

@@ -1,11 +1,13 @@
 """The HTTP connection to each server, made when it is first needed."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, Self
 
 from codewalk.errors import StorageError
+from codewalk.health.proxies import unused_proxy_note
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
 
@@ -24,10 +26,15 @@ class ServerConnections:
     """One connection for each server, over one HTTP client that is opened on first use.
 
     So a command that asks no server loads neither the client nor the key of the passwords.
+
+    Args:
+        vault: Where the passwords are.
+        environment: Its variables may name a proxy, which isn't used; by default the process's.
     """
 
-    def __init__(self, vault: Unlockable) -> None:
+    def __init__(self, vault: Unlockable, *, environment: Mapping[str, str] | None = None) -> None:
         self._vault = vault
+        self._environment = os.environ if environment is None else environment
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
         self._client: OpenCodeClient | None = None
@@ -57,7 +64,10 @@ class ServerConnections:
         if password is not None and password.is_sealed:
             await self._unlock_within(profile.health_check.timeout)
         connection = client.connect(
-            profile.url, profile.basic_auth_username if enabled else None, password
+            profile.url,
+            profile.basic_auth_username if enabled else None,
+            password,
+            unreachable_note=unused_proxy_note(profile.url, self._environment),
         )
         self._connections[profile.id] = profile, connection
         return connection

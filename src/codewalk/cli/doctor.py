@@ -25,6 +25,7 @@ from codewalk.cli.output import is_terminal, print_result
 from codewalk.cli.runner import show_spinner
 from codewalk.cli.tables import doctor_table
 from codewalk.errors import CodeWalkError, StorageError
+from codewalk.health.proxies import proxy_variables
 from codewalk.settings import DIRECTORY_MODE, FILE_MODE, Settings, environment_without_secrets
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ async def run_checks(settings: Settings, *, keyring: "Keyring | None" = None) ->
     """
     import asyncio
 
-    quick = (_check_python, _check_terminal, _check_browser)
+    quick = (_check_python, _check_terminal, _check_browser, _check_proxies)
     return [
         *(check() for check in quick),
         *await asyncio.gather(
@@ -118,6 +119,12 @@ def _check_browser() -> DoctorCheck:
     can_open = can_open_browser(os.environ, sys.platform)
     detail = "can be opened" if can_open else "none; open the address that `up` prints elsewhere"
     return DoctorCheck(name="browser", ok=True, detail=detail)
+
+
+def _check_proxies() -> DoctorCheck:
+    names = ", ".join(proxy_variables(os.environ))
+    detail = f"not used, though set: {names}" if names else "none set; CodeWalk uses none"
+    return DoctorCheck(name="proxy", ok=True, detail=f"{detail}; servers are reached directly")
 
 
 def _check_data_folder(settings: Settings) -> DoctorCheck:

@@ -237,10 +237,11 @@ def _is_version_2(body: dict[str, Any]) -> bool:
 
 
 def _timed_out(connection: "Connection", timeout: float) -> CheckResult:
+    note = f"; {connection.unreachable_note}" if connection.unreachable_note else ""
     if connection.is_resolving:
-        detail = f"The server's name wasn't resolved within {timeout:g} s."
+        detail = f"The server's name wasn't resolved within {timeout:g} s{note}."
         return CheckResult(reason=Reason.DNS, detail=detail)
-    return CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {timeout:g} s.")
+    return CheckResult(reason=Reason.TIMEOUT, detail=f"No answer within {timeout:g} s{note}.")
 
 
 def _evaluate(path: str, response: "Response", body: Any) -> CheckResult:

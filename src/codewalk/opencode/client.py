@@ -81,11 +81,20 @@ class OpenCodeClient:
             self._connector.clear_dns_cache()
 
     def connect(
-        self, url: str, username: str | None = None, password: Secret | None = None
+        self,
+        url: str,
+        username: str | None = None,
+        password: Secret | None = None,
+        *,
+        unreachable_note: str = "",
     ) -> Connection:
         """Return the connection to the server at `url` (normalised); nothing is sent yet.
 
-        Without both a user name and a password no credentials are sent.
+        Args:
+            url: The base URL.
+            username: Without both a user name and a password no credentials are sent.
+            password: As for `username`.
+            unreachable_note: Added to the detail where the server can't be reached.
         """
         if self._session is None or self._resolver is None or self._pool_manager is None:
             raise RuntimeError("OpenCodeClient is used before `async with`")
@@ -96,4 +105,5 @@ class OpenCodeClient:
             url=url,
             username=username,
             password=password,
+            unreachable_note=unreachable_note,
         )

@@ -34,7 +34,7 @@ from codewalk.opencode.pool import GetRequest, ServerPool
 from codewalk.opencode.resolver import Resolver
 from codewalk.opencode.response import MAX_BODY, BodyTooLarge, Response, make_response, read_body
 from codewalk.opencode.stream import STREAM_HEADERS, ResponseStream, open_stream
-from codewalk.reason import Reason
+from codewalk.reason import NOT_REACHED, Reason
 from codewalk.secret import Secret
 
 __all__ = ["MAX_BODY", "Connection", "RequestFailed", "Response"]
@@ -62,6 +62,7 @@ class Connection:
     Attributes:
         url: The base URL.
         has_credentials: Whether requests carry a user name and password.
+        unreachable_note: The end of the detail where the server can't be reached; may be empty.
         call_context: What each call for JSON runs within; `with_call_context` sets it.
     """
 
@@ -74,8 +75,10 @@ class Connection:
         url: str,
         username: str | None = None,
         password: Secret | None = None,
+        unreachable_note: str = "",
     ) -> None:
         self.url = url
+        self.unreachable_note = unreachable_note
         self.has_credentials = username is not None or password is not None
         self.call_context: Callable[[], AbstractContextManager[None]] = nullcontext
         self._session = session
@@ -304,9 +307,13 @@ class Connection:
         return resolve_redirect(location, self._origin)
 
     def _translate_error(self, exc: Exception, timeout: float) -> RequestFailed:
-        return translate_error(
+        failure = translate_error(
             exc, host_port=self._host_port, timeout=timeout, resolving=self.is_resolving
         )
+        if self.unreachable_note and failure.reason in NOT_REACHED and not failure.local_fault:
+            detail = f"{failure.detail.removesuffix('.')}; {self.unreachable_note}."
+            return RequestFailed(failure.reason, detail)
+        return failure
 
 
 def _basic_auth(username: str | None, password: Secret | None) -> str:

@@ -126,6 +126,26 @@ async def test_unreadable_store_is_reported_in_one_line(codewalk: CodeWalk) -> N
     assert {check["name"] for check in broken} >= {"store"}
 
 
+@pytest.mark.parametrize(
+    ("environment", "detail"),
+    [
+        (
+            {"https_proxy": "http://u:s3cr3t@p:3128", "ALL_PROXY": "socks5://p"},
+            "not used, though set: https_proxy, ALL_PROXY; servers are reached directly",
+        ),
+        ({}, "none set; CodeWalk uses none; servers are reached directly"),
+    ],
+)
+async def test_doctor_says_which_proxies_are_not_used(
+    codewalk: CodeWalk, environment: dict[str, str], detail: str
+) -> None:
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    unset = {written: "" for name in names for written in (name, name.lower())}
+    result = await replace(codewalk, environment=unset | environment)("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(result.out)["checks"]}
+    assert checks["proxy"] == {"name": "proxy", "ok": True, "detail": detail}
+
+
 async def test_doctor_passes_and_creates_nothing_where_nothing_exists(codewalk: CodeWalk) -> None:
     clean = replace(codewalk, environment={"CODEWALK_OPENCODE": "", "PATH": "/nowhere"})
     result = await clean("doctor", "--json")

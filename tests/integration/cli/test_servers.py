@@ -3,10 +3,13 @@
 import asyncio
 import socket
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from codewalk.app.composition import open_app
 from codewalk.settings import Settings
+from tests.certificates import server_context, write_certificate
 from tests.integration.cli.command import CodeWalk
 from tests.mock_behaviours import never
 from tests.mock_opencode import MockOpenCode
@@ -180,6 +183,18 @@ async def test_a_pasted_address_is_refused_and_names_the_server_that_is_meant(
     # Never changed silently, and never forbidden: it may really be a base path.
     added = await codewalk("server", "add", f"{server.url}/api", "--no-check", "--json")
     assert added.json["url"] == f"{server.url}/api"
+
+
+async def test_certificates_of_a_private_authority_are_trusted_by_a_variable(
+    codewalk: CodeWalk, tmp_path: Path
+) -> None:
+    file = write_certificate(tmp_path, host="127.0.0.1", days=30)
+    trusting = replace(codewalk, environment={"SSL_CERT_FILE": str(file)})
+    async with MockOpenCode(ssl_context=server_context(file)) as server:
+        refused = await codewalk.fresh("server", "add", server.url, "--json")
+        assert "isn't trusted: self-signed certificate" in refused.error["message"]
+        added = await trusting.fresh("server", "add", server.url, "--json")
+        assert added.json["health"]["state"] == "healthy"
 
 
 async def test_another_name_of_this_machine_is_noted_and_saved(codewalk: CodeWalk) -> None:

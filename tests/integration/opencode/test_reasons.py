@@ -268,3 +268,29 @@ async def test_a_check_that_ends_while_the_name_is_resolved_is_a_dns_failure() -
         async with OpenCodeClient(resolver=Resolver(lookup=lookup)) as client:
             result = await probe(client.connect("http://slow.example:4096"), budget=0.2)
     assert result.reason is Reason.DNS
+
+
+NOTE: Final = "HTTP_PROXY is set, but CodeWalk uses no proxy"
+
+
+async def test_a_server_that_is_not_reached_gets_the_note_about_proxies(
+    client: OpenCodeClient, server: MockOpenCode
+) -> None:
+    server.script("/global/health", never())
+    server.script("/path", never())
+    answers = client.connect(server.url, unreachable_note=NOTE)
+    result = await probe(answers, budget=0.2)
+    assert result.detail == f"No answer within 0.2 s; {NOTE}."
+    nothing = client.connect("http://127.0.0.1:9", unreachable_note=NOTE)
+    result = await probe(nothing)
+    assert result.detail == f"Nothing listens at 127.0.0.1:9 (connection refused); {NOTE}."
+    with stuck_lookup() as lookup:
+        async with OpenCodeClient(resolver=Resolver(lookup=lookup)) as stuck:
+            named = stuck.connect("http://slow.example:4096", unreachable_note=NOTE)
+            result = await probe(named, budget=0.2)
+    assert result.detail == f"The server's name wasn't resolved within 0.2 s; {NOTE}."
+    server.script("/global/health", page(status=500))
+    server.script("/path", page(status=500))
+    result = await probe(answers)
+    assert result.reason is Reason.SERVER_ERROR
+    assert "proxy" not in (result.detail or "")

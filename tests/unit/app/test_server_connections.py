@@ -102,3 +102,12 @@ async def test_a_server_removed_while_its_password_is_unlocked_leaves_no_connect
         connections.retain({kept.id: kept})
         assert await connections.connect(kept) is same
         assert await connections.connect(removed) is not before
+
+
+async def test_a_connection_notes_the_proxy_that_is_not_used() -> None:
+    environment = {"HTTP_PROXY": "http://proxy.example:3128"}
+    async with ServerConnections(FakeVault(), environment=environment) as connections:
+        far = await connections.connect(profile(1, url="http://devbox:4096"))
+        near = await connections.connect(profile(2, url="http://127.0.0.1:4096"))
+    assert far.unreachable_note == "HTTP_PROXY is set, but CodeWalk uses no proxy"
+    assert near.unreachable_note == ""
