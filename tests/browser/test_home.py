@@ -273,3 +273,49 @@ async def test_a_title_cannot_turn_its_own_direction_around(
           return at("x") < at("e");
         }"""
         assert await name.evaluate(left) is True
+
+
+async def test_a_session_that_no_event_told_of_appears_when_the_page_gets_the_focus(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path, watch=True) as (web, tab),
+        MockOpenCode() as mock,
+    ):
+        mock.world.add_session("Here")
+        await at_home(web, tab, mock)
+        await mock.world.subscribed.wait()
+        await expect_sessions(tab, "Here")
+        mock.world.add_session("In the terminal")  # by another process: there is no event
+        # Repeated, since looks within a second of another one are left out.
+        await tab.evaluate("setInterval(() => window.dispatchEvent(new Event('focus')), 300)")
+        await expect_sessions(tab, "In the terminal", "Here", within=CHANGE_TIMEOUT_MS)
+        assert mock.requests[-1].query.get("limit") in ("50", None)
+
+
+async def test_a_session_that_no_event_told_of_appears_in_a_page_that_is_looked_at(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path, watch=True) as (web, tab),
+        MockOpenCode() as mock,
+    ):
+        mock.world.add_session("Here")
+        await at_home(web, tab, mock)
+        await mock.world.subscribed.wait()
+        await expect_sessions(tab, "Here")
+        await tab.wait_for_timeout(1500)  # the first look is over
+        mock.world.add_session("In the terminal")
+        await expect_sessions(tab, "In the terminal", "Here", within=12_000)
+
+
+async def test_a_server_that_is_down_and_was_never_fetched_says_so(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab):
+        await web.app.add_server(CLOSED, label="Down", check=False)
+        await web.app.check("Down")
+        await tab.goto(web.url)
+        await expect(tab.locator(".when")).to_have_text("Never fetched")
+        await expect(tab.locator(".problem")).to_contain_text("Nothing listens")
+        await expect(tab.locator("[aria-busy=true]")).to_have_count(0)

@@ -39,6 +39,9 @@ POLL_INTERVAL: Final = 8.0
 MAX_CHANGED_DIRECTORIES: Final = 100
 """Directories of one server that are remembered as changed."""
 
+LOOK_INTERVAL: Final = 10.0
+"""Seconds between two looks at the newest sessions of a list that a page shows."""
+
 STORE_INTERVAL: Final = 30.0
 """Seconds between two writes of changed sessions to the store: a long list is half a megabyte."""
 
@@ -123,6 +126,7 @@ class Refresher:
                 ("announce session activity", self._announce_activity),
                 ("store changed sessions", self._store_changes),
                 ("refresh without a live link", self._poll),
+                ("look for changes without an event", self._look),
             ):
                 _ = group.create_task(keep_running(partial(job, app), name=name), name=name)
 
@@ -201,8 +205,21 @@ class Refresher:
             if active is None or active.link not in _POLLED_LINKS:
                 continue
             if active.health.state is State.HEALTHY:
-                fetches = [*self._lists(app.work, active), *self._activity(app.work, active)]
-                await _run_fetches(active, fetches)
+                directories = app.work.viewed_directories(active.id)
+                looks: list[Fetch] = [partial(app.work.look, d) for d in directories]
+                await _run_fetches(active, [*looks, *self._activity(app.work, active)])
+
+    async def _look(self, app: RefreshedApp) -> None:
+        """Look at the newest sessions while somebody looks at a page.
+
+        No event tells of a session that another process made on the same database.
+        """
+        while True:
+            await app.work.viewers.wait(LOOK_INTERVAL)
+            active = app.active()
+            if active and active.health.state is State.HEALTHY:
+                directories = app.work.looked_at_directories(active.id)
+                await _run_fetches(active, [partial(app.work.look, d) for d in directories])
 
     def _lists(
         self, work: Work, server: Server, changed: Container[str | None] | None = None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from codewalk.app.generation import Generation
+from codewalk.app.viewers import Viewers
 from codewalk.errors import NoActiveServer, RequestFailed, ServerUnreachable, Superseded
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.checker import Connect
@@ -54,11 +55,11 @@ UNCHANGED_ANNOUNCE_SECONDS: Final = 5.0
 """Age of a cached list, and seconds since the last announcement, from which a fetch is announced
 even where nothing changed: pages show when a list was fetched."""
 
-MIN_LOOK_INTERVAL: Final = 1.0
-"""Seconds between two looks at a directory's newest sessions: several pages look at once."""
+LOOKED_AT_SECONDS: Final = 30.0
+"""Seconds since a page asked for a list for which it is looked at: a page asks every 10 s."""
 
 _MAX_LOOKS: Final = 100
-"""Looks whose times are remembered."""
+"""Directories whose looks are kept apart."""
 
 
 class Work:
@@ -71,6 +72,9 @@ class Work:
 
     Every method raises `NoActiveServer`, `ServerUnreachable`, `StorageError`, `InvalidValue` for a
     bad directory or title, and `Superseded` where another server is active or became so meanwhile.
+
+    Attributes:
+        viewers: The pages that show the lists now.
     """
 
     def __init__(
@@ -96,8 +100,9 @@ class Work:
         self._cache = changes.cache
         self._changes = changes
         self._announced_at: dict[str, float] = {}
-        self._looked_at: dict[tuple[str, str | None], float] = {}
+        self._look_locks: dict[tuple[str, str | None], asyncio.Lock] = {}
         self._viewed = ViewedDirectories()
+        self.viewers = Viewers()
 
     async def sessions(
         self,
@@ -126,15 +131,15 @@ class Work:
         """
         directory = clean_directory(directory)
         async with self._active_server(server_id) as profile:
-            if not self._is_look_due(profile.id, directory):
-                return
             scope = self._scope(profile)
-            connection = await self._connect(profile)
-            changed = await look_at_newest(scope, connection, directory, self._changes)
-            if changed is None:
-                await self._fetch_sessions(profile, scope, directory)
-            elif changed or self._is_announcement_due(profile):
-                self._announce_sessions(profile)
+            # Several pages look at once: the later ones find a list that was just compared.
+            async with self._look_lock(profile.id, directory):
+                connection = await self._connect(profile)
+                changed = await look_at_newest(scope, connection, directory, self._changes)
+                if changed is None:
+                    await self._fetch_sessions(profile, scope, directory)
+                elif changed or self._is_announcement_due(profile):
+                    self._announce_sessions(profile)
 
     async def apply_session_changes(self, *, server_id: str) -> None:
         """Announce changed sessions, and fetch the lists of which it can't be told whose they are.
@@ -171,14 +176,10 @@ class Work:
             self._announce_sessions(profile)
         return fresh
 
-    def _is_look_due(self, server_id: str, directory: str | None) -> bool:
-        now, key = asyncio.get_running_loop().time(), (server_id, directory)
-        if now - self._looked_at.get(key, float("-inf")) < MIN_LOOK_INTERVAL:
-            return False
-        if len(self._looked_at) >= _MAX_LOOKS:
-            self._looked_at.clear()
-        self._looked_at[key] = now
-        return True
+    def _look_lock(self, server_id: str, directory: str | None) -> asyncio.Lock:
+        if len(self._look_locks) >= _MAX_LOOKS:
+            self._look_locks.clear()
+        return self._look_locks.setdefault((server_id, directory), asyncio.Lock())
 
     def _announce_sessions(self, profile: ServerProfile) -> None:
         self._announced_at = {profile.id: asyncio.get_running_loop().time()}
@@ -274,6 +275,10 @@ class Work:
         Asks no server.
         """
         return self._activities.get(server_id)
+
+    def looked_at_directories(self, server_id: str) -> tuple[str | None, ...]:
+        """Return the directories whose lists somebody looked at within the last half minute."""
+        return self._viewed.since(server_id, LOOKED_AT_SECONDS)
 
     def viewed_directories(self, server_id: str) -> tuple[str | None, ...]:
         """Return the directories whose lists are kept fresh; None is the server's own."""

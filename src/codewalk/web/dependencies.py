@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
@@ -35,10 +36,19 @@ async def _event_queue(app: Annotated[App, Depends(_app)]) -> AsyncIterator[asyn
         yield queue
 
 
+async def _home_viewer(
+    app: Annotated[App, Depends(_app)], home: bool = False
+) -> AsyncIterator[None]:
+    with app.work.viewers.viewing() if home else nullcontext():
+        yield
+
+
 ServerId = Annotated[str, Path(alias="id")]
 AppDep = Annotated[App, Depends(_app)]
 StreamsDep = Annotated[EventStreams, Depends(_streams)]
 ViewsDep = Annotated[Views, Depends(_views)]
+HomeViewerDep = Annotated[None, Depends(_home_viewer)]
+"""Counts a page that shows a home, until the response has ended."""
 EventQueueDep = Annotated[asyncio.Queue[Event], Depends(_event_queue)]
 """The events announced from now until the response has ended."""
 

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, Response
 from codewalk.app.app import App
 from codewalk.errors import CodeWalkError, ServerUnreachable, Superseded
 from codewalk.reason import State
+from codewalk.server import Server
 from codewalk.web.dependencies import AppDep, ServerId, ViewsDep, server_by_id
 from codewalk.web.page_context import HomeQuery, get_page_context, load_home_context
 from codewalk.web.page_responses import ResponderDep
@@ -117,6 +118,30 @@ async def refresh_sessions(
         return responder.sessions(await load_home_context(app, server_id, query, problem=problem))
     except Superseded as exc:
         return responder.superseded(server_id, exc)
+
+
+@router.get("/look")
+async def look_for_sessions(
+    app: AppDep, responder: ResponderDep, server_id: ServerId, query: HomeQueryDep
+) -> Response:
+    """Bring the list up to date, for a page that opens or gets the focus back."""
+    server = server_by_id(app, server_id)
+    try:
+        problem = await _look(app, server, query)
+        return responder.sessions(await load_home_context(app, server_id, query, problem=problem))
+    except Superseded as exc:
+        return responder.superseded(server_id, exc)
+
+
+async def _look(app: App, server: Server, query: HomeQuery) -> str | None:
+    """Look at the newest sessions; return why that failed, else None."""
+    if server.health.state is State.UNHEALTHY:
+        return None  # the page says that already, and has a button that asks nevertheless
+    try:
+        await app.work.look(query.directory, server_id=server.id)
+    except ServerUnreachable as exc:
+        return exc.message
+    return None
 
 
 async def _fetch_sessions(app: App, server_id: str, query: HomeQuery) -> str | None:

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.routing import Match
 
-from codewalk.web.dependencies import AppDep, EventQueueDep, StreamsDep, ViewsDep
+from codewalk.web.dependencies import AppDep, EventQueueDep, HomeViewerDep, StreamsDep, ViewsDep
 from codewalk.web.page_context import get_page_context
 from codewalk.web.page_responses import (
     SERVERS,
@@ -37,6 +37,7 @@ async def stream_page_updates(
     views: ViewsDep,
     queue: EventQueueDep,
     streams: StreamsDep,
+    _: HomeViewerDep,
     stamp: str | None = None,
     rows: bool = False,
     about: str = "",

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from pathlib import PurePosixPath, PureWindowsPath
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from codewalk.errors import InvalidValue, RequestFailed
@@ -128,14 +129,25 @@ class ViewedDirectories:
         self._max_directories = max_directories
         self._server_id: str | None = None
         self._directories: list[str] = []
+        self._times: dict[str | None, float] = {}
 
     def add(self, server_id: str, directory: str | None) -> None:
         """Record that somebody views a directory; None is the server's own."""
         if server_id != self._server_id:
-            self._server_id, self._directories = server_id, []
+            self._server_id, self._directories, self._times = server_id, [], {}
+        self._times[directory] = monotonic()
         if directory is not None:
             others = [other for other in self._directories if other != directory]
             self._directories = [directory, *others][: self._max_directories]
+            kept = (None, *self._directories)
+            self._times = {key: time for key, time in self._times.items() if key in kept}
+
+    def since(self, server_id: str, seconds: float) -> tuple[str | None, ...]:
+        """Return the directories viewed within the last so many seconds."""
+        if server_id != self._server_id:
+            return ()
+        now = monotonic()
+        return tuple(key for key, time in self._times.items() if now - time <= seconds)
 
     def get(self, server_id: str) -> tuple[str | None, ...]:
         """Return None, for the own directory, which always counts as viewed, and the others."""

@@ -39,11 +39,13 @@ class ListState:
         loaded_at: The monotonic time at which all of it was fetched, since the link began.
         fetched_at: When it was asked for then.
         confirmed_at: When the server was last asked what is newer.
+        compared_at: The monotonic time at which its answer was in.
     """
 
     loaded_at: float
     fetched_at: datetime
     confirmed_at: datetime
+    compared_at: float
 
 
 class SessionChanges:
@@ -139,14 +141,14 @@ class SessionChanges:
     def set_fetched(self, server_id: str, directory: str, time: float, at: datetime) -> None:
         """Record that all of a list was fetched: at `time` (monotonic), asked for at `at`."""
         self._lists.setdefault(server_id, {})[directory] = ListState(
-            loaded_at=time, fetched_at=at, confirmed_at=at
+            loaded_at=time, fetched_at=at, confirmed_at=at, compared_at=time
         )
 
-    def confirm(self, server_id: str, directory: str, at: datetime) -> None:
+    def confirm(self, server_id: str, directory: str, time: float, at: datetime) -> None:
         """Record that a server, asked at `at`, has nothing newer than the list and its changes."""
         lists = self._lists.get(server_id, {})
         if directory in lists:
-            lists[directory] = replace(lists[directory], confirmed_at=at)
+            lists[directory] = replace(lists[directory], confirmed_at=at, compared_at=time)
 
     def list_state(self, server_id: str, directory: str) -> ListState | None:
         """Return what is known of a list, None where it wasn't fetched since the link began."""

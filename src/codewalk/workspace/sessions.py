@@ -46,6 +46,9 @@ MAX_PARSED_INLINE: Final = 1000
 LOOK_LIMIT: Final = 50
 """Sessions that a look at the newest ones asks for: those of a page, some 20 KB."""
 
+MIN_LOOK_INTERVAL: Final = 1.0
+"""Seconds between two looks at one list."""
+
 MAX_LIST_AGE: Final = 600.0
 """Seconds after which a look fetches all: what another process renamed, archived or deleted isn't
 among the newest."""
@@ -465,6 +468,8 @@ async def look_at_newest(
         return None
     if now - state.loaded_at > MAX_LIST_AGE:
         return None
+    if now - state.compared_at < MIN_LOOK_INTERVAL:
+        return False
     start = scope.begin_fetch()
     params = {} if directory is None else {"directory": directory}
     with changes.fetching(scope.server_id, start):
@@ -488,7 +493,7 @@ async def look_at_newest(
                 sequence=start.sequence,
             ):
                 return None
-    changes.confirm(scope.server_id, key, start.at)
+    changes.confirm(scope.server_id, key, asyncio.get_running_loop().time(), start.at)
     return bool(differences)
 
 

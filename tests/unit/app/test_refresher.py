@@ -11,6 +11,7 @@ import pytest
 from codewalk.app.refresher import (
     ACTIVITY_DEBOUNCE,
     CHANGE_DEBOUNCE,
+    LOOK_INTERVAL,
     MAX_CHANGED_DIRECTORIES,
     POLL_INTERVAL,
     STORE_INTERVAL,
@@ -25,6 +26,7 @@ from codewalk.opencode.session import Session
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
 from codewalk.tasks import RESTART_DELAY
+from codewalk.workspace.sessions import LOOK_LIMIT
 from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import Reply, delayed, html_reply, json_reply, profile
 from tests.unit.app.working import Working, working
@@ -317,7 +319,7 @@ async def test_a_server_without_a_link_is_polled_within_ten_seconds(link: LinkSt
         assert refreshed.requested() == {}
         refreshed.link = link
         await advance_time(POLL_INTERVAL * 2)
-        assert refreshed.requested() == {"/session": 2, "/path": 2, "/session/status": 2}
+        assert refreshed.requested() == {"/session": 2, "/session/status": 2}
 
 
 @fake_time
@@ -466,3 +468,36 @@ async def test_changes_are_stored_when_the_app_ends() -> None:
         store = refreshed.here.store
     entry = store.entries[A.id, f"cached_sessions::{A.id}::/own"]
     assert b"ses_2" in entry.value
+
+
+@fake_time
+async def test_the_newest_sessions_are_looked_at_while_a_page_is_open() -> None:
+    async with refreshing_a_project() as refreshed:
+        await refreshed.make_healthy(A)
+        await advance_time(2)
+        await refreshed.work.overview(server_id=A.id)
+        refreshed.requested()
+        await advance_time(LOOK_INTERVAL * 3)
+        assert refreshed.requested() == {}
+        with refreshed.work.viewers.viewing():
+            await advance_time(0.1)
+            assert refreshed.requested() == {"/session": 1}
+            limits = [params["limit"] for params in refreshed.here.network.of(A).params if params]
+            assert limits[-1] == str(LOOK_LIMIT)
+            await advance_time(LOOK_INTERVAL * 3)
+            assert refreshed.requested() == {"/session": 3}
+            await advance_time(LOOK_INTERVAL / 2)
+            with refreshed.work.viewers.viewing():
+                await advance_time(0.1)
+            assert refreshed.requested() == {"/session": 1}
+        await advance_time(LOOK_INTERVAL * 3)
+        assert refreshed.requested() == {}
+
+
+@fake_time
+async def test_an_unhealthy_server_is_not_looked_at() -> None:
+    async with refreshing_a_project() as refreshed:
+        await refreshed.work.overview(server_id=A.id)
+        with refreshed.work.viewers.viewing():
+            await advance_time(LOOK_INTERVAL * 3)
+        assert refreshed.requested() == {}

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from codewalk.app.work import UNCHANGED_ANNOUNCE_SECONDS
 from codewalk.errors import InvalidValue, ServerUnreachable
 from codewalk.events import Kind
 from codewalk.opencode.activity import BUSY
@@ -305,3 +306,29 @@ async def test_a_list_that_another_process_stored_is_returned() -> None:
         )
         cached = await here.work.sessions(cached=True)
         assert [s.title for s in cached.sessions] == ["elsewhere"]
+
+
+@fake_time
+async def test_looks_within_a_second_are_one_and_a_first_look_fetches_the_list() -> None:
+    async with working(A) as here:
+        answer(here)
+        await here.work.look()
+        await here.work.look()
+        assert sorted(here.requested(A)) == ["/path", "/session"]
+        assert {"limit": "10000"} in here.network.of(A).params
+        await advance_time(1)
+        await here.work.look()
+        assert here.network.of(A).params[-1] == {"limit": "50"}
+
+
+@fake_time
+async def test_a_list_that_does_not_change_is_announced_with_the_time_of_its_fetch() -> None:
+    # A list that was fetched every second never was old: its page said "updated 2 min ago".
+    async with working(A) as here:
+        answer(here)
+        await here.work.sessions()
+        with announced(here) as kinds:
+            for _ in range(20):
+                await advance_time(1)
+                await here.work.sessions()
+        assert len(kinds) == 20 / UNCHANGED_ANNOUNCE_SECONDS

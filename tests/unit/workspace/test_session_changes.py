@@ -11,6 +11,7 @@ from codewalk.workspace.session_changes import SessionChange, SessionChanges
 from codewalk.workspace.sessions import (
     LOOK_LIMIT,
     MAX_LIST_AGE,
+    MIN_LOOK_INTERVAL,
     CachedList,
     apply_changes,
     cached_sessions,
@@ -124,6 +125,7 @@ class Lists:
         return [s.title for s in fetched.sessions]
 
     async def look(self, directory: str | None = None) -> bool | None:
+        await advance_time(MIN_LOOK_INTERVAL)
         return await look_at_newest(self.scope, self.connection, directory, self.changes)
 
     async def titles(self, directory: str | None = None) -> list[str]:
@@ -311,7 +313,7 @@ async def test_what_an_event_told_during_a_look_wins() -> None:
     lists.answer(session(2), session(1), gate=gate)
     async with asyncio.TaskGroup() as group:
         group.create_task(lists.look(), name="the look")
-        await advance_time(1)
+        await advance_time(MIN_LOOK_INTERVAL * 2)
         lists.add(session(3))
         lists.delete("ses_1")
         gate.set()
