@@ -262,7 +262,8 @@ class HookRunner:
             return
         try:
             await run_to_completion(self._outbox.save_progress(progress))
-        except StorageError:
+        except BaseException:
+            # Also if this was cancelled: whether the progress was stored isn't known then.
             self._progress = {**progress, **self._progress}
             raise
 

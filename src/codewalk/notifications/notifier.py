@@ -121,7 +121,7 @@ class Notifier:
                 self._states[server_id] = self._initial_state(server_id)
             elif connects_differently(profiles[server_id], profile):
                 if states[server_id].reported_down:
-                    self._report(server_id, NoticeKind.UP)
+                    self._pending.append(self._report(server_id, NoticeKind.UP))
                 self._states[server_id] = NoticeState()
             else:
                 self._states[server_id] = states[server_id]
@@ -162,18 +162,20 @@ class Notifier:
         state, notices = advance(
             before, server_id, self._status(server_id), self._now(), snoozed_until=snoozed_until
         )
+        # Before anything changes: after an error here, the next run advances the state anew.
+        reports = [self._report(server_id, notice.kind, notice) for notice in notices]
+        if before.reported_down and not state.reported_down and not notices:
+            # Up again without a notice, as during a snooze.
+            reports.append(self._report(server_id, NoticeKind.UP))
         self._states[server_id] = state
         due = state.due_at(snoozed_until)
         self._due.set(server_id, None if due == NEVER else due)
+        self._pending += reports
         for notice in notices:
             self._announcer.announce(NoticeEvent.of(notice))
-            self._report(server_id, notice.kind, notice)
-        if before.reported_down and not state.reported_down and not notices:
-            # Up again without a notice, as during a snooze.
-            self._report(server_id, NoticeKind.UP)
 
-    def _report(self, server_id: str, kind: NoticeKind, notice: Notice | None = None) -> None:
-        report = Report(
+    def _report(self, server_id: str, kind: NoticeKind, notice: Notice | None = None) -> Report:
+        return Report(
             server_id=server_id,
             kind=kind,
             at=self._now(),
@@ -182,7 +184,6 @@ class Notifier:
             payload=self._payload(notice) if notice else None,
             uncertain=server_id in self._uncertain,
         )
-        self._pending.append(report)
 
     async def _store_reports(self) -> None:
         """Store the pending reports, and deliver the notices that this process has claimed."""
@@ -201,6 +202,10 @@ class Notifier:
                 for report in reports
                 if report.payload is not None
             ]
+        except BaseException:
+            # For the next run.
+            self._pending = reports + self._pending
+            raise
         else:
             self._uncertain -= servers
         if claimed:

@@ -78,7 +78,7 @@ class FakeOutbox:
     """An outbox in memory.
 
     `owned` are this process's notices by id, `left` those that any process may take over, and
-    `stored` is the progress by id.
+    `stored` is the progress by id. `errors` are raised by the next calls of `save_progress`.
     """
 
     def __init__(self) -> None:
@@ -87,6 +87,7 @@ class FakeOutbox:
         self.stored: dict[str, frozenset[str] | None] = {}
         self.released = False
         self.broken = False
+        self.errors: list[Exception] = []
 
     def add(self, notice: OutgoingNotice) -> None:
         if notice.id:
@@ -101,6 +102,8 @@ class FakeOutbox:
 
     async def save_progress(self, progress: Mapping[str, Collection[str] | None]) -> None:
         self._require_working()
+        if self.errors:
+            raise self.errors.pop()
         for notice_id, hook_ids in progress.items():
             self.stored[notice_id] = None if hook_ids is None else frozenset(hook_ids)
             notice = self.owned.pop(notice_id, None)
@@ -417,6 +420,18 @@ async def test_progress_that_cannot_be_stored_is_stored_later() -> None:
         here.outbox.broken = False
         await advance_time(PROGRESS_INTERVAL)
         assert here.outbox.stored == {"1": None}
+
+
+@fake_time
+async def test_progress_is_stored_after_an_unexpected_error() -> None:
+    here = Running(hook("a"))
+    async with run(here, restart=True):
+        here.outbox.errors = [ZeroDivisionError()]
+        here.submit(DOWN, notice_id="1")
+        await advance_time(3 * PROGRESS_INTERVAL)
+        assert here.outbox.errors == []
+        assert here.outbox.stored == {"1": None}
+        assert here.received == [("a", b"s down")]
 
 
 @fake_time

@@ -15,6 +15,7 @@ from codewalk.notifications.outbox import OutgoingNotice, Report
 from codewalk.reason import Reason, State
 from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.removal import MAX_REMOVALS
+from codewalk.tasks import keep_running
 from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import EPOCH, profile, utc_now
 
@@ -24,13 +25,17 @@ DOWN = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED, version="1.18.
 
 
 class FakeReports:
-    """What was reported before, in memory; `broken` makes it fail as a full disk does."""
+    """What was reported before, in memory.
+
+    `broken` makes it fail as a full disk does; `errors` are raised by the next calls of `claim`.
+    """
 
     def __init__(self, **down_since: datetime) -> None:
         self.down_since = dict(down_since)
         self.versions: dict[str, str | None] = {}
         self.batches: list[int] = []
         self.broken = False
+        self.errors: list[Exception] = []
 
     async def load(self) -> dict[str, datetime]:
         self._require_working()
@@ -38,6 +43,8 @@ class FakeReports:
 
     async def claim(self, reports: Sequence[Report]) -> list[OutgoingNotice]:
         self._require_working()
+        if self.errors:
+            raise self.errors.pop()
         self.batches.append(len(reports))
         claimed = [report for report in reports if self._claim(report) or report.uncertain]
         return [
@@ -63,7 +70,8 @@ class FakeReports:
 class World:
     """Servers, their health, and the notices about them: `(seconds, server id, kind)`.
 
-    `delivered` are the kinds of the notices that this process handed to the hooks.
+    `delivered` are the kinds of the notices that this process handed to the hooks. `payload_errors`
+    are raised for the next notices.
     """
 
     def __init__(self, *servers: ServerProfile, reports: FakeReports, status: HealthStatus) -> None:
@@ -84,6 +92,7 @@ class World:
         self.delivered: list[NoticeKind] = []
         self.outgoing: list[OutgoingNotice] = []
         self.gone: set[str] = set()
+        self.payload_errors: list[Exception] = []
 
     def set_status(self, server: ServerProfile, status: HealthStatus) -> None:
         self.statuses[server.id] = replace(status, since=utc_now())
@@ -103,6 +112,8 @@ class World:
                     self.announced.append((elapsed(), notice.server_id, notice.kind))
 
     def _payload(self, notice: Notice) -> bytes | None:
+        if self.payload_errors:
+            raise self.payload_errors.pop()
         gone = notice.server_id in self.gone
         return None if gone else f"{notice.server_id} {notice.kind}".encode()
 
@@ -113,13 +124,19 @@ class World:
 
 @asynccontextmanager
 async def notifying(
-    *servers: ServerProfile, reports: FakeReports | None = None, status: HealthStatus = UP
+    *servers: ServerProfile,
+    reports: FakeReports | None = None,
+    status: HealthStatus = UP,
+    restart: bool = False,
 ) -> AsyncIterator[World]:
+    """Run a notifier; with `restart`, as the app does, which runs it again after a failure."""
     world = World(*servers, reports=reports or FakeReports(), status=status)
+    run = world.notifier.run
+    runs = keep_running(run, name="notifier") if restart else run()
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(world.listen(), name="listen"),
-            group.create_task(world.notifier.run(), name="notifier"),
+            group.create_task(runs, name="notifier"),
         ]
         await advance_time(0)
         yield world
@@ -433,3 +450,30 @@ async def test_a_notice_about_a_server_that_is_gone_is_not_delivered() -> None:
         world.set_status(B, DOWN)
         await advance_time(10)
         assert [notice.payload for notice in world.outgoing] == [f"{B.id} down".encode()]
+
+
+@fake_time
+async def test_notices_are_delivered_after_an_unexpected_error_of_the_store() -> None:
+    reports = FakeReports()
+    async with notifying(A, B, reports=reports, restart=True) as world:
+        reports.errors = [ZeroDivisionError()]
+        world.set_status(A, DOWN)
+        world.set_status(B, DOWN)
+        await advance_time(20)
+        assert reports.errors == []
+        assert reports.down_since.keys() == {A.id, B.id}
+        assert {notice.payload for notice in world.outgoing} == {
+            f"{server.id} down".encode() for server in (A, B)
+        }
+        assert len(world.outgoing) == len(world.announced) == 2
+
+
+@fake_time
+async def test_a_notice_whose_payload_failed_is_announced_and_delivered_later() -> None:
+    async with notifying(A, restart=True) as world:
+        world.payload_errors = [ZeroDivisionError()]
+        world.set_status(A, DOWN)
+        await advance_time(20)
+        assert world.payload_errors == []
+        assert world.delivered == [NoticeKind.DOWN]
+        assert [kind for _, _, kind in world.announced] == [NoticeKind.DOWN]
