@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -109,35 +109,48 @@ class Notifier:
             log.warning("The servers reported as down before can't be read: %s", exc.message)
 
     def _reconcile(self) -> None:
-        """Follow the changes of the roster; a server at another URL starts anew."""
-        profiles, states = self._profiles, self._states
-        self._profiles = {profile.id: profile for profile in self._get_profiles()}
-        self._states = {}
-        self._set_aside_removed(profiles, states)
-        for server_id in self._removed.keys() & self._profiles.keys():
-            profiles[server_id], states[server_id] = self._removed.pop(server_id)
-        for server_id, profile in self._profiles.items():
-            if server_id not in profiles:
-                self._states[server_id] = self._initial_state(server_id)
-            elif connects_differently(profiles[server_id], profile):
-                if states[server_id].reported_down:
-                    self._pending.append(self._report(server_id, NoticeKind.UP))
-                self._states[server_id] = NoticeState()
-            else:
-                self._states[server_id] = states[server_id]
-        self._due.retain(self._states)
+        """Follow the changes of the roster; a server at another URL starts anew.
+
+        Nothing is changed before all is computed: after an error, the next run starts anew.
+        """
+        profiles = {profile.id: profile for profile in self._get_profiles()}
+        before = {i: (profile, self._states[i]) for i, profile in self._profiles.items()}
+        removed = self._set_aside_removed(profiles, before)
+        for server_id in removed.keys() & profiles.keys():
+            before[server_id] = removed.pop(server_id)
+        states: dict[str, NoticeState] = {}
+        reports: list[Report] = []
+        for server_id, profile in profiles.items():
+            if server_id not in before:
+                states[server_id] = self._initial_state(server_id)
+                continue
+            old_profile, state = before[server_id]
+            if connects_differently(old_profile, profile):
+                if state.reported_down:
+                    reports.append(self._report(server_id, NoticeKind.UP))
+                state = NoticeState()
+            states[server_id] = state
+        self._profiles, self._states, self._removed = profiles, states, removed
+        self._pending += reports
+        # Their states are newer, also after a further run has loaded the reports again.
+        self._reported_down = {i: t for i, t in self._reported_down.items() if i not in states}
+        self._due.retain(states)
 
     def _set_aside_removed(
-        self, profiles: dict[str, ServerProfile], states: dict[str, NoticeState]
-    ) -> None:
-        """Remember the states of as many removed servers as can be restored."""
-        for server_id in profiles.keys() - self._profiles.keys():
-            self._removed[server_id] = profiles[server_id], states[server_id]
-        while len(self._removed) > MAX_REMOVALS:
-            del self._removed[next(iter(self._removed))]
+        self,
+        profiles: Mapping[str, ServerProfile],
+        before: Mapping[str, tuple[ServerProfile, NoticeState]],
+    ) -> dict[str, tuple[ServerProfile, NoticeState]]:
+        """Return the states of as many removed servers as can be restored, the latest ones."""
+        removed = dict(self._removed)
+        for server_id in before.keys() - profiles.keys():
+            removed[server_id] = before[server_id]
+        while len(removed) > MAX_REMOVALS:
+            del removed[next(iter(removed))]
+        return removed
 
     def _initial_state(self, server_id: str) -> NoticeState:
-        down_since = self._reported_down.pop(server_id, None)
+        down_since = self._reported_down.get(server_id)
         if down_since is None:
             return NoticeState()
         return NoticeState(was_healthy=True, down_since=down_since, reported_down=True)

@@ -71,7 +71,7 @@ class World:
     """Servers, their health, and the notices about them: `(seconds, server id, kind)`.
 
     `delivered` are the kinds of the notices that this process handed to the hooks. `payload_errors`
-    are raised for the next notices.
+    are raised for the next notices, `clock_errors` when the time is read.
     """
 
     def __init__(self, *servers: ServerProfile, reports: FakeReports, status: HealthStatus) -> None:
@@ -85,7 +85,7 @@ class World:
             reports=reports,
             payload=self._payload,
             deliver=self._deliver,
-            now=utc_now,
+            now=self._now,
         )
         self.notices: list[Notice] = []
         self.announced: list[tuple[float, str, NoticeKind]] = []
@@ -93,6 +93,7 @@ class World:
         self.outgoing: list[OutgoingNotice] = []
         self.gone: set[str] = set()
         self.payload_errors: list[Exception] = []
+        self.clock_errors: list[Exception] = []
 
     def set_status(self, server: ServerProfile, status: HealthStatus) -> None:
         self.statuses[server.id] = replace(status, since=utc_now())
@@ -110,6 +111,11 @@ class World:
                     notice = event.notice
                     self.notices.append(notice)
                     self.announced.append((elapsed(), notice.server_id, notice.kind))
+
+    def _now(self) -> datetime:
+        if self.clock_errors:
+            raise self.clock_errors.pop()
+        return utc_now()
 
     def _payload(self, notice: Notice) -> bytes | None:
         if self.payload_errors:
@@ -477,3 +483,46 @@ async def test_a_notice_whose_payload_failed_is_announced_and_delivered_later() 
         assert world.payload_errors == []
         assert world.delivered == [NoticeKind.DOWN]
         assert [kind for _, _, kind in world.announced] == [NoticeKind.DOWN]
+
+
+@fake_time
+async def test_notices_go_on_after_an_error_while_rosters_are_compared() -> None:
+    reports = FakeReports()
+    async with notifying(A, B, reports=reports, restart=True) as world:
+        world.set_status(A, DOWN)
+        await advance_time(10)
+        # The time is read to report that the server at the old URL is gone.
+        world.clock_errors = [ZeroDivisionError()]
+        world.change(replace(A, url="http://elsewhere"), B)
+        await advance_time(5)
+        assert world.clock_errors == []
+        assert reports.down_since == {}
+        world.set_status(B, DOWN)
+        await advance_time(10)
+        assert [(server_id, kind) for _, server_id, kind in world.announced] == [
+            (A.id, NoticeKind.DOWN),
+            (B.id, NoticeKind.DOWN),
+        ]
+        assert reports.down_since.keys() == {B.id}
+
+
+@fake_time
+async def test_reports_that_are_loaded_again_do_not_count_for_a_server_that_is_added_again() -> (
+    None
+):
+    many = [profile(number) for number in range(2, MAX_REMOVALS + 3)]
+    reports = FakeReports()
+    async with notifying(A, *many, reports=reports, restart=True) as world:
+        world.set_status(A, DOWN)
+        await advance_time(10)
+        reports.errors = [ZeroDivisionError()]
+        world.set_status(A, UP)
+        await advance_time(10)
+        assert reports.errors == []
+        # Removed too long ago for its state to be remembered.
+        for number in range(len(many) + 1):
+            world.change(*many[number:])
+            await advance_time(0.1)
+        world.change(A)
+        await advance_time(1)
+        assert [kind for _, _, kind in world.announced] == [NoticeKind.DOWN, NoticeKind.UP]
