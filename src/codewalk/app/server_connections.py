@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, Self
 
-from codewalk.errors import StorageError
+from codewalk.health.checker import keyring_timeout
 from codewalk.health.proxies import unused_proxy_note
 from codewalk.secret import Secret
 from codewalk.servers.profile import ServerProfile
@@ -88,10 +88,7 @@ class ServerConnections:
             async with asyncio.timeout(timeout):
                 await self.unlock()
         except TimeoutError as exc:
-            raise StorageError(
-                "The key for stored passwords can't be read: the system keyring hasn't answered "
-                f"within {timeout:g} s. Unlock it and try again, or set CODEWALK_SECRET_KEY."
-            ) from exc
+            raise keyring_timeout(timeout) from exc
 
     def retain(self, profiles: Mapping[str, ServerProfile]) -> None:
         """Drop all connections but those to these profiles as they are now."""

@@ -60,6 +60,14 @@ Connect = Callable[[ServerProfile], Awaitable["Connection"]]
 log = logging.getLogger(__name__)
 
 
+def keyring_timeout(seconds: float) -> StorageError:
+    """Return the error for a password that wasn't unlocked within this time."""
+    return StorageError(
+        "The key for stored passwords can't be read: the system keyring hasn't answered "
+        f"within {seconds:g} s. Unlock it and try again, or set CODEWALK_SECRET_KEY."
+    )
+
+
 class _Findings:
     """What earlier checks found out about a server, as far as later ones ask less for it."""
 
@@ -105,7 +113,7 @@ class _ServerChecks:
         self.ended_at = 0.0
         self.findings = findings
 
-    def keep(self, result: CheckResult, now: float) -> None:
+    def store(self, result: CheckResult, now: float) -> None:
         self.result, self.ended_at = result, now
         self.findings.add(result, now)
 
@@ -276,10 +284,14 @@ class Checker:
     async def _run(self, checks: _ServerChecks, plan: _Plan) -> CheckResult:
         try:
             result = await self._try(checks, plan)
+        except Exception:  # whatever a server provokes, the others are still checked
+            log.exception("The check of server %s broke", checks.profile.id)
+            detail = "Its answer can't be understood."
+            result = CheckResult(reason=Reason.NOT_OPENCODE, detail=detail)
         finally:
             if checks.task is asyncio.current_task():
                 checks.task = None
-        checks.keep(result, self._clock())
+        checks.store(result, self._clock())
         return result
 
     async def _try(self, checks: _ServerChecks, plan: _Plan) -> CheckResult:
@@ -292,11 +304,27 @@ class Checker:
         # A server that never answers must turn red on a machine that is always busy, too.
         return await self._probe(checks, plan)
 
+    async def _connect_within(self, profile: ServerProfile, budget: float) -> "Connection":
+        for is_last in (False, True):
+            timeout = asyncio.timeout(budget)
+            with self._lag.measure() as lag:
+                try:
+                    async with timeout:
+                        return await self._connect(profile)
+                except TimeoutError as exc:
+                    if not timeout.expired():
+                        raise
+                    # All that a connection may wait for is the key of the stored passwords. But
+                    # the first one also loads modules, for longer than a short budget.
+                    if is_last or lag() < MAX_OWN_DELAY * budget:
+                        raise keyring_timeout(budget) from exc
+        raise AssertionError("the second attempt returns or raises")
+
     async def _probe(self, checks: _ServerChecks, plan: _Plan) -> CheckResult:
         profile, findings, budget = checks.profile, checks.findings, plan.budget
         try:
             started = self._clock()
-            connection = await self._connect(profile)
+            connection = await self._connect_within(profile, budget)
             now = self._clock()
             ask_version_2 = plan.requested or now >= findings.version_2_until
             result = await probe(
@@ -311,9 +339,6 @@ class Checker:
             )
         except StorageError as exc:
             return CheckResult(reason=Reason.AUTH_REQUIRED, detail=exc.message)
-        except Exception:  # whatever a server provokes, the others are still checked
-            log.exception("The check of server %s broke", profile.id)
-            return CheckResult(reason=Reason.NOT_OPENCODE, detail="Its answer can't be understood.")
         if result.reason in _VERSION_2_RESULTS:
             if not ask_version_2:
                 # A copy: each check has a result of its own, which counts once.

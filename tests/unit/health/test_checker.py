@@ -244,6 +244,69 @@ async def test_unlocking_a_password_counts_within_the_budget() -> None:
     assert result == CheckResult(reason=Reason.TIMEOUT, detail="No answer within 3 s.")
 
 
+@pytest.mark.parametrize("budget", [0.1, 3.0])
+def test_a_password_that_is_not_unlocked_within_the_budget_ends_the_check(budget: float) -> None:
+    @fake_time
+    async def run() -> None:
+        network = FakeNetwork(gate=asyncio.Event())
+        async with checking(network) as checker:
+            result = await checker.check(A, budget=budget)
+        assert elapsed() == pytest.approx(budget)
+        assert result.reason is Reason.AUTH_REQUIRED
+        assert result.detail == (
+            "The key for stored passwords can't be read: the system keyring hasn't answered "
+            f"within {budget:g} s. Unlock it and try again, or set CODEWALK_SECRET_KEY."
+        )
+
+    run()
+
+
+@fake_time
+async def test_a_password_is_unlocked_again_where_this_process_was_late() -> None:
+    network, delays = FakeNetwork(), [0.2, 0.0]
+
+    async def connect(server: ServerProfile) -> Connection:
+        # As the import of the HTTP client does, which the first connection needs.
+        freeze(delays.pop(0))
+        await asyncio.sleep(0.01)
+        return await network.connect(server)
+
+    async with Checker(connect, route=lambda _: True, clock=elapsed) as checker:
+        assert (await checker.check(A, budget=0.1)).ok
+    assert delays == []
+
+
+@fake_time
+async def test_a_server_that_is_starting_waits_for_its_password_as_long_as_for_its_response() -> (
+    None
+):
+    network = FakeNetwork()
+    network.down(A)
+    async with checking(network) as checker:
+        await checker.check(A)
+        network.gate = asyncio.Event()
+        began = elapsed()
+        result = await checker.check(A, fresh=True, status=HealthStatus(state=State.UNHEALTHY))
+        assert elapsed() - began == pytest.approx(STARTUP_CHECK_TIMEOUT)
+        assert result.reason is Reason.AUTH_REQUIRED
+
+
+@fake_time
+async def test_a_fault_of_the_route_lookup_fails_only_its_own_check(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def route(url: str) -> bool:
+        raise KeyError("unforeseen")
+
+    network = FakeNetwork()
+    network.down(A, Reason.UNREACHABLE)
+    async with Checker(network.connect, route=route, clock=elapsed) as checker:
+        broken, well = await asyncio.gather(checker.check(A), checker.check(B))
+    assert (broken.reason, well.reason) == (Reason.NOT_OPENCODE, Reason.OK)
+    [record] = caplog.records
+    assert A.id in record.getMessage()
+
+
 @fake_time
 async def test_a_path_only_server_gets_no_health_request_for_a_while() -> None:
     network = FakeNetwork()
