@@ -44,7 +44,7 @@ from codewalk.storage.reports import ReportStore
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.state import StateStore
 from codewalk.storage.vault import Vault
-from codewalk.tasks import BackgroundTasks, keep_running, repeat
+from codewalk.tasks import BackgroundTasks, repeat
 from codewalk.workspace.activity import Activities
 from codewalk.workspace.session_changes import SessionChanges
 from codewalk.workspace.state_cache import StateCache
@@ -179,7 +179,7 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
                 "run hooks": hook_runner.run,
             }
             for name, job in jobs.items():
-                tasks.start(keep_running(job, name=name), name=name)
+                tasks.start_job(job, name=name)
         yield Parts(
             app=app,
             registry=registry,

@@ -96,7 +96,7 @@ class ManagedServer:
         self._hold(HealthStatus(detail=self.unavailable_reason or NOT_STARTED))
         try:
             async with BackgroundTasks() as tasks:
-                tasks.start(self._run_on_request(), name="managed server")
+                tasks.start_job(self._run_on_request, name="managed server")
                 yield
         finally:
             self._controlled, self.unavailable_reason = False, STOPPED
@@ -119,7 +119,9 @@ class ManagedServer:
     async def _run_on_request(self) -> None:
         await self._requested.wait()
         if self._executable is None:
-            raise RuntimeError("a server without an executable was requested")
+            # It was requested in an earlier block of `control`, and uninstalled since.
+            self._requested.clear()
+            return
         async with self.run(self._executable):
             await asyncio.get_running_loop().create_future()  # until the block of `control` ends
 

@@ -36,7 +36,7 @@ from codewalk.opencode.events import (
 )
 from codewalk.reason import TRANSPORT_FAILURES, Reason, State
 from codewalk.servers.profile import ServerProfile, connects_differently
-from codewalk.tasks import BackgroundTasks, InterruptibleBlock
+from codewalk.tasks import BackgroundTasks, InterruptibleBlock, keep_running
 
 RECOVERY_CHECK_INTERVAL: Final = 0.75
 """Seconds between two checks of a linked server that stopped listening and was healthy lately.
@@ -99,7 +99,7 @@ class Links:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        self._tasks.start(self._follow_health(), name="link supervisor")
+        self._tasks.start_job(self._follow_health, name="link supervisor")
         self._open = True
         return self
 
@@ -136,7 +136,8 @@ class Links:
                 on_event=self._on_event,
                 jitter=self._jitter,
             )
-            task = self._tasks.create_task(link.run(), name=f"link {server_id}")
+            name = f"link {server_id}"
+            task = self._tasks.create_task(keep_running(link.run, name=name), name=name)
             self._links[server_id] = link, task
 
     def reconnect(self) -> None:
@@ -146,6 +147,9 @@ class Links:
 
     async def _follow_health(self) -> None:
         with self._announcer.listen() as events:
+            # What was announced before this job was started again is lost.
+            for link, _ in self._links.values():
+                link.on_health_change()
             while True:
                 event = await events.get()
                 changed = self._links if event.kind is Kind.OVERFLOW else (event.server_id,)

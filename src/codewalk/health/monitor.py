@@ -87,9 +87,11 @@ class Monitor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-        with suppress(StorageError):
-            await self.save()
+        try:
+            await self._stack.aclose()
+        finally:
+            with suppress(StorageError):
+                await self.save()
 
     @property
     def lateness(self) -> Lateness:

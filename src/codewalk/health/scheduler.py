@@ -71,8 +71,8 @@ class Scheduler:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        self._tasks.start(self._run(), name="health scheduler")
-        self._tasks.start(self._watch_machine(), name="suspend and network watch")
+        self._tasks.start_job(self._run, name="health scheduler")
+        self._tasks.start_job(self._watch_machine, name="suspend and network watch")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -108,6 +108,11 @@ class Scheduler:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
+        # If this job is started again after a fault: a server whose turn it was then has no
+        # deadline any more. One whose check is in flight joins it.
+        for server_id in self._statuses.profiles:
+            if not self.is_planned(server_id):
+                self.plan(server_id)
         while True:
             self._wake.clear()
             self._detect_suspend()
@@ -145,7 +150,10 @@ class Scheduler:
             return
         if not self._statuses.is_current(profile):
             return
-        self._statuses.apply(profile, task.result())
+        try:
+            self._statuses.apply(profile, task.result())
+        except Exception:  # whatever it is, the server is checked again
+            log.exception("The result of a check of server %s can't be applied", profile.id)
         if not self.is_planned(profile.id):
             self.plan_next(profile.id)
 
@@ -178,12 +186,15 @@ class Scheduler:
         self._suspends += 1
         self._checker.cancel_all()
         self._statuses.begin_grace_period()
-        self._on_resume()
         step = RECHECK_SPREAD / max(len(server_ids), 1)
         for number, server_id in enumerate(server_ids):
             if self.is_planned(server_id) and self.is_held_back(server_id):
                 continue
             self.plan(server_id, 0.0 if server_id == self.priority else number * step)
+        try:
+            self._on_resume()
+        except Exception:  # the servers are checked all the same
+            log.exception("What follows a suspend failed")
 
     def _detect_network(self) -> None:
         """Check the servers that were offline, once there is a route to one of them."""

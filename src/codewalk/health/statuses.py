@@ -202,13 +202,16 @@ class Statuses:
         result: CheckResult | None = None,
     ) -> None:
         interval = self.settings(server_id).interval
-        self._record(server_id, stored, before, status, result, interval)
+        # First of all: the status counts even if one of those that are notified of it fails.
         self._statuses[server_id] = status
         self.writer.add(server_id)
-        if _visible(before) != _visible(status):
-            self._on_change(server_id)
         if before.state is not status.state:
             log.info("Server %s is %s: %s", server_id, status.state, status.reason)
+        try:
+            self._record(server_id, stored, before, status, result, interval)
+        finally:
+            if _visible(before) != _visible(status):
+                self._on_change(server_id)
 
 
 def _visible(status: HealthStatus) -> tuple[object, ...]:

@@ -140,7 +140,7 @@ class LocalServer:
     async def __aenter__(self) -> Self:
         """Start the server; don't wait until it is ready."""
         await self._tasks.__aenter__()
-        self._tasks.start(self._supervise(), name="local server")
+        self._tasks.start_job(self._supervise, name="local server")
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 import codewalk
 from codewalk.app.app import App
-from codewalk.app.managed_server import NOT_STARTED, STARTING, STOPPED
+from codewalk.app.composition import open_parts
+from codewalk.app.managed_server import NOT_STARTED, STARTING, STOPPED, ManagedServer
 from codewalk.errors import OpenCodeMissing
 from codewalk.reason import State
 from codewalk.settings import Settings
@@ -56,6 +57,38 @@ async def test_it_starts_on_the_word_and_not_before(with_opencode: Settings) -> 
         assert set(children()) > before
     assert (local.available, local.starting, local.running) == (False, False, False)
     assert set(children()) == before
+
+
+class FaultyManagedServer(ManagedServer):
+    """Fails unforeseen the first time that its server is run."""
+
+    faults = 1
+
+    @asynccontextmanager
+    async def run(self, executable: Path) -> AsyncIterator[None]:
+        if self.faults:
+            self.faults -= 1
+            raise KeyError("unforeseen")
+        async with super().run(executable):
+            yield
+
+
+async def test_an_unforeseen_error_is_logged_and_it_starts_all_the_same(
+    with_opencode: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_parts(with_opencode, watch=True) as parts, asyncio.timeout(20):
+        local = FaultyManagedServer(
+            with_opencode,
+            registry=parts.registry,
+            monitor=parts.monitor,
+            announcer=parts.app.announcer,
+        )
+        async with local.control():
+            await local.start()
+            await healthy(parts.app)
+            assert local.running
+    [fault] = [entry for entry in caplog.records if entry.exc_info]
+    assert fault.getMessage() == "The background job 'managed server' failed; it is started again."
 
 
 async def test_second_start_changes_nothing(with_opencode: Settings) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from codewalk.local.guard import MAX_LOG
 from codewalk.local.orphans import MARKER_VARIABLE
-from codewalk.local.server import LocalServer, Phase, Timing, find_executable
+from codewalk.local.server import LocalServer, LocalStatus, Phase, Timing, find_executable
 from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import RequestFailed
 from codewalk.reason import Reason
@@ -79,6 +79,30 @@ async def crash(local: LocalServer, client: OpenCodeClient) -> None:
     )
     with pytest.raises(RequestFailed):
         await connection.get("/crash")
+
+
+async def test_it_runs_again_after_an_unforeseen_error_in_its_callback(
+    tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder, faults = StatusRecorder(), [KeyError("unforeseen")]
+
+    async def on_change(status: LocalStatus) -> None:
+        if status.phase is Phase.RUNNING and faults:
+            raise faults.pop()
+        await recorder(status)
+
+    async with LocalServer(write_fake(tmp_path), data, on_change=on_change, timing=QUICK) as local:
+        await recorder.until(Phase.RUNNING)
+        assert local.status.phase is Phase.RUNNING
+        pid = pid_of(data)
+    await wait_until_ended(pid)
+    [fault] = [entry for entry in caplog.records if entry.exc_info]
+    assert fault.getMessage() == "The background job 'local server' failed; it is started again."
+    assert [status.phase for status in recorder.statuses] == [
+        *[Phase.STARTING] * 2,
+        Phase.RUNNING,
+        Phase.STOPPED,
+    ]
 
 
 async def test_it_serves_on_loopback_with_a_password_of_its_own(

@@ -1,6 +1,6 @@
 """Live links over fake servers, on a fake clock."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ class LinksHarness:
 
     links: Links
     monitor: Monitor
+    announcer: Announcer
     connections: dict[str, StreamingConnection]
     events: list[tuple[float, str, ServerEvent]] = field(default_factory=list)
     changes: list[tuple[float, str, State]] = field(default_factory=list)
@@ -46,7 +47,7 @@ async def run_links(
     active: ServerProfile | None = None,
     served: Collection[str] = (GLOBAL_EVENTS_PATH,),
     max_links: int = MAX_LINKS,
-    jitter: float = 0.0,
+    jitter: float | Callable[[], float] = 0.0,
     dead: ServerProfile | None = None,
     stored: Mapping[str, HealthStatus] | None = None,
     health: Reply | None = None,
@@ -80,7 +81,7 @@ async def run_links(
             monitor,
             announcer,
             on_event=lambda server_id, event: events.append((elapsed(), server_id, event)),
-            jitter=lambda: jitter,
+            jitter=jitter if callable(jitter) else lambda: jitter,
             max_links=max_links,
         )
         async with monitor, links:
@@ -91,6 +92,7 @@ async def run_links(
             yield LinksHarness(
                 links=links,
                 monitor=monitor,
+                announcer=announcer,
                 connections=connections,
                 events=events,
                 changes=changes,

@@ -67,27 +67,38 @@ async def run_monitor(
     route: Callable[[str], bool] = lambda _: True,
     now: Callable[[], datetime] = utc_now,
     on_resume: Callable[[], None] = lambda: None,
+    on_change: Callable[[], None] = lambda: None,
+    record: Callable[[], None] = lambda: None,
+    idle_clock: Callable[[], float] = elapsed,
 ) -> AsyncIterator[MonitorHarness]:
-    """Watch `servers`; a `jitter` of 0.5 leaves the interval as it is."""
+    """Watch `servers`; a `jitter` of 0.5 leaves the interval as it is.
+
+    `on_change` and `record` are called first whenever the monitor calls its own.
+    """
     network, store = network or FakeNetwork(), store or FakeStatusStore()
     jitter_values = iter(jitter)
     changes: list[tuple[float, str]] = []
     records: list[Recorded] = []
     announced_states: list[tuple[str, State]] = []
 
-    def on_change(server_id: str) -> None:
+    def announce(server_id: str) -> None:
+        on_change()
         changes.append((elapsed(), server_id))
         announced_states.append((server_id, monitor.state(server_id)))
+
+    def add_record(*args: *Recorded) -> None:
+        record()
+        records.append(args)
 
     async with Checker(network.connect, route=route, clock=elapsed) as checker:
         monitor = Monitor(
             checker,
             store,
-            on_change=on_change,
-            record=lambda *args: records.append(args),
+            on_change=announce,
+            record=add_record,
             jitter=lambda: next(jitter_values, jitter[-1]),
             now=now,
-            idle_clock=elapsed,
+            idle_clock=idle_clock,
             on_resume=on_resume,
             watch=watch,
         )
