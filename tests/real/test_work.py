@@ -203,9 +203,9 @@ async def test_a_look_needs_few_sessions_of_many(app: App, real_servers: list[Re
         for number in range(60):
             await app.work.new_session(title=f"Many {number}", server_id=active.id)
         before = await app.work.sessions()
-        await app.work.look()
-        after = await app.work.sessions(cached=True)
-        assert after.sessions == before.sessions
-        assert after.fetched_at is not None
         assert before.fetched_at is not None
-        assert after.fetched_at > before.fetched_at
+        async with asyncio.timeout(SOON):
+            # Looks within a second are left out.
+            while (after := await app.work.sessions(cached=True)).fetched_at == before.fetched_at:
+                await app.work.look()
+        assert after.sessions == before.sessions
