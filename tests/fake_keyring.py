@@ -6,6 +6,16 @@ from codewalk.secret import Secret
 from codewalk.storage.keyring import SERVICE, KeyringUnavailable
 
 
+class NoKeyring:
+    """The keyring of a machine that has none; stores nothing."""
+
+    def get(self, account: str) -> Secret | None:
+        return None
+
+    def set(self, account: str, text: Secret) -> None:
+        return None
+
+
 class FakeKeyring:
     """A keyring in memory.
 

@@ -56,7 +56,7 @@ class HistoryStore:
         self._reader = RowReader()
 
     async def save(self, batch: Batch) -> None:
-        """Add all of it, or nothing; what is of servers that are gone is left out."""
+        """Add all of it, or nothing; records of removed servers are skipped."""
 
         def save(connection: Connection) -> None:
             execute_bulk(connection, self._insert_periods, _period_rows(batch))

@@ -114,16 +114,6 @@ class SystemKeyring:
         return KeyringUnavailable(f"didn't answer within {self._timeout:g} s")
 
 
-class NoKeyring:
-    """Stands for a machine without a keyring; stores nothing."""
-
-    def get(self, account: str) -> Secret | None:  # noqa: ARG002 - the protocol's shape
-        return None
-
-    def set(self, account: str, text: Secret) -> None:  # noqa: ARG002 - the protocol's shape
-        return None
-
-
 class _Call(Generic[T]):
     """A call of the keyring, in a daemon thread of its own.
 

@@ -12,10 +12,10 @@ from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.health import HealthStore
 from codewalk.storage.history import HistoryStore
-from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.state import StateStore
 from codewalk.storage.vault import Vault
+from tests.fake_keyring import NoKeyring
 from tests.integration.storage.workers import Workers
 
 # One server for the whole run: a fixture imported twice would start two.

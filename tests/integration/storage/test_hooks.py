@@ -11,10 +11,9 @@ from codewalk.notifications.notice import NoticeKind
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.storage.hooks import HookStore
-from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.tables import hooks
 from codewalk.storage.vault import FAILURE_REUSE_SECONDS, Vault
-from tests.fake_keyring import Clock, FakeKeyring
+from tests.fake_keyring import Clock, FakeKeyring, NoKeyring
 from tests.fakes import EPOCH
 from tests.integration.storage.conftest import Stores
 

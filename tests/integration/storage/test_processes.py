@@ -10,8 +10,8 @@ from codewalk.servers.roster import Roster
 from codewalk.servers.rules import add
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
-from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.vault import Vault
+from tests.fake_keyring import NoKeyring
 from tests.integration.storage.conftest import Stores
 from tests.integration.storage.workers import Workers, profile
 

@@ -27,11 +27,11 @@ from codewalk.servers.rules import add, remove
 from codewalk.settings import Settings
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.hook_outbox import HookOutbox
-from codewalk.storage.keyring import NoKeyring
 from codewalk.storage.reports import ReportStore
 from codewalk.storage.roster import RosterStore
 from codewalk.storage.state import StateStore
 from codewalk.storage.vault import Vault
+from tests.fake_keyring import NoKeyring
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 60

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from codewalk.errors import StorageError
 from codewalk.secret import Secret
 from codewalk.settings import Settings
-from codewalk.storage.keyring import Keyring, NoKeyring, SystemKeyring
+from codewalk.storage.keyring import Keyring, SystemKeyring
 from codewalk.storage.vault import FAILURE_REUSE_SECONDS, Vault
 from codewalk.storage.vault_key import KeySource, KeyStore
-from tests.fake_keyring import Clock, FakeBackend, FakeKeyring, wait_for_keyring_threads
+from tests.fake_keyring import Clock, FakeBackend, FakeKeyring, NoKeyring, wait_for_keyring_threads
 
 
 @pytest.fixture
