@@ -1,1 +1,1 @@
-"""What people and programs are notified of: notices and hooks."""
+"""Notices for people, and hooks for programs."""

@@ -27,7 +27,7 @@ MAX_RESPONSE_BYTES: Final = 16 * 1024
 
 _CHUNK_BYTES: Final = 4096
 
-Connect = Callable[[str, str | None, Secret | None], Awaitable["Connection"]]
+ConnectURL = Callable[[str, str | None, Secret | None], Awaitable["Connection"]]
 """Returns the connection to an origin, with this user name and password."""
 
 
@@ -36,7 +36,7 @@ class Delivery:
 
     def __init__(
         self,
-        connect: Connect,
+        connect: ConnectURL,
         *,
         environment: Mapping[str, str] = os.environ,
         timeout: float = DELIVERY_TIMEOUT,

@@ -29,7 +29,7 @@ _WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
 class HookKind(StrEnum):
-    """Whether a program is run or a URL is called."""
+    """The kind of a hook: a program to run, or a URL to call."""
 
     COMMAND = "command"
     WEBHOOK = "webhook"

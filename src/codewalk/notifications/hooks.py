@@ -24,7 +24,7 @@ class HookStore(Protocol):
 
 
 class Hooks:
-    """What is run or called when something happens to a server. Reached as `app.hooks`.
+    """Programs and URLs that are run or called for events of servers. Reached as `app.hooks`.
 
     A `ref` is a hook's id or a unique beginning of it; where none fits, `HookNotFound` is raised,
     where several do, `AmbiguousReference`. Every method raises `StorageError`.

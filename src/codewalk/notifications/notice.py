@@ -25,7 +25,7 @@ UPGRADE_DISPLAY_TIME: Final = timedelta(hours=24)
 
 
 class NoticeKind(StrEnum):
-    """What happened to the server."""
+    """The kind of an event of a server."""
 
     DOWN = "down"
     UP = "up"
@@ -66,7 +66,7 @@ class NoticeEvent(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoticeState:
-    """What decides about the next notices of one server.
+    """State from which the next notices of one server are decided.
 
     Attributes:
         was_healthy: Whether it was healthy since the start; a server that wasn't doesn't go down.
@@ -120,19 +120,19 @@ def advance(
 def _advance_version(
     state: NoticeState, server_id: str, status: HealthStatus, now: datetime
 ) -> tuple[NoticeState, Notice | None]:
-    version, seen = status.version, state.versions
-    if version is None or (seen and seen[-1] == version):
+    version, versions = status.version, state.versions
+    if version is None or (versions and versions[-1] == version):
         return state, None
-    others = tuple(each for each in seen if each != version)
+    others = tuple(each for each in versions if each != version)
     state = replace(state, versions=(*others, version)[-MAX_VERSIONS:], upgrade=None)
-    if not seen or version in seen:
+    if not versions or version in versions:
         return state, None
     notice = Notice(
         kind=NoticeKind.VERSION,
         server_id=server_id,
         at=now,
         health=status,
-        previous_version=seen[-1],
+        previous_version=versions[-1],
     )
     return replace(state, upgrade=notice), notice
 

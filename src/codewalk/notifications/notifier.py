@@ -226,7 +226,7 @@ class Notifier:
 
 
 class _DueTimes:
-    """When each server is due though its status doesn't change, the earliest first."""
+    """Due times of servers whose status doesn't change, the earliest first."""
 
     def __init__(self) -> None:
         self._times: dict[str, datetime] = {}

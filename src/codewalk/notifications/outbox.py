@@ -57,7 +57,7 @@ class Report:
 
 
 class ReportStore(Protocol):
-    """Which servers were reported as down, and which versions. Survives a restart."""
+    """The servers reported as down, and the versions reported. Survives a restart."""
 
     async def load(self) -> Mapping[str, datetime]:
         """Return since when each server that was reported as down is down, by server id.

@@ -34,13 +34,13 @@ _LOCK: Final = select(func.pg_advisory_xact_lock(_ADVISORY_LOCK))
 _ANY_HOOK: Final = select(hooks.c.id).limit(1)
 _ANY_NOTICE: Final = select(hook_outbox.c.id).limit(1)
 
-_LEFT: Final = (
+_UNOWNED_NOTICES: Final = (
     select(hook_outbox)
     .where(hook_outbox.c.owner.not_in(select(hook_leases.c.owner)))
     .order_by(hook_outbox.c.created_at)
 )
-_TAKE: Final = update(hook_outbox).where(hook_outbox.c.id == bindparam("notice_id"))
-_DONE: Final = delete(hook_outbox).where(hook_outbox.c.id == bindparam("notice_id"))
+_UPDATE_NOTICE: Final = update(hook_outbox).where(hook_outbox.c.id == bindparam("notice_id"))
+_DELETE_NOTICE: Final = delete(hook_outbox).where(hook_outbox.c.id == bindparam("notice_id"))
 
 
 def lock_reports(connection: Connection) -> None:
@@ -108,14 +108,14 @@ class HookOutbox:
         now = to_micros(self._now())
         connection.execute(delete(hook_leases).where(hook_leases.c.expires_at <= now))
         self._renew_lease(connection, owner)
-        rows = connection.execute(_LEFT.limit(limit)).all()
+        rows = connection.execute(_UNOWNED_NOTICES.limit(limit)).all()
         notices = [notice for row in rows if (notice := _notice(row))]
         if taken := [{"notice_id": notice.id} for notice in notices]:
-            connection.execute(_TAKE.values(owner=owner), taken)
+            connection.execute(_UPDATE_NOTICE.values(owner=owner), taken)
         if len(notices) < len(rows):
             valid = {notice.id for notice in notices}
             unknown = [{"notice_id": row.id} for row in rows if row.id not in valid]
-            connection.execute(_DONE, unknown)
+            connection.execute(_DELETE_NOTICE, unknown)
         return notices
 
     async def save_progress(self, progress: Mapping[str, Collection[str] | None]) -> None:
@@ -129,9 +129,11 @@ class HookOutbox:
 
         def save(connection: Connection) -> None:
             if done:
-                connection.execute(_DONE, done)
+                connection.execute(_DELETE_NOTICE, done)
             if partly:
-                connection.execute(_TAKE.values(delivered_to=bindparam("hook_ids")), partly)
+                connection.execute(
+                    _UPDATE_NOTICE.values(delivered_to=bindparam("hook_ids")), partly
+                )
 
         await self._database.write(save, durable=False)
 

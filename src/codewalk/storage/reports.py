@@ -26,7 +26,7 @@ SAME_UPGRADE_TIME: Final = timedelta(hours=1)
 
 _C: Final = server_state.c
 
-_LOAD: Final = select(_C.server_id, _C.value).where(_C.key == f"{_DOWN}::" + _C.server_id)
+_SELECT_DOWN: Final = select(_C.server_id, _C.value).where(_C.key == f"{_DOWN}::" + _C.server_id)
 
 # Locked, so that no server goes before what is stored about it is committed; always in one order,
 # so that two processes can't block each other. SQLite's write transaction is the lock.
@@ -36,15 +36,15 @@ _SERVERS: Final = (
     .order_by(servers.c.id)
     .with_for_update(read=True, key_share=True)
 )
-_STORED: Final = select(_C.key, _C.value, _C.updated_at).where(
+_SELECT_REPORTS: Final = select(_C.key, _C.value, _C.updated_at).where(
     _C.key.in_(bindparam("keys", expanding=True))
 )
-_REMOVE: Final = delete(server_state).where(_C.key == bindparam("old_key"))
+_DELETE_REPORT: Final = delete(server_state).where(_C.key == bindparam("old_key"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredReport:
-    """What was reported last: since when a server is down, or its version."""
+    """The latest stored report: since when a server is down, or its version."""
 
     value: bytes
     updated_at: datetime
@@ -63,7 +63,7 @@ class ReportStore:
         Raises:
             StorageError: It can't be read.
         """
-        rows = await self._database.read(lambda c: c.execute(_LOAD).all())
+        rows = await self._database.read(lambda c: c.execute(_SELECT_DOWN).all())
         moments = {row.server_id: _parse_moment(bytes(row.value)) for row in rows}
         return {server_id: moment for server_id, moment in moments.items() if moment}
 
@@ -107,7 +107,7 @@ def _store(connection: Connection, reports: Sequence[Report]) -> list[Report]:
     server_ids = {report.server_id for report in reports}
     existing = set(connection.scalars(_SERVERS, {"server_ids": sorted(server_ids)}))
     reports = [report for report in reports if report.server_id in existing]
-    rows = connection.execute(_STORED, {"keys": [_key(report) for report in reports]})
+    rows = connection.execute(_SELECT_REPORTS, {"keys": [_key(report) for report in reports]})
     before = {
         row.key: StoredReport(value=bytes(row.value), updated_at=from_micros(row.updated_at))
         for row in rows
@@ -126,7 +126,7 @@ def _store(connection: Connection, reports: Sequence[Report]) -> list[Report]:
     owners = {_key(report): report.server_id for report in reports}
     changed = [key for key in before | after if before.get(key) != after.get(key)]
     if old := [{"old_key": key} for key in changed if key in before]:
-        connection.execute(_REMOVE, old)
+        connection.execute(_DELETE_REPORT, old)
     if new := [_row(key, owners[key], after[key]) for key in changed if key in after]:
         connection.execute(insert(server_state), new)
     return claimed

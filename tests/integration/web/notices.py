@@ -1,4 +1,4 @@
-"""Notice, as the core announces it when it is due."""
+"""Notices, announced as the notifier does it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ DOWN = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED, version="1.18.
 
 
 def notice_event(server_id: str, kind: NoticeKind = NoticeKind.DOWN, **more: Any) -> NoticeEvent:
-    """The event that tells of it; `more` are fields of the news."""
+    """Return the event of a notice; `more` are further fields of the notice."""
     notice = Notice(kind=kind, server_id=server_id, at=datetime.now(UTC), health=DOWN, **more)
     return NoticeEvent.of(notice)
 
@@ -20,5 +20,5 @@ def notice_event(server_id: str, kind: NoticeKind = NoticeKind.DOWN, **more: Any
 def announce_notice(
     web: RunningApp, ref: str, kind: NoticeKind = NoticeKind.DOWN, **more: Any
 ) -> None:
-    """Announces it of a server."""
+    """Announce a notice about a server."""
     web.app.announcer.announce(notice_event(web.app.server(ref).id, kind, **more))
