@@ -7,11 +7,11 @@ from dataclasses import replace
 from codewalk.app.composition import open_parts
 from codewalk.settings import Settings
 from tests.fakes import profile
-from tests.integration.notifications.notifying import (
+from tests.integration.notifications.notifier_app import (
     DOWN,
     UP,
     Receiver,
-    notifying,
+    run_notifier,
     set_all,
     store,
 )
@@ -29,7 +29,7 @@ async def cost_of_burst(settings: Settings, count: int) -> tuple[float, float]:
     await store(settings, profiles, receiver.hooks)
     async with open_parts(settings) as parts, asyncio.timeout(TIMEOUT):
         set_all(parts, UP)
-        async with notifying(parts, receiver):
+        async with run_notifier(parts, receiver):
             set_all(parts, DOWN)
             before = time.thread_time()
             async with measure_pauses(time.thread_time) as pauses:

@@ -8,11 +8,11 @@ from codewalk.app.composition import open_parts
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings
 from tests.fakes import profile
-from tests.integration.notifications.notifying import (
+from tests.integration.notifications.notifier_app import (
     DOWN,
     UP,
     Receiver,
-    notifying,
+    run_notifier,
     set_all,
     store,
 )
@@ -34,7 +34,7 @@ async def test_of_two_processes_one_runs_the_hooks_for_each_notice(settings: Set
     ):
         for parts in (one, other):
             set_all(parts, UP)
-        async with notifying(one, receiver), notifying(other, receiver):
+        async with run_notifier(one, receiver), run_notifier(other, receiver):
             for status, count in ((DOWN, 1), (UP, 2)):
                 for parts in (one, other):
                     set_all(parts, status)

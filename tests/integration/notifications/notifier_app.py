@@ -75,7 +75,7 @@ async def store(settings: Settings, profiles: list[ServerProfile], hooks: list[H
 
 
 @asynccontextmanager
-async def notifying(parts: Parts, receiver: Receiver) -> AsyncIterator[None]:
+async def run_notifier(parts: Parts, receiver: Receiver) -> AsyncIterator[None]:
     """Run the notifier and the hooks of an app, whose servers were all seen once."""
     statuses = Statuses(parts)
     settings = parts.app.settings
