@@ -162,11 +162,11 @@ class ManagedServer:
             try:
                 roster = await self._registry.change(lambda r: put(r, new=_labelled(r, new)))
             except DuplicateServer as exc:
-                self.message = f"The local OpenCode server can't be shown: {exc.message}"
+                self.message = f"The local OpenCode server can't be listed: {exc.message}"
                 return
             except StorageError as exc:
                 # Another process may just be busy with the store: that must not end the app.
-                self.message = f"The local OpenCode server can't be shown yet: {exc.message}"
+                self.message = f"The local OpenCode server can't be listed yet: {exc.message}"
                 self._announcer.announce(Event(kind=Kind.SERVERS))
                 await asyncio.sleep(STORE_RETRY_DELAY)
         self.message = None

@@ -50,7 +50,7 @@ class Switcher:
         if status.state is State.UNHEALTHY:
             raise ServerUnhealthy(
                 f"{profile.name} is unhealthy: {explain(status)} "
-                "Switch by force (`--force`) to use it all the same.",
+                "Use `--force` to switch to it anyway.",
                 value=profile.id,
             )
         # Decided in the store's transaction: another process may have switched meanwhile.

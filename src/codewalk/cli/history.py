@@ -93,7 +93,7 @@ def _history(
     server, history = run_with_app(work, as_json=as_json)
     # `--since 30d` was given a moment before `now`.
     if since is not None and now - since > RETENTION + MINUTE and not as_json:
-        print_message(f"History is kept for {RETENTION.days} days.")
+        print_message(f"History is stored for {RETENTION.days} days.")
     print_result(
         history.to_json(), as_json=as_json, text=lambda: history_view(server, history, now)
     )
@@ -173,7 +173,8 @@ def _totals_text(periods: "Sequence[Period]") -> str:
     if not periods:
         return "no checks"
     total = reduce(Period.plus, periods)
-    parts = [f"{total.checks:,} checks, {total.failures:,} failed"]
+    checks = "1 check" if total.checks == 1 else f"{total.checks:,} checks"
+    parts = [f"{checks}, {total.failures:,} failed"]
     if total.latency_mean_ms is not None and total.latency_p95_ms is not None:
         parts.append(f"mean {total.latency_mean_ms:.1f} ms, p95 {total.latency_p95_ms:.1f} ms")
     return ", ".join(parts)

@@ -228,20 +228,20 @@ class Uptime:
 
     @property
     def percent(self) -> float | None:
-        """The share of the known time in which it was up; None if no time is known.
+        """The share of the monitored time in which it was up; None if there is none.
 
         Rounded down to a thousandth, so that only a server that was never down has 100.
         """
-        known_time = self.up + self.down
-        return 100_000 * self.up // known_time / 1000 if known_time else None
+        monitored_time = self.up + self.down
+        return 100_000 * self.up // monitored_time / 1000 if monitored_time else None
 
     @property
-    def known_time(self) -> timedelta:
+    def monitored_time(self) -> timedelta:
         """Limited to `window`: two processes that monitor one server count the same time twice."""
         return min(self.up + self.down, self.window)
 
     def to_json(self) -> dict[str, Any]:
-        return {"percent": self.percent, "known_s": round(self.known_time.total_seconds())}
+        return {"percent": self.percent, "monitored_s": round(self.monitored_time.total_seconds())}
 
 
 def compute_uptime(periods: Iterable[Period], window: timedelta, now: datetime) -> Uptime:

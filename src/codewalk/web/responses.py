@@ -64,9 +64,9 @@ class ServerBody(_Schema):
 
 class UptimeBody(_Schema):
     percent: float | None = Field(
-        description="The share of the known time in which it was up; null if none is known."
+        description="The share of the monitored time in which it was up; null if there is none."
     )
-    known_s: int = Field(description="The time in which it was checked.")
+    monitored_s: int = Field(description="Seconds in which it was monitored.")
 
 
 class UptimesBody(_Schema):

@@ -51,7 +51,7 @@ LINK_DESCRIPTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         LinkState.LIVE: "The server sends its events as they happen",
         LinkState.CONNECTING: "Connecting to the server's events",
-        LinkState.POLLING: "Changes are seen at the next check",
+        LinkState.POLLING: "Changes are detected at the next check",
         LinkState.BUFFERED: LINK_BUFFERED,
     }
 )

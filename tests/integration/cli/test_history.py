@@ -33,7 +33,7 @@ async def test_history_of_checks_by_commands(codewalk: CodeWalk, server: MockOpe
     assert sum(p["failures"] for p in history["periods"]) == 1
     assert history["uptime"]["last_24h"]["percent"] == 100
     assert history["uptime"]["last_30d"] == history["uptime"]["last_24h"]
-    assert history["uptime"]["last_7d"]["known_s"] >= 0
+    assert history["uptime"]["last_7d"]["monitored_s"] >= 0
     since, until = (datetime.fromisoformat(history[key]) for key in ("since", "until"))
     assert until - since == timedelta(days=1)
 
@@ -109,4 +109,4 @@ async def test_history_of_a_server_that_was_never_checked(codewalk: CodeWalk) ->
     assert "no checks" in printed.out
     longer = await codewalk("server", "history", "a", "--since", "90d")
     assert "since 30 days ago" in longer.out
-    assert longer.err == "History is kept for 30 days.\n"
+    assert longer.err == "History is stored for 30 days.\n"

@@ -88,7 +88,7 @@ async def test_a_servers_history_is_that_of_the_command(tmp_path: Path) -> None:
         assert answer == history.to_json() | {"since": answer["since"], "until": answer["until"]}
         assert [t["to"] for t in answer["transitions"]] == ["healthy"]
         assert [c["ok"] for c in answer["checks"]] == [True]
-        assert answer["uptime"]["last_24h"].keys() == {"percent", "known_s"}
+        assert answer["uptime"]["last_24h"].keys() == {"percent", "monitored_s"}
         _, week = await web.call("GET", path, params={"since": "7d"})
         assert week["since"] < answer["since"]
         _, before = await web.call("GET", path, params={"since": "7d", "until": "24h"})

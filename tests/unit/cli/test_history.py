@@ -123,6 +123,12 @@ def test_figures_are_those_of_the_requested_window() -> None:
     assert "99.9 % in 24 h, 99.9 % in 7 d" in text
 
 
+def test_one_check_is_counted_in_the_singular() -> None:
+    periods = [Period(begins=NOW - timedelta(hours=1), checks=1)]
+    text = render(history_view(make_server(), make_history(periods=periods), NOW))
+    assert "1 check, 0 failed" in text
+
+
 def test_hostile_text_from_a_server_is_plain_text() -> None:
     change = Transition(
         at=EPOCH,

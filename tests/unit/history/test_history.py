@@ -153,7 +153,7 @@ def test_minutes_replace_the_hour_that_they_are_complete_for() -> None:
     stored = StoredHistory(periods=[*hours, last, late], old_minutes={hour + HOUR: lambda: minutes})
     history = build_history("a", stored, WELL, since=hour, now=now)
     assert history.periods == [hours[0], replace(late, checks=3), minutes[0], hours[2], last]
-    # The known time comes from the hours only.
+    # The monitored time comes from the hours only.
     assert history.uptimes[0].up == timedelta(milliseconds=0 + 1 + 2 + 10)
     since = hour + HOUR + 30 * MINUTE
     assert build_history("a", stored, WELL, since=since, now=now).periods[0] == minutes[0]
@@ -236,9 +236,9 @@ def test_a_history_as_json() -> None:
         "since": "2026-02-08T20:51:50.489Z",
         "until": "2026-02-09T20:52:50.489Z",
         "uptime": {
-            "last_24h": {"percent": 83.333, "known_s": 60},
-            "last_7d": {"percent": 83.333, "known_s": 60},
-            "last_30d": {"percent": 83.333, "known_s": 60},
+            "last_24h": {"percent": 83.333, "monitored_s": 60},
+            "last_7d": {"percent": 83.333, "monitored_s": 60},
+            "last_30d": {"percent": 83.333, "monitored_s": 60},
         },
         "transitions": [
             {

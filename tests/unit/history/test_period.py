@@ -149,11 +149,11 @@ def test_an_hours_percentile_lies_between_those_of_its_minutes(
         assert hour.latency_p95_ms is None
 
 
-def test_uptime_is_a_share_of_the_known_time() -> None:
+def test_uptime_is_a_share_of_the_monitored_time() -> None:
     result = compute_uptime([of(3, up=60), of(2, up=30, down=15), of(1, down=15)], DAY, NOON)
     assert result == Uptime(window=DAY, up=timedelta(seconds=90), down=timedelta(seconds=30))
     assert result.percent == 75
-    assert result.to_json() == {"percent": 75.0, "known_s": 120}
+    assert result.to_json() == {"percent": 75.0, "monitored_s": 120}
 
 
 def test_time_without_checks_counts_for_nothing() -> None:
@@ -176,7 +176,7 @@ def test_only_a_server_that_was_never_down_has_100_percent() -> None:
 
 def test_two_processes_know_no_more_time_than_the_window() -> None:
     twice = Uptime(window=DAY, up=DAY, down=DAY)
-    assert twice.known_time == DAY
+    assert twice.monitored_time == DAY
     assert twice.percent == 50
 
 

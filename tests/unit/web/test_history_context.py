@@ -84,7 +84,7 @@ def test_without_a_history_the_page_says_what_will_be_there() -> None:
     text = text_of(page(history_of(new)))
     for part in (
         "No checks yet.",
-        "Not known yet.",
+        "No data yet.",
         "There are no checks in the last 24 hours.",
         "No history yet.",
     ):
