@@ -351,11 +351,11 @@ class FakeRosterStore:
     async def revision(self) -> int:
         return self.stored.revision
 
-    async def update(self, cached: Roster, decide: Rule, *, undo: Removal | None = None) -> Roster:
+    async def update(self, cached: Roster, rule: Rule, *, undo: Removal | None = None) -> Roster:
         if self.before_update:
             await self.before_update()
         current = cached if cached.revision == self.stored.revision else self.stored
-        decided = decide(current)
+        decided = rule(current)
         before = {p.id: p.basic_auth_password for p in current.profiles}
         to_seal = [
             p.id
@@ -371,19 +371,19 @@ class FakeRosterStore:
             return self.stored
         return current
 
-    async def remove(self, cached: Roster, server_id: str, decide: Rule) -> tuple[Roster, Removal]:
+    async def remove(self, cached: Roster, server_id: str, rule: Rule) -> tuple[Roster, Removal]:
         before = self.stored
         removal = Removal(server_id=server_id, before=before, sealed=None, rows={})
-        return await self.update(cached, decide), removal
+        return await self.update(cached, rule), removal
 
     async def unlock(self, needed: KeyNeeded) -> None:
         if self.before_unlock:
             await self.before_unlock()
         self.locked = False
 
-    def change_elsewhere(self, decide: Rule) -> None:
+    def change_elsewhere(self, rule: Rule) -> None:
         """Change the roster as another process would."""
-        self.stored = replace(decide(self.stored), revision=self.stored.revision + 1)
+        self.stored = replace(rule(self.stored), revision=self.stored.revision + 1)
 
 
 @dataclass(frozen=True, kw_only=True)

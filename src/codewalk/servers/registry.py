@@ -31,10 +31,10 @@ class RosterStorage(Protocol):
     async def load(self) -> Roster: ...
     async def revision(self) -> int: ...
     async def update(
-        self, known: Roster, decide: Rule, *, undo: Removal | None = None
+        self, cached: Roster, rule: Rule, *, undo: Removal | None = None
     ) -> Roster: ...
     async def remove(
-        self, known: Roster, server_id: str, decide: Rule
+        self, cached: Roster, server_id: str, rule: Rule
     ) -> tuple[Roster, Removal]: ...
     async def unlock(self, needed: KeyNeeded) -> None: ...
 
@@ -59,7 +59,7 @@ class Registry:
         """Read the roster. Raises `StorageError`."""
         self.roster = await self._storage.load()
 
-    async def change(self, decide: Rule) -> Roster:
+    async def change(self, rule: Rule) -> Roster:
         """Apply a rule to what the store holds at that moment.
 
         Returns:
@@ -67,19 +67,19 @@ class Registry:
 
         Raises:
             StorageError: The store can't be read or written.
-            CodeWalkError: What `decide` raises; then nothing is changed.
+            CodeWalkError: What `rule` raises; then nothing is changed.
         """
         try:
-            return await self._change_locked(decide)
+            return await self._change_locked(rule)
         except KeyNeeded as needed:
             # Not under the lock: a keyring may take seconds, and each switch would wait for it.
             await self._storage.unlock(needed)
-        return await self._change_locked(decide)
+        return await self._change_locked(rule)
 
-    async def remove(self, server_id: str, decide: Rule) -> Roster:
+    async def remove(self, server_id: str, rule: Rule) -> Roster:
         """Apply a rule that removes this server, which `restore` can undo for a while."""
         async with self._lock:
-            return await run_to_completion(self._remove(server_id, decide))
+            return await run_to_completion(self._remove(server_id, rule))
 
     def removed(self, server_id: str) -> ServerProfile | None:
         """Return the profile that `restore` would bring back, None without one."""
@@ -105,16 +105,16 @@ class Registry:
             if await self._storage.revision() != self.roster.revision:
                 self._adopt(await self._storage.load())
 
-    async def _change_locked(self, decide: Rule) -> Roster:
+    async def _change_locked(self, rule: Rule) -> Roster:
         async with self._lock:
             # A write that has begun is finished and adopted, though the caller be cancelled.
-            return await run_to_completion(self._change(decide))
+            return await run_to_completion(self._change(rule))
 
-    async def _change(self, decide: Rule) -> Roster:
-        return self._adopt(await self._storage.update(self.roster, decide))
+    async def _change(self, rule: Rule) -> Roster:
+        return self._adopt(await self._storage.update(self.roster, rule))
 
-    async def _remove(self, server_id: str, decide: Rule) -> Roster:
-        roster, removal = await self._storage.remove(self.roster, server_id, decide)
+    async def _remove(self, server_id: str, rule: Rule) -> Roster:
+        roster, removal = await self._storage.remove(self.roster, server_id, rule)
         self._removals.add(removal)
         return self._adopt(roster)
 

@@ -60,28 +60,28 @@ class RosterStore:
         """
         return await self._database.read(lambda c: int(c.scalar(_REVISION) or 0))
 
-    async def update(self, cached: Roster, decide: Rule, *, undo: Removal | None = None) -> Roster:
+    async def update(self, cached: Roster, rule: Rule, *, undo: Removal | None = None) -> Roster:
         """Change the roster in one transaction, from what is really there; return the new one.
 
         Args:
             cached: The caller's roster as it came from here. It saves the reading when nobody else
                 changed anything.
-            decide: Gets the current roster and returns the wanted one; one that equals the current
+            rule: Gets the current roster and returns the wanted one; one that equals the current
                 isn't written. Called in another thread, and again where the key was needed first.
                 What it raises passes through, with nothing changed.
-            undo: The removal of a server that `decide` brings back: its password and all that was
+            undo: The removal of a server that `rule` brings back: its password and all that was
                 stored for it come back as they were.
 
         Raises:
             KeyNeeded: There are passwords to seal, and the vault is locked.
-            DuplicateServer: `decide` let two servers have the same URL or label.
+            DuplicateServer: `rule` let two servers have the same URL or label.
             StorageError: The store can't be written.
         """
-        return await self._database.write(partial(self._update, cached, decide, undo))
+        return await self._database.write(partial(self._update, cached, rule, undo))
 
-    async def remove(self, cached: Roster, server_id: str, decide: Rule) -> tuple[Roster, Removal]:
+    async def remove(self, cached: Roster, server_id: str, rule: Rule) -> tuple[Roster, Removal]:
         """Call `update` with a rule that removes this server; also return what an undo needs."""
-        return await self._database.write(partial(self._remove, cached, server_id, decide))
+        return await self._database.write(partial(self._remove, cached, server_id, rule))
 
     async def unlock(self, needed: KeyNeeded) -> None:
         """Load the vault's key, so that a change which raised `needed` can be made.
@@ -95,11 +95,11 @@ class RosterStore:
         await self._vault.unlock_to_seal(stored)
 
     def _remove(
-        self, cached: Roster, server_id: str, decide: Rule, connection: Connection
+        self, cached: Roster, server_id: str, rule: Rule, connection: Connection
     ) -> tuple[Roster, Removal]:
         before = self._current(cached, connection)
         sealed, rows = read_removed(connection, server_id)
-        after = self._update(before, decide, None, connection)
+        after = self._update(before, rule, None, connection)
         return after, Removal(server_id=server_id, before=before, sealed=sealed, rows=rows)
 
     def _current(self, cached: Roster, connection: Connection) -> Roster:
@@ -108,10 +108,10 @@ class RosterStore:
         return cached if revision == cached.revision else self._read(connection)
 
     def _update(
-        self, cached: Roster, decide: Rule, undo: Removal | None, connection: Connection
+        self, cached: Roster, rule: Rule, undo: Removal | None, connection: Connection
     ) -> Roster:
         current = self._current(cached, connection)
-        wanted = decide(current)
+        wanted = rule(current)
         if wanted is current or wanted == current:
             return current
         wanted = replace(wanted, revision=current.revision + 1)

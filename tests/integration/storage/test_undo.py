@@ -68,18 +68,20 @@ def _day_before(server_id: str) -> Batch:
     return Batch(minutes=[noted], transitions=[(server_id, change)])
 
 
-async def remove_server(stores: Stores, original: Original, known: Roster | None = None) -> Removal:
+async def remove_server(
+    stores: Stores, original: Original, cached: Roster | None = None
+) -> Removal:
     _, removal = await stores.roster.remove(
-        known or original.roster,
+        cached or original.roster,
         original.server_id,
         lambda r: remove(r, original.server_id, unknown),
     )
     return removal
 
 
-async def restore_server(stores: Stores, removal: Removal, known: Roster | None = None) -> Roster:
+async def restore_server(stores: Stores, removal: Removal, cached: Roster | None = None) -> Roster:
     return await stores.roster.update(
-        known or await stores.roster.load(),
+        cached or await stores.roster.load(),
         lambda r: restore(r, removal.server_id, removal.before),
         undo=removal,
     )
@@ -137,7 +139,7 @@ async def test_an_undo_leaves_what_others_changed_meanwhile(
     await other.roster.update(stale, lambda r: edit(r, last, NOW, label="Last"))
     await other.roster.update(stale, lambda r: move(r, last, first))
     await other.roster.update(stale, lambda r: set_default(switch(r, last), last))
-    roster = await restore_server(stores, removal, known=stale)
+    roster = await restore_server(stores, removal, cached=stale)
 
     urls = [p.url for p in roster.profiles]
     assert urls == ["http://b", "http://c", "http://a", "http://new"]
@@ -156,7 +158,7 @@ async def test_an_undo_that_is_refused_brings_nothing_back(
     before = await all_rows(stores)
 
     with pytest.raises(DuplicateServer, match="label"):
-        await restore_server(stores, removal, known=stale)
+        await restore_server(stores, removal, cached=stale)
 
     assert await all_rows(stores) == before
 
