@@ -23,7 +23,7 @@ _MAX_BYTES: Final = 64 * 1024
 def pack_minutes(minutes: Iterable[Period]) -> bytes:
     """Pack the minutes of one hour, at least one.
 
-    Of the monitored time only `down_ms` is packed, which a chart shows: uptime comes from the hours.
+    Of the monitored time only `down_ms` is packed, for the chart: uptime comes from the hours.
     """
     rows = [
         (
