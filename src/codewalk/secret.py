@@ -46,9 +46,10 @@ class Secret:
 
     @property
     def fingerprint(self) -> str:
-        """Tells a stored secret from another one, also in another process; empty if not stored.
+        """A hash that identifies a stored secret, also in other processes; empty if not stored.
 
-        It is made of the encrypted form, which has a random nonce: it says nothing of the text.
+        It is computed from the encrypted form, which has a random nonce: it reveals nothing about
+        the text.
         """
         if self._sealed is None:
             return ""

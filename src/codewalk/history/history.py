@@ -163,7 +163,7 @@ ServerTransition = tuple[str, Transition]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """What is stored in one transaction, oldest first."""
+    """The records to store in one transaction, oldest first."""
 
     minutes: Sequence[MinuteRecord] = ()
     transitions: Sequence[ServerTransition] = ()
@@ -171,7 +171,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredHistory:
-    """What is stored of one server, or about to be, in any order.
+    """The history of one server that is stored or about to be, in any order.
 
     Attributes:
         periods: Minutes of the last day, hours of all days before.

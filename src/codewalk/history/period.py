@@ -220,7 +220,7 @@ def _sum(begins: datetime, span: timedelta, periods: Sequence[Period]) -> Period
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uptime:
-    """How long a server was known to be up and down within the last `window`."""
+    """The time that a server was up and down within the last `window`."""
 
     window: timedelta
     up: timedelta

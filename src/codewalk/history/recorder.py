@@ -93,7 +93,7 @@ class HistoryStore(Protocol):
 
 
 class _Recording:
-    """What is in memory of one server."""
+    """The records of one server that are in memory."""
 
     __slots__ = ("checks", "closed", "due", "last_transition_at", "minute", "offset")
 

@@ -32,7 +32,7 @@ _ANSWERED: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """What to change of a profile. None leaves a field as it is.
+    """The changes to a profile. None leaves a field as it is.
 
     Attributes:
         url: The new URL, with or without credentials.

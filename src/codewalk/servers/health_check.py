@@ -30,7 +30,7 @@ STALE_AFTER: Final = timedelta(minutes=3)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthCheckSettings:
-    """How one server is checked.
+    """The settings of a server's checks.
 
     Attributes:
         interval: Seconds from the end of a check to the next one.

@@ -1,4 +1,4 @@
-"""What names a server, and what may name only one."""
+"""Resolves references to servers, and rejects ambiguous names."""
 
 from typing import Final
 from urllib.parse import urlsplit

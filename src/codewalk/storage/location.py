@@ -1,4 +1,4 @@
-"""Where the store is: which database, its name in messages, and its errors in plain words."""
+"""The location of the store: its database, its name in messages, and its errors."""
 
 import os
 import sqlite3

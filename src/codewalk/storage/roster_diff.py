@@ -11,7 +11,7 @@ from codewalk.storage import tables
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RosterDiff:
-    """What turns one roster into another.
+    """The rows to write so that one roster becomes another.
 
     Attributes:
         inserted: New profiles, in list order.
@@ -40,7 +40,7 @@ class RosterDiff:
 
 
 def diff_rosters(old: Roster, new: Roster) -> RosterDiff:
-    """Return what turns `old` into `new`.
+    """Return the difference from `old` to `new`.
 
     Unchanged profiles, be they thousands, cost next to nothing.
     """

@@ -1,4 +1,4 @@
-"""Where the text of the vault's key is stored: environment, data folder, or system keyring.
+"""The places of the vault's key: environment, data folder, or system keyring.
 
 A key that can't be read now, as in a locked keyring, is not an absent one: a second key would take
 its place, and whatever was sealed with the first could never be read again. So finding a key never

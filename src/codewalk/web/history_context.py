@@ -1,4 +1,4 @@
-"""What a server's page shows of its history: uptime, a chart of its latency, and the log."""
+"""The history on a server's page: uptime, a chart of its latency, and the log."""
 
 import asyncio
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class HistoryContext:
 
     @property
     def key(self) -> str:
-        """Differs between queries; needs no escaping in a selector."""
+        """A value that differs between queries, and needs no escaping in a selector."""
         until = f"{self.query.until.timestamp():.0f}" if self.query.until else "now"
         return f"{self.query.range}-{until}-{self.log_page.number}"
 
@@ -83,8 +83,10 @@ class HistoryContext:
     @property
     def last_tick(self) -> str:
         """The time at the right edge of the chart."""
-        is_past = self.query.until is not None
-        return f"{self.end.astimezone():{self.query.range.time_format}}" if is_past else "now"
+        ends_before_now = self.query.until is not None
+        return (
+            f"{self.end.astimezone():{self.query.range.time_format}}" if ends_before_now else "now"
+        )
 
     @property
     def earlier(self) -> HistoryPageQuery | None:

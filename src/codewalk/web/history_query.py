@@ -1,4 +1,4 @@
-"""Which part of a server's history its page shows: range, end, and page of the log.
+"""The part of a server's history that its page shows: range, end, and page of the log.
 
 Pure: the current time is an argument.
 """
@@ -15,7 +15,7 @@ from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION, Window
 
 
 class Range(StrEnum):
-    """How much time the chart shows."""
+    """The time span of the chart."""
 
     HOUR = "1h"
     DAY = "24h"
@@ -38,7 +38,7 @@ class Range(StrEnum):
 
     @property
     def time_format(self) -> str:
-        """How the axis shows a time, for `strftime`."""
+        """The format of times on the axis, for `strftime`."""
         return _RANGES[self].time_format
 
 

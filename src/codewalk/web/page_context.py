@@ -31,7 +31,7 @@ class LocalServerContext:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageContext:
-    """What every page shows.
+    """The values that every page shows.
 
     Attributes:
         servers: All servers, in list order.
@@ -53,7 +53,7 @@ class PageContext:
 
     @property
     def stamp(self) -> str:
-        """Differs where pages look different, but for the time and latency of the last checks."""
+        """A hash of what pages show, except the time and latency of the last checks."""
         rows = [row_values(server) for server in self.servers]
         state = repr((rows, self.generation, self.local_message, self.import_message, self.local))
         return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -70,9 +70,13 @@ class Alert:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HomeQuery:
-    """Which sessions a server's home lists: those of a directory that contain these words.
+    """The query of a server's home: which of its sessions are listed.
 
-    Archived ones only where `archived` is set.
+    Attributes:
+        directory: Their directory; None for the server's own.
+        words: Words that their titles contain.
+        page: The page of the list, from 1.
+        archived: Whether archived ones are listed too.
     """
 
     directory: str | None = None
@@ -102,7 +106,7 @@ class HomeQuery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HomeContext:
-    """What the home of the active server shows.
+    """The values that the home of the active server shows.
 
     Attributes:
         server: The server.

@@ -41,7 +41,7 @@ _ABOUT_ALL: Final = frozenset({Kind.SERVERS, Kind.ACTIVE, Kind.OVERFLOW})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageUpdate:
-    """What a page is sent at once: events for its scripts, then fragments as HTML.
+    """One message to a page: events for its scripts, then fragments as HTML.
 
     `active` is a switch: it has the generation, the active server and its address, and the page
     decides whether it follows. After the others the page asks again for what it shows, which only
@@ -60,14 +60,14 @@ class PageUpdate:
 
 
 class _Row(NamedTuple):
-    """What a page shows of a server."""
+    """The values of a server that a page shows."""
 
     profile: tuple[object, ...]
     health: tuple[object, ...]
 
 
 class OpenPage:
-    """What an open page shows, and what it has to be sent to be up to date.
+    """An open page: the values that it shows, and the updates that it needs.
 
     The switcher's list isn't sent: while it is open it polls, and else nobody sees it.
 

@@ -17,7 +17,7 @@ class ListPage(Generic[T]):
 
     @property
     def offset(self) -> int:
-        """How many items come before this page."""
+        """The number of items before this page."""
         last_offset = max(0, len(self.all_items) - 1) // self.size * self.size
         return min((self.requested - 1) * self.size, last_offset)
 

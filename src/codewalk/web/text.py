@@ -55,7 +55,7 @@ LINK_DESCRIPTIONS: Final[Mapping[str, str]] = MappingProxyType(
         LinkState.BUFFERED: LINK_BUFFERED,
     }
 )
-"""What each state of a live link means."""
+"""The meaning of each state of a live link."""
 
 _MAX_AGE: Final = timedelta(days=30)
 """The oldest time that is shown as an age; an older one is shown as a date."""

@@ -15,7 +15,7 @@ COOKIE_MAX_AGE: Final = 365 * 24 * 3600
 
 
 class Theme(StrEnum):
-    """How pages look."""
+    """The color scheme of the pages."""
 
     SYSTEM = "system"
     LIGHT = "light"
@@ -29,7 +29,7 @@ BACKGROUND_COLORS: Final[Mapping[Theme, str]] = MappingProxyType(
 
 
 def theme_of(connection: HTTPConnection) -> Theme:
-    """Return the theme of the cookie; the system's without a valid one."""
+    """Return the theme from the cookie; `Theme.SYSTEM` if the cookie is missing or invalid."""
     try:
         return Theme(connection.cookies.get(COOKIE, ""))
     except ValueError:

@@ -45,7 +45,7 @@ class StreamedPage(StreamingResponse):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FetchState:
-    """When a list was fetched, whether it is current, and whether the page fetches it again."""
+    """The age of a fetched list, and whether the page fetches it again."""
 
     at: datetime | None
     is_fresh: bool

@@ -1,4 +1,4 @@
-"""The first schema: servers, pointers, health, and each server's kept state."""
+"""Create the first schema: servers, pointers, health, and the state stored for each server."""
 
 import sqlalchemy as sa
 from alembic import op

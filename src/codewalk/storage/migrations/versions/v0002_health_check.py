@@ -1,4 +1,4 @@
-"""How each server is checked, and the good checks of one that isn't healthy yet."""
+"""Add the check settings of each server, and the count of its successful checks in a row."""
 
 import sqlalchemy as sa
 from alembic import op

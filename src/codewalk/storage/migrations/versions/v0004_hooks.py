@@ -1,4 +1,4 @@
-"""Hooks, and until when nothing is told of a server."""
+"""Add hooks, and the time until which notifications about a server are snoozed."""
 
 import sqlalchemy as sa
 from alembic import op

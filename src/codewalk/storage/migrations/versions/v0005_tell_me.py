@@ -1,4 +1,4 @@
-"""Whether what happens to a server is told."""
+"""Add the setting for notifications about a server."""
 
 import sqlalchemy as sa
 from alembic import op
