@@ -1,4 +1,4 @@
-"""What a page shows of its servers, by the clock: for the tests and the benchmark of outages."""
+"""Records when a page shows a server's state, for the tests and the benchmark of outages."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ WATCH: Final = """() => {
         subtree: true, childList: true, characterData: true, attributes: true,
     });
 }"""
-"""Tells each state that a row in the manager shows, and when that was painted: up to a frame too
+"""Reports each state that a row in the manager shows, and when it was painted: up to a frame too
 late, never too early."""
 
 
@@ -41,7 +41,7 @@ class RowState(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowWatcher:
-    """What the rows of the manager show from now on."""
+    """The states that the rows of the manager show from now on."""
 
     queue: "asyncio.Queue[RowState]"
 
@@ -57,7 +57,11 @@ class RowWatcher:
         return cls(queue=queue)
 
     async def until(self, name: str, state: str, *, within: float) -> tuple[float, list[RowState]]:
-        """When the row showed this, and what others showed meanwhile. Raises `TimeoutError`."""
+        """Return when the row showed this, and what others showed meanwhile.
+
+        Raises:
+            TimeoutError: It didn't within so many seconds.
+        """
         others: list[RowState] = []
         async with asyncio.timeout(within):
             while True:

@@ -40,7 +40,7 @@ async def must_not_hold(tab: Page, password: str) -> None:
     await expect(field(tab, "Password")).to_have_value("")
 
 
-async def test_while_the_user_types_the_url_is_shown_as_it_would_be_saved(
+async def test_the_form_previews_the_saved_url_while_the_user_types(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
@@ -179,7 +179,7 @@ async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
         await expect(tab.get_by_role("button", name="Try")).to_have_count(0)
 
 
-async def test_a_password_is_shown_and_hidden(chromium: Browser, tmp_path: Path) -> None:
+async def test_a_password_can_be_revealed_and_hidden(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (_, tab):
         await fill_in_add_form(tab, "devbox", password="typed")
         typed, show = field(tab, "Password"), button(tab, "Show password")
@@ -265,7 +265,7 @@ async def test_checks_and_notifications_are_set_in_the_form(
         assert web.app.server(server.id).profile.health_check == HealthCheckSettings()
 
 
-async def test_what_was_changed_elsewhere_is_shown_beside_what_was_typed_and_nothing_is_lost(
+async def test_a_concurrent_change_is_displayed_beside_the_typed_value(
     chromium: Browser, tmp_path: Path
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode(password=PASSWORD) as mock:

@@ -37,7 +37,7 @@ async def list_box(web: RunningApp, tab: Page, *, span: timedelta = 30 * DAY) ->
 
 
 def tip(cells: Locator) -> Locator:
-    """What is told of the check that is pointed at, or has the focus."""
+    """The description of the check under the pointer, or with the focus."""
     return cells.locator(":is(a:hover, a:focus) > .tip")
 
 
@@ -148,7 +148,7 @@ async def test_the_chart_has_ranges_and_reads_on_a_phone(chromium: Browser, tmp_
 
 
 @pytest.mark.parametrize("script", [True, False])
-async def test_an_outage_long_ago_is_shown_by_the_minute(
+async def test_an_old_outage_is_displayed_by_the_minute(
     chromium: Browser, tmp_path: Path, script: bool
 ) -> None:
     async with opened(chromium, tmp_path, java_script_enabled=script) as (web, tab):

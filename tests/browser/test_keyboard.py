@@ -27,7 +27,7 @@ from tests.mock_opencode import MockOpenCode
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 MOST = 80
-"""Presses of Tab after which a page would have shown all that it has."""
+"""Presses of Tab after which the focus has been at every stop of a page."""
 
 STOP = """() => {
     const stop = document.activeElement;
@@ -71,7 +71,7 @@ async def choose_with_keys(tab: Page, name: str, item: str) -> None:
 
 
 def change_often(parts: Parts, server_id: str, times: int) -> None:
-    """Has a server go down and come back, a change a minute until now."""
+    """Make a server go down and come back, with one change a minute until now."""
     status = parts.app.server(server_id).health
     for ago in range(times, 0, -1):
         state, reason = ((State.HEALTHY, Reason.OK), (State.UNHEALTHY, Reason.REFUSED))[ago % 2]

@@ -150,7 +150,9 @@ async def test_a_removal_is_undone(chromium: Browser, tmp_path: Path) -> None:
         await expect(tab.get_by_text("Kept")).to_be_visible()
 
 
-async def test_a_removal_is_shown_for_ten_seconds(chromium: Browser, tmp_path: Path) -> None:
+async def test_the_message_about_a_removal_disappears_after_ten_seconds(
+    chromium: Browser, tmp_path: Path
+) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         await web.app.add_server(CLOSED, label="One", check=False)
         await choose_menu_item(tab, "One", "Remove")

@@ -29,7 +29,7 @@ async def five(web: RunningApp, tab: Page) -> None:
 
 
 def moves_of(tab: Page) -> list[str]:
-    """The moves that the tab asks for, as they come."""
+    """Return a list that gets each move that the tab posts."""
     moves: list[str] = []
 
     def note(request: Request) -> None:
@@ -45,7 +45,7 @@ def stored_order(web: RunningApp) -> str:
 
 
 async def drag(tab: Page, name: str, over: str, *, share: float, again: bool = False) -> None:
-    """With the pointer to a place within a row: 0 is its top, 1 its bottom."""
+    """Drag a row to a place within another row: 0 is its top, 1 its bottom."""
     if not again:
         await button(tab, f"Move {name}").hover()
         await tab.mouse.down()

@@ -40,7 +40,7 @@ async def plain(browser: Browser, folder: Path) -> AsyncIterator[tuple[RunningAp
         yield web, tab
 
 
-async def test_servers_are_kept(chromium: Browser, tmp_path: Path) -> None:
+async def test_servers_are_managed(chromium: Browser, tmp_path: Path) -> None:
     async with (
         plain(chromium, tmp_path) as (_, tab),
         MockOpenCode() as mock,

@@ -19,7 +19,7 @@ class Provider:
         self.port = 0
 
     def configure(self, project: Path) -> None:
-        """Has OpenCode ask this provider for all that is done in a directory."""
+        """Configure OpenCode to use this provider for everything in a directory."""
         options = {"baseURL": f"http://127.0.0.1:{self.port}/v1", "apiKey": "none"}
         provider = {
             "npm": "@ai-sdk/openai-compatible",

@@ -261,7 +261,7 @@ async def test_the_same_switch_wanted_twice_is_made_once(
 
 
 def _hold_checks(server: MockOpenCode) -> tuple[Gate, Gate]:
-    """Has a server's checks wait, also at the path that is asked where the first is slow."""
+    """Hold a server's checks, also at the path that is requested if the first is slow."""
     return server.hold("/global/health"), server.hold("/path")
 
 

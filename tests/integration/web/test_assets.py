@@ -70,10 +70,12 @@ async def test_a_small_body_is_not_compressed(tmp_path: Path) -> None:
 async def test_event_streams_are_not_compressed(tmp_path: Path) -> None:
     async with running(tmp_path) as web, plain_client() as client:
         for path in ("/live", f"{API}/events"):
-            await told_at_once(web, client, path)
+            await expect_uncompressed_stream(web, client, path)
 
 
-async def told_at_once(web: RunningApp, client: aiohttp.ClientSession, path: str) -> None:
+async def expect_uncompressed_stream(
+    web: RunningApp, client: aiohttp.ClientSession, path: str
+) -> None:
     async with client.get(web.url + path, headers=PACKED) as stream:
         assert "content-encoding" not in stream.headers
         assert stream.headers["cache-control"] == "no-cache"

@@ -104,7 +104,7 @@ def test_every_answer_is_declared(served: Served) -> None:
 
 
 def _name_a_server(case: Any, served: Served) -> None:
-    """Has the case be about a server that is there."""
+    """Use the id of an existing server wherever the case names one."""
     for place in (case.path_parameters, case.query, case.body):
         for name in ("id", "before", "server_id"):
             if isinstance(place, dict) and name in place:
@@ -112,7 +112,7 @@ def _name_a_server(case: Any, served: Served) -> None:
 
 
 def _stay_on_loopback(case: Any, served: Served) -> None:
-    """Sends every URL that CodeWalk would ask to the mock server; refused ones stay as they are."""
+    """Replace each URL that CodeWalk would request by the mock server's; keep refused ones."""
     body = case.body
     if not isinstance(body, dict) or not isinstance(body.get("url"), str):
         return
