@@ -11,7 +11,7 @@ from codewalk.app.app import App
 from codewalk.app.drafts import Drafts
 from codewalk.app.generation import Generation
 from codewalk.app.legacy_import import import_legacy
-from codewalk.app.managed_server import ManagedServer, hold_managed_server
+from codewalk.app.managed_server import ManagedServer, pause_managed_server
 from codewalk.app.refresher import Refresher
 from codewalk.app.roster_follower import RosterFollower
 from codewalk.app.server_connections import ServerConnections
@@ -126,7 +126,7 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
         if watch:
             await registry.change(rules.start)
         await stack.enter_async_context(monitor)
-        hold_managed_server(monitor, registry.roster.managed, watch=watch)
+        pause_managed_server(monitor, registry.roster.managed, watch=watch)
         if watch:
             await stack.enter_async_context(links)
         follower.follow(Roster(), registry.roster)

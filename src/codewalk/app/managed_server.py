@@ -93,7 +93,7 @@ class ManagedServer:
         """Let `start` start the server while the block runs; it is stopped with the block."""
         await self._find_executable()
         self._controlled = True
-        self._hold(HealthStatus(detail=self.unavailable_reason or NOT_STARTED))
+        self._pause(HealthStatus(detail=self.unavailable_reason or NOT_STARTED))
         try:
             async with BackgroundTasks() as tasks:
                 tasks.start_job(self._run_on_request, name="managed server")
@@ -134,16 +134,16 @@ class ManagedServer:
                 await self._store(local.url, local.password)
             case Phase.FAILED:
                 self.message = local.detail
-                self._hold(HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED))
+                self._pause(HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED))
             case Phase.STARTING:
                 self.message = STARTING
-                self._hold(HealthStatus())
+                self._pause(HealthStatus())
             case Phase.STOPPED:
                 self.message = STOPPED
-                self._hold(HealthStatus())
+                self._pause(HealthStatus())
         self._announcer.announce(Event(kind=Kind.SERVERS))
 
-    def _hold(self, status: HealthStatus) -> None:
+    def _pause(self, status: HealthStatus) -> None:
         """Show this status of a server that can't be asked now, and don't check its old URL."""
         if profile := self._registry.roster.managed:
             now = datetime.now(UTC)
@@ -174,11 +174,11 @@ class ManagedServer:
             self._monitor.resume(roster.managed.id)
 
 
-def hold_managed_server(monitor: Monitor, profile: ServerProfile | None, *, watch: bool) -> None:
+def pause_managed_server(monitor: Monitor, profile: ServerProfile | None, *, watch: bool) -> None:
     """Ask nothing of the managed server's address while that isn't its own.
 
     It has another port and password at each start; on the old port somebody else may answer. The
-    app holds it until it has started it; a command, unless a running app keeps its health fresh.
+    app pauses it until it has started it; a command, unless a running app keeps its health fresh.
     """
     if profile is None:
         return

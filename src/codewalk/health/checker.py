@@ -69,7 +69,7 @@ def keyring_timeout(seconds: float) -> StorageError:
 
 
 class _Findings:
-    """What earlier checks found out about a server, as far as later ones ask less for it."""
+    """Facts about a server from earlier checks, for which later ones need not ask again."""
 
     __slots__ = ("path_only_until", "refused_at", "version_2", "version_2_until")
 
@@ -120,7 +120,7 @@ class _ServerChecks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Plan:
-    """How one check is made; each attempt is one probe."""
+    """The parameters of one check; each attempt is one probe."""
 
     budget: float
     attempts: int

@@ -40,7 +40,7 @@ POLLING_AFTER_FAILURES: Final = 3
 
 
 class LinkState(StrEnum):
-    """How news of a server arrives."""
+    """The way in which news of a server arrives."""
 
     LIVE = "live"
     """By its event stream."""

@@ -1,4 +1,4 @@
-"""How late the event loop is: a check that times out while it is late is no evidence."""
+"""Event-loop lag: a check that times out because of it says nothing about its server."""
 
 import asyncio
 from collections.abc import Callable, Iterator

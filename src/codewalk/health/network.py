@@ -1,4 +1,4 @@
-"""Whether this machine could reach a server at all."""
+"""Network availability of this machine."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""When each server is due, and whose check may start now.
+"""The schedule of checks: the deadline of each server, and the limits on starts.
 
 Pure but for the throttle's clock: times are arguments, so every rule here is tested without a
 clock.

@@ -57,7 +57,7 @@ class CheckResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthStatus:
-    """What is known of one server's health.
+    """The health of one server.
 
     Attributes:
         state: Whether the server can be used.

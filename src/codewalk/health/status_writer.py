@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class StatusStore(Protocol):
-    """Where statuses are stored. Both methods raise `StorageError`."""
+    """A store of statuses. Both methods raise `StorageError`."""
 
     async def load(self) -> dict[str, HealthStatus]: ...
     async def save(self, statuses: Mapping[str, HealthStatus]) -> None: ...

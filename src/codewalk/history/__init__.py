@@ -1,1 +1,1 @@
-"""How the servers were: checks, changes of state, uptime."""
+"""The past health of servers: checks, changes of state, uptime."""

@@ -11,7 +11,7 @@ MAX_MESSAGE: Final = 500
 
 
 class ActivityKind(StrEnum):
-    """What a session does that isn't idle."""
+    """The kind of activity of a session that isn't idle."""
 
     BUSY = "busy"
     RETRY = "retry"
@@ -20,7 +20,7 @@ class ActivityKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activity:
-    """What a session does; `attempt` and `message` belong to a retry.
+    """The activity of a session; `attempt` and `message` belong to a retry.
 
     The message is whatever a server sent: text, never markup.
     """

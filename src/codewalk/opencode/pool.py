@@ -54,7 +54,7 @@ class GetRequest:
 
 
 class PoolManager:
-    """What the pools of all servers share: the connector, and the closing of idle connections.
+    """The shared part of all servers' pools: the connector, and the closing of idle connections.
 
     A connection that was idle for `keep_alive` seconds isn't used again, and is closed before as
     long again has passed.

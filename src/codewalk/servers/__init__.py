@@ -1,1 +1,1 @@
-"""Which servers there are."""
+"""The servers: profiles, their list, and its rules."""

@@ -26,7 +26,7 @@ _CREDENTIAL_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class NotifySetting(StrEnum):
-    """Whether users are notified about a server, and whether a live link is held to it."""
+    """The setting for notifications about a server, and for its live link."""
 
     ON = "on"
     """Notify; hold a link, however long the list is."""
