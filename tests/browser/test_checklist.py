@@ -31,11 +31,11 @@ SLOW = 30_000
 """Milliseconds that a real server may take for its first answers, on a busy machine."""
 
 WATCH = """() => {
-    window.shown = [];
+    window.sessionTexts = [];
     new MutationObserver(() => {
         const home = document.querySelector(".home h1")?.textContent;
         for (const name of document.querySelectorAll(".sessions .name"))
-            window.shown.push(`${home}: ${name.textContent}`);
+            window.sessionTexts.push(`${home}: ${name.textContent}`);
     }).observe(document.querySelector("main"), { childList: true, subtree: true });
 }"""
 
@@ -112,10 +112,10 @@ async def test_switching_while_sessions_load_never_shows_another_servers(
                 await switch(tab, name)
                 await expect(tab.get_by_role("heading", level=1)).to_have_text(name, timeout=SLOW)
         await expect(tab.get_by_text(f"only on {names[-1]}").first).to_be_visible(timeout=SLOW)
-        shown: list[str] = await tab.evaluate("window.shown")
-        told = [text for text in shown if ": only on " in text]
-        assert told
-        for text in told:
+        texts: list[str] = await tab.evaluate("window.sessionTexts")
+        notes = [text for text in texts if ": only on " in text]
+        assert notes
+        for text in notes:
             home, _, title = text.partition(": ")
             assert title == f"only on {home}"
         assert await tab.evaluate("window.untouched") is True

@@ -46,35 +46,35 @@ async def test_the_form_previews_the_saved_url_while_the_user_types(
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
         await web.app.add_server(f"{CLOSED}/x", label="Kept", check=False)
         await button(tab, "Add server").click()
-        url, told = field(tab, "URL"), tab.locator("#url-message")
+        url, message = field(tab, "URL"), tab.locator("#url-message")
         await expect(url).to_be_focused()
         await url.press_sequentially("  DevBox:4096/team/ ")
-        await expect(told).to_have_text("Saved as http://devbox:4096/team")
+        await expect(message).to_have_text("Saved as http://devbox:4096/team")
         await url.fill("http://devbox:4096/team")
-        await expect(told).to_be_empty()
+        await expect(message).to_be_empty()
         await url.fill("devbox:99999")
-        await expect(told).to_contain_text("port")
+        await expect(message).to_contain_text("port")
         await expect(url).to_have_accessible_description(re.compile("port"))
         await url.fill("HTTP://127.0.0.1:9/x/")
-        await expect(told).to_contain_text("Kept")
-        await expect(told).to_have_class("error")
+        await expect(message).to_contain_text("Kept")
+        await expect(message).to_have_class("error")
         await url.fill("someone:s3cret@devbox")
-        await expect(told).to_have_class("error")
-        await expect(told).not_to_contain_text("s3cret")
+        await expect(message).to_have_class("error")
+        await expect(message).not_to_contain_text("s3cret")
         await url.fill("")
-        await expect(told).to_be_empty()
+        await expect(message).to_be_empty()
         await url.fill(f"{mock.url}/")
-        await expect(told).to_have_text(f"Saved as {mock.url}")
+        await expect(message).to_have_text(f"Saved as {mock.url}")
         assert mock.requests == []
 
         # Its own URL is no duplicate; another's is.
         await web.app.add_server(mock.url, label="Other", check=False)
         await tab.goto(f"{web.url}/servers/{web.app.server('Other').id}/edit")
         await url.fill(f"{mock.url}/")
-        await expect(told).to_have_text(f"Saved as {mock.url}")
+        await expect(message).to_have_text(f"Saved as {mock.url}")
         await url.fill(f"{CLOSED}/x")
-        await expect(told).to_contain_text("Kept")
-        await expect(told).to_have_class("error")
+        await expect(message).to_contain_text("Kept")
+        await expect(message).to_have_class("error")
 
 
 async def test_a_refused_form_says_why_and_keeps_what_was_typed(
@@ -222,8 +222,8 @@ async def test_a_stored_password_is_never_in_the_page_and_can_be_replaced_or_rem
         mock.password = None
         await button(tab, "Remove credentials").click()
         await expect(row(tab, "Renamed")).not_to_contain_text("signs in as")
-        kept = web.app.server("Renamed").profile
-        assert (kept.basic_auth_enabled, kept.basic_auth_password) == (False, None)
+        profile = web.app.server("Renamed").profile
+        assert (profile.basic_auth_enabled, profile.basic_auth_password) == (False, None)
         await choose_menu_item(tab, "Renamed", "Edit")
         await expect(field(tab, "Password")).to_have_accessible_description(
             re.compile("Only for a server with a password")
@@ -237,14 +237,14 @@ async def test_checks_and_notifications_are_set_in_the_form(
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
         server = await web.app.add_server(mock.url, label="Box")
         await tab.goto(f"{web.url}/servers/{server.id}/edit")
-        interval, told = field(tab, "Interval (s)"), tab.locator("#interval-message")
+        interval, message = field(tab, "Interval (s)"), tab.locator("#interval-message")
         await expect(interval).to_be_hidden()
         await tab.get_by_text("Checks and notifications").click()
         await expect(interval).to_have_value("10")
         await interval.fill("half a minute")
         await field(tab, "Notifications").select_option("Never")
         await button(tab, "Save").click()
-        await expect(told).to_contain_text("number of seconds, not 'half a minute'")
+        await expect(message).to_contain_text("number of seconds, not 'half a minute'")
         await expect(interval).to_have_value("half a minute")
         await expect(interval).to_have_accessible_description(re.compile("number of seconds"))
         await expect(tab.locator("[aria-invalid]")).to_have_count(1)
@@ -252,9 +252,9 @@ async def test_checks_and_notifications_are_set_in_the_form(
         await field(tab, "Fall").fill("4")
         await button(tab, "Save").click()
         await expect_servers(tab, "Box")
-        kept = web.app.server(server.id).profile
-        assert (kept.health_check.interval, kept.health_check.fall) == (30, 4)
-        assert kept.notify is NotifySetting.OFF
+        profile = web.app.server(server.id).profile
+        assert (profile.health_check.interval, profile.health_check.fall) == (30, 4)
+        assert profile.notify is NotifySetting.OFF
         # Set once, they are seen the next time; emptied, they are the defaults again.
         await tab.goto(f"{web.url}/servers/{server.id}/edit")
         await expect(interval).to_have_value("30")

@@ -67,14 +67,14 @@ async def test_a_hovered_check_stays_while_its_server_changes_and_is_new_the_nex
         bar, cells = row(tab, "Box").locator(".check-bar"), row(tab, "Box").locator(".cells")
         await bar.hover()
         await cells.locator("a").nth(30).hover()
-        told = await tip(cells).text_content()
-        assert told
+        description = await tip(cells).text_content()
+        assert description
         await web.app.check(server.id)
         await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=CHANGE_TIMEOUT_MS)
-        await expect(tip(cells)).to_have_text(told)
+        await expect(tip(cells)).to_have_text(description)
         await web.app.set_default(server.id)
         await expect(row(tab, "Box")).to_contain_text("Default", timeout=CHANGE_TIMEOUT_MS)
-        await expect(tip(cells)).to_have_text(told)
+        await expect(tip(cells)).to_have_text(description)
         # Not the same ones for ever: they are asked for whenever one comes back.
         await tab.mouse.move(0, 0)
         async with tab.expect_response(f"**/servers/{server.id}/checks"):

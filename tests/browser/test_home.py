@@ -33,7 +33,7 @@ async def at_home(web: RunningApp, tab: Page, mock: MockOpenCode) -> str:
 
 
 async def make_old(web: RunningApp, server_id: str) -> None:
-    """What was kept of this server's sessions was kept five minutes ago."""
+    """Make the stored sessions of this server five minutes old."""
     key = state_key(StateName.CACHED_SESSIONS, server_id, "/srv/project")
     entry = await web.parts.state.get(server_id, key)
     assert entry

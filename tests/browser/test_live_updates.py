@@ -106,8 +106,8 @@ async def test_a_switch_in_one_tab_is_followed_by_the_others_with_a_notice(
         await switch(tab, "Box B")
         await expect_sessions(tab, "Of B")
         for one in (other, form):
-            told = toasts(one).filter(has_text="Box B is the active server now.")
-            await expect(told).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
+            toast = toasts(one).filter(has_text="Box B is the active server now.")
+            await expect(toast).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
             await expect(switcher_button(one)).to_have_accessible_description("healthy Box B")
         await expect_sessions(other, "Of B")
         await expect(other.get_by_text("Of A")).to_have_count(0)

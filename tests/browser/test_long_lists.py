@@ -33,19 +33,19 @@ async def test_the_list_is_searched_while_it_changes(chromium: Browser, tmp_path
 
         await field.fill("ELSE 127.0.0.1")
         await expect_servers(tab, "Elsewhere")
-        told = tab.get_by_role("main").get_by_role("status").filter(has_text="servers")
-        await expect(told).to_have_text("1 of 8 servers")
+        count = tab.get_by_role("main").get_by_role("status").filter(has_text="servers")
+        await expect(count).to_have_text("1 of 8 servers")
         # What is sent meanwhile brings nothing back, and keeps what was typed.
         await web.app.check(other.id)
         await expect(rows(tab)).to_contain_text("unhealthy")
         await web.app.add_server(f"{CLOSED}/near", label="Near", check=False)
-        await expect(told).to_have_text("1 of 9 servers")
+        await expect(count).to_have_text("1 of 9 servers")
         await expect(rows(tab)).to_have_count(1)
         await field.fill("nowhere")
-        await expect(told).to_have_text("None of 9 servers")
+        await expect(count).to_have_text("None of 9 servers")
         await field.press("Escape")
         await expect(rows(tab)).to_have_count(9)
-        await expect(told).to_have_count(0)
+        await expect(count).to_have_count(0)
 
 
 async def test_one_server_is_a_list_too(chromium: Browser, tmp_path: Path) -> None:

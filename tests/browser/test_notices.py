@@ -29,11 +29,11 @@ LOST = "Connection to CodeWalk lost."
 RELOAD = "Reload this page"
 
 DESK = """
-    window.shown = [];
+    window.notifications = [];
     window.Notification = class extends Notification {
         constructor(title, options) {
             super(title, options);
-            if (options) window.shown.push([title, options.body, options.tag]);
+            if (options) window.notifications.push([title, options.body, options.tag]);
         }
     };
     Object.defineProperty(document, "hidden", { get: () => window.away ?? false });
@@ -115,17 +115,17 @@ async def test_one_tab_shows_notifications_on_the_desktop_while_it_is_hidden(
                 await expect(notice_toasts(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
                 await one.evaluate("window.away = true")
             announce_notice(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
-            told = ["Box is back", "It was down for 9 s.", f"state-of-{server.id}"]
-            await tab.wait_for_function("() => window.shown.length")
+            notification = ["Box is back", "It was down for 9 s.", f"state-of-{server.id}"]
+            await tab.wait_for_function("() => window.notifications.length")
             await expect(notice_toasts(other)).to_contain_text("Box is back")
-            assert await tab.evaluate("window.shown") == [told]
-            assert await other.evaluate("window.shown") == []
+            assert await tab.evaluate("window.notifications") == [notification]
+            assert await other.evaluate("window.notifications") == []
 
             # Another one takes it over.
             async with other.expect_response("**/live/notices"):
                 await tab.close()
             announce_notice(web, "Box")
-            await other.wait_for_function("() => window.shown.length")
+            await other.wait_for_function("() => window.notifications.length")
 
 
 @pytest.mark.parametrize("browser", [WITHOUT, ANDROID])

@@ -65,8 +65,10 @@ async def test_several_servers_are_taken_over_without_the_broken_one(
     async with codewalk.open(settings) as app:
         names = [(server.name, server.active, server.default) for server in app.servers()]
     assert names == [("One", True, False), ("Two", False, True)]
-    (told,) = (message for message in caplog.messages if "Migration" in message)
-    assert told.startswith(f"Migration from {place}: servers taken over: 2. Server 3 was left out")
+    (message,) = (message for message in caplog.messages if "Migration" in message)
+    assert message.startswith(
+        f"Migration from {place}: servers taken over: 2. Server 3 was left out"
+    )
 
 
 async def test_removed_server_does_not_come_back(settings: Settings) -> None:
@@ -104,8 +106,8 @@ async def test_unusable_file_is_no_failed_start(
     place = write(settings, content)
     async with codewalk.open(settings) as app:
         assert app.servers() == []
-    (told,) = (message for message in caplog.messages if "Migration" in message)
-    assert told.startswith(f"Migration from {place}: servers taken over: 0. It ")
+    (message,) = (message for message in caplog.messages if "Migration" in message)
+    assert message.startswith(f"Migration from {place}: servers taken over: 0. It ")
 
 
 async def test_repaired_file_is_taken_over_at_the_next_start(settings: Settings) -> None:
@@ -125,13 +127,13 @@ async def test_no_file_is_no_news(settings: Settings, caplog: pytest.LogCaptureF
     assert [message for message in caplog.messages if "Migration" in message] == []
 
 
-async def test_user_is_told_what_was_taken_over_and_what_not_until_they_dismiss_it(
+async def test_the_message_lists_what_was_imported_and_what_not_until_it_is_dismissed(
     settings: Settings,
 ) -> None:
     place = write(settings, SEVERAL)
     async with codewalk.open(settings) as app:
-        told = app.import_message or ""
-        assert told.startswith(
+        message = app.import_message or ""
+        assert message.startswith(
             f"2 servers were taken over from the CodeWalk Flutter app ({place}). Server 3 was left "
         )
         with app.announcer.listen() as events:
@@ -142,7 +144,7 @@ async def test_user_is_told_what_was_taken_over_and_what_not_until_they_dismiss_
         assert app.import_message is None
 
 
-async def test_user_is_told_why_nothing_was_taken_over(settings: Settings) -> None:
+async def test_the_message_says_why_nothing_was_imported(settings: Settings) -> None:
     write(settings, "{")
     async with codewalk.open(settings) as app:
         assert app.import_message

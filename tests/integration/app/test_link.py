@@ -31,11 +31,13 @@ def app(parts: Parts) -> App:
     return parts.app
 
 
-async def told(app: App, events: "asyncio.Queue[Event]", true: Callable[[App], bool]) -> float:
-    """Seconds until `true` holds; looked at whenever something is announced."""
+async def wait_until(
+    app: App, events: "asyncio.Queue[Event]", condition: Callable[[App], bool]
+) -> float:
+    """Return the seconds until `condition` is true; it is evaluated at each announced event."""
     began = monotonic()
     async with asyncio.timeout(SOON):
-        while not true(app):
+        while not condition(app):
             await events.get()
     return monotonic() - began
 
@@ -64,10 +66,10 @@ async def test_a_server_that_goes_is_red_at_once_and_the_other_keeps_its_stream(
             a.world.subscribed.clear()
             with app.announcer.listen() as events:
                 await a.stop()
-                assert await told(app, events, is_red) < 1
+                assert await wait_until(app, events, is_red) < 1
                 assert app.servers()[0].link is not LinkState.LIVE
                 await a.start()
-                assert await told(app, events, is_green) < 2
+                assert await wait_until(app, events, is_green) < 2
         assert b.count(STREAM) == 1
         assert app.servers()[1].health.state is State.HEALTHY
         assert app.servers()[1].link is LinkState.LIVE

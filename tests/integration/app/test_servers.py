@@ -95,7 +95,7 @@ async def test_bad_url_changes_nothing(app: App) -> None:
     assert app.servers() == []
 
 
-async def test_missing_and_wrong_passwords_are_told_apart(app: App) -> None:
+async def test_missing_and_wrong_passwords_have_different_reasons(app: App) -> None:
     async with MockOpenCode(password="right:ä") as server:
         with pytest.raises(ServerUnreachable, match="asks for a user name"):
             await app.add_server(server.url)
@@ -108,7 +108,7 @@ async def test_missing_and_wrong_passwords_are_told_apart(app: App) -> None:
     assert "right" not in repr(added)
 
 
-async def test_credentials_in_the_url_are_kept_apart_from_it(app: App) -> None:
+async def test_credentials_in_the_url_are_stored_separately(app: App) -> None:
     async with MockOpenCode(username="me", password="p@w") as server:
         added = await app.add_server(server.url.replace("://", "://me:p%40w@"))
     assert added.profile.url == server.url
@@ -141,20 +141,20 @@ async def test_edited_label_causes_no_check(app: App) -> None:
 async def test_a_label_edited_by_another_process_leaves_health_as_it_was(
     settings: Settings,
 ) -> None:
-    """A password that was read again looked like another one, and the server unknown anew."""
+    """A password that was read again looked changed, and made the server unknown again."""
     async with MockOpenCode(password="pw") as server:
         async with codewalk.open(settings) as first:
-            kept = await first.add_server(server.url, label="Box", password=Secret("pw"))
+            added = await first.add_server(server.url, label="Box", password=Secret("pw"))
         async with codewalk.open(settings, watch=True) as app, codewalk.open(settings) as other:
-            before = await app.check(kept.id)
+            before = await app.check(added.id)
             with app.announcer.listen() as events:
-                await other.edit_server(kept.id, Change(label="Renamed"))
+                await other.edit_server(added.id, Change(label="Renamed"))
                 async with asyncio.timeout(10):
-                    while app.server(kept.id).name != "Renamed":
+                    while app.server(added.id).name != "Renamed":
                         await events.get()
-            assert app.server(kept.id).health.since == before.health.since
-            assert app.server(kept.id).health.state is State.HEALTHY
-            changes = (await app.history(kept.id)).transitions
+            assert app.server(added.id).health.since == before.health.since
+            assert app.server(added.id).health.state is State.HEALTHY
+            changes = (await app.history(added.id)).transitions
     assert [change.after for change in changes] == [State.HEALTHY]
 
 
@@ -316,9 +316,9 @@ async def test_usual_port_is_offered_where_none_was_typed_and_nothing_answers(
     assert refused.value.suggestion == suggestion
     assert f"{suggestion}?" in refused.value.message or suggestion is None
     assert app.drafts.suggest_url(typed, await app.drafts.test_connection(typed)) == suggestion
-    kept = await app.add_server("elsewhere", check=False)
+    saved = await app.add_server("elsewhere", check=False)
     with pytest.raises(ServerUnreachable) as refused:
-        await app.edit_server(kept.id, Change(url=typed))
+        await app.edit_server(saved.id, Change(url=typed))
     assert refused.value.suggestion == suggestion
 
 
@@ -343,10 +343,10 @@ def test_another_url_is_offered_only_where_it_may_change_something(
     assert offered == expected.get(reason)
 
 
-async def test_preview_shows_what_would_be_kept_and_what_stands_in_its_way(app: App) -> None:
-    kept = await app.add_server("devbox:4096", label="Dev box", check=False)
+async def test_preview_returns_the_url_to_be_saved_or_the_error(app: App) -> None:
+    saved = await app.add_server("devbox:4096", label="Dev box", check=False)
     assert app.drafts.preview_url(" HTTP://me:s3cr3t@Other:80/x/ ") == "http://other/x"
-    assert app.drafts.preview_url("DEVBOX:4096/", except_id=kept.id) == kept.profile.url
+    assert app.drafts.preview_url("DEVBOX:4096/", except_id=saved.id) == saved.profile.url
     with pytest.raises(DuplicateServer, match="Dev box"):
         app.drafts.preview_url("me:s3cr3t@DEVBOX:4096/")
     with pytest.raises(InvalidURL) as refused:
@@ -354,7 +354,7 @@ async def test_preview_shows_what_would_be_kept_and_what_stands_in_its_way(app: 
     assert "s3cr3t" not in f"{refused.value.message} {refused.value.value}"
 
 
-async def test_all_servers_are_checked_side_by_side_and_told_in_list_order(app: App) -> None:
+async def test_all_servers_are_checked_concurrently_and_returned_in_list_order(app: App) -> None:
     async with MockOpenCode() as good, MockOpenCode() as bad:
         for mock, label in ((bad, "bad"), (good, "good")):
             await app.add_server(mock.url, label=label, check=False)
@@ -366,8 +366,8 @@ async def test_all_servers_are_checked_side_by_side_and_told_in_list_order(app: 
                 await gate.arrived.wait()
             for gate in gates:
                 gate.release()
-    told = [(server.name, server.health.state) for server in checking.result()]
-    assert told == [("bad", State.UNHEALTHY), ("good", State.HEALTHY)]
+    results = [(server.name, server.health.state) for server in checking.result()]
+    assert results == [("bad", State.UNHEALTHY), ("good", State.HEALTHY)]
 
 
 async def test_servers_that_are_named_are_checked_once_each_and_no_others(app: App) -> None:
@@ -400,10 +400,10 @@ async def test_moved_server_stays_where_it_was_put(settings: Settings) -> None:
         with app.announcer.listen() as events:
             assert (await app.move_server("three", before="one")).name == "three"
             await app.move_server("one", before=None)
-            told = [events.get_nowait().kind for _ in range(events.qsize())]
+            results = [events.get_nowait().kind for _ in range(events.qsize())]
         with pytest.raises(ServerNotFound):
             await app.move_server("one", before="nobody")
-    assert told == [Kind.SERVERS, Kind.SERVERS]
+    assert results == [Kind.SERVERS, Kind.SERVERS]
     async with codewalk.open(settings) as app:
         assert [server.name for server in app.servers()] == ["three", "two", "one"]
         active = app.active()

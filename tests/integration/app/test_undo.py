@@ -30,7 +30,7 @@ async def app(settings: Settings) -> AsyncIterator[App]:
 
 @pytest.fixture
 async def first(app: App, mock: MockOpenCode) -> Server:
-    """The active and default one of three, with a session list kept for it."""
+    """The active and default one of three, with a session list stored for it."""
     first = await app.add_server(
         mock.url, label="First", password=Secret("of the mock"), default=True
     )
@@ -48,8 +48,8 @@ async def test_undone_removal_brings_back_the_place_the_marks_the_password_and_t
     assert removed.active != first.id
     with app.announcer.listen() as events:
         back = await app.restore_server(first.id)
-        told = {events.get_nowait().kind for _ in range(events.qsize())}
-    assert {Kind.SERVERS, Kind.ACTIVE} <= told
+        kinds = {events.get_nowait().kind for _ in range(events.qsize())}
+    assert {Kind.SERVERS, Kind.ACTIVE} <= kinds
     assert (back.id, back.active, back.default) == (first.id, True, True)
     assert [server.id for server in app.servers()] == [server.id for server in before]
     cached = await app.work.sessions(cached=True)

@@ -26,7 +26,7 @@ __all__ = ["postgres_server", "postgres_url"]
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """An open store and everything that is kept in it."""
+    """An open store and everything that is stored in it."""
 
     database: Database
     vault: Vault

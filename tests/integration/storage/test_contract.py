@@ -102,13 +102,13 @@ async def test_a_default_setting_is_stored_as_null_so_that_a_later_default_appli
 ) -> None:
     server = profile("http://a", health_check=HealthCheckSettings(timeout=5))
     await stores.roster.update(Roster(), lambda r: add(r, server))
-    kept = (
+    columns = (
         servers.c.check_interval,
         servers.c.check_timeout,
         servers.c.check_rise,
         servers.c.check_fall,
     )
-    row = await stores.database.read(lambda c: c.execute(select(*kept)).one())
+    row = await stores.database.read(lambda c: c.execute(select(*columns)).one())
     assert tuple(row) == (None, 5, None, None)
 
 
@@ -274,22 +274,22 @@ def _some_change(chance: random.Random, number: int) -> Callable[[Roster], Roste
     new = profile(f"http://s{number}", basic_auth_password=Secret(f"pw{number}"))
 
     def decide(roster: Roster) -> Roster:
-        kept: list[ServerProfile] = list(roster.profiles)
-        match chance.randrange(7) if kept else 0:
+        profiles: list[ServerProfile] = list(roster.profiles)
+        match chance.randrange(7) if profiles else 0:
             case 0 | 1:
                 return add(roster, new, activate=chance.random() < 0.5)
             case 2:
-                return remove(roster, chance.choice(kept).id, unknown)
+                return remove(roster, chance.choice(profiles).id, unknown)
             case 3:
-                return edit(roster, chance.choice(kept).id, NOW, label=f"L{number}")
+                return edit(roster, chance.choice(profiles).id, NOW, label=f"L{number}")
             case 4:
-                chance.shuffle(kept)
-                kept.insert(chance.randrange(len(kept) + 1), new)
-                return replace(roster, profiles=tuple(kept[1:]), active_id=None)
+                chance.shuffle(profiles)
+                profiles.insert(chance.randrange(len(profiles) + 1), new)
+                return replace(roster, profiles=tuple(profiles[1:]), active_id=None)
             case 5:
-                return move(roster, *(chance.choice(kept).id for _ in range(2)))
+                return move(roster, *(chance.choice(profiles).id for _ in range(2)))
             case _:
-                chosen = chance.choice(kept).id
+                chosen = chance.choice(profiles).id
                 return set_default(switch(roster, chosen), chosen)
 
     return decide
@@ -331,8 +331,8 @@ async def test_characters_that_a_database_cannot_store_are_replaced_in_health(
 
     await stores.health.save({server: HealthStatus(detail="a\0b\ud800c", version="\x1b[31m")})
 
-    kept = (await stores.health.load())[server]
-    assert (kept.detail, kept.version) == ("a�b?c", "\x1b[31m")
+    status = (await stores.health.load())[server]
+    assert (status.detail, status.version) == ("a�b?c", "\x1b[31m")
 
 
 async def test_state_is_stored_for_each_server(stores: Stores) -> None:

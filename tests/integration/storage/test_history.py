@@ -84,9 +84,9 @@ async def load(stores: Stores, server: str, since: datetime = START - RETENTION)
 async def load_minutes(
     stores: Stores, server: str, since: datetime = START, until: datetime = NOW + RETENTION
 ) -> list[Period]:
-    """Those that are packed."""
-    kept = await stores.history.load(server, since, (since, until), by_minute=True)
-    return merge_periods(minute for minutes in kept.old_minutes.values() for minute in minutes())
+    """Return the packed minutes."""
+    stored = await stores.history.load(server, since, (since, until), by_minute=True)
+    return merge_periods(minute for minutes in stored.old_minutes.values() for minute in minutes())
 
 
 async def compact(stores: Stores, now: datetime) -> int:
@@ -138,10 +138,10 @@ async def test_history_comes_back_as_it_was(stores: Stores) -> None:
             transitions=[(a, change), (b, change)],
         )
     )
-    kept = await load(stores, a)
-    assert list(kept.periods) == [whole, down]
-    assert list(kept.transitions) == [change]
-    assert list(kept.checks) == last
+    stored = await load(stores, a)
+    assert list(stored.periods) == [whole, down]
+    assert list(stored.transitions) == [change]
+    assert list(stored.checks) == last
     # Whole hours.
     assert (await load(stores, a, since=START + MINUTE)).periods == [whole, down]
     assert (await load(stores, a, since=START + HOUR)).periods == []
@@ -162,8 +162,8 @@ async def test_characters_that_a_database_cannot_store_are_replaced_in_transitio
         version="\x1b[31m",
     )
     await stores.history.save(Batch(transitions=[(server, change)]))
-    (kept,) = (await load(stores, server)).transitions
-    assert (kept.detail, kept.version) == ("a�b?c", "\x1b[31m")
+    (stored,) = (await load(stores, server)).transitions
+    assert (stored.detail, stored.version) == ("a�b?c", "\x1b[31m")
 
 
 async def test_counts_of_one_minute_by_several_processes_add_up(
@@ -220,7 +220,7 @@ async def test_both_databases_add_up_like_period_plus(stores: Stores) -> None:
 
 
 def as_packed(minute: Period) -> Period:
-    """A minute as it is told: to a tenth of a millisecond, and without the time that it was up."""
+    """Return a minute as it is packed: to a tenth of a millisecond, without its time up."""
     answers = minute.answers
     mean, p95 = (
         round(total / answers / 100) * 100 * answers if answers else 0
@@ -412,15 +412,15 @@ async def test_a_recorder_returns_each_minute_of_another_day(stores: Stores) -> 
             status = after
     await compact(stores, now)
 
-    async def told(since: datetime, *, by_minute: bool = True) -> History:
+    async def load_history(since: datetime, *, by_minute: bool = True) -> History:
         return await recorder.history(server, status, since=since, now=now, by_minute=by_minute)
 
-    history = await told(START)
+    history = await load_history(START)
     assert [p.begins for p in history.periods] == [START + n * MINUTE for n in range(180)]
     assert [p.failures for p in history.periods] == [int(n == 70) for n in range(180)]
     assert history.periods[10].latency_mean_ms == 1.0 + 10 % 7
-    assert len((await told(START + 70 * MINUTE)).periods) == 110
-    by_hour = await told(START, by_minute=False)
+    assert len((await load_history(START + 70 * MINUTE)).periods) == 110
+    by_hour = await load_history(START, by_minute=False)
     assert [(p.span, p.checks) for p in by_hour.periods] == [(HOUR, 60)] * 3
     assert history.uptimes == by_hour.uptimes
     assert history.uptimes[1].percent is not None
@@ -508,15 +508,15 @@ async def test_thirty_days_are_retained(stores: Stores) -> None:
     )
     for _ in minutes:
         await compact(stores, now)
-    kept = await load(stores, server, since=START - 2 * RETENTION)
-    found = [(p.begins, p.span) for p in merge_periods(kept.periods)]
+    stored = await load(stores, server, since=START - 2 * RETENTION)
+    found = [(p.begins, p.span) for p in merge_periods(stored.periods)]
     hours = [START - HOUR, (now - 2 * DAY).replace(minute=0), (now - DAY).replace(minute=0) - HOUR]
     assert found == [
         *((hour, HOUR) for hour in hours[1:]),
         (now - DAY, MINUTE),
         (now - MINUTE, MINUTE),
     ]
-    assert sorted(t.at for t in kept.transitions) == [now - RETENTION, now]
+    assert sorted(t.at for t in stored.transitions) == [now - RETENTION, now]
     packed = await load_minutes(stores, server, since=START - 2 * RETENTION)
     assert [p.begins for p in packed] == [now - 2 * DAY, now - DAY - 31 * MINUTE]
 

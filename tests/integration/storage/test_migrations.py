@@ -73,8 +73,8 @@ async def test_a_store_of_the_first_schema_keeps_its_data(
         stores = Stores.on(database, sqlite_settings)
         (server,) = (await stores.roster.load()).profiles
         status = (await stores.health.load())["a"]
-        kept = await stores.history.load("a", EPOCH, (EPOCH, EPOCH + DAY), by_minute=True)
-        assert (kept.periods, kept.old_minutes) == ([], {})
+        history = await stores.history.load("a", EPOCH, (EPOCH, EPOCH + DAY), by_minute=True)
+        assert (history.periods, history.old_minutes) == ([], {})
     assert (server.id, server.label, server.health_check) == ("a", "A", DEFAULT_SETTINGS)
     assert (status.version, status.successes) == ("1.18.33", 0)
 

@@ -20,8 +20,8 @@ async def refusal(settings: Settings, url: str) -> str:
     with pytest.raises(StorageError) as refused:
         async with open_database(replace(settings, database_url=Secret(url))):
             pass
-    told = "".join(traceback.format_exception(refused.value))
-    assert "hunter2" not in told
+    text = "".join(traceback.format_exception(refused.value))
+    assert "hunter2" not in text
     return refused.value.message
 
 

@@ -28,9 +28,9 @@ async def test_concurrent_processes_lose_no_write(stores: Stores, workers: Worke
     await stores.vault.unlock()
     assert sorted(revisions) == list(range(1, 46))
     assert roster.revision == 45
-    kept = {p.url: p.basic_auth_password for p in roster.profiles}
-    assert set(kept) == {f"http://w{n}-{m}" for n in range(3) for m in range(15)}
-    for url, password in kept.items():
+    passwords = {p.url: p.basic_auth_password for p in roster.profiles}
+    assert set(passwords) == {f"http://w{n}-{m}" for n in range(3) for m in range(15)}
+    for url, password in passwords.items():
         assert password is not None
         assert password.reveal() == url.replace("http://", "pw-")
 

@@ -1,4 +1,4 @@
-"""The choice between light and dark, kept by the browser that made it."""
+"""The choice between light and dark, stored by the browser that made it."""
 
 from pathlib import Path
 

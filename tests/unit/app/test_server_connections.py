@@ -91,16 +91,16 @@ async def test_only_a_sealed_password_that_is_sent_needs_the_vault() -> None:
 @fake_time
 async def test_a_server_removed_while_its_password_is_unlocked_leaves_no_connection() -> None:
     vault = FakeVault()
-    removed, kept = secured(1), secured(2)
+    removed, retained = secured(1), secured(2)
     async with ServerConnections(vault) as connections, asyncio.TaskGroup() as group:
         waiting = group.create_task(connections.connect(removed))
         await asyncio.sleep(1)
-        connections.retain({kept.id: kept})
+        connections.retain({retained.id: retained})
         vault.keyring_answers.set()
         before = await waiting
-        same = await connections.connect(kept)
-        connections.retain({kept.id: kept})
-        assert await connections.connect(kept) is same
+        same = await connections.connect(retained)
+        connections.retain({retained.id: retained})
+        assert await connections.connect(retained) is same
         assert await connections.connect(removed) is not before
 
 

@@ -296,9 +296,9 @@ def test_on_start_without_servers_none_is_active() -> None:
 
 def test_the_managed_server_keeps_its_id_when_its_url_changes() -> None:
     local = profile(7, managed=True, label="Local", basic_auth_enabled=True)
-    kept = upsert_managed(Roster(), local.url, Secret("one"), local, EPOCH)
+    first = upsert_managed(Roster(), local.url, Secret("one"), local, EPOCH)
     secret = Secret("two")
-    moved = upsert_managed(kept, "http://127.0.0.1:5555", secret, profile(8), LATER)
+    moved = upsert_managed(first, "http://127.0.0.1:5555", secret, profile(8), LATER)
     assert [p.id for p in moved.profiles] == [local.id]
     assert moved.managed
     assert moved.managed.url == "http://127.0.0.1:5555"

@@ -203,13 +203,13 @@ def test_a_page_with_all_its_files_weighs_under_50_kb_as_it_is_sent() -> None:
 
 
 def test_sessions_say_how_old_they_are() -> None:
-    def told(fetched: timedelta) -> str:
+    def age_text(fetched: timedelta) -> str:
         return text_of(
             VIEWS.session_list_fragment(home_context(server(active=True), "One", fetched=fetched))
         )
 
-    assert "updated just now" in told(timedelta())
-    assert "cached 5 min ago" in told(timedelta(minutes=5))
+    assert "updated just now" in age_text(timedelta())
+    assert "cached 5 min ago" in age_text(timedelta(minutes=5))
 
 
 @pytest.mark.parametrize("session_id", [".", ".."])
@@ -279,13 +279,13 @@ def test_a_server_that_is_down_offers_the_nearest_healthy_one() -> None:
 
 
 def test_a_long_list_has_pages_that_keep_the_query() -> None:
-    def told(page: int) -> str:
+    def list_page(page: int) -> str:
         query = HomeQuery(directory="/srv/a b", words="fix", page=page)
         return VIEWS.session_list_fragment(
             home_context(server(active=True), *map(str, range(120)), query=query)
         )
 
-    first, middle, last = told(1), told(2), told(3)
+    first, middle, last = list_page(1), list_page(2), list_page(3)
     assert first.count("<li>") == middle.count("<li>") == 50
     assert last.count("<li>") == 20
     assert "1–50 of 120" in text_of(first)
@@ -294,7 +294,9 @@ def test_a_long_list_has_pages_that_keep_the_query() -> None:
     assert re.findall(r'rel="(next|prev)"', middle) == ["prev", "next"]
     assert re.findall(r'rel="(next|prev)"', last) == ["prev"]
     assert 'href="/s/018f/?directory=%2Fsrv%2Fa+b&amp;q=fix&amp;page=2"' in first
-    assert told(9_999) == last.replace('value="3"', 'value="9999"').replace("page=3", "page=9999")
+    assert list_page(9_999) == last.replace('value="3"', 'value="9999"').replace(
+        "page=3", "page=9999"
+    )
     assert "Older" not in VIEWS.session_list_fragment(
         home_context(server(active=True), *map(str, range(50)))
     )
