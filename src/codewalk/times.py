@@ -14,6 +14,9 @@ _UNITS: Final = (
     (_SECOND, "s"),
 )
 
+_JUST_NOW: Final = timedelta(seconds=3)
+"""Ages below this are written as `just now`."""
+
 _DURATION: Final = re.compile(r"([0-9]{1,6})(min|m|h|d)")
 _SUFFIXES: Final = {
     "min": timedelta(minutes=1),
@@ -54,6 +57,17 @@ def _format(duration: timedelta, units: tuple[tuple[timedelta, str], ...]) -> st
             plural = "s" if name == "day" and count > 1 else ""
             words.append(f"{count} {name}{plural}")
     return " ".join(words)
+
+
+def format_age(moment: datetime | None, now: datetime) -> str:
+    """Return how long ago `moment` was, in one unit: `5 min ago`, `just now`; `never` for None.
+
+    `web/static/app.js` updates ages in open pages, in the same format.
+    """
+    if moment is None:
+        return "never"
+    age = now - moment
+    return "just now" if age < _JUST_NOW else f"{format_duration(age, max_units=1)} ago"
 
 
 def parse_duration(text: str) -> timedelta:

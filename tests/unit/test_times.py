@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codewalk.errors import InvalidValue
-from codewalk.times import MAX_DURATION, format_duration, parse_duration, rfc3339
+from codewalk.times import MAX_DURATION, format_age, format_duration, parse_duration, rfc3339
 
 
 def test_time_is_written_in_utc_with_milliseconds() -> None:
@@ -42,6 +42,27 @@ def test_duration_is_written_in_its_largest_units(
     duration = timedelta(seconds=seconds)
     assert format_duration(duration) == two_units
     assert format_duration(duration, max_units=1) == one_unit
+
+
+@pytest.mark.parametrize(
+    ("age", "text"),
+    [
+        (timedelta(seconds=-5), "just now"),
+        (timedelta(milliseconds=2999), "just now"),
+        (timedelta(seconds=3), "3 s ago"),
+        (timedelta(seconds=12), "12 s ago"),
+        (timedelta(minutes=3, seconds=59), "3 min ago"),
+        (timedelta(hours=5), "5 h ago"),
+        (timedelta(days=400), "400 days ago"),
+    ],
+)
+def test_age_is_written_in_its_largest_unit(age: timedelta, text: str) -> None:
+    now = datetime(2026, 2, 9, tzinfo=UTC)
+    assert format_age(now - age, now) == text
+
+
+def test_age_of_no_time_is_never() -> None:
+    assert format_age(None, datetime(2026, 2, 9, tzinfo=UTC)) == "never"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from codewalk.cli.output import print_message, print_result, sanitize
 from codewalk.cli.runner import run_with_app
 from codewalk.cli.tables import (
     STATE_STYLES,
-    format_age,
     health_text,
     make_details,
     make_table,
@@ -24,7 +23,7 @@ from codewalk.errors import InvalidValue
 from codewalk.history.period import MINUTE, RETENTION, Period
 from codewalk.history.window import parse_moment
 from codewalk.reason import State
-from codewalk.times import format_duration
+from codewalk.times import format_age, format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,7 +9,8 @@ import typer
 from codewalk.cli.options import BuildOptions, Group, Json
 from codewalk.cli.output import print_message, print_result
 from codewalk.cli.runner import run_with_app
-from codewalk.cli.tables import format_age, session_table
+from codewalk.cli.tables import session_table
+from codewalk.times import format_age
 
 if TYPE_CHECKING:
     from codewalk.app.app import App

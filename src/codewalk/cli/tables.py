@@ -2,13 +2,13 @@
 
 import shlex
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from codewalk.cli.output import sanitize
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
-from codewalk.times import format_duration
+from codewalk.times import format_age
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,15 +56,7 @@ def state_text(state: State, reason: Reason) -> str:
     return f"{_STATE_MARKS[state]} {state.value}{words}"
 
 
-def format_age(moment: datetime | None, now: datetime) -> str:
-    """Return how long ago `moment` was, in one unit: `12 s ago`; `never` for None."""
-    if moment is None:
-        return "never"
-    age = now - moment
-    return "now" if age < timedelta(seconds=1) else f"{format_duration(age, max_units=1)} ago"
-
-
-def format_latency(health: HealthStatus) -> str:
+def latency_text(health: HealthStatus) -> str:
     return "" if health.latency_ms is None else f"{health.latency_ms:.1f} ms"
 
 
@@ -74,7 +66,7 @@ def server_line(server: "Server") -> str:
     parts = (
         health_text(health),
         health.version or "",
-        format_latency(health),
+        latency_text(health),
         health.detail or "",
     )
     return f"{server.name} ({server.profile.url}): {', '.join(filter(None, parts))}"
@@ -96,7 +88,7 @@ def server_table(servers: Sequence["Server"]) -> "Table":
             Text(sanitize(server.profile.url)),
             Text(health_text(health), style=STATE_STYLES[health.state]),
             Text(sanitize(health.version or "")),
-            Text(format_latency(health)),
+            Text(latency_text(health)),
             Text(format_age(health.checked_at, now), style="dim"),
         )
     return table
@@ -119,7 +111,7 @@ def server_details(server: "Server") -> "Table":
         ("detail", Text(sanitize(health.detail or ""), style=style)),
         ("version", Text(sanitize(health.version or ""))),
         ("warning", Text(sanitize(server.warning or ""), style="yellow")),
-        ("latency", Text(format_latency(health))),
+        ("latency", Text(latency_text(health))),
         ("checked", Text(format_age(health.checked_at, now))),
         ("check", Text(_check_settings(profile.health_check))),
         ("since", Text(format_age(health.since, now) if health.since else "")),

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
-from urllib.parse import urlencode
 
 from codewalk.history.period import DAY, HOUR, MINUTE, RETENTION, Window
+from codewalk.web.paging import encode_query
 
 
 class Range(StrEnum):
@@ -77,8 +77,8 @@ class HistoryPageQuery:
         """Return the query of an address, with these fields changed and defaults left out."""
         fields = {"range": self.range.value, "until": _format(self.until), "page": self.page}
         defaults = {"range": Range.DAY.value, "until": None, "page": 1}
-        given = {key: value for key, value in (fields | changes).items() if value != defaults[key]}
-        return f"?{urlencode(given)}" if given else ""
+        values = fields | changes
+        return encode_query({key: values[key] for key in values if values[key] != defaults[key]})
 
     def clamped(self, now: datetime) -> "HistoryPageQuery":
         """Return the query with its end moved to where there is a history."""

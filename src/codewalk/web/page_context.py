@@ -4,14 +4,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from codewalk.app.app import App
 from codewalk.errors import Superseded
 from codewalk.opencode.activity import Activity
 from codewalk.opencode.session import Session
 from codewalk.server import Server, find_fallback
-from codewalk.web.paging import ListPage
+from codewalk.web.paging import ListPage, encode_query
 from codewalk.workspace.models import ModelList
 from codewalk.workspace.projects import ProjectList
 from codewalk.workspace.session_search import find_sessions
@@ -100,8 +100,7 @@ class HomeQuery:
         if fields["page"] == 1:
             del fields["page"]
         fields["archived"] = "true" if fields["archived"] else ""
-        given = {key: value for key, value in fields.items() if value}
-        return f"?{urlencode(given)}" if given else ""
+        return encode_query({key: value for key, value in fields.items() if value})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,8 +1,9 @@
-"""One page of a long list."""
+"""One page of a long list, and the query of its address."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from urllib.parse import urlencode
 
 T = TypeVar("T")
 
@@ -33,3 +34,8 @@ class ListPage(Generic[T]):
     @property
     def is_last(self) -> bool:
         return self.offset + self.size >= len(self.all_items)
+
+
+def encode_query(values: Mapping[str, str | int | None]) -> str:
+    """Return the values as the query of an address, with its `?`; empty without values."""
+    return f"?{urlencode(values)}" if values else ""

@@ -17,7 +17,7 @@ from codewalk.web.history_query import Range
 from codewalk.web.icons import LOGO, icon
 from codewalk.web.text import (
     LINK_DESCRIPTIONS,
-    format_age,
+    age_or_date,
     format_axis,
     format_deadline,
     format_latency,
@@ -56,7 +56,7 @@ def load_templates() -> Mapping[str, Template]:
         auto_reload=False,
     )
     env.filters |= {
-        "age": format_age,
+        "age": age_or_date,
         "axis": format_axis,
         "deadline": format_deadline,
         "duration": format_duration,

@@ -14,7 +14,7 @@ from codewalk.history.history import Transition
 from codewalk.opencode.session import Session
 from codewalk.reason import Reason
 from codewalk.server import Server
-from codewalk.times import format_duration
+from codewalk.times import format_age
 from codewalk.web.chart import CheckCell
 
 # Control characters, those that turn the direction of writing around, and halves of characters.
@@ -60,21 +60,11 @@ LINK_DESCRIPTIONS: Final[Mapping[str, str]] = MappingProxyType(
 _MAX_AGE: Final = timedelta(days=30)
 """The oldest time that is shown as an age; an older one is shown as a date."""
 
-_JUST_NOW: Final = timedelta(seconds=3)
 
-
-def format_age(at: datetime | None, now: datetime) -> str:
-    """Return how long ago a time was: `5 min ago`, `just now`, a date, `never` for None.
-
-    `static/app.js` goes on counting with the same words.
-    """
-    if at is None:
-        return "never"
-    age = now - at
-    if age < _JUST_NOW:
-        return "just now"
-    if age < _MAX_AGE:
-        return f"{format_duration(age, max_units=1)} ago"
+def age_or_date(at: datetime | None, now: datetime) -> str:
+    """Return how long ago a time was; from 30 days on its date, `never` for None."""
+    if at is None or now - at < _MAX_AGE:
+        return format_age(at, now)
     return at.astimezone(UTC).strftime("%Y-%m-%d")
 
 

@@ -1,13 +1,12 @@
 """Tables and lines for people."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console, RenderableType
 
 from codewalk.cli.output import fit_to_width
 from codewalk.cli.tables import (
-    format_age,
     health_text,
     model_table,
     role_marks,
@@ -56,25 +55,6 @@ def render(renderable: RenderableType, *, color: bool = False) -> str:
     with console.capture() as capture:
         console.print(renderable)
     return capture.get()
-
-
-@pytest.mark.parametrize(
-    ("before", "text"),
-    [
-        (timedelta(milliseconds=400), "now"),
-        (timedelta(seconds=12), "12 s ago"),
-        (timedelta(minutes=3, seconds=59), "3 min ago"),
-        (timedelta(hours=5), "5 h ago"),
-        (timedelta(days=400), "400 days ago"),
-        (timedelta(seconds=-5), "now"),
-    ],
-)
-def test_age_is_written_in_its_largest_unit(before: timedelta, text: str) -> None:
-    assert format_age(NOW - before, NOW) == text
-
-
-def test_age_of_nothing_is_never() -> None:
-    assert format_age(None, NOW) == "never"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from codewalk.web.templates import FIRST_ROWS
 from codewalk.web.text import (
     LINK_DESCRIPTIONS,
     REASON_SENTENCES,
-    format_age,
+    age_or_date,
     format_axis,
     format_latency,
     format_time,
@@ -347,12 +347,12 @@ def test_the_stamp_changes_with_what_is_shown_but_not_with_each_check() -> None:
     ],
 )
 def test_ages_in_words(seconds: float, words: str) -> None:
-    assert format_age(NOW - timedelta(seconds=seconds), NOW) == words
+    assert age_or_date(NOW - timedelta(seconds=seconds), NOW) == words
 
 
 def test_a_time_long_ago_is_a_date() -> None:
-    assert format_age(datetime(2020, 1, 2, tzinfo=UTC), NOW) == "2020-01-02"
-    assert format_age(None, NOW) == "never"
+    assert age_or_date(datetime(2020, 1, 2, tzinfo=UTC), NOW) == "2020-01-02"
+    assert age_or_date(None, NOW) == "never"
 
 
 def test_a_moment_has_its_day_unless_that_is_today() -> None:

@@ -102,7 +102,7 @@ on("click", "[role=menuitem], .choice:not([aria-disabled]), [data-closes]", (ele
   /** @type {HTMLElement | null} */ (element.closest("[popover]"))?.hidePopover();
 });
 
-// `<time datetime data-age>` counts on, with the words of `format_age` in text.py. `#connection` is
+// `<time datetime data-age>` counts on, in the format of `format_age` in times.py. `#connection` is
 // shown while `#live` has no stream, with `data-final` if it won't return by itself. A `.toast` goes
 // when its animation `leave` ends, which the style sheet delays by 10 s, and longer on hover or focus.
 
