@@ -163,7 +163,7 @@ def _latency_range(checks: "Sequence[Check]") -> tuple[float, float]:
 
 
 def _uptime_text(uptime: "Uptime") -> str:
-    percent = "not known" if uptime.percent is None else f"{uptime.percent:g} %"
+    percent = "no data" if uptime.percent is None else f"{uptime.percent:g} %"
     hours = uptime.window.total_seconds() / 3600
     return f"{percent} in {hours:.0f} h" if hours <= 24 else f"{percent} in {hours / 24:.0f} d"
 

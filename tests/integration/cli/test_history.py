@@ -104,7 +104,7 @@ async def test_history_of_a_server_that_was_never_checked(codewalk: CodeWalk) ->
     await codewalk("server", "add", "http://127.0.0.1:9", "--label", "a", "--no-check")
     printed = await codewalk("server", "history", "a")
     assert (printed.status, printed.err) == (0, "")
-    assert "not known in 24 h" in printed.out
+    assert "no data in 24 h" in printed.out
     assert "since 1 day ago" in printed.out
     assert "no checks" in printed.out
     longer = await codewalk("server", "history", "a", "--since", "90d")

@@ -95,9 +95,9 @@ def test_transitions_have_their_age_and_duration() -> None:
     ]
 
 
-def test_figures_without_checks_are_not_known() -> None:
+def test_figures_without_checks_have_no_data() -> None:
     text = render(history_view(make_server(), make_history(), NOW))
-    assert "not known in 24 h, not known in 7 d, not known in 30 d" in text
+    assert "no data in 24 h, no data in 7 d, no data in 30 d" in text
     assert "since 1 day ago" in text
     assert "no checks" in text
     assert "last checks" not in text
