@@ -262,7 +262,7 @@ async def test_activity_follows_within_a_second_and_without_a_fetch(
                 assert beta.count("/session") == asked
 
 
-async def test_a_session_that_was_busy_before_is_known_to_be_busy(
+async def test_a_session_that_was_busy_before_is_listed_as_busy(
     app: App, beta: MockOpenCode
 ) -> None:
     session = beta.world.sessions[0]

@@ -71,7 +71,7 @@ def test_a_line_goes_from_left_to_right_and_up_with_latency() -> None:
     assert p95 == "M0.5 0.0L1.5 0.0L2.5 100.0"
 
 
-def test_a_line_is_interrupted_where_nothing_is_known() -> None:
+def test_a_line_is_interrupted_where_there_is_no_data() -> None:
     mean, _, _ = drawn(period(0, 10), period(1, None), period(2, 10), period(10, 10))
     assert mean == "M0.5 0.0L2.5 0.0M10.5 0.0L10.5 0.0"
     patient = latency_chart(
