@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from codewalk.web.icons import icon
+from codewalk.web.templates import icon
 from codewalk.web.theme import BACKGROUND_COLORS, Theme
 from tests.browser.tabs import open_context, open_tab
 from tests.integration.web.web_app import running

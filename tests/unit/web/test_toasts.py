@@ -8,7 +8,7 @@ import pytest
 from codewalk.health.status import HealthStatus
 from codewalk.notifications.notice import Notice, NoticeKind
 from codewalk.reason import Reason, State
-from codewalk.web.icons import icon
+from codewalk.web.templates import icon
 from codewalk.web.toasts import MAX_TOASTS, TOAST_SECONDS, ToastStack, make_toast, summary_text
 from tests.unit.web.samples import HOSTILE, NOW, VIEWS, Tags, server, text_of
 

@@ -1,4 +1,4 @@
-"""The icons: one file made of Lucide's, and a name for each that a page shows."""
+"""The icons of the templates: one file made of Lucide's, and a name for each that a page shows."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from jinja2 import Environment, nodes
 from markupsafe import Markup
 
 from codewalk.web.assets import ASSETS, TEMPLATES
-from codewalk.web.icons import ICONS, icon
+from codewalk.web.templates import ICONS, icon
 from hatch_build import ICONS as LISTED
 from hatch_build import sprite
 
