@@ -197,7 +197,7 @@ class RequestFailed(ServerUnreachable):
         reason: Why; never `ok`, `unchecked`, `incompatible` or `offline`.
         detail: One sentence for a person, the same as `message`.
         status: The HTTP status, if there was a response.
-        retry_after: The seconds after which a busy server may be asked again.
+        retry_after: The seconds after which a busy server accepts requests again.
         local_fault: Whether this process is to blame, so that it says nothing about the server.
     """
 

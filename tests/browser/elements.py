@@ -1,4 +1,4 @@
-"""What the pages have, by the names that tests may rely on, and what people do there."""
+"""Elements of the pages by the names that tests rely on, and common actions."""
 
 from typing import Final
 

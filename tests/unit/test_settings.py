@@ -1,4 +1,4 @@
-"""What the environment says, and the folders that follow from it."""
+"""Settings from the environment, and the folders that they result in."""
 
 import os
 import stat

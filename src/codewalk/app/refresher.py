@@ -212,7 +212,7 @@ class Refresher:
     async def _look(self, app: RefreshedApp) -> None:
         """Look at the newest sessions while somebody looks at a page.
 
-        No event tells of a session that another process made on the same database.
+        No event reports a session that another process made on the same database.
         """
         while True:
             await app.work.viewers.wait(LOOK_INTERVAL)

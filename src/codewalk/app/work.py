@@ -142,7 +142,7 @@ class Work:
                     self._announce_sessions(profile)
 
     async def apply_session_changes(self, *, server_id: str) -> None:
-        """Announce changed sessions, and fetch the lists of which it can't be told whose they are.
+        """Announce changed sessions, and fetch the lists whose directory isn't certain.
 
         The changes are those that were added to the `SessionChanges` of this app.
         """
@@ -281,7 +281,7 @@ class Work:
         return self._viewed.since(server_id, LOOKED_AT_SECONDS)
 
     def viewed_directories(self, server_id: str) -> tuple[str | None, ...]:
-        """Return the directories whose lists are kept fresh; None is the server's own."""
+        """Return the directories whose lists are refreshed; None is the server's own."""
         return self._viewed.get(server_id)
 
     def _scope(self, profile: ServerProfile) -> Scope:

@@ -25,7 +25,7 @@ KILL_DELAY = 1.5
 """Seconds from SIGTERM to SIGKILL."""
 
 MAX_LOG = 2**20
-"""Bytes after which the log is rotated; one older file is kept."""
+"""Bytes after which the log is rotated; one older file remains."""
 
 MAX_LINE = 2**13
 """Bytes of the command's output that are logged at a time."""

@@ -78,7 +78,7 @@ def _read(path: Path) -> Record | None:
     try:
         return Record(**json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
-        # There is no record, or it is damaged: no process can be told by it.
+        # There is no record, or it is damaged: it identifies no process.
         return None
 
 

@@ -1,4 +1,4 @@
-"""What becomes of the local server when the app doesn't get to stop it."""
+"""The end of the local server when the app can't stop it."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What every store keeps to, on SQLite and PostgreSQL alike."""
+"""The contract of every store, tested on SQLite and PostgreSQL."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: how it fails, and that it never tells the password."""
+"""Behaviour of PostgreSQL alone: its failures, and that none reveals the password."""
 
 import traceback
 from dataclasses import replace

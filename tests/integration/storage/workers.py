@@ -71,7 +71,7 @@ class Worker:
         await self.process.stdin.drain()
 
     async def finish(self) -> list[str]:
-        """What it still printed, once it has ended well."""
+        """Wait for its successful end, and return the rest of its output."""
         assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             rest = (await self.process.stdout.read()).decode().splitlines()

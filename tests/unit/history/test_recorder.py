@@ -1,4 +1,4 @@
-"""What the recorder records, and when it writes it."""
+"""The records of the recorder, and the times of its writes."""
 
 import asyncio
 import logging

@@ -1,8 +1,8 @@
-"""What an error reveals."""
+"""The texts that an error reveals."""
 
 
 def visible_text(error: BaseException | None) -> str:
-    """What of an error can reach a log or a user: its text, its data, and those of its causes."""
+    """Return all that a log or a user can see of an error and its causes: texts and data."""
     if error is None:
         return ""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -1,4 +1,4 @@
-"""How one server is checked."""
+"""The settings of a server's checks."""
 
 import math
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""What names a server, by example."""
+"""References to servers, by example."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""How long, and how many, removals can be undone."""
+"""Limits of the removals that can be undone: their age and their number."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What holds for whatever a user types as a server's URL."""
+"""Properties of every text that a user may type as a server's URL."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address
@@ -36,7 +36,7 @@ TYPED = st.builds(lambda *parts: "".join(parts), SCHEMES, USERS, HOSTS, PORTS, P
 
 
 def parsed(text: str) -> ParsedURL:
-    """What `text` is as a server's URL; an example that is refused doesn't count."""
+    """Return the URL that `text` is parsed to; reject the example if it is no URL."""
     try:
         return parse_url(text)
     except InvalidURL:

@@ -1,4 +1,4 @@
-"""What the Flutter app left is taken over as far as it makes sense, and never touched."""
+"""The import of the Flutter app's settings: usable parts are read, the file is never changed."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class Preferences:
         self.path = path
 
     def read(self, **values: object) -> LegacyImport:
-        """What a file with these keys gives."""
+        """Import a file with these keys."""
         return self.read_bytes(
             json.dumps({f"flutter.{key}": value for key, value in values.items()}).encode()
         )

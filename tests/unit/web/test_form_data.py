@@ -1,4 +1,4 @@
-"""What a form changes of the values that it was opened with."""
+"""The changes of a form to the values that it was opened with."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What a browser is told of CodeWalk so that it can be installed."""
+"""The manifest, with which a browser can install CodeWalk."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""How long a snooze lasts."""
+"""The end of a snooze."""
 
 from datetime import UTC, datetime, timedelta
 

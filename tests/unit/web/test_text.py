@@ -1,4 +1,4 @@
-"""What a server sent, in the words of a page."""
+"""Values of a server, as text for pages."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from codewalk.web.text import session_title, short_path, visible
         ("🏳️\u200d🌈", "🏳️\u200d🌈"),
     ],
 )
-def test_a_title_is_shown_on_one_line_and_plays_nothing_out(title: str, shown: str) -> None:
+def test_a_title_is_one_line_without_control_characters(title: str, shown: str) -> None:
     session = Session(id="s", title=title, directory="/", created_ms=None, updated_ms=None)
     assert session_title(session) == shown
 
