@@ -1,4 +1,4 @@
-"""The import of the Flutter app's settings: usable parts are read, the file is never changed."""
+"""The import of the Flutter app's settings: usable parts are read, the file is unchanged."""
 
 import json
 import os
