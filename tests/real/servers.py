@@ -10,9 +10,11 @@ import socket
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
 
@@ -159,6 +161,7 @@ def _ready(wanted: Wanted, process: "subprocess.Popen[str]") -> RealServer:
     if "url" not in lines:
         log = (wanted.folder / "server.log").read_text("utf-8")
         raise RuntimeError(f"OpenCode {wanted.release} doesn't get ready: {lines} {log}")
+    _wait_for_first_response(lines["url"], wanted.password)
     return RealServer(
         release=wanted.release,
         url=lines["url"],
@@ -169,6 +172,26 @@ def _ready(wanted: Wanted, process: "subprocess.Popen[str]") -> RealServer:
         guard_pid=process.pid,
         pid=int(lines["pid"]),
     )
+
+
+def _wait_for_first_response(url: str, password: str | None) -> None:
+    """Wait until a server that says it listens responds: its first responses take seconds.
+
+    Current releases leave a request of their first moments unanswered for ever, hence several.
+    """
+    pair = f"opencode:{password or ''}".encode()
+    headers = {"Authorization": f"Basic {b64encode(pair).decode()}"} if password else {}
+    for timeout in (5, 10, READY_WITHIN):
+        connection = HTTPConnection(url.partition("://")[2], timeout=timeout)
+        try:
+            connection.request("GET", "/path", headers=headers)
+            connection.getresponse()
+            return
+        except OSError:
+            continue
+        finally:
+            connection.close()
+    raise RuntimeError(f"{url} listens and doesn't respond")
 
 
 def free_port() -> int:
