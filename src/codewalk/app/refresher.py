@@ -172,11 +172,11 @@ class Refresher:
             # The server may have been restarted, in another project even.
             fetches += [*self._lists(app.work, active), *self._activity(app.work, active)]
             fetches.append(app.work.projects)
-        else:
-            if active.id in changed:
-                fetches += self._lists(app.work, active, changed[active.id])
-            if active.id in updated:
-                fetches.append(app.work.apply_session_changes)
+        elif active.id in changed:
+            fetches += self._lists(app.work, active, changed[active.id])
+        if active.id in updated:
+            # Also with the fetches: lists are read with the changes, so they find nothing new.
+            fetches.append(app.work.apply_session_changes)
         await _run_fetches(active, fetches)
 
     async def _store_changes(self, app: RefreshedApp) -> None:

@@ -437,6 +437,30 @@ async def test_an_event_that_has_the_session_is_applied_without_a_request() -> N
 
 
 @fake_time
+async def test_a_change_that_comes_with_a_new_event_stream_is_announced() -> None:
+    async with refreshing_a_project() as refreshed:
+        refreshed.here.network.of(A).script["/session"] = json_reply(
+            [
+                {
+                    "id": f"ses_{number}",
+                    "title": f"Session {number}",
+                    "directory": "/own",
+                    "projectID": "g",
+                    "time": {"created": 1, "updated": number},
+                }
+                for number in (2, 1)
+            ]
+        )
+        refreshed.refresher.handle_event(A.id, Connected())
+        refreshed.refresher.handle_event(A.id, changed(1))
+        refreshed.refresher.handle_event(A.id, changed(2))
+        await advance_time(1)
+        sessions = (await refreshed.work.sessions(cached=True)).sessions
+        assert [session.id for session in sessions] == ["ses_2", "ses_1"]
+        assert refreshed.announced_at
+
+
+@fake_time
 async def test_a_busy_session_costs_no_request_and_few_writes() -> None:
     async with refreshing_a_project() as refreshed:
         store = refreshed.here.store
