@@ -148,10 +148,11 @@ class Work:
         """
         async with self._active_server(server_id) as profile:
             scope = self._scope(profile)
+            # First: a fetch may fail.
+            self._announce_sessions(profile)
             viewed = self._viewed.get(server_id)
             for directory in await list_undecided(scope, self._changes, viewed):
                 await self._fetch_sessions(profile, scope, directory)
-            self._announce_sessions(profile)
 
     async def store_session_changes(self) -> None:
         """Write changed sessions to the store: those of the active server; others are dropped.
