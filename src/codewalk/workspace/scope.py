@@ -54,10 +54,14 @@ class StateStorage(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredValue(Generic[T]):
-    """A value, and when it was stored or, for a cached answer, when its fetch began."""
+    """A value, and when it was stored or, for a cached answer, when its fetch began.
+
+    A cached answer is that of the fetch with the number `sequence`, or of a later one.
+    """
 
     value: T
     updated_at: datetime
+    sequence: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,10 +97,12 @@ class Scope:
         cache: StateCache | None = None,
         *,
         prefetched: Mapping[str, StateEntry | None] = MappingProxyType({}),
+        sequences: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._storage = storage
         self._cache = cache or StateCache()
         self._prefetched = prefetched
+        self._sequences = sequences
         self.server_id = server_id
 
     async def prefetch(self, *parts: tuple[StateName, str | None]) -> "Scope":
@@ -108,8 +114,15 @@ class Scope:
             parts: The name and the directory of each value.
         """
         keys = [state_key(name, self.server_id, directory) for name, directory in parts]
+        sequences = {key: self._cache.stored(key) for key in keys}
         prefetched = {**dict.fromkeys(keys), **await self._read(keys)}
-        return Scope(self._storage, self.server_id, self._cache, prefetched=prefetched)
+        return Scope(
+            self._storage,
+            self.server_id,
+            self._cache,
+            prefetched=prefetched,
+            sequences=sequences,
+        )
 
     async def get(self, name: StateName, directory: str | None = None) -> StoredValue[Any] | None:
         """Return the JSON value under this name, None where there is none that can be read."""
@@ -136,6 +149,8 @@ class Scope:
     ) -> StoredValue[T] | None:
         """Return a cached answer, None where there is none that `serializer` can load."""
         key = state_key(serializer.name, self.server_id, directory)
+        # Before it is read: another answer may be stored while the store responds.
+        sequence = self._sequences.get(key, self._cache.stored(key))
         entry = await self._entry(key)
         if entry is None:
             return None
@@ -146,7 +161,7 @@ class Scope:
             except (LookupError, TypeError, ValueError):
                 return None
             self._cache.put(key, entry.value, value)
-        return StoredValue(value=value, updated_at=entry.updated_at)
+        return StoredValue(value=value, updated_at=entry.updated_at, sequence=sequence)
 
     def peek(self, serializer: Serializer[T], directory: str | None = None) -> T | None:
         """Return the answer last read or written by this app; the store may hold a newer one."""
@@ -176,10 +191,13 @@ class Scope:
             return False
         raw = orjson.dumps(serializer.dump(value))
         self._cache.put(key, raw, value)
-        return await self._storage.put(self.server_id, {key: raw}, start.at, durable=False)
+        is_stored = await self._storage.put(self.server_id, {key: raw}, start.at, durable=False)
+        if is_stored:
+            self._cache.set_stored(key, start.sequence)
+        return is_stored
 
     def newest_fetch(self, serializer: Serializer[Any], directory: str | None = None) -> int:
-        """Return the number of the fetch whose answer is stored, 0 for one of another process."""
+        """Return the number of the fetch whose answer is stored, or about to be; 0 if none."""
         return self._cache.newest(state_key(serializer.name, self.server_id, directory))
 
     async def rewrite_cached(

@@ -319,7 +319,7 @@ async def _read(
     stored = await scope.get_cached(_SERIALIZER, directory)
     if stored is None:
         return None
-    newer = changes.since(scope.server_id, scope.newest_fetch(_SERIALIZER, directory))
+    newer = changes.since(scope.server_id, stored.sequence)
     is_own = directory == await get_own_directory(scope)
     value = apply_changes(stored.value, newer, directory, is_project_wide=is_own)
     state = changes.list_state(scope.server_id, directory)
@@ -413,7 +413,7 @@ async def _is_undecided(
     stored = None if key is None else await scope.get_cached(_SERIALIZER, key)
     if key is None or stored is None:
         return True
-    newer = changes.since(scope.server_id, scope.newest_fetch(_SERIALIZER, key))
+    newer = changes.since(scope.server_id, stored.sequence)
     is_project_wide = key == own or _has_other_directories(stored.value, key)
     ids = {session.id for session in stored.value.sessions}
     return any(

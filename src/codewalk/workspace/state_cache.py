@@ -31,6 +31,7 @@ class StateCache:
         self._size = 0
         self._values: dict[str, tuple[bytes, Any]] = {}
         self._newest: dict[str, int] = {}
+        self._stored: dict[str, int] = {}
 
     def get(self, key: str, raw: bytes) -> Any:
         """Return the value that these very bytes encode, None where it isn't in memory."""
@@ -62,6 +63,14 @@ class StateCache:
     def newest(self, key: str) -> int:
         """Return the number of the last fetch that counted as ended, 0 before the first."""
         return self._newest.get(key, 0)
+
+    def set_stored(self, key: str, sequence: int) -> None:
+        """Record that the answer to this fetch, or to a later one, is in the store."""
+        self._stored[key] = max(sequence, self._stored.get(key, 0))
+
+    def stored(self, key: str) -> int:
+        """Return the number of a fetch whose answer, or a later one, is in the store; 0 if none."""
+        return self._stored.get(key, 0)
 
     def _drop(self, key: str) -> None:
         raw, _ = self._values.pop(key, (b"", None))

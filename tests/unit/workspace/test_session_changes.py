@@ -1,12 +1,14 @@
 """Changes of sessions are applied to the lists that were fetched before them."""
 
 import asyncio
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from codewalk.opencode.session import Session
-from codewalk.workspace.scope import Scope
+from codewalk.workspace.scope import Scope, StateName
 from codewalk.workspace.session_changes import SessionChange, SessionChanges
 from codewalk.workspace.sessions import (
     LOOK_LIMIT,
@@ -23,7 +25,7 @@ from codewalk.workspace.sessions import (
 )
 from codewalk.workspace.state_cache import StateCache
 from tests.fake_time import advance_time, fake_time
-from tests.fakes import FakeConnection, FakeStateStore, Reply, json_reply
+from tests.fakes import FakeConnection, FakeStateStore, Reply, StoredEntry, json_reply
 
 A = "server-a"
 OWN = "/own"
@@ -109,8 +111,8 @@ def test_the_first_session_of_an_empty_list_gives_it_its_project() -> None:
 class Lists:
     """The lists of one server with their changes, on a fake store and connection."""
 
-    def __init__(self, *listed: Session) -> None:
-        self.store = FakeStateStore()
+    def __init__(self, *listed: Session, store: FakeStateStore | None = None) -> None:
+        self.store = store or FakeStateStore()
         self.changes = SessionChanges(StateCache())
         self.scope = Scope(self.store, A, self.changes.cache)
         self.connection = FakeConnection({"/path": json_reply({"directory": OWN})})
@@ -195,6 +197,66 @@ async def test_a_list_that_was_asked_for_later_wins_over_a_change() -> None:
     assert await lists.titles() == ["Session 1"]
     await store_changes(lists.scope, lists.changes, [None])
     assert await lists.stored() == ["Session 1"]
+
+
+class SlowStore(FakeStateStore):
+    """A store whose writes, and whose answers to reads, take this many seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write_seconds = 0.0
+        self.read_seconds = 0.0
+
+    async def get_all(self, server_id: str, keys: Collection[str]) -> dict[str, StoredEntry]:
+        entries = await super().get_all(server_id, keys)
+        await asyncio.sleep(self.read_seconds)
+        return entries
+
+    async def put(
+        self,
+        server_id: str,
+        values: Mapping[str, bytes],
+        now: datetime,
+        *,
+        durable: bool = True,
+    ) -> bool:
+        await asyncio.sleep(self.write_seconds)
+        return await super().put(server_id, values, now, durable=durable)
+
+
+@fake_time
+async def test_a_change_is_seen_while_a_list_that_has_it_is_written() -> None:
+    store = SlowStore()
+    lists = Lists(session(1), store=store)
+    await lists.fetch()
+    lists.add(session(2))
+    lists.answer(session(2), session(1))
+    store.write_seconds = 10
+    async with asyncio.TaskGroup() as group:
+        _ = group.create_task(lists.fetch(), name="the list")
+        await advance_time(15)  # the own directory is written, the list is about to be
+        assert await lists.titles() == ["Session 2", "Session 1"]
+        assert await lists.stored() == ["Session 1"]
+    assert await lists.stored() == ["Session 2", "Session 1"]
+
+
+@fake_time
+async def test_a_change_is_seen_where_a_list_was_read_before_a_newer_one_was_written() -> None:
+    store = SlowStore()
+    lists = Lists(session(1), store=store)
+    await lists.fetch()
+    lists.add(session(2))
+    lists.answer(session(2), session(1))
+    before = await lists.scope.prefetch((StateName.CACHED_SESSIONS, OWN))
+    store.read_seconds = 10
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(lists.titles(OWN), name="the reader")
+        await advance_time(15)  # the own directory is read, the list is on its way
+        store.read_seconds = 0
+        await lists.fetch()
+    assert reading.result() == ["Session 2", "Session 1"]
+    prefetched = await cached_sessions(before, OWN, changes=lists.changes)
+    assert [s.title for s in prefetched.sessions] == ["Session 2", "Session 1"]
 
 
 @fake_time
