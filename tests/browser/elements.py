@@ -64,6 +64,16 @@ async def fill_in_add_form(tab: Page, url: str, *, label: str = "", password: st
     await field(tab, "Password").fill(password)
 
 
+async def save(tab: Page, name: str = "Save") -> None:
+    """Saves the form, and waits until the page that this leads to is loaded.
+
+    The stream shows the server in the form's own page already. A test that ended then would close
+    its tab while the next page begins, and Chromium may drop that request without an answer.
+    """
+    async with tab.expect_navigation():
+        await button(tab, name).click()
+
+
 # The switcher
 
 

@@ -17,6 +17,7 @@ from tests.browser.elements import (
     field,
     fill_in_add_form,
     row,
+    save,
     switch,
     switcher_button,
 )
@@ -64,13 +65,13 @@ async def test_three_servers_are_added_one_reachable_one_not_and_one_whose_url_i
     assert real_a.password
     async with opened(chromium, tmp_path, watch=True) as (_, tab):
         await fill_in_add_form(tab, real_a.url, label="Here", password=real_a.password.reveal())
-        await button(tab, "Save").click()
+        await save(tab)
         await expect(row(tab, "Here")).to_contain_text("healthy", timeout=SLOW)
         await expect(row(tab, "Here")).to_contain_text(f"OpenCode {real_a.release}")
         await fill_in_add_form(tab, CLOSED, label="Away")
         await button(tab, "Save").click()
         await expect(tab.locator("#outcome")).to_contain_text("Nothing listens")
-        await button(tab, "Save anyway").click()
+        await save(tab, "Save anyway")
         await expect(row(tab, "Away")).to_contain_text("unhealthy")
         await fill_in_add_form(tab, "http://[half", label="None")
         await button(tab, "Save").click()
@@ -158,7 +159,7 @@ async def test_credentials_stay_with_their_server(chromium: Browser, tmp_path: P
             await field(tab, "Username").fill(mock.username)
             await button(tab, "Test connection").click()
             await expect(tab.locator("#outcome")).to_contain_text("OpenCode 1.18.33.")
-            await button(tab, "Save").click()
+            await save(tab)
             await expect(row(tab, f"Box {name}")).to_contain_text("healthy")
         await button(tab, "Check all").click()
         await tab.get_by_role("link", name="Sessions", exact=True).click()

@@ -14,6 +14,7 @@ from tests.browser.elements import (
     field,
     row,
     rows,
+    save,
     switcher_button,
     wait_for_stream,
 )
@@ -69,7 +70,7 @@ async def test_a_first_server_that_cannot_be_added_gets_the_whole_form_in_its_pl
         await expect(url).to_have_value(mock.url)
         await expect(field(tab, "Label")).to_have_value("Box")
         await field(tab, "Password").fill("s3cret")
-        await button(tab, "Save").click()
+        await save(tab)
         await expect(row(tab, "Box")).to_contain_text("Active")
 
 

@@ -20,6 +20,7 @@ from tests.browser.elements import (
     field,
     fill_in_add_form,
     row,
+    save,
 )
 from tests.browser.tabs import opened
 from tests.mock_opencode import MockOpenCode
@@ -123,7 +124,7 @@ async def test_a_connection_can_be_tested_again_and_again(
         await expect(outcome.get_by_text("healthy", exact=True)).to_be_visible()
         await expect(outcome).to_contain_text(re.compile(r"OpenCode 1\.18\.33\. [\d.]+ ms\."))
         assert web.app.servers() == []
-        await button(tab, "Save").click()
+        await save(tab)
         await expect(row(tab, mock.url.removeprefix("http://"))).to_contain_text("healthy")
 
 
@@ -136,7 +137,7 @@ async def test_an_unreachable_server_is_saved_after_confirmation(
         await button(tab, "Save").click()
         await expect(tab.locator("#outcome")).to_contain_text("Nothing listens at 127.0.0.1:9")
         assert web.app.servers() == []
-        await button(tab, "Save anyway").click()
+        await save(tab, "Save anyway")
         await expect(row(tab, "Box")).to_contain_text(re.compile("unknown|unhealthy"))
 
 
@@ -160,7 +161,7 @@ async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
         await expect(tab.locator("#outcome")).to_contain_text("OpenCode 1.18.33.")
         await expect(field(tab, "Label")).to_have_value("Box")
         await expect(offer).to_have_count(0)
-        await button(tab, "Save").click()
+        await save(tab)
         await expect(row(tab, "Box")).to_contain_text(f"http://{host}:4096")
 
         # Enter saves what was typed, whatever is offered beside.
@@ -212,7 +213,7 @@ async def test_a_stored_password_is_never_in_the_page_and_can_be_replaced_or_rem
         await must_not_hold(tab, PASSWORD)
 
         await field(tab, "Label").fill("Renamed")
-        await button(tab, "Save").click()
+        await save(tab)
         await expect(row(tab, "Renamed")).to_contain_text("signs in as opencode")
         await choose_menu_item(tab, "Renamed", "Edit")
         await field(tab, "Password").fill("wrong")
@@ -220,7 +221,7 @@ async def test_a_stored_password_is_never_in_the_page_and_can_be_replaced_or_rem
         await expect(tab.locator("#outcome")).to_contain_text("refused the")
 
         mock.password = None
-        await button(tab, "Remove credentials").click()
+        await save(tab, "Remove credentials")
         await expect(row(tab, "Renamed")).not_to_contain_text("signs in as")
         profile = web.app.server("Renamed").profile
         assert (profile.basic_auth_enabled, profile.basic_auth_password) == (False, None)
@@ -250,7 +251,7 @@ async def test_checks_and_notifications_are_set_in_the_form(
         await expect(tab.locator("[aria-invalid]")).to_have_count(1)
         await interval.fill("30")
         await field(tab, "Fall").fill("4")
-        await button(tab, "Save").click()
+        await save(tab)
         await expect_servers(tab, "Box")
         profile = web.app.server(server.id).profile
         assert (profile.health_check.interval, profile.health_check.fall) == (30, 4)
@@ -260,7 +261,7 @@ async def test_checks_and_notifications_are_set_in_the_form(
         await expect(interval).to_have_value("30")
         for name in ("Interval (s)", "Timeout (s)", "Rise", "Fall"):
             await field(tab, name).fill("")
-        await button(tab, "Save").click()
+        await save(tab)
         await expect_servers(tab, "Box")
         assert web.app.server(server.id).profile.health_check == HealthCheckSettings()
 
@@ -295,7 +296,7 @@ async def test_a_concurrent_change_is_displayed_beside_the_typed_value(
         await expect(label).to_have_value("Theirs")
         await expect(tab.locator("[aria-invalid]")).to_have_count(0)
         await expect(field(tab, "Password")).to_have_value(PASSWORD)
-        await button(tab, "Save").click()
+        await save(tab)
         await expect(row(tab, "Theirs")).to_contain_text("signs in as opencode")
         checks = web.app.server(server.id).profile.health_check
         assert (checks.interval, checks.fall) == (30, 4)
@@ -313,6 +314,6 @@ async def test_a_second_save_replaces_what_was_changed_elsewhere(
         await button(tab, "Save").click()
         await expect(field(tab, "Notifications")).to_have_accessible_description(re.compile("on"))
         await expect(field(tab, "Notifications")).to_have_value("off")
-        await button(tab, "Save").click()
+        await save(tab)
         await expect_servers(tab, "Box")
         assert web.app.server(server.id).profile.notify is NotifySetting.OFF

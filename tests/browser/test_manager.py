@@ -18,6 +18,7 @@ from tests.browser.elements import (
     field,
     fill_in_add_form,
     row,
+    save,
     switcher_button,
     toasts,
 )
@@ -101,12 +102,12 @@ async def test_a_server_is_added_edited_and_removed(chromium: Browser, tmp_path:
         assert "token" not in tab.url
         await fill_in_add_form(tab, a.url, label="Box A", password="first")
         await expect(field(tab, "Username")).to_have_value("opencode")
-        await button(tab, "Save").click()
+        await save(tab)
         await expect(tab.get_by_role("heading", name="Servers")).to_be_visible()
         await expect(row(tab, "Box A")).to_contain_text("healthy")
         await expect(row(tab, "Box A")).to_contain_text("Active")
         await fill_in_add_form(tab, b.url)
-        await button(tab, "Save").click()
+        await save(tab)
         name = b.url.removeprefix("http://")
         await expect_servers(tab, "Box A", name)
 
@@ -114,7 +115,7 @@ async def test_a_server_is_added_edited_and_removed(chromium: Browser, tmp_path:
         await expect(tab.get_by_role("heading", name=f"Edit {name}")).to_be_visible()
         await field(tab, "Label").fill("Box B")
         await field(tab, "URL").fill(b.url.replace("127.0.0.1", "localhost"))
-        await button(tab, "Save").click()
+        await save(tab)
         await expect(row(tab, "Box B")).to_contain_text("http://localhost")
         await expect(row(tab, "Box B")).to_contain_text("healthy")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from tests.browser.elements import CLOSED, button, expect_servers, field, wait_for_stream
+from tests.browser.elements import CLOSED, button, expect_servers, field, save, wait_for_stream
 from tests.chaos import ChaosProxy
 from tests.integration.web.web_app import TOKEN, running
 
@@ -35,7 +35,7 @@ async def test_two_apps_are_used_side_by_side_one_of_them_through_a_tunnel(
         await field(far, "URL").fill(CLOSED)
         await field(far, "Label").fill("Far")
         await button(far, "Save").click()
-        await button(far, "Save anyway").click()
+        await save(far, "Save anyway")
         await expect_servers(far, "Far")
         assert [server.name for server in there.app.servers()] == ["Far"]
         assert here.app.servers() == []
