@@ -34,14 +34,14 @@ from codewalk.workspace.overview import Overview, cached_overview
 from codewalk.workspace.projects import ProjectList, cached_projects, fetch_projects
 from codewalk.workspace.scope import Scope, StateStorage
 from codewalk.workspace.session_changes import SessionChanges
+from codewalk.workspace.session_list import SessionList
+from codewalk.workspace.session_look import look_at_newest
 from codewalk.workspace.sessions import (
-    SessionList,
     cached_sessions,
     clean_title,
     create_session,
     fetch_sessions,
     list_undecided,
-    look_at_newest,
     store_changes,
 )
 

@@ -14,7 +14,7 @@ from codewalk.times import format_age
 
 if TYPE_CHECKING:
     from codewalk.app.app import App
-    from codewalk.workspace.sessions import SessionList
+    from codewalk.workspace.session_list import SessionList
 
 
 def command(build_options: BuildOptions) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from codewalk.servers.health_check import HealthCheckSettings
     from codewalk.storage.state import StateSize
     from codewalk.workspace.models import ModelList
-    from codewalk.workspace.sessions import SessionList
+    from codewalk.workspace.session_list import SessionList
 
 ACTIVE_MARK: Final = "●"
 DEFAULT_MARK: Final = "★"

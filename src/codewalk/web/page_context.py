@@ -14,9 +14,9 @@ from codewalk.server import Server, find_fallback
 from codewalk.web.paging import ListPage, encode_query
 from codewalk.workspace.models import ModelList
 from codewalk.workspace.projects import ProjectList
+from codewalk.workspace.session_list import SessionList
 from codewalk.workspace.session_search import find_sessions
 from codewalk.workspace.session_tree import root_sessions, with_busy_parents
-from codewalk.workspace.sessions import SessionList
 
 SESSIONS_PER_PAGE: Final = 50
 

@@ -8,7 +8,8 @@ from codewalk.workspace.models import ModelList, cached_models
 from codewalk.workspace.projects import ProjectList, cached_projects
 from codewalk.workspace.scope import Scope, StateName
 from codewalk.workspace.session_changes import SessionChanges
-from codewalk.workspace.sessions import SessionList, cached_sessions
+from codewalk.workspace.session_list import SessionList
+from codewalk.workspace.sessions import cached_sessions
 
 _OF_ALL_DIRECTORIES: Final = (
     StateName.OWN_DIRECTORY,

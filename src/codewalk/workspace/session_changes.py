@@ -33,7 +33,7 @@ class SessionChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListState:
-    """What is known of a list beside its sessions.
+    """The times of a list's last fetch and last look.
 
     Attributes:
         loaded_at: The monotonic time at which all of it was fetched, since the link began.

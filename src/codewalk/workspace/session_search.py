@@ -5,7 +5,7 @@ from typing import Final
 from unicodedata import normalize
 
 from codewalk.opencode.session import Session
-from codewalk.workspace.sessions import Sessions
+from codewalk.workspace.session_list import Sessions
 
 MAX_QUERY: Final = 500
 """Characters of a search."""

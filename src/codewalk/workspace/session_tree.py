@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from codewalk.opencode.activity import Activity
 from codewalk.opencode.session import Session
-from codewalk.workspace.sessions import Sessions
+from codewalk.workspace.session_list import Sessions
 
 
 def root_sessions(sessions: Iterable[Session]) -> Sessions:

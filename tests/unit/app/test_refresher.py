@@ -26,7 +26,7 @@ from codewalk.opencode.session import Session
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
 from codewalk.tasks import RESTART_DELAY
-from codewalk.workspace.sessions import LOOK_LIMIT
+from codewalk.workspace.session_look import LOOK_LIMIT
 from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import Reply, delayed, html_reply, json_reply, profile
 from tests.unit.app.working import Working, working

@@ -22,7 +22,7 @@ from codewalk.secret import Secret
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
 from codewalk.workspace.models import Model, ModelList
-from codewalk.workspace.sessions import SessionList
+from codewalk.workspace.session_list import SessionList
 
 NOW = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
 HOSTILE = "\x1b[31mred\x1b[0m [bold]loud[/bold] \u202eback\nnext"

@@ -10,17 +10,18 @@ import pytest
 from codewalk.opencode.session import Session
 from codewalk.workspace.scope import Scope, StateName
 from codewalk.workspace.session_changes import SessionChange, SessionChanges
-from codewalk.workspace.sessions import (
+from codewalk.workspace.session_list import CachedList, apply_changes
+from codewalk.workspace.session_look import (
     LOOK_LIMIT,
     MAX_LIST_AGE,
     MIN_LOOK_INTERVAL,
-    CachedList,
-    apply_changes,
+    find_differences,
+    look_at_newest,
+)
+from codewalk.workspace.sessions import (
     cached_sessions,
     fetch_sessions,
-    find_differences,
     list_undecided,
-    look_at_newest,
     store_changes,
 )
 from codewalk.workspace.state_cache import StateCache

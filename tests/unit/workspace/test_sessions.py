@@ -14,13 +14,9 @@ from codewalk.opencode.response import MAX_BODY
 from codewalk.opencode.session import MAX_TITLE
 from codewalk.reason import Reason
 from codewalk.workspace.scope import Scope, StateName
-from codewalk.workspace.sessions import (
-    MAX_SESSIONS,
-    MAX_TEXT,
-    SessionList,
-    cached_sessions,
-    fetch_sessions,
-)
+from codewalk.workspace.session_list import MAX_SESSIONS, SessionList
+from codewalk.workspace.session_requests import MAX_TEXT
+from codewalk.workspace.sessions import cached_sessions, fetch_sessions
 from tests.fake_time import fake_time
 from tests.fakes import (
     FakeConnection,
