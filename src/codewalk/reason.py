@@ -5,7 +5,7 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Whether a server can be used."""
+    """The state of a server: whether it can be used."""
 
     HEALTHY = "healthy"
     UNKNOWN = "unknown"
@@ -13,7 +13,7 @@ class State(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a server is in its state."""
+    """The reason for the state of a server."""
 
     OK = "ok"
     UNCHECKED = "unchecked"

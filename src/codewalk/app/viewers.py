@@ -1,4 +1,4 @@
-"""Who looks at the active server's lists: the open pages that are visible."""
+"""The open pages that are visible, and so show the active server's lists."""
 
 import asyncio
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ from codewalk.cli.errors import EXIT_USAGE, UsageMistake
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildOptions:
-    """How commands are built, so that each run loads only what it needs.
+    """Options for building the commands: each run loads only what it needs.
 
     Attributes:
         markup: Draws help texts with Rich; None gives plain text, which is quicker.

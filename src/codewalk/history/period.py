@@ -25,10 +25,10 @@ HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
 RETENTION: Final = timedelta(days=30)
-"""How long a history is stored."""
+"""The age up to which history is stored."""
 
 MINUTE_RETENTION: Final = DAY
-"""How long each minute has a row; older ones are merged into hours, and packed."""
+"""The age up to which each minute has a row; older ones are merged into hours, and packed."""
 
 MAX_LATENCIES_PER_MINUTE: Final = 600
 """Latencies of one minute that are counted, the first ones: ten a second."""

@@ -14,14 +14,14 @@ from codewalk.health.status import HealthStatus
 from codewalk.reason import State
 
 DOWN_NOTICE_DELAY: Final = timedelta(seconds=5)
-"""How long a server must be unhealthy before a notice says that it is down."""
+"""Time for which a server must be unhealthy before a notice says that it is down."""
 
 MAX_VERSIONS: Final = 8
 """Versions remembered for each server, so that two of them behind one URL, which take turns, don't
 cause a notice each time."""
 
 UPGRADE_DISPLAY_TIME: Final = timedelta(hours=24)
-"""How long after an upgrade the previous version is shown, so that nobody misses it."""
+"""Time for which the previous version is shown after an upgrade, so that nobody misses it."""
 
 
 class NoticeKind(StrEnum):

@@ -26,7 +26,7 @@ FIELD_LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "fall": "fall",
     }
 )
-"""What messages call each field of `EditableValues`."""
+"""The name of each field of `EditableValues` in messages."""
 
 _CONNECTION: Final = ("url", "username", "password")
 """Fields that belong together: credentials are sent to the URL that stands beside them."""

@@ -26,7 +26,7 @@ class KeyNeeded(Exception):
 
 
 class RosterStorage(Protocol):
-    """Where the roster is stored. All methods raise `StorageError`."""
+    """Stores the roster. All methods raise `StorageError`."""
 
     async def load(self) -> Roster: ...
     async def revision(self) -> int: ...
@@ -43,7 +43,7 @@ class Registry:
     """The roster as last read, and the one way to change it.
 
     Args:
-        storage: Where the roster is stored.
+        storage: Stores the roster.
         changed: Called on the event loop with the old and the new roster at each change, made here
             or by another process. It must not raise.
     """

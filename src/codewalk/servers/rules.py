@@ -25,7 +25,7 @@ StateOf = Callable[[str], State]
 """The health state of the server with this id."""
 
 MAX_SNOOZE: Final = timedelta(days=366)
-"""How far ahead a snooze may end."""
+"""The longest snooze."""
 
 
 def add(

@@ -20,7 +20,7 @@ from codewalk.storage.database import Database
 from codewalk.storage.tables import from_micros, hook_leases, hook_outbox, hooks, to_micros
 
 LEASE_DURATION: Final = timedelta(seconds=30)
-"""How long a process that doesn't renew its lease keeps its notices.
+"""Time for which a process that doesn't renew its lease keeps its notices.
 
 The clocks of processes on several machines may differ by half of it; where they differ by more,
 hooks may receive a notice twice.

@@ -55,7 +55,7 @@ class Keyring(Protocol):
 
 
 class Backend(Protocol):
-    """What a backend of the `keyring` package offers. Each call may hang or raise anything."""
+    """A backend of the `keyring` package. Each call may hang or raise anything."""
 
     @property
     def priority(self) -> float: ...

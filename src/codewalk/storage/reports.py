@@ -22,7 +22,7 @@ _DOWN: Final = "reported_down"
 _VERSION: Final = "reported_version"
 
 SAME_UPGRADE_TIME: Final = timedelta(hours=1)
-"""How far apart two processes may see the same upgrade of a server."""
+"""The most time between the moments when two processes see the same upgrade of a server."""
 
 _C: Final = server_state.c
 

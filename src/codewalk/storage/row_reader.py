@@ -9,7 +9,7 @@ from sqlalchemy import Table
 T = TypeVar("T")
 
 _DAMAGE: Final = (ValueError, TypeError, OverflowError, OSError)
-"""What converting a damaged value raises: bad text, another type, a time that no calendar has."""
+"""The errors of converting a damaged value: bad text, another type, a time that is no date."""
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Whether a request is allowed: by its host name, its token, or the cookie set for the token."""
+"""Access to the app: a request's host name, its token, or the cookie set for the token."""
 
 import hashlib
 import ipaddress

@@ -103,7 +103,7 @@ class ServerForm:
 
     @property
     def suggestion_reason(self) -> str:
-        """Why another URL is offered."""
+        """The reason for offering another URL."""
         return explain_suggestion(self.url, self.suggestion) if self.suggestion else ""
 
     def with_data(self, data: ServerFormData, **changes: Any) -> Self:

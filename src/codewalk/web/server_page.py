@@ -15,7 +15,7 @@ from codewalk.web.page_context import get_page_context
 from codewalk.web.page_responses import ResponderDep, fragments_response, server_address
 
 MORNING: Final = time(8)
-"""When a snooze until tomorrow ends, on the clock of this machine."""
+"""The end of a snooze until tomorrow, on the clock of this machine."""
 
 router = APIRouter(
     prefix="/servers/{id}", include_in_schema=False, default_response_class=HTMLResponse

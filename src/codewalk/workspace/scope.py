@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class StateName(StrEnum):
-    """What can be stored for a server: the first part of a key."""
+    """The names of values that are stored for a server; the first part of their keys."""
 
     CACHED_SESSIONS = "cached_sessions"
     CACHED_PROJECTS = "cached_projects"

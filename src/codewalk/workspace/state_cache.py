@@ -12,14 +12,14 @@ Twenty servers with a thousand sessions each fit in."""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FetchStart:
-    """When a fetch began. `sequence` only grows, even where the clock is set back."""
+    """The start of a fetch. `sequence` only grows, even if the clock is set back."""
 
     at: datetime
     sequence: int
 
 
 class StateCache:
-    """What one app last read from the store or wrote to it, decoded.
+    """The values that one app last read from the store or wrote to it, decoded.
 
     Decoding a long list takes several times as long as reading its bytes, and most of the time
     they are the same as before. `sequence` numbers the fetches.
