@@ -1,4 +1,4 @@
-"""How long the event loop has no time for anything else."""
+"""Measures pauses of the event loop, in which it has no time for anything else."""
 
 import asyncio
 import gc

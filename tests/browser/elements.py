@@ -5,7 +5,7 @@ from typing import Final
 from playwright.async_api import Locator, Page, expect
 
 CLOSED: Final = "http://127.0.0.1:9"
-"""Where nothing listens."""
+"""A URL at which nothing listens."""
 
 CHANGE_TIMEOUT_MS: Final = 2000
 """Milliseconds within which a change shows: a second is promised, and a busy machine has two."""

@@ -79,7 +79,7 @@ async def wait_for_link(page: Page, name: str, *, within: float = 30.0) -> None:
 
 
 async def first_answer(url: str, *, within: float = 60.0) -> float:
-    """When a server answers again, in seconds since the epoch.
+    """Return the time at which a server answers again, in seconds since the epoch.
 
     Asked each 50 ms, also while earlier requests are under way: one that has just begun to listen
     takes some and leaves them.

@@ -1,4 +1,4 @@
-"""What the pages are made of, as Chromium takes it under the content security policy."""
+"""The pages' assets load in Chromium under the content security policy."""
 
 from collections.abc import Awaitable
 from pathlib import Path

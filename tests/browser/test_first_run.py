@@ -1,4 +1,4 @@
-"""What a person sees who has no server yet, or comes from the Flutter app."""
+"""The first page of a person who has no server yet, or comes from the Flutter app."""
 
 import json
 import re

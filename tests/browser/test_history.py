@@ -1,4 +1,4 @@
-"""How servers have been: the bar in a row, and a server's own page."""
+"""The history of servers: the bar in a row, and a server's own page."""
 
 import asyncio
 import re

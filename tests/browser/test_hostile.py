@@ -1,4 +1,4 @@
-"""What others typed or sent is text: it never runs, and it never breaks the layout."""
+"""Text that others typed or sent never runs, and it never breaks the layout."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What is narrow stays readable, and what is long stays orderly."""
+"""Narrow pages stay readable, and long texts break no layout."""
 
 from pathlib import Path
 from typing import Final

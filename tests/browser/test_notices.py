@@ -1,4 +1,4 @@
-"""What is news shows in every open page, and on the desktop of those who allow it."""
+"""Notices show in every open page, and on the desktop of those who allow it."""
 
 from datetime import timedelta
 from pathlib import Path

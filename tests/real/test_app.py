@@ -22,15 +22,6 @@ async def parts(settings: Settings) -> AsyncIterator[Parts]:
         yield parts
 
 
-@pytest.fixture
-async def app(parts: Parts, real_servers: Sequence[RealServer]) -> App:
-    """All three kept, each with its own password; the first one is active."""
-    app = parts.app
-    for server in real_servers:
-        await app.add_server(server.url, label=server.release, password=server.password)
-    return app
-
-
 async def make_session(parts: Parts, app: App, title: str) -> None:
     active = app.active()
     assert active

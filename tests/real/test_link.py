@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
@@ -11,12 +11,11 @@ from time import monotonic
 import pytest
 
 from codewalk.app.app import App
-from codewalk.app.composition import Parts, open_parts
+from codewalk.app.composition import Parts
 from codewalk.events import Event
 from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.servers.health_check import DEFAULT_SETTINGS
-from codewalk.settings import Settings
 from tests.real.linking import linked, started
 from tests.real.servers import CURRENT, RealServer, executable
 
@@ -26,20 +25,6 @@ ROUNDS = 2
 LONG_BEFORE = DEFAULT_SETTINGS.interval / 2
 """Seconds. It proves that the link saw it and not the clock; how quick it is on an idle machine is
 a figure, and no property of a loaded one."""
-
-
-@pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
-    async with open_parts(settings, watch=True) as parts:
-        yield parts
-
-
-@pytest.fixture
-async def app(parts: Parts, real_servers: list[RealServer]) -> App:
-    app = parts.app
-    for server in real_servers:
-        await app.add_server(server.url, label=server.release, password=server.password)
-    return app
 
 
 async def wait_until(

@@ -2,17 +2,16 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from codewalk.app.app import App
-from codewalk.app.composition import Parts, open_parts
+from codewalk.app.composition import Parts
 from codewalk.errors import Superseded
 from codewalk.opencode.activity import BUSY
-from codewalk.settings import Settings
 from tests.real.linking import linked
 from tests.real.provider import providing
 from tests.real.servers import RealServer
@@ -20,21 +19,6 @@ from tests.real.servers import RealServer
 pytestmark = pytest.mark.real
 
 SOON = 60.0
-
-
-@pytest.fixture
-async def parts(settings: Settings) -> AsyncIterator[Parts]:
-    async with open_parts(settings, watch=True) as parts:
-        yield parts
-
-
-@pytest.fixture
-async def app(parts: Parts, real_servers: list[RealServer]) -> App:
-    """The running app; the first server is active."""
-    app = parts.app
-    for server in real_servers:
-        await app.add_server(server.url, label=server.release, password=server.password)
-    return app
 
 
 def repository(server: RealServer, name: str) -> Path:

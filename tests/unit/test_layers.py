@@ -1,4 +1,4 @@
-"""What the import contracts in pyproject.toml can't say: no cycle anywhere, and what a leaf is."""
+"""The rules on imports beside the contracts in pyproject.toml: no cycles, and what a leaf is."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -12,7 +12,7 @@ import codewalk
 ROOT = Path(codewalk.__file__).parent
 
 FACADES = {"codewalk", "codewalk.__main__"}
-"""What hands out names of other modules, and holds nothing itself."""
+"""The modules that only hand out names of others."""
 
 ABOVE_HEALTH = {"codewalk.server"}
 """A module of the top level that isn't a leaf: a server as outsiders see it, health included."""

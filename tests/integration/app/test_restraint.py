@@ -1,4 +1,4 @@
-"""How little the running app sends to a server that refuses credentials or is busy."""
+"""The running app sends little to a server that refuses credentials or is busy."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What a server sends is bounded in size, time and depth, however it is dressed up."""
+"""Responses of a server are bounded in size, time and depth, in every encoding."""
 
 import tracemalloc
 from asyncio import Event, Runner, Server, StreamReader, StreamWriter, start_server

@@ -1,4 +1,4 @@
-"""What was reported about servers, in both stores: who of several processes claims a notice."""
+"""Reports about servers, in both stores: one of several processes claims a notice."""
 
 import asyncio
 from collections.abc import Sequence

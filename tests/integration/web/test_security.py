@@ -1,4 +1,4 @@
-"""Who may come in, and what every answer carries."""
+"""Access to the app, and the headers of every response."""
 
 from pathlib import Path
 

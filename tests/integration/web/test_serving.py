@@ -1,4 +1,4 @@
-"""How the web app is served, and let go of."""
+"""The web app is served, and stops."""
 
 import asyncio
 import socket

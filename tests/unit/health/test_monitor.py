@@ -1,4 +1,4 @@
-"""When each server is checked."""
+"""The times at which each server is checked."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""How many requests a server gets that refuses credentials, is busy, or isn't OpenCode."""
+"""The requests to a server that refuses credentials, is busy, or isn't OpenCode."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Whether this machine has a route to a server."""
+"""The routes of this machine to servers."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""What may be a hook, and what of it is shown."""
+"""Valid hooks, and the parts of them that are shown."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How notices reach the hooks: in order, retried where a delivery fails, and none lost."""
+"""Notices reach the hooks: in order, retried where a delivery fails, and none lost."""
 
 import asyncio
 import logging

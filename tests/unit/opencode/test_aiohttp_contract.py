@@ -1,4 +1,4 @@
-"""What CodeWalk uses of aiohttp without documentation is there, and as it is used.
+"""The undocumented parts of aiohttp that CodeWalk uses are there, and as it uses them.
 
 A new release of aiohttp may change any of it: pyproject.toml keeps such a release out until these
 tests pass with it.

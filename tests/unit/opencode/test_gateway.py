@@ -1,4 +1,4 @@
-"""What something in front of a server reports, by example."""
+"""Responses of proxies and tunnels in front of a server, by example."""
 
 import pytest
 from yarl import URL

@@ -9,14 +9,16 @@ from typing import Any, Final
 from codewalk.health.status import HealthStatus
 from codewalk.opencode.session import Session
 from codewalk.reason import Reason, State
+from codewalk.secret import Secret
 from codewalk.server import Server
-from codewalk.servers.profile import ServerProfile
+from codewalk.servers.health_check import HealthCheckSettings
+from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.web.forms import ServerForm
 from codewalk.web.page_context import HomeContext, HomeQuery, PageContext
 from codewalk.web.views import StreamedPage, Views
 from codewalk.workspace.models import Model, ModelList
 from codewalk.workspace.projects import Project, ProjectList
-from codewalk.workspace.sessions import SessionList
+from codewalk.workspace.session_list import SessionList
 
 NOW: Final = datetime(2026, 2, 9, 20, 51, 50, tzinfo=UTC)
 VIEWS: Final = Views(now=lambda: NOW)
@@ -65,6 +67,22 @@ HOSTILE: Final = (
 )
 """Forty titles and labels."""
 
+PROFILE: Final = ServerProfile(
+    id="1",
+    url="http://x",
+    label="Box",
+    basic_auth_enabled=True,
+    basic_auth_username="ana",
+    basic_auth_password=Secret.sealed("sealed", lambda: "hunter2"),
+    health_check=HealthCheckSettings(interval=30, fall=3),
+    notify=NotifySetting.OFF,
+    created_at=NOW,
+    updated_at=NOW,
+)
+"""A server of whose values none is the default."""
+
+SETTINGS: Final = {"interval": "30", "timeout": "3", "rise": "1", "fall": "3"}
+"""The settings of its checks as a form shows them."""
 
 MODELS: Final = ModelList(
     server_id="018f",

@@ -1,12 +1,10 @@
 """The changes of a form to the values that it was opened with."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from codewalk.secret import Secret
 from codewalk.servers.conflict import editable_values
 from codewalk.servers.draft import Change
 from codewalk.servers.health_check import HealthCheckSettings
@@ -18,21 +16,8 @@ from codewalk.web.form_data import (
     invalid_settings,
 )
 from codewalk.web.forms import ServerForm
+from tests.unit.web.samples import PROFILE, SETTINGS
 
-NOW = datetime(2026, 2, 9, tzinfo=UTC)
-PROFILE = ServerProfile(
-    id="1",
-    url="http://x",
-    label="Box",
-    basic_auth_enabled=True,
-    basic_auth_username="ana",
-    basic_auth_password=Secret("p"),
-    health_check=HealthCheckSettings(interval=30, fall=3),
-    notify=NotifySetting.OFF,
-    created_at=NOW,
-    updated_at=NOW,
-)
-SETTINGS = {"interval": "30", "timeout": "3", "rise": "1", "fall": "3"}
 OPENED = {"url": "http://x", "label": "Box", "username": "ana", "notify": "off", **SETTINGS}
 """The form of `PROFILE` as a browser sends it back, with nothing changed."""
 

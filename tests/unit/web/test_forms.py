@@ -1,7 +1,6 @@
 """From a form to what it means, and back without the password."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,24 +18,10 @@ from codewalk.errors import (
 from codewalk.secret import Secret
 from codewalk.servers.conflict import editable_values
 from codewalk.servers.health_check import HealthCheckSettings
-from codewalk.servers.profile import NotifySetting, ServerProfile
+from codewalk.servers.profile import NotifySetting
 from codewalk.web.form_data import ServerFormData
 from codewalk.web.forms import ServerForm
-
-NOW = datetime(2026, 2, 9, tzinfo=UTC)
-PROFILE = ServerProfile(
-    id="1",
-    url="http://x",
-    label="Box",
-    basic_auth_enabled=True,
-    basic_auth_username="ana",
-    basic_auth_password=Secret.sealed("sealed", lambda: "hunter2"),
-    health_check=HealthCheckSettings(interval=30, fall=3),
-    notify=NotifySetting.OFF,
-    created_at=NOW,
-    updated_at=NOW,
-)
-SETTINGS = {"interval": "30", "timeout": "3", "rise": "1", "fall": "3"}
+from tests.unit.web.samples import PROFILE, SETTINGS
 
 
 def typed(**fields: Any) -> ServerFormData:
