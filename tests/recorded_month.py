@@ -21,7 +21,8 @@ from codewalk.storage.tables import health_minutes, health_periods, to_micros
 
 DOWN: Final = CheckResult(reason=Reason.REFUSED, detail="Nothing listens at 127.0.0.1:4096.")
 STRANGE: Final = CheckResult(
-    reason=Reason.NOT_OPENCODE, detail="Something answers, but it isn't an OpenCode server."
+    reason=Reason.NOT_OPENCODE,
+    detail="This is not an OpenCode server (127.0.0.1:4096 answered /path with a web page).",
 )
 
 COUNTS: Final = (

@@ -179,15 +179,22 @@ class ServerUnreachable(CodeWalkError):
 
     Attributes:
         suggestion: Another URL that may have been meant, if there is one.
+        reason: Why its check or the request failed, where that is known.
     """
 
     code = "server_unreachable"
 
     def __init__(
-        self, message: str, *, value: str | None = None, suggestion: str | None = None
+        self,
+        message: str,
+        *,
+        value: str | None = None,
+        suggestion: str | None = None,
+        reason: Reason | None = None,
     ) -> None:
         super().__init__(message, value=value)
         self.suggestion = suggestion
+        self.reason = reason
 
 
 class RequestFailed(ServerUnreachable):
@@ -201,6 +208,8 @@ class RequestFailed(ServerUnreachable):
         local_fault: Whether this process is to blame, so that it says nothing about the server.
     """
 
+    reason: Reason
+
     def __init__(
         self,
         reason: Reason,
@@ -210,8 +219,7 @@ class RequestFailed(ServerUnreachable):
         retry_after: float | None = None,
         local_fault: bool = False,
     ) -> None:
-        super().__init__(detail)
-        self.reason = reason
+        super().__init__(detail, reason=reason)
         self.detail = detail
         self.status = status
         self.retry_after = retry_after

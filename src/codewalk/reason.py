@@ -1,6 +1,8 @@
 """The vocabulary of a check's result: a server's state and the reason for it."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 
@@ -31,6 +33,27 @@ class Reason(StrEnum):
     BUSY = "busy"
     REPORTS_UNHEALTHY = "reports_unhealthy"
 
+
+REASON_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
+    {
+        Reason.OK: "Ready to use.",
+        Reason.UNCHECKED: "Not checked yet.",
+        Reason.REFUSED: "Nothing listens at this address.",
+        Reason.TIMEOUT: "No answer in time.",
+        Reason.DNS: "The host name can't be resolved.",
+        Reason.TLS: "No secure connection could be made.",
+        Reason.UNREACHABLE: "The server can't be reached.",
+        Reason.AUTH_REQUIRED: "The server asks for a password, and none is stored.",
+        Reason.AUTH_REJECTED: "The server refused the stored user name or password.",
+        Reason.NOT_OPENCODE: "This is not an OpenCode server.",
+        Reason.SERVER_ERROR: "The server answered with an error.",
+        Reason.INCOMPATIBLE: "CodeWalk can't talk to this OpenCode release.",
+        Reason.OFFLINE: "This machine has no network.",
+        Reason.BUSY: "The server is busy and is asked again later.",
+        Reason.REPORTS_UNHEALTHY: "The server reports that it isn't healthy.",
+    }
+)
+"""The sentence for each reason, for a status that has no detail of its own."""
 
 TRANSPORT_FAILURES: Final = frozenset(
     {Reason.REFUSED, Reason.TIMEOUT, Reason.DNS, Reason.TLS, Reason.UNREACHABLE}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change
@@ -28,6 +28,9 @@ from tests.mock_opencode import MockOpenCode
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 PASSWORD: Final = "hunter2: never shown"
+
+GOOD_CHECKS: Final = "Good checks until healthy"
+FAILED_CHECKS: Final = "Failed checks until unhealthy"
 
 
 def own_address() -> str:
@@ -128,6 +131,33 @@ async def test_a_connection_can_be_tested_again_and_again(
         await expect(row(tab, mock.url.removeprefix("http://"))).to_contain_text("healthy")
 
 
+@pytest.mark.parametrize("action", ["Save", "Test connection"])
+async def test_a_missing_password_marks_its_field_and_moves_the_focus_there(
+    chromium: Browser, tmp_path: Path, action: str
+) -> None:
+    async with (
+        opened(chromium, tmp_path) as (_, tab),
+        MockOpenCode(password=PASSWORD) as mock,
+    ):
+        await fill_in_add_form(tab, mock.url)
+        password = field(tab, "Password")
+        await button(tab, action).click()
+        await expect(password).to_be_focused()
+        await expect(password).to_have_attribute("aria-invalid", "true")
+        await expect(password).to_have_accessible_description(
+            re.compile("This server needs a password: enter it here.")
+        )
+        await tab.keyboard.type(PASSWORD)
+        if action == "Save":
+            async with tab.expect_navigation():
+                await tab.keyboard.press("Enter")
+            return
+        await button(tab, action).click()
+        await expect(tab.locator("#outcome")).to_contain_text("OpenCode 1.18.33.")
+        await expect(tab.locator("[aria-invalid]")).to_have_count(0)
+        await expect(button(tab, action)).to_be_focused()
+
+
 async def test_an_unreachable_server_is_saved_after_confirmation(
     chromium: Browser, tmp_path: Path
 ) -> None:
@@ -139,6 +169,15 @@ async def test_an_unreachable_server_is_saved_after_confirmation(
         assert web.app.servers() == []
         await save(tab, "Save anyway")
         await expect(row(tab, "Box")).to_contain_text(re.compile("unknown|unhealthy"))
+
+
+async def assert_verdict_first(tab: Page, offer: Locator) -> None:
+    """What failed stands above what is suggested."""
+    verdict = await tab.get_by_text("Nothing listens at").bounding_box()
+    suggestion = await offer.bounding_box()
+    assert verdict
+    assert suggestion
+    assert verdict["y"] + verdict["height"] <= suggestion["y"]
 
 
 async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
@@ -153,8 +192,10 @@ async def test_where_no_port_was_typed_and_nothing_answers_port_4096_is_offered(
         await button(tab, "Test connection").click()
         offer = tab.get_by_role("button", name=f"Try http://{host}:4096")
         await expect(offer).to_be_visible()
+        await assert_verdict_first(tab, offer)
         await button(tab, "Save").click()
         await expect(button(tab, "Save anyway")).to_be_visible()
+        await assert_verdict_first(tab, offer)
         assert mock.requests == []
         await offer.click()
         await expect(field(tab, "URL")).to_have_value(f"http://{host}:4096")
@@ -238,9 +279,9 @@ async def test_checks_and_notifications_are_set_in_the_form(
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
         server = await web.app.add_server(mock.url, label="Box")
         await tab.goto(f"{web.url}/servers/{server.id}/edit")
-        interval, message = field(tab, "Interval (s)"), tab.locator("#interval-message")
+        interval, message = field(tab, "Seconds between checks"), tab.locator("#interval-message")
         await expect(interval).to_be_hidden()
-        await tab.get_by_text("Checks and notifications").click()
+        await tab.get_by_text("Check settings and notifications").click()
         await expect(interval).to_have_value("10")
         await interval.fill("half a minute")
         await field(tab, "Notifications").select_option("Never")
@@ -250,7 +291,7 @@ async def test_checks_and_notifications_are_set_in_the_form(
         await expect(interval).to_have_accessible_description(re.compile("number of seconds"))
         await expect(tab.locator("[aria-invalid]")).to_have_count(1)
         await interval.fill("30")
-        await field(tab, "Fall").fill("4")
+        await field(tab, FAILED_CHECKS).fill("4")
         await save(tab)
         await expect_servers(tab, "Box")
         profile = web.app.server(server.id).profile
@@ -259,7 +300,7 @@ async def test_checks_and_notifications_are_set_in_the_form(
         # Set once, they are seen the next time; emptied, they are the defaults again.
         await tab.goto(f"{web.url}/servers/{server.id}/edit")
         await expect(interval).to_have_value("30")
-        for name in ("Interval (s)", "Timeout (s)", "Rise", "Fall"):
+        for name in ("Seconds between checks", "Seconds for a check", GOOD_CHECKS, FAILED_CHECKS):
             await field(tab, name).fill("")
         await save(tab)
         await expect_servers(tab, "Box")
@@ -272,11 +313,11 @@ async def test_a_concurrent_change_is_displayed_beside_the_typed_value(
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode(password=PASSWORD) as mock:
         server = await web.app.add_server(mock.url, label="Box", check=False)
         await tab.goto(f"{web.url}/servers/{server.id}/edit")
-        label, interval = field(tab, "Label"), field(tab, "Interval (s)")
+        label, interval = field(tab, "Label"), field(tab, "Seconds between checks")
         await label.fill("Mine")
         await field(tab, "Password").fill(PASSWORD)
-        await tab.get_by_text("Checks and notifications").click()
-        await field(tab, "Fall").fill("4")
+        await tab.get_by_text("Check settings and notifications").click()
+        await field(tab, FAILED_CHECKS).fill("4")
 
         newer = Change(label="Theirs", health_check={"interval": 30}, notify=NotifySetting.OFF)
         await web.app.edit_server(server.id, newer)
@@ -286,7 +327,7 @@ async def test_a_concurrent_change_is_displayed_beside_the_typed_value(
         await expect(label).to_have_attribute("aria-invalid", "true")
         await expect(label).to_have_accessible_description(re.compile("Now “Theirs”"))
         await expect(field(tab, "Password")).to_have_value(PASSWORD)
-        await expect(field(tab, "Fall")).to_have_value("4")
+        await expect(field(tab, FAILED_CHECKS)).to_have_value("4")
         # What was left alone is as it is now.
         await expect(interval).to_have_value("30")
         await expect(field(tab, "Notifications")).to_have_value("off")
@@ -308,7 +349,7 @@ async def test_a_second_save_replaces_what_was_changed_elsewhere(
     async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
         server = await web.app.add_server(mock.url, label="Box", check=False)
         await tab.goto(f"{web.url}/servers/{server.id}/edit")
-        await tab.get_by_text("Checks and notifications").click()
+        await tab.get_by_text("Check settings and notifications").click()
         await field(tab, "Notifications").select_option("Never")
         await web.app.edit_server(server.id, Change(notify=NotifySetting.ON))
         await button(tab, "Save").click()

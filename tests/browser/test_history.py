@@ -157,7 +157,7 @@ async def test_an_old_outage_is_displayed_by_the_minute(
         await tab.goto(f"{web.url}/servers/{server.id}")
         changes = tab.get_by_role("list", name="Changes").get_by_role("listitem")
         # It lasted for 40 minutes.
-        strange = changes.filter(has_text="isn't an OpenCode server").last
+        strange = changes.filter(has_text="This is not an OpenCode server").last
         await strange.get_by_role("link", name="show in the chart").click()
         chart = tab.get_by_role("img", name="Latency from")
         await expect(chart).to_be_in_viewport()

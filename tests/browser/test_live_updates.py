@@ -71,10 +71,10 @@ async def test_health_lists_and_the_active_server_are_followed_in_all_tabs(
         web.parts.monitor.check_soon(server.id)
         for tab in lists:
             await expect(row(tab, "Box")).to_contain_text("unhealthy", timeout=CHANGE_TIMEOUT_MS)
-            await expect(row(tab, "Box")).to_contain_text("is it an OpenCode server?")
+            await expect(row(tab, "Box")).to_contain_text("This is not an OpenCode server")
         await expect(home.locator(".problem")).to_be_visible(timeout=CHANGE_TIMEOUT_MS)
         for tab in (*lists, home):
-            await expect(switcher_button(tab)).to_contain_text("is it an OpenCode server?")
+            await expect(switcher_button(tab)).to_contain_text("This is not an OpenCode server")
 
         other.world.add_session("Elsewhere")
         await web.app.add_server(other.url, label="Other", use=True)

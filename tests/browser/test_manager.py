@@ -65,7 +65,7 @@ async def test_each_server_says_how_it_is(chromium: Browser, tmp_path: Path) -> 
         await expect(row(tab, "Laptop")).to_contain_text("CVE-2026-22812")
         await expect(row(tab, "Cloud")).to_contain_text("unhealthy")
         await expect(row(tab, "Cloud")).to_contain_text("Nothing listens at 127.0.0.1:9")
-        await expect(row(tab, "Proxied")).to_contain_text("is it an OpenCode server?")
+        await expect(row(tab, "Proxied")).to_contain_text("This is not an OpenCode server")
         unlabelled = row(tab, "opencode.example.com/team")
         await expect(unlabelled).to_contain_text("unknown")
         await expect(unlabelled).to_contain_text("Not checked yet.")

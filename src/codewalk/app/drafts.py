@@ -101,6 +101,7 @@ class Drafts:
             f"{profile.url} isn't saved: {explain(status)}{question}",
             value=profile.url,
             suggestion=suggestion,
+            reason=status.reason,
         )
 
     async def _check(self, profile: ServerProfile) -> HealthStatus:

@@ -252,6 +252,7 @@ def _run_checked(work: "Callable[[App], Awaitable[_Saved]]", *, as_json: bool) -
             f"{exc.message} Use `--no-check` to save it anyway.",
             value=exc.value,
             suggestion=exc.suggestion,
+            reason=exc.reason,
         ) from exc
 
 

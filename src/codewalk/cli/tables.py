@@ -31,6 +31,18 @@ LEGEND: Final = (
 
 _STATE_MARKS: Final = {State.HEALTHY: "✓", State.UNHEALTHY: "✗", State.UNKNOWN: "?"}
 STATE_STYLES: Final = {State.HEALTHY: "green", State.UNHEALTHY: "red", State.UNKNOWN: "dim"}
+_REASON_LABELS: Final = {
+    Reason.DNS: "host name not resolved",
+    Reason.TLS: "no secure connection",
+    Reason.AUTH_REQUIRED: "password required",
+    Reason.AUTH_REJECTED: "credentials refused",
+    Reason.NOT_OPENCODE: "not an OpenCode server",
+    Reason.INCOMPATIBLE: "incompatible release",
+    Reason.OFFLINE: "no network",
+    Reason.REPORTS_UNHEALTHY: "by its own report",
+}
+"""The reasons that need other words than their names."""
+
 _SHORT_ID_LENGTH: Final = 8
 
 
@@ -52,8 +64,8 @@ def health_text(health: HealthStatus) -> str:
 def state_text(state: State, reason: Reason) -> str:
     """Return a state with its reason, as `health_text` does."""
     adds_nothing = reason in (Reason.OK, Reason.UNCHECKED)
-    words = "" if adds_nothing else f": {reason.value.replace('_', ' ')}"
-    return f"{_STATE_MARKS[state]} {state.value}{words}"
+    label = _REASON_LABELS.get(reason, reason.value.replace("_", " "))
+    return f"{_STATE_MARKS[state]} {state.value}{'' if adds_nothing else f': {label}'}"
 
 
 def latency_text(health: HealthStatus) -> str:
@@ -207,9 +219,14 @@ def _snoozed(until: datetime | None, now: datetime) -> str:
 
 
 def _check_settings(settings: "HealthCheckSettings") -> str:
-    """Return how a server is checked: `every 10 s, for 3 s at most; rise 1, fall 2`."""
+    """Return how a server is checked: how often, for how long, and how its checks decide."""
     times = f"every {settings.interval:g} s, for {settings.timeout:g} s at most"
-    return f"{times}; rise {settings.rise}, fall {settings.fall}"
+    good, failed = _count(settings.rise, "good check"), _count(settings.fall, "failed check")
+    return f"{times}; healthy after {good}, unhealthy after {failed}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _roles(server: "Server") -> str:

@@ -45,7 +45,9 @@ _REFUSALS: Final = frozenset(
 )
 """Statuses that decide alone, whatever the body says."""
 
-_WRONG_JSON: Final = "It answers JSON, but not what an OpenCode server says."
+_NOT_OPENCODE: Final = "This is not an OpenCode server ({observation})."
+"""The detail of a check: its verdict, then what was seen. What a single request found is no
+verdict: an OpenCode server answers an unknown path with a web page."""
 
 
 class _Request:
@@ -246,10 +248,10 @@ def _timed_out(connection: "Connection", timeout: float) -> CheckResult:
 
 def _evaluate(path: str, response: "Response", body: Any) -> CheckResult:
     if not isinstance(body, dict):
-        return _not_opencode(_WRONG_JSON)
+        return _other_json(path)
     if path == PATH_ENDPOINT:
         if not isinstance(body.get("directory"), str):
-            return _not_opencode(_WRONG_JSON)
+            return _other_json(path)
         return CheckResult(reason=Reason.OK, latency_ms=response.elapsed_ms, path_only=True)
     # A fork may have any version. What answers this way has the API of OpenCode 1; version 2 has
     # its health elsewhere.
@@ -258,7 +260,7 @@ def _evaluate(path: str, response: "Response", body: Any) -> CheckResult:
         return CheckResult(reason=Reason.OK, version=version, latency_ms=response.elapsed_ms)
     if healthy is False:
         return _unhealthy(version)
-    return _not_opencode(_WRONG_JSON)
+    return _other_json(path)
 
 
 async def _reports_unhealthy(response: "Response") -> CheckResult | None:
@@ -280,9 +282,12 @@ def _unhealthy(version: str | None) -> CheckResult:
 
 
 def _failed(failure: RequestFailed) -> CheckResult:
+    detail = failure.detail
+    if failure.reason is Reason.NOT_OPENCODE:
+        detail = _NOT_OPENCODE.format(observation=detail.removesuffix("."))
     return CheckResult(
         reason=failure.reason,
-        detail=failure.detail,
+        detail=detail,
         refused=failure.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),
         retry_after=failure.retry_after,
     )
@@ -299,7 +304,8 @@ def _major(version: str | None) -> int:
     return int(first) if first.isdecimal() else 0
 
 
-def _not_opencode(detail: str) -> CheckResult:
+def _other_json(path: str) -> CheckResult:
+    detail = _NOT_OPENCODE.format(observation=f"it answered {path} with other JSON")
     return CheckResult(reason=Reason.NOT_OPENCODE, detail=detail)
 
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from codewalk.reason import NO_ANSWER, TRANSPORT_FAILURES, UNDECIDED, Reason, State
+from codewalk.reason import (
+    NO_ANSWER,
+    REASON_SENTENCES,
+    TRANSPORT_FAILURES,
+    UNDECIDED,
+    Reason,
+    State,
+)
 from codewalk.servers.health_check import STALE_AFTER, HealthCheckSettings
 from codewalk.times import rfc3339
 
@@ -230,5 +237,5 @@ def _is_coming_back(status: HealthStatus) -> bool:
 
 
 def explain(status: HealthStatus) -> str:
-    """Return why a server is in its state, as the end of a sentence."""
-    return status.detail or f"{status.reason}."
+    """Return why a server is in its state: a sentence for a person."""
+    return status.detail or REASON_SENTENCES[status.reason]

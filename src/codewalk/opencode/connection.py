@@ -222,7 +222,7 @@ class Connection:
             return await response.json()
         except ValueError as exc:
             what = "a web page" if response.content_type == "text/html" else "invalid JSON"
-            detail = f"{self._host_port} answered {path} with {what}; is it an OpenCode server?"
+            detail = f"{self._host_port} answered {path} with {what}."
             raise RequestFailed(Reason.NOT_OPENCODE, detail, status=response.status) from exc
 
     async def _request(

@@ -69,12 +69,16 @@ def translate_error(
     """
     match exc:
         case TimeoutError() if resolving:
-            return RequestFailed(Reason.DNS, f"The name of {host_port} wasn't resolved in time.")
+            return RequestFailed(
+                Reason.DNS, f"The host name {_host(host_port)} wasn't resolved in time."
+            )
         case TimeoutError():
             within = "in time" if timeout == inf else f"within {timeout:g} s"
             return RequestFailed(Reason.TIMEOUT, f"{host_port} didn't answer {within}.")
         case aiohttp.ClientConnectorDNSError():
-            return RequestFailed(Reason.DNS, f"The name of {host_port} can't be resolved.")
+            return RequestFailed(
+                Reason.DNS, f"The host name {_host(host_port)} can't be resolved."
+            )
         case _ if isinstance(exc, _TLS_ERRORS):
             return RequestFailed(Reason.TLS, _describe_tls_error(exc, host_port))
         case aiohttp.ClientConnectorError():
@@ -85,6 +89,10 @@ def translate_error(
             return _translate_invalid_http(exc, host_port)
         case _:
             return RequestFailed(Reason.UNREACHABLE, f"{host_port} {CLOSED_WITHOUT_ANSWER}.")
+
+
+def _host(host_port: str) -> str:
+    return host_port.rpartition(":")[0] or host_port
 
 
 def _translate_connect_error(exc: aiohttp.ClientConnectorError, host_port: str) -> RequestFailed:
@@ -149,15 +157,16 @@ def status_failure(
         detail = f"{host_port} refused the user name '{username}' or its password."
         return RequestFailed(Reason.AUTH_REJECTED, detail, status=status)
     if status in (401, 403):
-        detail = f"{host_port} asks for a user name and password."
+        detail = f"{host_port} asks for a user name and password, and none are given."
         return RequestFailed(Reason.AUTH_REQUIRED, detail, status=status)
     starting = is_json and STARTING_MARK in response.body
     has_retry_after = bool(response.headers.get("Retry-After"))
     if status == HTTPStatus.TOO_MANY_REQUESTS or (status == 503 and (has_retry_after or starting)):
         return _busy_failure(response, host_port, starting=starting)
-    detail = f"{host_port} answered {path} with status {status}."
     if status >= 500 or (is_json and status >= 400):
+        detail = f"{host_port} answered {path} with an error (status {status})."
         return RequestFailed(Reason.SERVER_ERROR, detail, status=status)
+    detail = f"{host_port} answered {path} with status {status}."
     return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)
 
 

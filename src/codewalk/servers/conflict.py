@@ -20,13 +20,13 @@ FIELD_LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "username": "user name",
         "password": "password",
         "notify": "notifications",
-        "interval": "interval",
-        "timeout": "timeout",
-        "rise": "rise",
-        "fall": "fall",
+        "interval": "seconds between checks",
+        "timeout": "seconds for a check",
+        "rise": "good checks until healthy",
+        "fall": "failed checks until unhealthy",
     }
 )
-"""The name of each field of `EditableValues` in messages."""
+"""The name of each field of `EditableValues` in messages, and of the settings in the form."""
 
 _CONNECTION: Final = ("url", "username", "password")
 """Fields that belong together: credentials are sent to the URL that stands beside them."""

@@ -18,7 +18,8 @@ from codewalk.errors import (
 )
 from codewalk.health.status import HealthStatus
 from codewalk.opencode.defaults import DEFAULT_USERNAME
-from codewalk.servers.conflict import EditableValues, editable_values
+from codewalk.reason import Reason
+from codewalk.servers.conflict import FIELD_LABELS, EditableValues, editable_values
 from codewalk.servers.draft import explain_suggestion
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.servers.profile import NotifySetting, ServerProfile
@@ -35,6 +36,14 @@ _DEFAULT_SETTING_TEXTS: Final = display_texts(dict(DEFAULT_SETTINGS.items()))
 
 _URL_HINT: Final = "A password in a URL isn't shown again: enter it here."
 _ENTER_AGAIN: Final = "Enter the password again: a page never holds one."
+_PASSWORD_ERRORS: Final[Mapping[Reason | None, str]] = MappingProxyType(
+    {
+        Reason.AUTH_REQUIRED: "This server needs a password: enter it here.",
+        Reason.AUTH_REJECTED: "The server refused this password or the user name.",
+    }
+)
+"""The message at the password where a check failed for one of these reasons."""
+
 _CHANGED_ELSEWHERE: Final = "Changed elsewhere since this form was opened."
 _CONFLICT_ADVICE: Final = "Save again to keep your values, or take the newer ones."
 
@@ -102,6 +111,14 @@ class ServerForm:
         return self.settings != _DEFAULT_SETTING_TEXTS or self.notify != NotifySetting.DEFAULT
 
     @property
+    def focused_field(self) -> str:
+        """The field that gets the focus; empty where it stays on the button that was used."""
+        if not self.errors and not self.test_result:
+            return "url"
+        was_checked = self.test_result or self.offer_anyway
+        return "password" if was_checked and "password" in self.errors else ""
+
+    @property
     def suggestion_reason(self) -> str:
         """The reason for offering another URL."""
         return explain_suggestion(self.url, self.suggestion) if self.suggestion else ""
@@ -158,7 +175,8 @@ class ServerForm:
         self, data: ServerFormData, result: HealthStatus, suggestion: str | None
     ) -> Self:
         """Return the form with the result of a test of the connection."""
-        return self.with_data(data, test_result=result, suggestion=suggestion)
+        errors = _password_errors(result.reason)
+        return self.with_data(data, test_result=result, suggestion=suggestion, errors=errors)
 
     def with_error(self, data: ServerFormData, exc: CodeWalkError) -> Self:
         """Return the form with an error beside the field that it is about."""
@@ -167,6 +185,9 @@ class ServerForm:
             return self.with_data(data, errors=errors, suggestion=exc.suggestion)
         if not isinstance(exc, ServerUnreachable):
             return self.with_data(data, errors=errors)
+        # The form itself offers the suggestion, below the verdict.
+        errors["form"] = exc.message.removesuffix(f" Is it {exc.suggestion}?")
+        errors |= _password_errors(exc.reason)
         return self.with_data(data, errors=errors, offer_anyway=True, suggestion=exc.suggestion)
 
     def with_conflict(self, data: ServerFormData, exc: EditConflict) -> Self:
@@ -222,7 +243,11 @@ def _conflict_message(name: str, newest: str | None) -> str:
 
 def _prefix(name: str) -> str:
     """Name the field in messages of settings, which stand below all of them."""
-    return f"{name.capitalize()}: " if name in SETTINGS else ""
+    return f"{FIELD_LABELS[name].capitalize()}: " if name in SETTINGS else ""
+
+
+def _password_errors(reason: Reason | None) -> dict[str, str]:
+    return {"password": _PASSWORD_ERRORS[reason]} if reason in _PASSWORD_ERRORS else {}
 
 
 def _error_field(exc: CodeWalkError, data: ServerFormData) -> str:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 import codewalk
 from codewalk.server import sort_for_switcher
+from codewalk.servers.conflict import FIELD_LABELS
 from codewalk.servers.health_check import DEFAULT_SETTINGS
 from codewalk.times import format_duration, rfc3339
 from codewalk.web.assets import ADDRESSES, ASSETS, TEMPLATES
@@ -126,6 +127,7 @@ def load_templates() -> Mapping[str, Template]:
         "bar_lines": bar_lines,
         "chart_size": (CHART_WIDTH, CHART_HEIGHT),
         "default_settings": dict(DEFAULT_SETTINGS.items()),
+        "field_labels": FIELD_LABELS,
         "first_rows": FIRST_ROWS,
         "icon": icon,
         "link_descriptions": LINK_DESCRIPTIONS,

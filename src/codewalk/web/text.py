@@ -12,7 +12,7 @@ from codewalk.health.link import LinkState
 from codewalk.health.status import HealthStatus
 from codewalk.history.history import Transition
 from codewalk.opencode.session import Session
-from codewalk.reason import Reason
+from codewalk.reason import REASON_SENTENCES
 from codewalk.server import Server
 from codewalk.times import format_age
 from codewalk.web.chart import CheckCell
@@ -20,27 +20,6 @@ from codewalk.web.chart import CheckCell
 # Control characters, those that turn the direction of writing around, and halves of characters.
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _WINDOWS_PATH: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-
-REASON_SENTENCES: Final[Mapping[Reason, str]] = MappingProxyType(
-    {
-        Reason.OK: "Ready to use.",
-        Reason.UNCHECKED: "Not checked yet.",
-        Reason.REFUSED: "Nothing listens at this address.",
-        Reason.TIMEOUT: "No answer in time.",
-        Reason.DNS: "The host name can't be resolved.",
-        Reason.TLS: "No secure connection could be made.",
-        Reason.UNREACHABLE: "The server can't be reached.",
-        Reason.AUTH_REQUIRED: "The server asks for a password, and none is stored.",
-        Reason.AUTH_REJECTED: "The server refused the stored user name or password.",
-        Reason.NOT_OPENCODE: "Something answers, but it isn't an OpenCode server.",
-        Reason.SERVER_ERROR: "The server answered with an error.",
-        Reason.INCOMPATIBLE: "CodeWalk can't talk to this OpenCode release.",
-        Reason.OFFLINE: "This machine has no network.",
-        Reason.BUSY: "The server is busy and is asked again later.",
-        Reason.REPORTS_UNHEALTHY: "The server reports that it isn't healthy.",
-    }
-)
-"""The text for a status that has no detail of its own."""
 
 LINK_BUFFERED: Final = (
     "Live updates are held back by a proxy; lists are fetched every few seconds instead."

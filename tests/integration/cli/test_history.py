@@ -44,7 +44,7 @@ async def test_history_of_checks_by_commands(codewalk: CodeWalk, server: MockOpe
     assert "▁✗" in printed.out
     lines = printed.out.splitlines()
     assert [line.split()[-1] for line in lines if "healthy" in line][-1] == "1.18.33"
-    assert "✗ unhealthy: not opencode" in printed.out
+    assert "✗ unhealthy: not an OpenCode server" in printed.out
 
 
 async def test_since_and_until_take_a_duration_or_a_time(

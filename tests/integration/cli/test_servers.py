@@ -11,7 +11,7 @@ from codewalk.app.composition import open_app
 from codewalk.settings import Settings
 from tests.certificates import server_context, write_certificate
 from tests.integration.cli.command import CodeWalk
-from tests.mock_behaviours import never
+from tests.mock_behaviours import never, page
 from tests.mock_opencode import MockOpenCode
 
 PASSWORD = "pass:wörd with a space "
@@ -101,7 +101,8 @@ async def test_health_check_settings_are_saved_and_used(codewalk: CodeWalk) -> N
         settings = {"interval_s": 30.0, "timeout_s": 0.2, "rise": 2, "fall": 3}
         assert edited.json["health_check"] == settings
         printed = await codewalk("server", "show", "slow")
-        assert "every 30 s, for 0.2 s at most; rise 2, fall 3" in printed.out
+        assert "every 30 s, for 0.2 s at most; " in printed.out
+        assert "healthy after 2 good checks, unhealthy after 3 failed checks" in printed.out
         # Its own timeout, unless another is asked for.
         for options, seconds in (((), "0.2"), (("--timeout", "0.1"), "0.1")):
             checked = await codewalk("server", "check", "slow", *options, "--json")
@@ -183,6 +184,25 @@ async def test_a_pasted_address_is_refused_and_names_the_server_that_is_meant(
     # Never changed silently, and never forbidden: it may really be a base path.
     added = await codewalk("server", "add", f"{server.url}/api", "--no-check", "--json")
     assert added.json["url"] == f"{server.url}/api"
+
+
+async def test_another_program_is_called_so_in_every_command(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    server.script("*", page(status=404))
+    verdict = (
+        f"This is not an OpenCode server (127.0.0.1:{server.port} answered /path with status 404)."
+    )
+    refused = await codewalk("server", "add", server.url)
+    assert f"isn't saved: {verdict}" in refused.err
+    added = await codewalk("server", "add", server.url, "--no-check")
+    assert added.status == 0
+    checked = await codewalk("server", "check", "--json")
+    assert checked.json[0]["health"]["detail"] == verdict
+    listed = await codewalk("server", "list")
+    assert "✗ unhealthy: not an OpenCode server" in listed.out
+    used = await codewalk("server", "use", server.url)
+    assert verdict in used.err
 
 
 async def test_certificates_of_a_private_authority_are_trusted_by_a_variable(

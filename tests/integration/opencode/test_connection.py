@@ -275,7 +275,7 @@ async def test_a_response_that_isnt_json_is_named_as_what_it_is(
     with pytest.raises(RequestFailed) as caught:
         await client.connect(server.url).get_json("/path")
     place = f"127.0.0.1:{server.port}"
-    assert caught.value.message == f"{place} answered /path with {what}; is it an OpenCode server?"
+    assert caught.value.message == f"{place} answered /path with {what}."
 
 
 async def test_using_a_closed_or_unopened_client_is_a_runtime_error() -> None:

@@ -225,7 +225,7 @@ async def test_an_edit_of_what_was_changed_elsewhere_is_refused_and_keeps_both_v
         assert browser.status == 422
         assert "was changed elsewhere meanwhile (label, interval)" in text
         assert "Now “Theirs”. Changed elsewhere since this form was opened." in text
-        assert "Interval: Now “30”. Changed elsewhere" in text
+        assert "Seconds between checks: Now “30”. Changed elsewhere" in text
         again = fields(text)
         assert (again["label"], again["interval"], again["fall"]) == ("Mine", "60", "5")
         assert web.app.server(server.id).profile.label == "Theirs"

@@ -157,6 +157,6 @@ def test_narrow_terminal_wraps_the_detail() -> None:
     lines = render(
         history_view(make_server(), make_history(change, checks=checks), NOW), width=80
     ).splitlines()
-    assert any("3 h ago  ✗ unhealthy: auth required  3 h  1.18.33" in line for line in lines)
+    assert any("3 h ago  ✗ unhealthy: password required  3 h  1.18.33" in line for line in lines)
     assert any(check_bar(checks).plain in line for line in lines)
     assert not any("…" in line for line in lines if "▁ 1.0 ms" not in line)

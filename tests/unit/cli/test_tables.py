@@ -62,8 +62,10 @@ def render(renderable: RenderableType, *, color: bool = False) -> str:
     [
         (State.HEALTHY, Reason.OK, "✓ healthy"),
         (State.UNKNOWN, Reason.UNCHECKED, "? unknown"),
-        (State.UNKNOWN, Reason.OFFLINE, "? unknown: offline"),
-        (State.UNHEALTHY, Reason.AUTH_REQUIRED, "✗ unhealthy: auth required"),
+        (State.UNKNOWN, Reason.OFFLINE, "? unknown: no network"),
+        (State.UNHEALTHY, Reason.REFUSED, "✗ unhealthy: refused"),
+        (State.UNHEALTHY, Reason.AUTH_REQUIRED, "✗ unhealthy: password required"),
+        (State.UNHEALTHY, Reason.NOT_OPENCODE, "✗ unhealthy: not an OpenCode server"),
     ],
 )
 def test_health_is_a_mark_a_word_and_the_reason(state: State, reason: Reason, word: str) -> None:

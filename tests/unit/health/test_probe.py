@@ -129,7 +129,8 @@ async def test_another_program_is_not_taken_for_opencode(reply: Reply) -> None:
     everywhere = dict.fromkeys((BASE, "/path", "/api/health", "/api/info"), reply)
     result = await probe(FakeConnection(everywhere))
     assert result.reason is Reason.NOT_OPENCODE
-    assert result.detail
+    assert (result.detail or "").startswith("This is not an OpenCode server (")
+    assert (result.detail or "").endswith(").")
     assert elapsed() == 0  # a definite answer is asked for once
 
 
@@ -138,6 +139,22 @@ async def test_another_program_is_not_taken_for_opencode(reply: Reply) -> None:
 async def test_the_path_of_another_program_does_not_count(reply: Reply) -> None:
     result = await probe(FakeConnection({BASE: text_reply(404), "/path": reply}))
     assert result.reason is Reason.NOT_OPENCODE
+
+
+@pytest.mark.parametrize(
+    ("reply", "observation"),
+    [
+        (text_reply(404), "fake:4096 answered /path with status 404"),
+        (html_reply(), "fake:4096 answered /path with a web page"),
+        (json_reply({"status": "ok"}), "it answered /path with other JSON"),
+    ],
+)
+@fake_time
+async def test_the_verdict_on_another_program_comes_before_what_was_seen(
+    reply: Reply, observation: str
+) -> None:
+    result = await probe(FakeConnection({BASE: text_reply(404), "/path": reply}))
+    assert result.detail == f"This is not an OpenCode server ({observation})."
 
 
 @fake_time

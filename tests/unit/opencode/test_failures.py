@@ -211,6 +211,24 @@ def test_each_status_means_what_the_table_says(
 
 def test_a_status_is_named_with_its_path() -> None:
     assert failure_of(404).message == "box:4096 answered /path with status 404."
+    assert failure_of(500).message == "box:4096 answered /path with an error (status 500)."
+
+
+@pytest.mark.parametrize(
+    ("host_port", "host"),
+    [("devbox:4096", "devbox"), ("devbox.example", "devbox.example")],
+)
+def test_a_name_that_is_not_resolved_is_named_without_the_port(host_port: str, host: str) -> None:
+    exc = CLIENT_ERRORS["ClientConnectorDNSError"](*FAILURES["ClientConnectorDNSError"][1])
+    failure = translate_error(exc, host_port=host_port, timeout=3.0, resolving=False)
+    assert failure.detail == f"The host name {host} can't be resolved."
+    failure = translate_error(TimeoutError(), host_port=host_port, timeout=3.0, resolving=True)
+    assert failure.detail == f"The host name {host} wasn't resolved in time."
+
+
+def test_a_server_that_asks_for_credentials_says_that_none_are_given() -> None:
+    detail = "box:4096 asks for a user name and password, and none are given."
+    assert failure_of(401).detail == detail
 
 
 def test_refused_credentials_are_named_by_their_user_name() -> None:

@@ -15,13 +15,15 @@ from codewalk.errors import (
     ServerUnreachable,
     StorageError,
 )
+from codewalk.health.status import HealthStatus
+from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.conflict import editable_values
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import NotifySetting
 from codewalk.web.form_data import ServerFormData
 from codewalk.web.forms import ServerForm
-from tests.unit.web.samples import PROFILE, SETTINGS
+from tests.unit.web.samples import PROFILE, SETTINGS, VIEWS, text_of
 
 
 def typed(**fields: Any) -> ServerFormData:
@@ -110,6 +112,44 @@ def test_an_error_is_shown_beside_its_field(error: CodeWalkError, field: str, an
     assert form.errors == {field: "no"}
     assert form.offer_anyway is anyway
     assert (form.url, form.label) == ("x", " Box ")
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (Reason.AUTH_REQUIRED, "This server needs a password: enter it here."),
+        (Reason.AUTH_REJECTED, "The server refused this password or the user name."),
+    ],
+)
+def test_a_missing_or_wrong_password_marks_its_field_which_gets_the_focus(
+    reason: Reason, message: str
+) -> None:
+    refused = ServerUnreachable("It isn't saved.", reason=reason)
+    form = ServerForm.empty().with_error(typed(url="x"), refused)
+    assert form.errors == {"form": "It isn't saved.", "password": message}
+    assert form.focused_field == "password"
+    result = HealthStatus(state=State.UNHEALTHY, reason=reason)
+    form = ServerForm.empty().with_test_result(typed(url="x"), result, None)
+    assert (form.errors, form.focused_field) == ({"password": message}, "password")
+
+
+def test_the_focus_is_at_the_url_of_a_new_form_and_stays_where_it_is_after_an_error() -> None:
+    assert ServerForm.empty().focused_field == "url"
+    down = ServerUnreachable("no", reason=Reason.REFUSED)
+    for error in (down, InvalidURL("no"), InvalidCredentials("no")):
+        assert ServerForm.empty().with_error(typed(url="x"), error).focused_field == ""
+
+
+def test_a_suggestion_stands_in_the_form_once_and_after_the_verdict() -> None:
+    message = "http://box isn't saved: Nothing listens there. Is it http://box:4096?"
+    down = ServerUnreachable(message, suggestion="http://box:4096", reason=Reason.REFUSED)
+    form = ServerForm.empty().with_error(typed(url="box"), down)
+    assert form.errors["form"] == "http://box isn't saved: Nothing listens there."
+    assert text_of(VIEWS.form_fragment(form)).count("http://box:4096") == 1
+    result = HealthStatus(state=State.UNHEALTHY, reason=Reason.REFUSED)
+    for shown in (form, ServerForm.empty().with_test_result(typed(url="box"), result, "http://y")):
+        text = text_of(VIEWS.form_fragment(shown))
+        assert text.index("Nothing listens") < text.index("Try http://")
 
 
 def test_a_url_that_is_refused_offers_the_one_that_was_meant() -> None:

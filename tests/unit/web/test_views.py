@@ -9,7 +9,7 @@ import pytest
 from markupsafe import escape
 
 from codewalk.health.link import LinkState
-from codewalk.reason import Reason, State
+from codewalk.reason import REASON_SENTENCES, Reason, State
 from codewalk.secret import Secret
 from codewalk.server import Server
 from codewalk.web.assets import ADDRESSES, ASSETS
@@ -20,7 +20,6 @@ from codewalk.web.problems import Problem
 from codewalk.web.templates import FIRST_ROWS
 from codewalk.web.text import (
     LINK_DESCRIPTIONS,
-    REASON_SENTENCES,
     age_or_date,
     format_axis,
     format_latency,
