@@ -147,9 +147,16 @@ async def switcher(stage: Stage) -> None:
     await stage.tab.get_by_role("button", name="Switch server").click()
 
 
-async def refused(stage: Stage) -> None:
+async def switcher_down(stage: Stage) -> None:
+    """The focus is on a server that is down."""
     await switcher(stage)
-    await stage.tab.get_by_role("button", name="Switch anyway").first.click()
+    await stage.tab.locator(".choice", has_text="Behind the company proxy").click()
+    await stage.tab.get_by_role("button", name="Switch anyway").wait_for()
+
+
+async def refused(stage: Stage) -> None:
+    await switcher_down(stage)
+    await stage.tab.get_by_role("button", name="Switch anyway").click()
     await stage.tab.get_by_role("alert").filter(has_text="unhealthy").wait_for()
 
 
@@ -303,6 +310,7 @@ SCENES: Sequence[Scene] = (
     toasts,
     menu,
     switcher,
+    switcher_down,
     refused,
     home,
     home_searched,

@@ -106,15 +106,20 @@ def security_warning(version: str | None) -> str | None:
 
 
 _SWITCHER_RANKS: Final[Mapping[State, int]] = MappingProxyType(
-    {State.HEALTHY: 1, State.UNKNOWN: 2, State.UNHEALTHY: 3}
+    {State.HEALTHY: 2, State.UNKNOWN: 3, State.UNHEALTHY: 4}
 )
 
 
 def sort_for_switcher(servers: Iterable[Server]) -> list[Server]:
-    """Return the active server, then the healthy, unknown and unhealthy ones, in list order."""
+    """Return the active server, the previous one, then the others by their state.
+
+    Healthy ones come before unknown and unhealthy ones, those of one state in list order.
+    """
 
     def rank(server: Server) -> int:
-        return 0 if server.active else _SWITCHER_RANKS[server.health.state]
+        if server.active:
+            return 0
+        return 1 if server.previous else _SWITCHER_RANKS[server.health.state]
 
     return sorted(servers, key=rank)
 

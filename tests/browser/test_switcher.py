@@ -157,6 +157,80 @@ async def test_it_follows_what_happens_and_keeps_the_filter(
         await expect(tab.get_by_label("Filter servers")).to_have_value("box")
 
 
+async def test_enter_goes_to_the_previous_server_and_back_at_once(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    """Raced: the list was that of before the switch, where the item of the active server closed."""
+    async with (
+        opened(chromium, tmp_path) as (web, tab),
+        MockOpenCode() as a,
+        MockOpenCode() as b,
+        MockOpenCode() as c,
+    ):
+        for mock, name in ((a, "Alpha"), (b, "Beta"), (c, "Gamma")):
+            await web.app.add_server(mock.url, label=name)
+        await web.app.switch_to("Gamma")
+        await tab.goto(web.url)
+        await tab.route("**/switcher?*", lambda route: route.fulfill(status=204))
+        await expect(switcher_button(tab)).to_contain_text("Gamma")
+        for name in ("Alpha", "Gamma", "Alpha", "Gamma"):
+            await tab.keyboard.press("Control+k")
+            await tab.keyboard.press("Enter")
+            await expect(switcher_panel(tab)).to_be_hidden()
+            await expect(switcher_button(tab)).to_contain_text(name)
+
+        # With a filter it is the first match, and never the server that is active.
+        await tab.keyboard.press("Control+k")
+        await tab.keyboard.type("ta")
+        await tab.keyboard.press("Enter")
+        await expect(switcher_button(tab)).to_contain_text("Beta")
+        await tab.keyboard.press("Control+k")
+        await tab.keyboard.type("beta")
+        await tab.keyboard.press("Enter")
+        await expect(switcher_panel(tab)).to_be_hidden()
+        await expect(switcher_button(tab)).to_contain_text("Beta")
+
+
+ROW_HEIGHTS = "() => [...document.querySelectorAll('#switcher-list > li')].map(li => li.offsetHeight)"
+OVERFLOW = "() => { const { scrollHeight, clientHeight } = document.querySelector('#switcher-list');" \
+    " return scrollHeight - clientHeight; }"
+
+
+@pytest.mark.parametrize(("touch", "height"), [(False, 40), (True, 44)])
+async def test_six_servers_are_rows_of_one_height_without_scrolling(
+    chromium: Browser, tmp_path: Path, touch: bool, height: int
+) -> None:
+    view = {"width": 360 if touch else 1280, "height": 800}
+    async with (
+        opened(chromium, tmp_path, viewport=view, has_touch=touch, is_mobile=touch) as (web, tab),
+        MockOpenCode() as mock,
+    ):
+        await web.app.add_server(mock.url, label="Good")
+        for number in range(5):
+            label = f"A rather long name of the server with the number {number}"
+            server = await web.app.add_server(f"{CLOSED}/{number}", label=label, check=False)
+            await web.app.check(server.id)
+        await tab.goto(web.url)
+        await switcher_button(tab).click()
+        await expect(switcher_panel(tab).locator("li")).to_have_count(6)
+        assert await tab.evaluate(ROW_HEIGHTS) == [height] * 6
+        assert await tab.evaluate(OVERFLOW) == 0
+
+        # The row with the focus shows what can be done, and the whole reason.
+        again = switcher_panel(tab).get_by_role("button", name="Check again")
+        await expect(again).to_have_count(0)
+        await switcher_item(tab, "number 3").click()
+        await expect(switcher_item(tab, "number 3")).to_be_focused()
+        await expect(again).to_have_count(1)
+        box = await again.bounding_box()
+        assert box
+        assert not touch or box["height"] >= height
+        await expect(switcher_panel(tab).get_by_role("button", name="Switch anyway")).to_have_count(1)
+        await tab.keyboard.press("ArrowDown")
+        await expect(switcher_item(tab, "number 4")).to_be_focused()
+        await expect(again).to_have_count(1)
+
+
 async def test_on_a_page_of_no_server_a_switch_leaves_the_form_as_it_is(
     chromium: Browser, tmp_path: Path
 ) -> None:

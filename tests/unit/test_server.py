@@ -28,6 +28,15 @@ def server(
     )
 
 
+def test_the_previous_one_comes_after_the_active_one_whatever_its_state() -> None:
+    servers = [
+        server("up"),
+        server("down", State.UNHEALTHY, mark="previous"),
+        server("mine", mark="active"),
+    ]
+    assert [each.id for each in sort_for_switcher(servers)] == ["mine", "down", "up"]
+
+
 def test_the_active_one_is_first_then_healthy_unknown_and_unhealthy_ones() -> None:
     servers = [
         server("down", State.UNHEALTHY),

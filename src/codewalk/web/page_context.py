@@ -52,6 +52,11 @@ class PageContext:
     local: LocalServerContext = field(default_factory=LocalServerContext)
 
     @property
+    def previous(self) -> Server | None:
+        """The server that was active before, if it is another one and still there."""
+        return next((s for s in self.servers if s.previous and not s.active), None)
+
+    @property
     def stamp(self) -> str:
         """A hash of what pages show, except the time and latency of the last checks."""
         rows = [row_values(server) for server in self.servers]

@@ -104,7 +104,7 @@ class Responder:
                 return self.same_page()
             return RedirectResponse(home_address(server_id), 303)
         if belongs_to_none:
-            button = self.views.switcher_button_fragment(get_page_context(self.app))
+            button = self.views.switcher_fragments(get_page_context(self.app))
             return self._for_active(self.views.alert_fragment(None) + button)
         try:
             home = await load_home_context(self.app, server_id, HomeQuery())

@@ -104,7 +104,7 @@ class OpenPage:
             self._checked_at = {}  # checks since the page was rendered come with the first poll
             return PageUpdate()
         events = {"active": _active_event(context), "sessions": {}, "work": {}}
-        html = self._views.switcher_button_fragment(context) + self._whole_list(context)
+        html = self._views.switcher_fragments(context) + self._whole_list(context)
         return PageUpdate(html=html, events=events | self._server_event())
 
     def apply_events(self, events: Sequence[Event]) -> PageUpdate:
@@ -121,7 +121,7 @@ class OpenPage:
         is_about_active = active_id in {event.server_id for event in changes}
         button = ""
         if is_about_all or is_about_active:
-            button = self._views.switcher_button_fragment(context)
+            button = self._views.switcher_fragments(context)
         return PageUpdate(html=button + self._changed_rows(context) + toasts, events=page_events)
 
     def poll(self) -> PageUpdate:

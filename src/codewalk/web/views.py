@@ -165,9 +165,14 @@ class Views:
         macros = self._macros("switcher")
         return "".join(_fragment(f"switcher-{s.id}", macros.item(s)) for s in servers)
 
-    def switcher_button_fragment(self, page: PageContext) -> str:
-        """Return the switcher's button, which shows the active server."""
-        return _fragment("active", self._macros("switcher").button(page.active))
+    def switcher_fragments(self, page: PageContext) -> str:
+        """Return the switcher's button, which shows the active server, and two of its items.
+
+        Those are the active and the previous server, so that a user who opens the switcher just
+        after a switch can go back at once.
+        """
+        button = _fragment("active", self._macros("switcher").button(page))
+        return button + self.switcher_item_fragments(filter(None, (page.active, page.previous)))
 
     def theme_fragment(self, theme: Theme) -> str:
         """Return the buttons that choose the theme."""
@@ -184,7 +189,7 @@ class Views:
         target = f"#home-{home.server.id}" if within else ".home"
         # focusScroll: a link in a list that scrolls within the page stays in view there.
         main = _fragment_at(target, html, swap="outerHTML focusScroll:true show:top settle:0")
-        return title + main + self.switcher_button_fragment(page) + self.alert_fragment(None)
+        return title + main + self.switcher_fragments(page) + self.alert_fragment(None)
 
     def session_list_fragment(self, home: HomeContext) -> str:
         """Return the list of sessions."""

@@ -13,8 +13,9 @@ def test_the_switcher_shows_the_active_server_and_why_it_is_unhealthy() -> None:
         r'<button id="switch-server".*?</button>', servers_page(page_context(down)), re.DOTALL
     )
     assert text_of(button) == "Switch server unhealthy Dev box Nothing listens at this address."
-    well = VIEWS.switcher_button_fragment(page_context(server(active=True)))
+    well = VIEWS.switcher_fragments(page_context(server(active=True)))
     assert "Ready to use" not in well
+    assert 'data-active="018f" data-previous=""' in well
     assert "No active server" in servers_page(page_context())
 
 
@@ -30,6 +31,7 @@ def test_the_switcher_offers_what_can_be_done_with_a_server() -> None:
     assert 'aria-disabled="true" aria-describedby="why-018f"' in down
     text = text_of(down)
     assert text.endswith("Nothing listens at this address. Check again Switch anyway")
+    assert "Previous" in text_of(pick(server(previous=True)))
     gone = text_of(pick(server(active=True, state=State.UNHEALTHY, reason=Reason.REFUSED)))
     assert "Check again" in gone
     assert "Switch anyway" not in gone

@@ -69,7 +69,7 @@ on("keydown", "html", (_, event) => {
 });
 on("keydown", "[role=menu], #switcher, .cells, .facts", (list, event) => {
   if (event.isComposing) return;
-  const field = list.querySelector("input[data-filters]");
+  const field = /** @type {HTMLInputElement | null} */ (list.querySelector("input[data-filters]"));
   const items = /** @type {HTMLElement[]} */ ([...list.querySelectorAll(ITEMS)]);
   const current = items.findIndex((item) => item.matches(":focus, li:focus-within > .choice"));
   const horizontal = !field && { ArrowLeft: current - 1, ArrowRight: current + 1, Home: 0, End: -1 };
@@ -79,9 +79,11 @@ on("keydown", "[role=menu], #switcher, .cells, .facts", (list, event) => {
     items.at(target % items.length)?.focus();
   } else if (event.key === "Enter" && event.target === field) {
     event.preventDefault();
-    // One that is down isn't chosen, but focused: there the reason is read.
-    if (items[1]?.ariaDisabled) items[1].focus();
-    else items[1]?.click();
+    // The previous server, or the first match, but not the active server unless it is the only one.
+    const { active, previous } = document.getElementById("active")?.dataset ?? {};
+    const others = items.slice(1).filter((item) => item.parentElement?.id !== `switcher-${active}`);
+    const before = field?.value ? undefined : others.find((item) => item.parentElement?.id === `switcher-${previous}`);
+    (before ?? others[0] ?? items[1])?.click();
   } else if (field && /^\S$/u.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) {
     items[0]?.focus(); // the field, which gets the character
   }
@@ -98,6 +100,8 @@ for (const type of /** @type {const} */ (["pointerover", "focusin"]))
     const wasThere = relatedTarget instanceof Element && relatedTarget.closest(`[data-cells="${cells}"]`);
     if (!wasThere) htmx.ajax("GET", cells, { source: part, swap: "none" });
   });
+// One that is down isn't chosen, but focused (a click alone doesn't focus it everywhere): it shows what can be done.
+on("click", ".choice[aria-disabled]", (choice) => choice.focus());
 on("click", "[role=menuitem], .choice:not([aria-disabled]), [data-closes]", (element) => {
   /** @type {HTMLElement | null} */ (element.closest("[popover]"))?.hidePopover();
 });
