@@ -150,7 +150,7 @@ async def switcher(stage: Stage) -> None:
 async def switcher_down(stage: Stage) -> None:
     """The focus is on a server that is down."""
     await switcher(stage)
-    await stage.tab.locator(".choice", has_text="Behind the company proxy").click()
+    await stage.tab.locator(".choice", has_text="Behind the company proxy").focus()
     await stage.tab.get_by_role("button", name="Switch anyway").wait_for()
 
 
@@ -220,6 +220,23 @@ async def add_unreachable(stage: Stage) -> None:
     await stage.tab.get_by_label("URL", exact=True).fill("127.0.0.1:8")
     await stage.tab.get_by_role("button", name="Save", exact=True).click()
     await stage.tab.get_by_role("button", name="Save anyway").wait_for()
+
+
+async def add_without_password(stage: Stage) -> None:
+    mock = await stage.mock()
+    mock.password = "secret"  # noqa: S105 - of a mock server
+    await add(stage)
+    await stage.tab.get_by_label("URL", exact=True).fill(mock.url)
+    await stage.tab.get_by_role("button", name="Save", exact=True).click()
+    await stage.tab.get_by_text("This server needs a password").wait_for()
+
+
+async def add_suggested(stage: Stage) -> None:
+    """Nothing listens at the default port of HTTP: OpenCode's own port is suggested."""
+    await add(stage)
+    await stage.tab.get_by_label("URL", exact=True).fill("127.0.0.1")
+    await stage.tab.get_by_role("button", name="Test connection").click()
+    await stage.tab.get_by_role("button", name="Try").wait_for()
 
 
 async def add_tested(stage: Stage) -> None:
@@ -321,6 +338,8 @@ SCENES: Sequence[Scene] = (
     add,
     add_wrong,
     add_unreachable,
+    add_without_password,
+    add_suggested,
     add_tested,
     edit,
     edit_conflict,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from codewalk.health.link import LinkState
 from codewalk.health.status import HealthStatus
 from codewalk.reason import State
-from codewalk.servers.profile import ServerProfile
+from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.times import rfc3339
 
 FIRST_SAFE_VERSION: Final = (1, 0, 216)
@@ -58,6 +58,11 @@ class Server:
     @property
     def name(self) -> str:
         return self.profile.name
+
+    @property
+    def muted(self) -> bool:
+        """Whether nobody is notified about it: it is snoozed, or its notifications are off."""
+        return self.snoozed or self.profile.notify is NotifySetting.OFF
 
     @property
     def warning(self) -> str | None:
@@ -122,6 +127,11 @@ def sort_for_switcher(servers: Iterable[Server]) -> list[Server]:
         return 1 if server.previous else _SWITCHER_RANKS[server.health.state]
 
     return sorted(servers, key=rank)
+
+
+def count_down(servers: Iterable[Server]) -> int:
+    """Return how many servers are down, without the muted ones, whose users know about them."""
+    return sum(s.health.state is State.UNHEALTHY and not s.muted for s in servers)
 
 
 def find_fallback(servers: Iterable[Server]) -> Server | None:

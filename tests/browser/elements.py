@@ -25,12 +25,18 @@ async def wait_for_stream(tab: Page) -> None:
 
 
 def toasts(tab: Page) -> Locator:
-    return tab.locator(".toast")
+    """The toasts, and the lines of the one that has several."""
+    return tab.locator(".toast, .notice")
 
 
-def notice_toasts(tab: Page) -> Locator:
-    """The toasts that tell what happened to a server."""
-    return tab.locator(".toast.notice")
+def notices(tab: Page) -> Locator:
+    """The lines that tell what happened to a server."""
+    return tab.locator(".notice:not(#switch-notice)")
+
+
+def servers_link(tab: Page) -> Locator:
+    """The link to all servers in the bar, whose name says how many are down."""
+    return tab.get_by_role("navigation", name="CodeWalk").locator("[href='/servers']")
 
 
 # The manager

@@ -2,9 +2,10 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from codewalk.health.link import LinkState
 from codewalk.notifications.notice import NoticeKind
@@ -13,7 +14,7 @@ from tests.browser.elements import (
     CHANGE_TIMEOUT_MS,
     CLOSED,
     button,
-    notice_toasts,
+    notices,
     row,
     wait_for_stream,
 )
@@ -28,6 +29,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 LOST = "Connection to CodeWalk lost."
 RELOAD = "Reload this page"
 
+PHONE: Final = {"width": 360, "height": 740}
+
 DESK = """
     window.notifications = [];
     window.Notification = class extends Notification {
@@ -41,6 +44,9 @@ DESK = """
 """Keeps what the desktop is asked to show, but for what only tries whether it could be. A tab is
 hidden while `away` is true: a browser without a screen hides none."""
 
+BLOCKED = """
+    Object.defineProperty(Notification, "permission", { get: () => "denied" });
+"""
 WITHOUT = "delete window.Notification"
 ANDROID = """
     window.Notification = class {
@@ -49,6 +55,10 @@ ANDROID = """
     };
 """
 """There it can be asked for, and a page alone can make none."""
+
+
+def desktop_switch(tab: Page) -> Locator:
+    return tab.get_by_role("switch", name="Desktop notifications", exact=True)
 
 
 async def test_a_notice_is_a_toast_in_every_page_and_links_to_the_server(
@@ -65,31 +75,67 @@ async def test_a_notice_is_a_toast_in_every_page_and_links_to_the_server(
         announce_notice(web, "Box")
         said = "Box is down. Nothing listens at this address."
         for one in (tab, other):
-            await expect(notice_toasts(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
-            await expect(notice_toasts(one).locator("p")).to_have_text(said)
+            await expect(notices(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
+            await expect(notices(one).locator("p")).to_have_text(said)
         announce_notice(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
         for one in (tab, other):
-            await expect(notice_toasts(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
-            await expect(notice_toasts(one)).to_contain_text("Box is back. It was down for 9 s.")
-        await notice_toasts(other).get_by_role("link", name="Box").click()
+            await expect(notices(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
+            await expect(notices(one)).to_contain_text("Box is back. It was down for 9 s.")
+        await notices(other).get_by_role("link", name="Box").click()
         await expect(other).to_have_url(f"{web.url}/servers#server-{server.id}")
         await expect(row(other, "Box")).to_be_in_viewport()
 
 
-async def test_two_hundred_at_once_are_three_toasts_and_a_link_to_all(
+async def test_two_hundred_at_once_are_one_toast_with_three_lines_and_a_link_to_all(
     chromium: Browser, tmp_path: Path
 ) -> None:
-    async with opened(chromium, tmp_path) as (web, tab):
+    async with opened(chromium, tmp_path, viewport=PHONE) as (web, tab):
         for number in range(20):
-            await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
+            name = f"Box {number} with a rather long name"
+            await web.app.add_server(f"{CLOSED}/{number}", label=name, check=False)
         await tab.goto(f"{web.url}/servers/new")
         await wait_for_stream(tab)
+        await expect(button(tab, "Close notices")).to_be_hidden()
         for number in range(20):
-            announce_notice(web, f"Box {number}")
-        await expect(notice_toasts(tab)).to_have_count(4, timeout=CHANGE_TIMEOUT_MS)
-        await expect(notice_toasts(tab).last).to_have_text("17 more servers have news.")
-        await notice_toasts(tab).last.get_by_role("link").click()
+            announce_notice(web, f"Box {number} with a rather long name")
+        await expect(notices(tab)).to_have_count(4, timeout=CHANGE_TIMEOUT_MS)
+        await expect(notices(tab).last).to_have_text("17 more servers have news.")
+        await expect(notices(tab).last).to_be_in_viewport(ratio=1)
+        toast = await tab.locator("#notices").bounding_box()
+        assert toast
+        assert toast["height"] <= PHONE["height"] / 3
+        await notices(tab).last.get_by_role("link").click()
         await expect(tab).to_have_url(f"{web.url}/servers")
+
+
+@pytest.mark.parametrize("height", [740, 360])
+async def test_toasts_take_a_third_of_a_phone_at_most_and_are_closed_together(
+    chromium: Browser, tmp_path: Path, height: int
+) -> None:
+    view = {"width": 360, "height": height}
+    async with opened(chromium, tmp_path, viewport=view, has_touch=True) as (web, tab):
+        for number in range(6):
+            await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
+        removed = web.app.server("Box 5").id
+        await web.app.remove_server(removed)
+        await tab.goto(f"{web.url}/servers?removed={removed}")
+        await wait_for_stream(tab)
+        for number in range(5):
+            announce_notice(web, f"Box {number}")
+        await web.app.switch_to("Box 1", force=True)
+        await expect(notices(tab)).to_have_count(4, timeout=CHANGE_TIMEOUT_MS)
+        await expect(tab.get_by_text("Box 1 is the active server now.")).to_have_count(1)
+        stack = await tab.locator("#toasts").bounding_box()
+        assert stack
+        assert stack["height"] <= height / 3
+        await expect(button(tab, "Undo")).to_be_in_viewport(ratio=1)
+        close = button(tab, "Close notices")
+        await expect(close).to_be_in_viewport(ratio=1)
+        await close.tap()
+        await expect(notices(tab)).to_have_count(0)
+        await expect(close).to_be_hidden()
+        await expect(tab.get_by_role("main")).to_be_focused()
+        await expect(button(tab, "Undo")).to_be_visible()
 
 
 async def test_one_tab_shows_notifications_on_the_desktop_while_it_is_hidden(
@@ -99,25 +145,22 @@ async def test_one_tab_shows_notifications_on_the_desktop_while_it_is_hidden(
         server = await web.app.add_server(CLOSED, label="Box", check=False)
         await context.add_init_script(DESK)
         async with open_tab(context, web) as tab, open_tab(context, web) as other:
-            offer = button(tab, "Notify me")
-            await expect(offer).to_be_visible()
+            await expect(desktop_switch(tab)).to_be_visible()
             await context.grant_permissions(["notifications"])
-            async with tab.expect_response("**/live/notices"):
-                await offer.click()
-            await expect(offer).to_be_hidden()
-            await other.reload()
-            await expect(button(other, "Notify me")).to_be_hidden()
+            await expect(desktop_switch(tab)).not_to_be_checked()
+            await desktop_switch(tab).click()
             for one in (tab, other):
+                await expect(desktop_switch(one)).to_be_checked()
                 await wait_for_stream(one)
 
             announce_notice(web, "Box")  # somebody sees the toast
             for one in (tab, other):
-                await expect(notice_toasts(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
+                await expect(notices(one)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
                 await one.evaluate("window.away = true")
             announce_notice(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
             notification = ["Box is back", "It was down for 9 s.", f"state-of-{server.id}"]
             await tab.wait_for_function("() => window.notifications.length")
-            await expect(notice_toasts(other)).to_contain_text("Box is back")
+            await expect(notices(other)).to_contain_text("Box is back")
             assert await tab.evaluate("window.notifications") == [notification]
             assert await other.evaluate("window.notifications") == []
 
@@ -128,6 +171,53 @@ async def test_one_tab_shows_notifications_on_the_desktop_while_it_is_hidden(
             await other.wait_for_function("() => window.notifications.length")
 
 
+async def test_notifications_on_the_desktop_are_turned_off_and_on_for_the_whole_browser(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as web, open_context(chromium) as context:
+        await web.app.add_server(CLOSED, label="Box", check=False)
+        await context.add_init_script(DESK)
+        await context.grant_permissions(["notifications"])
+        async with open_tab(context, web) as tab, open_tab(context, web) as other:
+            await desktop_switch(other).press("Space")
+            for one in (tab, other):
+                await expect(desktop_switch(one)).to_be_checked()
+                await one.evaluate("window.away = true")
+            announce_notice(web, "Box")
+            await tab.wait_for_function("() => window.notifications.length === 1")
+
+            await desktop_switch(other).click()  # not the tab that shows them
+            await expect(desktop_switch(tab)).not_to_be_checked()
+            announce_notice(web, "Box", NoticeKind.UP, downtime=timedelta(seconds=9))
+            for one in (tab, other):
+                await expect(notices(one)).to_contain_text("Box is back")
+            # Messages come in order: what follows shows that this one was read.
+            await desktop_switch(other).click()
+            await expect(desktop_switch(tab)).to_be_checked()
+            announce_notice(web, "Box")
+            await tab.wait_for_function("() => window.notifications.length === 2")
+            titles = [title for title, *_ in await tab.evaluate("window.notifications")]
+            assert titles == ["Box is down", "Box is down"]
+
+            await desktop_switch(other).click()
+            await tab.reload()
+            await expect(desktop_switch(tab)).not_to_be_checked()
+
+
+async def test_notifications_that_the_browser_blocks_are_said_to_be(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with running(tmp_path) as web, open_context(chromium) as context:
+        await context.add_init_script(BLOCKED)
+        async with open_tab(context, web) as tab:
+            blocked = tab.get_by_role(
+                "switch", name="Desktop notifications are blocked by the browser"
+            )
+            await expect(blocked).to_be_visible()
+            await expect(blocked).to_be_disabled()
+            await expect(blocked).not_to_be_checked()
+
+
 @pytest.mark.parametrize("browser", [WITHOUT, ANDROID])
 async def test_notices_are_not_offered_where_there_can_be_none(
     chromium: Browser, tmp_path: Path, browser: str
@@ -136,7 +226,7 @@ async def test_notices_are_not_offered_where_there_can_be_none(
         await context.add_init_script(browser)
         async with open_tab(context, web) as tab:
             await wait_for_stream(tab)
-            await expect(button(tab, "Notify me")).to_be_hidden()
+            await expect(tab.locator("[data-notifies]")).to_be_hidden()
 
 
 async def test_a_row_shows_the_link_state(chromium: Browser, tmp_path: Path) -> None:

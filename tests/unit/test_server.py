@@ -1,5 +1,6 @@
 """The order of servers in the switcher, the fallback for a server that is down, and warnings."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,8 +9,14 @@ from hypothesis import strategies as st
 
 from codewalk.health.status import HealthStatus
 from codewalk.reason import Reason, State
-from codewalk.server import Server, find_fallback, security_warning, sort_for_switcher
-from codewalk.servers.profile import ServerProfile
+from codewalk.server import (
+    Server,
+    count_down,
+    find_fallback,
+    security_warning,
+    sort_for_switcher,
+)
+from codewalk.servers.profile import NotifySetting, ServerProfile
 
 NOW = datetime(2026, 2, 9, tzinfo=UTC)
 
@@ -48,6 +55,16 @@ def test_the_active_one_is_first_then_healthy_unknown_and_unhealthy_ones() -> No
     ]
     order = [each.id for each in sort_for_switcher(servers)]
     assert order == ["mine", "up", "also-up", "new", "also-new", "down"]
+
+
+def test_those_that_are_down_are_counted_unless_they_are_muted() -> None:
+    down = server("down", State.UNHEALTHY)
+    servers = [down, server("new", State.UNKNOWN), server("up")]
+    assert count_down(servers) == 1
+    assert count_down([replace(down, snoozed=True)]) == 0
+    off = replace(down.profile, notify=NotifySetting.OFF)
+    assert count_down([replace(down, profile=off)]) == 0
+    assert count_down([]) == 0
 
 
 @given(st.lists(st.sampled_from(State)))

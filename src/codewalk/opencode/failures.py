@@ -76,9 +76,7 @@ def translate_error(
             within = "in time" if timeout == inf else f"within {timeout:g} s"
             return RequestFailed(Reason.TIMEOUT, f"{host_port} didn't answer {within}.")
         case aiohttp.ClientConnectorDNSError():
-            return RequestFailed(
-                Reason.DNS, f"The host name {_host(host_port)} can't be resolved."
-            )
+            return RequestFailed(Reason.DNS, f"The host name {_host(host_port)} can't be resolved.")
         case _ if isinstance(exc, _TLS_ERRORS):
             return RequestFailed(Reason.TLS, _describe_tls_error(exc, host_port))
         case aiohttp.ClientConnectorError():

@@ -10,7 +10,7 @@ from codewalk.app.app import App
 from codewalk.errors import Superseded
 from codewalk.opencode.activity import Activity
 from codewalk.opencode.session import Session
-from codewalk.server import Server, find_fallback
+from codewalk.server import Server, count_down, find_fallback
 from codewalk.web.paging import ListPage, encode_query
 from codewalk.workspace.models import ModelList
 from codewalk.workspace.projects import ProjectList
@@ -50,6 +50,11 @@ class PageContext:
     local_message: str | None = None
     import_message: str | None = None
     local: LocalServerContext = field(default_factory=LocalServerContext)
+
+    @property
+    def down_count(self) -> int:
+        """How many servers are down; muted ones don't count."""
+        return count_down(self.servers)
 
     @property
     def previous(self) -> Server | None:

@@ -87,6 +87,7 @@ class OpenPage:
         self._checked_at: dict[str, datetime | None] = {}
         self._notes: tuple[object, ...] = ()
         self._generation = 0
+        self._down_count: int | None = None
         self._toasts = ToastStack()
         self._is_behind = False
 
@@ -100,11 +101,12 @@ class OpenPage:
         context = get_page_context(self._app)
         self._remember(context)
         self._generation = context.generation
+        link = self._servers_link(context)
         if context.stamp == stamp:
             self._checked_at = {}  # checks since the page was rendered come with the first poll
             return PageUpdate()
         events = {"active": _active_event(context), "sessions": {}, "work": {}}
-        html = self._views.switcher_fragments(context) + self._whole_list(context)
+        html = self._views.switcher_fragments(context) + link + self._whole_list(context)
         return PageUpdate(html=html, events=events | self._server_event())
 
     def apply_events(self, events: Sequence[Event]) -> PageUpdate:
@@ -122,18 +124,20 @@ class OpenPage:
         button = ""
         if is_about_all or is_about_active:
             button = self._views.switcher_fragments(context)
-        return PageUpdate(html=button + self._changed_rows(context) + toasts, events=page_events)
+        link, rows = self._servers_link(context), self._changed_rows(context)
+        return PageUpdate(html=button + link + rows + toasts, events=page_events)
 
     def poll(self) -> PageUpdate:
         """Return what changes without an event: the time of a server's last check, and its link."""
         context = get_page_context(self._app)
+        link = self._servers_link(context)  # a snooze ends without an event
         rows = self._changed_rows(context)  # first: their checks needn't be sent again
         servers = [s for s in context.servers if self._has_rows or s.id == self._about]
         before, self._checked_at = self._checked_at, {s.id: s.health.checked_at for s in servers}
         checked = [s for s in servers if before.get(s.id) != s.health.checked_at]
         if self._has_rows:
-            return PageUpdate(html=rows + self._views.last_check_fragments(checked))
-        return PageUpdate(events={"checked": {}} if checked else {})
+            return PageUpdate(html=link + rows + self._views.last_check_fragments(checked))
+        return PageUpdate(html=link, events={"checked": {}} if checked else {})
 
     def _page_events(
         self, changes: Sequence[Event], context: PageContext, active_id: str | None
@@ -154,6 +158,14 @@ class OpenPage:
     def _add_toasts(self, notices: Iterable[Notice]) -> str:
         self._toasts, visible, count = self._toasts.add(notices, monotonic())
         return self._views.toast_fragments(make_toasts(self._app, visible), summary_count=count)
+
+    def _servers_link(self, context: PageContext) -> str:
+        """Return the link to the servers if it says another number; empty otherwise."""
+        before, self._down_count = self._down_count, context.down_count
+        if self._down_count == before:
+            return ""
+        section = "servers" if self._has_rows else ""
+        return self._views.servers_link_fragment(context, section=section, about=self._about)
 
     def _server_event(self) -> dict[str, Any]:
         return {"server": {}} if self._about else {}

@@ -19,7 +19,7 @@ from codewalk.web.page_responses import (
 )
 from codewalk.web.page_stream import OpenPage, page_updates
 from codewalk.web.theme import Theme, set_theme_cookie
-from codewalk.web.toasts import desktop_notifications
+from codewalk.web.toasts import background_messages
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -54,8 +54,8 @@ async def stream_page_updates(
 async def stream_notices(
     app: AppDep, queue: EventQueueDep, streams: StreamsDep
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream notices as desktop notifications."""
-    async for message in desktop_notifications(app, queue, streams):
+    """Stream what one tab of a browser reads for all, hidden ones included."""
+    async for message in background_messages(app, queue, streams):
         yield message
 
 

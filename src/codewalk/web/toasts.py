@@ -1,30 +1,40 @@
-"""Notices as toasts in a page and as desktop notifications, with a limit on how many at once."""
+"""Notices in a page's toast and as desktop notifications, with a limit on how many at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from time import monotonic
 from typing import Final
 
 from fastapi.sse import ServerSentEvent
 
 from codewalk.app.app import App
-from codewalk.events import Event
+from codewalk.events import Event, Kind
 from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
-from codewalk.server import Server
+from codewalk.server import Server, count_down
 from codewalk.times import format_duration
 from codewalk.web.event_streams import EventStreams
 from codewalk.web.text import health_sentence
 
 MAX_TOASTS: Final = 3
-"""Notices that a page shows at once; one more toast counts the servers of the others."""
+"""Notices that a page shows at once; one more line counts the servers of the others."""
 
 TOAST_SECONDS: Final = 10.0
-"""Seconds for which a toast is shown; then the style sheet removes it."""
+"""Seconds for which a notice is shown; then the style sheet removes it."""
 
 SUMMARY_ID: Final = "more-notices"
-"""The id of the toast that counts the servers whose notices aren't shown."""
+"""The id of the line that counts the servers whose notices aren't shown."""
+
+COUNT_INTERVAL: Final = 1.0
+"""Seconds between two counts of the servers that are down, for hidden pages."""
+
+MAX_COUNT_AGE: Final = 30.0
+"""Seconds after which they are counted without an event: a snooze may have ended."""
+
+_ABOUT_STATES: Final = frozenset({Kind.HEALTH, Kind.SERVERS, Kind.OVERFLOW})
+"""Events after which another number of servers may be down."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,24 +113,33 @@ def summary_text(count: int) -> str:
     return f"{count} more {'server has' if count == 1 else 'servers have'} news."
 
 
-async def desktop_notifications(
+async def background_messages(
     app: App, queue: asyncio.Queue[Event], streams: EventStreams
 ) -> AsyncIterator[ServerSentEvent]:
-    """Yield notices as the arguments of `Notification` in a browser.
+    """Yield what concerns hidden pages too: notices, and how many servers are down (`down`).
 
-    A later notification with the same `tag` replaces an earlier one, and `renotify` alerts the user
-    again; the summary, whose number only grows, doesn't.
+    Notices are the arguments of `Notification` in a browser. A later one with the same `tag`
+    replaces an earlier one, and `renotify` alerts the user again; the summary, whose number only
+    grows, doesn't.
     """
-    stack = ToastStack()
-    while event := await streams.next_event(queue):
+    stack, count, counted_at, is_old = ToastStack(), None, -inf, True
+    while not streams.closed:
+        if monotonic() - counted_at >= (COUNT_INTERVAL if is_old else MAX_COUNT_AGE):
+            before, count = count, count_down(app.servers())
+            counted_at, is_old = monotonic(), False
+            if count != before:
+                yield ServerSentEvent(event="down", data=count)
+        event = await streams.next_event(queue, timeout=COUNT_INTERVAL)
+        if event and event.kind in _ABOUT_STATES:
+            is_old = True
         if not isinstance(event, NoticeEvent):
             continue
-        stack, visible, count = stack.add([event.notice], monotonic())
+        stack, visible, hidden = stack.add([event.notice], monotonic())
         for toast in make_toasts(app, visible):
             title = f"{toast.server.name} {toast.headline}"
             yield _notification(toast.id, title, toast.detail, renotify=True)
-        if count:
-            yield _notification(SUMMARY_ID, "CodeWalk", summary_text(count), renotify=False)
+        if hidden:
+            yield _notification(SUMMARY_ID, "CodeWalk", summary_text(hidden), renotify=False)
 
 
 def _notification(tag: str, title: str, body: str, *, renotify: bool) -> ServerSentEvent:

@@ -174,6 +174,11 @@ class Views:
         button = _fragment("active", self._macros("switcher").button(page))
         return button + self.switcher_item_fragments(filter(None, (page.active, page.previous)))
 
+    def servers_link_fragment(self, page: PageContext, *, section: str, about: str) -> str:
+        """Return the link to the servers, which says how many are down."""
+        html = self._macros("common").servers_link(page.down_count, section, about)
+        return _fragment("servers-link", html)
+
     def theme_fragment(self, theme: Theme) -> str:
         """Return the buttons that choose the theme."""
         return _fragment("appearance", self._macros("theme").buttons(theme))
@@ -184,7 +189,8 @@ class Views:
         `within` tells that the page shows the home of the same server, if it still does; else the
         home replaces that of any server.
         """
-        title = str(Markup("<title>{} · CodeWalk</title>").format(home.server.name))
+        prefix = self._macros("common").title_prefix(page.down_count)
+        title = str(Markup("<title>{}{} · CodeWalk</title>").format(prefix, home.server.name))
         html = self._macros("home").home(home, self._fetch_state(home), self._now())
         target = f"#home-{home.server.id}" if within else ".home"
         # focusScroll: a link in a list that scrolls within the page stays in view there.
@@ -203,19 +209,19 @@ class Views:
         return projects + _fragment(f"model-{server.id}", macros.model_picker(home))
 
     def toast_fragments(self, toasts: Sequence[Toast], *, summary_count: int) -> str:
-        """Return toasts, each in the place of an earlier one with its id.
+        """Return lines of the toast with the notices, each in the place of one with its id.
 
         `summary_count` are the servers whose notices aren't shown; with 0 there is no summary.
         """
         macros = self._macros("toasts")
-        html_by_id = {toast.id: macros.toast(toast) for toast in toasts}
+        html_by_id = {toast.id: macros.notice(toast) for toast in toasts}
         if summary_count:
             html_by_id[SUMMARY_ID] = macros.summary(SUMMARY_ID, summary_text(summary_count))
         if not html_by_id:
             return ""
         removals = "".join(map(self.removal_fragment, html_by_id))
         html = Markup().join(html_by_id.values())
-        return removals + _fragment_at("#toasts", html, swap="beforeend")
+        return removals + _fragment_at("#notice-lines", html, swap="beforeend")
 
     def health_fragment(self, server: Server, checks: Sequence[Check]) -> str:
         """Return the health of a server, for its own page."""

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -82,7 +83,7 @@ async def test_a_page_that_is_up_to_date_is_sent_the_first_change_only(tmp_path:
         data = {"generation": 1, "id": first.id, "name": "First", "url": url}
         assert json.loads(sent["active"]) == data
         sent = await parts.next()
-        assert sent.keys() == {"servers", "active"}
+        assert sent.keys() == {"servers", "active", f"switcher-{first.id}"}
         assert "First" in sent["servers"]
 
 
@@ -192,10 +193,14 @@ async def test_a_switch_sends_every_page_the_active_server(tmp_path: Path) -> No
                 url = f"/s/{second.id}/"
                 assert data == {"generation": 2, "id": second.id, "name": "B", "url": url}
             # After the event, so that a page can tell the one it showed from the one to show.
-            rows = {f"server-{server.id}" for server in (first, second)}
-            assert (await servers.next()).keys() == {"active", *rows}
+            # And with the items to switch back, for a user who does that at once.
+            rows, items = (
+                {f"{kind}-{server.id}" for server in (first, second)}
+                for kind in ("server", "switcher")
+            )
+            assert (await servers.next()).keys() == {"active", *items, *rows}
             sent = await form.next()
-            assert sent.keys() == {"active"}
+            assert sent.keys() == {"active", *items}
             assert ">B<" in sent["active"]
 
 
@@ -279,8 +284,8 @@ async def test_a_notice_is_a_toast_in_every_page_and_causes_no_fetch(tmp_path: P
             announce_notice(web, server.id)
             for parts in (form, servers):
                 sent = await parts.next()
-                assert sent.keys() == {f"state-of-{server.id}", "toasts"}
-                assert "Box</bdi></a> is down." in sent["toasts"]
+                assert sent.keys() == {f"state-of-{server.id}", "notice-lines"}
+                assert "Box</bdi></a> is down." in sent["notice-lines"]
 
 
 async def test_a_burst_of_notices_is_three_toasts_and_a_summary(tmp_path: Path) -> None:
@@ -293,7 +298,7 @@ async def test_a_burst_of_notices_is_three_toasts_and_a_summary(tmp_path: Path) 
                 announce_notice(web, server.id)
             toasts = ""
             while "6 more servers have news." not in toasts:
-                toasts += (await parts.next())["toasts"]
+                toasts += (await parts.next())["notice-lines"]
         assert toasts.count("is down.") == 3
 
 
@@ -304,10 +309,12 @@ async def test_a_notice_about_a_removed_server_is_not_sent(tmp_path: Path) -> No
         page.catch_up(None)
         await web.app.remove_server(server.id)
         update = page.apply_events([notice_event(server.id)])
-        assert "toasts" not in update.html
+        assert "notice-lines" not in update.html
 
 
-async def test_desktop_notifications_have_a_stream_of_their_own(tmp_path: Path) -> None:
+async def test_notices_and_the_number_of_servers_that_are_down_have_a_stream_for_hidden_pages(
+    tmp_path: Path,
+) -> None:
     async with running(tmp_path) as web:
         servers = [
             await web.app.add_server(f"{CLOSED}/{number}", label=f"Box {number}", check=False)
@@ -320,14 +327,46 @@ async def test_desktop_notifications_have_a_stream_of_their_own(tmp_path: Path) 
             async with asyncio.timeout(10):
                 while len(messages) < 5:
                     line = (await answer.content.readline()).decode()
-                    if line.startswith("data: "):
+                    if line.startswith("data: {"):
                         messages.append(json.loads(line.removeprefix("data: ")))
+            counts = await read_down_counts(answer, web, *(server.id for server in servers))
+            assert counts == sorted(counts)
+            assert counts[-1] == 5
         tags = [f"state-of-{server.id}" for server in servers[:3]]
         # The number stands in one place, too.
         assert [one["tag"] for one in messages] == [*tags, "more-notices", "more-notices"]
         assert messages[0]["title"] == "Box 0 is down"
         assert [one["renotify"] for one in messages] == [True, True, True, False, False]
         assert messages[-1]["body"] == "2 more servers have news."
+
+
+async def read_down_counts(
+    answer: aiohttp.ClientResponse, web: RunningApp, *servers: str
+) -> list[int]:
+    """Check servers, which are down, and return the numbers that are sent until all are counted."""
+    for server_id in servers:
+        await web.app.check(server_id)
+    counts: list[int] = []
+    async with asyncio.timeout(10):
+        while counts[-1:] != [len(servers)]:
+            if await answer.content.readline() == b"event: down\n":
+                data = (await answer.content.readline()).decode()
+                counts.append(int(data.removeprefix("data: ")))
+    return counts
+
+
+async def test_the_link_to_the_servers_is_sent_where_another_number_of_them_is_down(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        async with open_page(web) as page:
+            await web.app.check(server.id)
+            link = (await page.until("servers-link"))["servers-link"]
+            assert 'aria-label="Servers, 1 down"' in link
+            await web.app.snooze(server.id, datetime.now(UTC) + timedelta(hours=1))
+            link = (await page.until("servers-link"))["servers-link"]
+            assert "aria-label" not in link
 
 
 async def test_a_link_that_is_there_shows_though_nothing_announces_it(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ async def test_an_edit_of_what_was_changed_elsewhere_is_refused_and_keeps_both_v
             await other.edit_server(server.id, newer)
         text = await browser.post(path, **{**form, "label": "Mine", "interval": "60", "fall": "5"})
         assert browser.status == 422
-        assert "was changed elsewhere meanwhile (label, interval)" in text
+        assert "was changed elsewhere meanwhile (label, seconds between checks)" in text
         assert "Now “Theirs”. Changed elsewhere since this form was opened." in text
         assert "Seconds between checks: Now “30”. Changed elsewhere" in text
         again = fields(text)

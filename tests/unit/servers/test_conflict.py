@@ -100,7 +100,9 @@ def test_an_edit_merges_what_only_one_side_changed() -> None:
 
 def test_an_edit_that_would_undo_a_newer_one_is_refused() -> None:
     current = replace(OPENED, label="Theirs", **checks(interval=30))
-    with pytest.raises(EditConflict, match=r"'Theirs' was changed .* \(label, interval\)") as error:
+    with pytest.raises(
+        EditConflict, match=r"'Theirs' was changed .* \(label, seconds between checks\)"
+    ) as error:
         edit(
             roster(current),
             OPENED.id,

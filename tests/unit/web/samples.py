@@ -114,9 +114,7 @@ class Tags(HTMLParser):
 def server(**changes: Any) -> Server:
     fields = {"url": "http://devbox:4096", "label": "Dev box"}
     status = {"state": State.HEALTHY, "reason": Reason.OK, "version": "1.18.33", "latency_ms": 3.14}
-    shown: dict[str, Any] = dict.fromkeys(
-        ("active", "default", "previous", "snoozed"), False
-    )
+    shown: dict[str, Any] = dict.fromkeys(("active", "default", "previous", "snoozed"), False)
     for key, value in changes.items():
         place = fields if key in ServerProfile.__slots__ else status
         (shown if key in shown else place)[key] = value

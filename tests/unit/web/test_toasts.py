@@ -113,10 +113,10 @@ def test_a_server_that_is_back_takes_the_place_of_its_being_down() -> None:
     assert len(visible) == 2
 
 
-def test_toasts_are_put_in_the_place_of_earlier_ones_about_the_same() -> None:
+def test_notices_are_put_in_the_place_of_earlier_ones_about_the_same() -> None:
     html = VIEWS.toast_fragments([make_toast(notice(), server())], summary_count=2)
     assert html.startswith('<hx-partial hx-target="#state-of-s1" hx-swap="delete">')
-    assert html.count('hx-target="#toasts" hx-swap="beforeend"') == 1
+    assert html.count('hx-target="#notice-lines" hx-swap="beforeend"') == 1
     assert "2 more servers have news." in html
     assert summary_text(1) == "1 more server has news."
     assert VIEWS.toast_fragments([], summary_count=0) == ""

@@ -257,7 +257,7 @@ def test_fragments_have_a_target_in_their_own_servers_home_only() -> None:
     html = VIEWS.session_list_fragment(shown) + VIEWS.project_and_model_fragments(shown) + within
     places = re.findall(r'<hx-partial hx-target="([^"]+)"', html)
     own = ["#sessions-018f", "#projects-018f", "#model-018f", "#home-018f"]
-    assert places == [*own, "#active", "#alerts"]
+    assert places == [*own, "#active", "#switcher-018f", "#alerts"]
     page = home_page(shown)
     assert all(f'id="{place[1:]}"' in page for place in own)
     instead = VIEWS.home_fragments(page_context(shown.server), shown, within=False)

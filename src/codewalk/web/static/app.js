@@ -107,8 +107,9 @@ on("click", "[role=menuitem], .choice:not([aria-disabled]), [data-closes]", (ele
 });
 
 // `<time datetime data-age>` counts on, in the format of `format_age` in times.py. `#connection` is
-// shown while `#live` has no stream, with `data-final` if it won't return by itself. A `.toast` goes
-// when its animation `leave` ends, which the style sheet delays by 10 s, and longer on hover or focus.
+// shown while `#live` has no stream, with `data-final` if it won't return by itself. A `.toast` or a
+// `.notice` goes when its animation `leave` ends, which the style sheet delays by 10 s, and longer on
+// hover or focus. `<button data-empties="LIST">` removes all at once.
 
 /** @type {[seconds: number, name: string][]} */
 const UNITS = [[86_400, "day"], [3600, "h"], [60, "min"], [1, "s"]];
@@ -133,26 +134,14 @@ for (const type of /** @type {const} */ (["htmx:sse:error", "htmx:error", "htmx:
     connection?.removeAttribute("hidden");
   });
 live?.addEventListener("htmx:sse:after:connection", () => connection?.setAttribute("hidden", ""));
-on("animationend", ".toast", (toast, event) => event.animationName === "leave" && toast.remove());
-
-// `<button data-notifies hidden>` is shown where this browser can be asked to allow notifications, and
-// asks. Then one tab at a time reads `/live/notices`, and shows them on the desktop while it is hidden.
-// A page on Android can't create any, which only trying shows; one without permission is never seen.
-const showNotices = () => new Promise(() => (new EventSource("/live/notices").onmessage = ({ data }) => {
-  const { title, ...options } = JSON.parse(data);
-  if (document.hidden) new Notification(title, options).onclick = () => window.focus();
-}));
-const canNotify = () => { try { return Boolean(new Notification("")); } catch { return false; } };
-function setUpNotifications() {
-  const permission = globalThis.Notification?.permission;
-  document.querySelector("[data-notifies]")?.toggleAttribute("hidden", permission !== "default" || !canNotify());
-  if (permission === "granted") navigator.locks.request("notices", showNotices);
-}
-setUpNotifications();
-on("click", "[data-notifies]", () => Notification.requestPermission().then(setUpNotifications));
+on("animationend", ".toast, .notice", (toast, event) => event.animationName === "leave" && toast.remove());
+on("click", "[data-empties]", (button) => {
+  document.getElementById(button.dataset.empties ?? "")?.replaceChildren();
+  document.getElementById("main")?.focus({ preventScroll: true }); // the button is hidden then
+});
 
 // The stream's event `active` names the active server before `#active` has its id in `data-active`. All
-// tabs but the one that asked for the switch say so in `#toasts`, and a tab with a `.home` follows. A
+// tabs but the one that asked for the switch say so in `#notice-lines`, and a tab with a `.home` follows. A
 // response of an older generation than the newest one seen comes too late, and is dropped.
 let [requestedId, newestGeneration] = ["", 0];
 
@@ -170,7 +159,8 @@ document.addEventListener("active", (event) => {
   const { generation, id, name, url } = JSON.parse(event.detail.data);
   newestGeneration = generation;
   if (document.getElementById("active")?.dataset.active === (id ?? "") || requestedId === id) return;
-  const toast = { className: "toast", textContent: `${name ?? "No server"} is the active server now.` };
-  document.getElementById("toasts")?.append(Object.assign(document.createElement("li"), toast));
+  document.getElementById("switch-notice")?.remove();
+  const notice = { id: "switch-notice", className: "notice", textContent: `${name ?? "No server"} is the active server now.` };
+  document.getElementById("notice-lines")?.append(Object.assign(document.createElement("li"), notice));
   if (document.querySelector(".home")) htmx.ajax("GET", url, { source: "#live", swap: "none" });
 });
