@@ -17,10 +17,9 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 MODULES = Path("node_modules")
 VENDOR = Path("src/codewalk/web/static/vendor")
 
-# The files that pages load, and their sources. htmx 4 morphs without an extension; its extension
-# for server-sent events has to be loaded before htmx starts, so both are one file.
+# The files that pages load, and their sources. htmx 4 morphs without an extension.
 FILES = {
-    "htmx.js": ("htmx.org/dist/htmx.min.js", "htmx.org/dist/ext/hx-sse.min.js"),
+    "htmx.js": ("htmx.org/dist/htmx.min.js",),
     "htmx.LICENSE.txt": ("htmx.org/LICENSE",),
     "lucide.LICENSE.txt": ("lucide-static/LICENSE",),
 }

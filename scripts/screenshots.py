@@ -19,6 +19,7 @@ from codewalk.history.period import HOUR
 from codewalk.notifications.notice import NoticeKind
 from codewalk.servers.draft import Change
 from tests.browser.conftest import CHROMIUM, system_chromium
+from tests.browser.elements import wait_for_stream
 from tests.integration.web.notices import announce_notice
 from tests.integration.web.web_app import RunningApp, running
 from tests.mock_behaviours import page as web_page
@@ -124,7 +125,7 @@ async def two_hundred(stage: Stage) -> None:
 
 async def toasts(stage: Stage) -> None:
     await five(stage)
-    await stage.tab.wait_for_function("() => document.querySelector('#live')._htmx?.sse")
+    await wait_for_stream(stage.tab)
     notices: Sequence[tuple[str, NoticeKind, dict[str, Any]]] = (
         ("Cloud", NoticeKind.DOWN, {}),
         ("Dev box", NoticeKind.UP, {"downtime": timedelta(minutes=12)}),
@@ -308,6 +309,35 @@ async def server_new(stage: Stage) -> None:
     await stage.go(f"/servers/{stage.web.app.servers()[-1].id}")
 
 
+async def stop(stage: Stage) -> None:
+    await wait_for_stream(stage.tab)
+    stage.web.stop.set()
+    await stage.tab.get_by_text("CodeWalk has stopped").wait_for()
+
+
+async def five_stopped(stage: Stage) -> None:
+    """The list after CodeWalk itself has stopped."""
+    await five(stage)
+    await stop(stage)
+
+
+async def home_stopped(stage: Stage) -> None:
+    await home(stage)
+    await stop(stage)
+
+
+async def server_stopped(stage: Stage) -> None:
+    await server(stage)
+    await stop(stage)
+
+
+async def add_stopped(stage: Stage) -> None:
+    """A half-filled form, which stays as it is."""
+    await add(stage)
+    await stage.tab.get_by_label("Label", exact=True).fill("Dev box 2")
+    await stop(stage)
+
+
 async def nowhere(stage: Stage) -> None:
     await stage.go("/nowhere")
 
@@ -349,6 +379,10 @@ SCENES: Sequence[Scene] = (
     server_then,
     server_down,
     server_new,
+    five_stopped,
+    home_stopped,
+    server_stopped,
+    add_stopped,
     nowhere,
     locked_out,
 )

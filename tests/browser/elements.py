@@ -20,8 +20,8 @@ def field(tab: Page, name: str) -> Locator:
 
 
 async def wait_for_stream(tab: Page) -> None:
-    """Waits until the page's stream is there."""
-    await tab.wait_for_function("() => document.querySelector('#live')._htmx?.sse")
+    """Waits until the page follows what happens."""
+    await tab.locator("#live[data-connected]").wait_for(state="attached")
 
 
 def toasts(tab: Page) -> Locator:

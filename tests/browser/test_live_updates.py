@@ -27,7 +27,7 @@ from tests.mock_opencode import MockOpenCode
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-LOST = "Connection to CodeWalk lost"
+LOST = "CodeWalk has stopped"
 
 
 async def two(web: RunningApp, a: MockOpenCode, b: MockOpenCode) -> None:

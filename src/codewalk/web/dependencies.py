@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from functools import partial
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
 
 from codewalk.app.app import App
 from codewalk.errors import ServerNotFound
 from codewalk.events import Event
 from codewalk.server import Server
 from codewalk.web.event_streams import EventStreams
+from codewalk.web.page_stream import OpenPage
+from codewalk.web.page_subscriptions import PageSubscription, PageSubscriptions, subscribe
 from codewalk.web.theme import theme_of
 from codewalk.web.views import Views
 
@@ -36,19 +38,28 @@ async def _event_queue(app: Annotated[App, Depends(_app)]) -> AsyncIterator[asyn
         yield queue
 
 
-async def _home_viewer(
-    app: Annotated[App, Depends(_app)], home: bool = False
-) -> AsyncIterator[None]:
-    with app.work.viewers.viewing() if home else nullcontext():
-        yield
+async def _page_subscription(
+    request: Request,
+    app: Annotated[App, Depends(_app)],
+    views: Annotated[Views, Depends(_views)],
+    home: bool = False,
+    rows: bool = False,
+    about: str = "",
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> AsyncIterator[PageSubscription]:
+    subscriptions: PageSubscriptions = request.app.state.subscriptions
+    page = OpenPage(app, views, rows=rows, about=about)
+    new = partial(subscribe, app, page, is_home=home)
+    with subscriptions.attach(new, last_event_id=last_event_id) as subscription:
+        yield subscription
 
 
 ServerId = Annotated[str, Path(alias="id")]
 AppDep = Annotated[App, Depends(_app)]
 StreamsDep = Annotated[EventStreams, Depends(_streams)]
 ViewsDep = Annotated[Views, Depends(_views)]
-HomeViewerDep = Annotated[None, Depends(_home_viewer)]
-"""Counts a page that shows a home, until the response has ended."""
+PageSubscriptionDep = Annotated[PageSubscription, Depends(_page_subscription)]
+"""The subscription of the page that asks; a home also counts as looked at while it lasts."""
 EventQueueDep = Annotated[asyncio.Queue[Event], Depends(_event_queue)]
 """The events announced from now until the response has ended."""
 

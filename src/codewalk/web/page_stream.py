@@ -1,7 +1,6 @@
-"""The event stream of an open page, which keeps it up to date."""
+"""The updates that an open page needs."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -13,7 +12,6 @@ from codewalk.app.app import App
 from codewalk.events import Event, Kind
 from codewalk.notifications.notice import Notice, NoticeEvent
 from codewalk.server import Server
-from codewalk.web.event_streams import EventStreams
 from codewalk.web.page_context import (
     PageContext,
     get_page_context,
@@ -25,12 +23,6 @@ from codewalk.web.views import Views
 
 POLL_INTERVAL: Final = 2.0
 """Seconds between two polls for what changes without an event."""
-
-MIN_MESSAGE_INTERVAL: Final = 0.03
-"""Seconds between two messages to a page: a burst of changes is one message, and one repaint."""
-
-SWITCH_DELAY: Final = 0.1
-"""Seconds after a switch until pages are sent it: the one that asked shows its answer first."""
 
 MAX_ROWS_PER_MESSAGE: Final = 8
 """Changed rows in one message: with more, typing in the page would stutter. The rest follow."""
@@ -89,12 +81,13 @@ class OpenPage:
         self._generation = 0
         self._down_count: int | None = None
         self._toasts = ToastStack()
-        self._is_behind = False
+        self.is_behind = False
+        """Whether changed rows haven't been sent yet."""
 
     @property
     def timeout(self) -> float:
         """Seconds to wait for the next event; 0 while changed rows haven't been sent yet."""
-        return 0.0 if self._is_behind else POLL_INTERVAL
+        return 0.0 if self.is_behind else POLL_INTERVAL
 
     def catch_up(self, stamp: str | None) -> PageUpdate:
         """Return all fragments; none where the page was rendered from the state with this stamp."""
@@ -174,7 +167,7 @@ class OpenPage:
         """Return the rows that changed; the whole list where servers came, went or moved."""
         before, notes = self._rows, self._notes
         self._remember(context)
-        self._is_behind = False
+        self.is_behind = False
         if list(before) != list(self._rows) or notes != self._notes:
             return self._whole_list(context)
         if not self._has_rows:
@@ -184,7 +177,7 @@ class OpenPage:
         reported = [s for s in changed if before[s.id].profile == self._rows[s.id].profile]
         # Those over the limit count as unsent.
         self._rows |= {s.id: before[s.id] for s in reported[MAX_ROWS_PER_MESSAGE:]}
-        self._is_behind = len(reported) > MAX_ROWS_PER_MESSAGE
+        self.is_behind = len(reported) > MAX_ROWS_PER_MESSAGE
         statuses = self._views.server_status_fragments(reported[:MAX_ROWS_PER_MESSAGE])
         return self._views.server_row_fragments(edited) + statuses
 
@@ -199,25 +192,6 @@ class OpenPage:
             for s in context.servers
             if before.get(s.id) != self._rows[s.id]
         }
-
-
-async def page_updates(
-    page: OpenPage, queue: asyncio.Queue[Event], streams: EventStreams, *, stamp: str | None
-) -> AsyncIterator[ServerSentEvent]:
-    """Yield the messages of one page's stream; `stamp` is that of the page as it was rendered."""
-    # A browser that reconnects sends the last id: then the page is sent everything. The id comes at
-    # once, since the first event may be what a hidden tab misses.
-    yield ServerSentEvent(id="1")
-    update = page.catch_up(stamp)
-    while not streams.closed:
-        for message in update.messages():
-            yield message
-        if update.html:
-            await asyncio.sleep(MIN_MESSAGE_INTERVAL)
-        event = await streams.next_event(queue, timeout=page.timeout)
-        if event and event.kind is Kind.ACTIVE:
-            await asyncio.sleep(SWITCH_DELAY)
-        update = page.apply_events(_drain(queue, event)) if event else page.poll()
 
 
 def _row_of(context: PageContext, server_id: str) -> _Row | None:
@@ -235,11 +209,3 @@ def _active_event(context: PageContext) -> dict[str, str | int | None]:
     else:
         data = {"id": server.id, "name": server.name, "url": f"/s/{server.id}/"}
     return {"generation": context.generation, **data}
-
-
-def _drain(queue: asyncio.Queue[Event], first: Event) -> list[Event]:
-    """Return this event and those that wait in the queue."""
-    events = [first]
-    while not queue.empty():
-        events.append(queue.get_nowait())
-    return events

@@ -8,7 +8,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.routing import Match
 
-from codewalk.web.dependencies import AppDep, EventQueueDep, HomeViewerDep, StreamsDep, ViewsDep
+from codewalk.web.dependencies import (
+    AppDep,
+    EventQueueDep,
+    PageSubscriptionDep,
+    StreamsDep,
+    ViewsDep,
+)
 from codewalk.web.page_context import get_page_context
 from codewalk.web.page_responses import (
     SERVERS,
@@ -17,7 +23,7 @@ from codewalk.web.page_responses import (
     is_htmx,
     parse_page_address,
 )
-from codewalk.web.page_stream import OpenPage, page_updates
+from codewalk.web.page_subscriptions import page_updates
 from codewalk.web.theme import Theme, set_theme_cookie
 from codewalk.web.toasts import background_messages
 
@@ -33,20 +39,19 @@ async def redirect_from_front_page(app: AppDep) -> Response:
 
 @router.get("/live", response_class=EventSourceResponse)
 async def stream_page_updates(
-    app: AppDep,
-    views: ViewsDep,
-    queue: EventQueueDep,
+    subscription: PageSubscriptionDep,
     streams: StreamsDep,
-    _: HomeViewerDep,
     stamp: str | None = None,
-    rows: bool = False,
-    about: str = "",
+    hold: bool = True,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream the updates of an open page; `stamp` counts for its first connection only."""
-    page = OpenPage(app, views, rows=rows, about=about)
+    """Stream the updates of an open page; `stamp` counts for its first connection only.
+
+    With `hold=false` the response ends when the page is up to date. A request with the id of the
+    last message continues there.
+    """
     stamp = None if last_event_id else stamp
-    async for message in page_updates(page, queue, streams, stamp=stamp):
+    async for message in page_updates(subscription, streams, stamp=stamp, hold=hold):
         yield message
 
 

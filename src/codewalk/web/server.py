@@ -34,6 +34,7 @@ from codewalk.web.assets import MIN_GZIP_BYTES
 from codewalk.web.event_streams import EventStreams
 from codewalk.web.page_context import Alert
 from codewalk.web.page_responses import fragments_response, is_htmx
+from codewalk.web.page_subscriptions import PageSubscriptions
 from codewalk.web.problems import Problem, problem_of, problem_response
 from codewalk.web.security import SecurityMiddleware, is_api
 from codewalk.web.theme import theme_of
@@ -73,6 +74,7 @@ def make_web(
     )
     web.state.core = app
     web.state.streams = EventStreams()
+    web.state.subscriptions = PageSubscriptions()
     web.state.views = views = Views(recent_states=app.recent_states)
     web.include_router(api.router)
     for module in (pages, manager, server_page, home, assets, metrics):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -117,3 +118,15 @@ async def read_until(stream: asyncio.StreamReader | None, text: str) -> str:
     assert stream is not None
     output = await stream.readuntil(text.encode())
     return output.decode()
+
+
+@asynccontextmanager
+async def running(
+    codewalk: CodeWalk, *arguments: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Start the app for a block, and return its process and the URL of its ready line."""
+    async with codewalk.started(*arguments) as process:
+        line = await read_until(process.stdout, "\n")
+        match = re.fullmatch(r"CodeWalk is ready at (http://\S+/\?token=\S+)\n", line)
+        assert match
+        yield process, match[1]

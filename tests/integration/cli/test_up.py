@@ -3,12 +3,10 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import socket
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -19,24 +17,12 @@ import psutil
 import pytest
 
 from tests.fake_opencode import write_fake
-from tests.integration.cli.command import CodeWalk, read_until
+from tests.integration.cli.command import CodeWalk, running
 from tests.mock_opencode import MockOpenCode
 
 HEADLESS = ("up", "--port", "0", "--no-browser", "--no-local")
 STOP_SECONDS = 3.0
 TOKEN = "a-token-of-my-own"
-
-
-@asynccontextmanager
-async def running(
-    codewalk: CodeWalk, *arguments: str
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Start the app for a block, and return its process and the URL of its ready line."""
-    async with codewalk.started(*arguments) as process:
-        line = await read_until(process.stdout, "\n")
-        match = re.fullmatch(r"CodeWalk is ready at (http://\S+/\?token=\S+)\n", line)
-        assert match
-        yield process, match[1]
 
 
 async def stop(process: asyncio.subprocess.Process, number: signal.Signals) -> tuple[str, float]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
+from codewalk.web.page_context import get_page_context
 from codewalk.web.page_stream import MAX_ROWS_PER_MESSAGE, OpenPage
 from codewalk.web.views import Views
 from tests.integration.web.notices import announce_notice, notice_event
@@ -67,7 +68,7 @@ async def open_page(
 ) -> AsyncIterator[Parts]:
     """A page's stream; without a stamp of its own it has that of the page as it is now."""
     async with web.client.get(f"{web.url}{path}") as answer:
-        (address,) = re.findall(r'hx-sse:connect="([^"]+)"', await answer.text())
+        (address,) = re.findall(r'data-stream="([^"]+)"', await answer.text())
     address = html.unescape(address)
     if stamp is not None:
         address = re.sub(r"stamp=\w+", f"stamp={stamp}", address)
@@ -111,6 +112,62 @@ async def test_a_tab_that_was_hidden_before_anything_happened_catches_up(tmp_pat
         await web.app.work.sessions()
         async with open_page(web, path=home, **{"Last-Event-ID": last}) as parts:
             assert await parts.until("sessions") == {"sessions": "{}"}
+
+
+async def ask(web: RunningApp, last: str = "", *, page: str = "") -> tuple[str, str]:
+    """What a page without a stream of its own gets, and the id of its last message."""
+    url = f"{web.url}/live?stamp={get_page_context(web.app).stamp}&hold=false{page}"
+    async with web.client.get(url, headers={"Last-Event-ID": last} if last else {}) as answer:
+        text = await answer.text()
+    ids = re.findall(r"^id: (.+)$", text, re.MULTILINE)
+    return text, ids[-1] if ids else last
+
+
+async def test_a_page_that_asks_again_gets_what_happened_since_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        first, last = await ask(web)
+        assert first == f"id: {last}\n\n"
+        announce_notice(web, server.id)
+        await web.app.add_server(f"{CLOSED}/2", label="New", check=False)
+        since, last = await ask(web, last, page="&rows=true")
+        # A notice is in no list: only who continues gets it.
+        assert "is down." in since
+        assert await ask(web, last) == ("", last)
+
+
+async def test_a_page_that_missed_a_message_is_sent_all(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, label="Box", check=False)
+        _, first = await ask(web, page="&rows=true")
+        announce_notice(web, server.id)
+        await ask(web, first)
+        everything, last = await ask(web, first, page="&rows=true")
+        assert "event: sessions" in everything
+        assert 'hx-target="#servers"' in everything
+        assert last.partition(".")[0] != first.partition(".")[0]
+
+
+async def test_more_changed_rows_than_fit_in_a_message_come_in_one_answer(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        servers = [
+            await web.app.add_server(f"{CLOSED}/{number}", check=False) for number in range(20)
+        ]
+        _, last = await ask(web, page="&rows=true")
+        down = await web.app.drafts.test_connection(CLOSED)
+        for server in servers:
+            web.parts.monitor.set_status(server.id, down)
+        since, _ = await ask(web, last)
+        rows = re.findall(r'hx-target="#status-([^"]+)"', since)
+        assert sorted(rows) == sorted(server.id for server in servers)
+
+
+async def test_a_home_counts_as_looked_at_between_two_requests(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        await ask(web, page="&home=true")
+        async with asyncio.timeout(3):
+            for _ in range(2):  # the first is its arrival
+                await web.app.work.viewers.wait(0.1)
 
 
 async def test_a_change_of_health_is_one_row(tmp_path: Path) -> None:

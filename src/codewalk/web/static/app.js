@@ -106,10 +106,9 @@ on("click", "[role=menuitem], .choice:not([aria-disabled]), [data-closes]", (ele
   /** @type {HTMLElement | null} */ (element.closest("[popover]"))?.hidePopover();
 });
 
-// `<time datetime data-age>` counts on, in the format of `format_age` in times.py. `#connection` is
-// shown while `#live` has no stream, with `data-final` if it won't return by itself. A `.toast` or a
-// `.notice` goes when its animation `leave` ends, which the style sheet delays by 10 s, and longer on
-// hover or focus. `<button data-empties="LIST">` removes all at once.
+// `<time datetime data-age>` counts on, in the format of `format_age` in times.py. A `.toast` or a `.notice`
+// goes when its animation `leave` ends, which the style sheet delays by 10 s, and longer on hover or
+// focus. `<button data-empties="LIST">` removes all at once.
 
 /** @type {[seconds: number, name: string][]} */
 const UNITS = [[86_400, "day"], [3600, "h"], [60, "min"], [1, "s"]];
@@ -127,13 +126,6 @@ setInterval(() => {
   }
 }, 1000);
 
-const [connection, live] = ["connection", "live"].map((id) => document.getElementById(id));
-for (const type of /** @type {const} */ (["htmx:sse:error", "htmx:error", "htmx:response:error"]))
-  live?.addEventListener(type, ({ detail }) => {
-    connection?.toggleAttribute("data-final", type !== "htmx:sse:error" || Object(detail).status === 401);
-    connection?.removeAttribute("hidden");
-  });
-live?.addEventListener("htmx:sse:after:connection", () => connection?.setAttribute("hidden", ""));
 on("animationend", ".toast, .notice", (toast, event) => event.animationName === "leave" && toast.remove());
 on("click", "[data-empties]", (button) => {
   document.getElementById(button.dataset.empties ?? "")?.replaceChildren();

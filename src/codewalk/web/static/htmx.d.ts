@@ -12,7 +12,4 @@ declare global {
   interface DocumentEventMap {
     active: CustomEvent<{ data: string }>;
   }
-  interface HTMLElementEventMap {
-    "htmx:sse:error": CustomEvent<{ status?: number }>;
-  }
 }

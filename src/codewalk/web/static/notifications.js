@@ -3,6 +3,7 @@
 // down at the beginning of the title. One tab of the browser at a time reads `/live/notices` for all.
 
 import { on } from "./app.js";
+import { waitForApp } from "./connection.js";
 
 // A hidden tab has no stream. It is told the number, and its link to the servers is as old as the rest of it.
 
@@ -51,6 +52,10 @@ function readNotices() {
   source.onmessage = ({ data }) => {
     const { title, ...options } = JSON.parse(data);
     if (document.hidden && isOn()) new Notification(title, options).onclick = () => window.focus();
+  };
+  source.onerror = () => { // it would try again by itself, with the cookie, whoever has the port now
+    source.close();
+    setTimeout(() => waitForApp().then(readNotices), 1000);
   };
 }
 navigator.locks?.request("notices", () => new Promise(readNotices)); // until the tab is closed
