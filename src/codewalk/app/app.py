@@ -34,7 +34,10 @@ from codewalk.servers.profile import ServerProfile, connects_differently
 from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 from codewalk.settings import Settings
+from codewalk.storage.database import Database
+from codewalk.storage.loss_report import StoreProblem
 from codewalk.storage.state import StateSize, StateStore
+from codewalk.storage.store_file import FileId
 
 
 class App:
@@ -67,6 +70,7 @@ class App:
         counters: CheckCounters,
         connections: ServerConnections,
         state: StateStore,
+        database: Database,
         views: ServerViews,
         announcer: Announcer,
         generation: Generation,
@@ -91,7 +95,23 @@ class App:
         self._counters = counters
         self._connections = connections
         self._state = state
+        self._database = database
         self._views = views
+
+    @property
+    def store_problem(self) -> StoreProblem | None:
+        """Why nothing can be saved; None if all is well."""
+        return self._database.problem
+
+    @property
+    def store_name(self) -> str:
+        """The store as a message names it: its file, or its host and database."""
+        return self._database.name
+
+    @property
+    def store_file(self) -> FileId | None:
+        """The file of a SQLite store that is open; None for PostgreSQL."""
+        return self._database.file_id
 
     # Which servers there are
 

@@ -152,6 +152,7 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
             counters=counters,
             connections=connections,
             state=state,
+            database=database,
             views=views,
             announcer=announcer,
             generation=generation,
@@ -180,6 +181,7 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
             }
             for name, job in jobs.items():
                 tasks.start_job(job, name=name)
+            tasks.start(database.back_up(), name="back up the store")
         yield Parts(
             app=app,
             registry=registry,

@@ -6,6 +6,7 @@ written once, and a transaction costs one change of threads, not one for each st
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
@@ -13,12 +14,17 @@ from typing import Protocol, TypeVar
 from sqlalchemy.engine import Connection
 
 from codewalk.settings import Settings
+from codewalk.storage.backups import describe_restore, newest_backup
 from codewalk.storage.location import Location, SqliteFile, locate, translate_errors
-from codewalk.storage.sqlite import ensure_file
+from codewalk.storage.loss_report import StoreProblem
+from codewalk.storage.sqlite import check_file
 from codewalk.storage.sqlite_database import open_sqlite
+from codewalk.storage.store_file import FileId
 from codewalk.storage.tables import SCHEMA_VERSION
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Database(Protocol):
@@ -31,6 +37,20 @@ class Database(Protocol):
     @property
     def is_sqlite(self) -> bool:
         """Whether it is SQLite rather than PostgreSQL, for statements that differ."""
+
+    @property
+    def file_id(self) -> FileId | None:
+        """The file that was opened; None for PostgreSQL."""
+
+    @property
+    def problem(self) -> StoreProblem | None:
+        """Why nothing can be saved; None if all is well.
+
+        It is known once a transaction has noticed it.
+        """
+
+    async def back_up(self) -> None:
+        """Write a backup of a SQLite store; a failure is logged. Does nothing on PostgreSQL."""
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that only reads, and return its result.
@@ -53,7 +73,8 @@ class Database(Protocol):
                 whole, but no crash of this program: for what is fetched again anyway.
 
         Raises:
-            StorageError: The store can't be written. What `work` raises passes through.
+            StorageError: The store can't be written, or was deleted, replaced or overwritten since
+                it was opened. What `work` raises passes through.
         """
 
 
@@ -79,13 +100,17 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
 
 
 def _prepare(settings: Settings) -> Location:
-    """Create and migrate a SQLite file. Blocks."""
+    """Check a SQLite file; create or migrate it where that is needed. Blocks."""
     settings.make_data_dir()
     location = locate(settings)
-    if isinstance(location, SqliteFile) and (version := ensure_file(location)) != SCHEMA_VERSION:
+    if isinstance(location, SqliteFile) and (version := check_file(location)) != SCHEMA_VERSION:
         # Imported here: Alembic takes more time than the rest of a command.
         from codewalk.storage.migrate import migrate_sqlite
 
         with translate_errors(location):
             migrate_sqlite(location, version)
+        backup = newest_backup(location.backup_folder, location.path)
+        if version is None and backup:
+            hint = describe_restore(backup, location.path)
+            log.warning("There was no store; an empty one was created. %s", hint)
     return location

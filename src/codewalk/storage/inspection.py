@@ -18,7 +18,7 @@ async def inspect_schema_version(settings: Settings) -> str | None:
     Raises:
         StorageError: The store can't be read, is damaged, or was made by a newer CodeWalk.
     """
-    location = locate(settings)
+    location = await asyncio.to_thread(locate, settings)
     if isinstance(location, SqliteFile):
         if not await asyncio.to_thread(location.path.exists):
             return None
@@ -43,7 +43,7 @@ async def open_unchanged(settings: Settings) -> AsyncIterator[Database]:
     Raises:
         StorageError: The store can't be opened.
     """
-    location = locate(settings)
+    location = await asyncio.to_thread(locate, settings)
     if isinstance(location, SqliteFile):
         async with open_sqlite(location) as sqlite:
             yield sqlite

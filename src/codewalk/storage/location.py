@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from codewalk.errors import StorageError
 from codewalk.settings import Settings
+from codewalk.storage.backups import BACKUP_FOLDER, describe_restore, newest_backup
 
 _LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _URL_FORMS: Final = "Use sqlite:///path/to/file or postgresql://user:password@host/database."
@@ -20,9 +21,15 @@ _URL_FORMS: Final = "Use sqlite:///path/to/file or postgresql://user:password@ho
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SqliteFile:
-    """A store in one file, with SQLite's `-wal` and `-shm` beside it."""
+    """A store in one file, with SQLite's `-wal` and `-shm` beside it.
+
+    Attributes:
+        path: The file; never a symbolic link, since `-wal` and `-shm` are beside its target.
+        backup_folder: The folder of its backups.
+    """
 
     path: Path
+    backup_folder: Path
 
     @property
     def wal(self) -> Path:
@@ -43,11 +50,41 @@ class SqliteFile:
         return StorageError(self._problem(name, origin), value=str(self.path))
 
     def damaged_error(self) -> StorageError:
-        return StorageError(
+        return self._error(
             f"The store {self.path} is damaged or isn't a CodeWalk store; it was left as it is. "
-            "Restore a copy, or move it away to start with an empty one.",
-            value=str(self.path),
+            f"{self._restore_hint()} Move it away to start with an empty store."
         )
+
+    def empty_error(self) -> StorageError:
+        return self._error(
+            f"The store {self.path} is empty (0 bytes): its content was lost. "
+            f"{self._restore_hint()} Delete it to start with an empty store."
+        )
+
+    def missing_error(self) -> StorageError:
+        """The error for a `-wal` without its file."""
+        return self._error(
+            f"The store {self.path} is missing, but {self.wal} is there: the store was deleted or "
+            f"moved while CodeWalk used it. Move it back. {self._restore_hint()} "
+            f"Delete {self.wal} and {self.shm} to start with an empty store."
+        )
+
+    def foreign_wal_error(self) -> StorageError:
+        """The error for a `-wal` that belongs to another file than the one beside it."""
+        return self._error(
+            f"{self.wal} belongs to another file than {self.path}, which was replaced; both were "
+            f"left as they are. To use {self.path} as it is now, stop CodeWalk if it runs, and "
+            f"delete {self.wal} and {self.shm}."
+        )
+
+    def _restore_hint(self) -> str:
+        backup = newest_backup(self.backup_folder, self.path)
+        if backup is None:
+            return f"There is no backup in {self.backup_folder}."
+        return describe_restore(backup, self.path)
+
+    def _error(self, message: str) -> StorageError:
+        return StorageError(message, value=str(self.path))
 
     def newer_schema_error(self, version: str) -> StorageError:
         return _newer(str(self.path), version)
@@ -122,7 +159,7 @@ def locate(settings: Settings) -> Location:
         StorageError: The URL names no supported database; the text never repeats it.
     """
     if settings.database_url is None:
-        return SqliteFile(path=settings.database_file)
+        return _sqlite_file(settings.database_file, settings)
     try:
         url = make_url(settings.database_url.reveal())
     except (SQLAlchemyError, ValueError):
@@ -130,7 +167,7 @@ def locate(settings: Settings) -> Location:
         raise StorageError(f"CODEWALK_DATABASE_URL isn't a database URL. {_URL_FORMS}") from None
     backend = url.get_backend_name()
     if backend == "sqlite":
-        return _sqlite(url)
+        return _sqlite(url, settings)
     if backend in ("postgresql", "postgres"):
         return _postgres(url)
     raise StorageError(
@@ -151,14 +188,19 @@ def translate_errors(location: Location) -> Iterator[None]:
         raise
 
 
-def _sqlite(url: URL) -> SqliteFile:
+def _sqlite(url: URL, settings: Settings) -> SqliteFile:
     path = url.database or ""
     if path in ("", ":memory:") or path.startswith("file:"):
         raise StorageError(
             "CODEWALK_DATABASE_URL names no SQLite file; "
             "use sqlite:///path/to/file, or leave it unset for the one in the data folder."
         )
-    return SqliteFile(path=Path(path).expanduser().absolute())
+    return _sqlite_file(Path(path).expanduser().absolute(), settings)
+
+
+def _sqlite_file(path: Path, settings: Settings) -> SqliteFile:
+    target = path.resolve() if path.is_symlink() else path
+    return SqliteFile(path=target, backup_folder=settings.data_dir / BACKUP_FOLDER)
 
 
 def _postgres(url: URL) -> PostgresLocation:

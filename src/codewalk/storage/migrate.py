@@ -1,6 +1,7 @@
 """Migrates a store's schema. Imports Alembic, so import this only where it is needed."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from alembic.config import Config
@@ -16,7 +17,13 @@ from sqlalchemy.pool import NullPool
 from codewalk.errors import StorageError
 from codewalk.settings import FILE_MODE
 from codewalk.storage.location import Location, PostgresLocation, SqliteFile
-from codewalk.storage.sqlite import BUSY_SECONDS, read_schema_version
+from codewalk.storage.sqlite import (
+    BUSY_SECONDS,
+    create_private,
+    delete_with_side_files,
+    read_schema_version,
+    require_new,
+)
 
 _LOCK_TIMEOUT: Final = 30.0
 
@@ -63,11 +70,11 @@ def load_migrations() -> Migrations:
 
 
 def migrate_sqlite(location: SqliteFile, version: str | None) -> None:
-    """Migrate the file, one process at a time. Blocks.
+    """Migrate the file, one process at a time; create it where there is none. Blocks.
 
     Args:
         location: The file.
-        version: The version of its schema, as `read_schema_version` returned it.
+        version: The version of its schema, as `check_file` returned it.
 
     Raises:
         StorageError: The file can't be migrated, or its schema is newer.
@@ -77,9 +84,13 @@ def migrate_sqlite(location: SqliteFile, version: str | None) -> None:
     lock = FileLock(f"{location.path}.lock", mode=FILE_MODE, timeout=_LOCK_TIMEOUT)
     try:
         with lock:
+            if not location.path.exists():
+                require_new(location)
+                _create(location.path, migrations)
+                return
             # Another process, or a newer CodeWalk, may have migrated it while this one waited.
             migrations.refuse_newer(location, read_schema_version(location))
-            _run_on_sqlite(location, migrations)
+            _run_on_sqlite(location.path, migrations)
     except Timeout as exc:
         raise StorageError(
             f"Another CodeWalk has been changing the store {location.path} "
@@ -107,9 +118,18 @@ async def migrate_postgres(
         await connection.run_sync(migrations.run)
 
 
-def _run_on_sqlite(location: SqliteFile, migrations: Migrations) -> None:
+def _create(path: Path, migrations: Migrations) -> None:
+    """Create a store, whole or not at all: a file of 0 bytes is one that lost its content."""
+    draft = path.with_name(f"{path.name}.new")
+    delete_with_side_files(draft)  # of a first start that was killed
+    create_private(draft)
+    _run_on_sqlite(draft, migrations)
+    draft.replace(path)
+
+
+def _run_on_sqlite(path: Path, migrations: Migrations) -> None:
     engine = create_engine(
-        URL.create("sqlite", database=str(location.path)),
+        URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
         poolclass=NullPool,
         hide_parameters=True,

@@ -23,6 +23,8 @@ class PostgresDatabase:
     """Runs transactions on a PostgreSQL database, on the event loop."""
 
     is_sqlite: Final = False
+    file_id: Final = None
+    problem: Final = None
 
     def __init__(self, location: PostgresLocation, engine: AsyncEngine) -> None:
         self._location = location
@@ -35,6 +37,9 @@ class PostgresDatabase:
     @property
     def name(self) -> str:
         return self._location.name
+
+    async def back_up(self) -> None:
+        """Do nothing: PostgreSQL has its own backups."""
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         with translate_errors(self._location):

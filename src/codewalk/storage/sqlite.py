@@ -1,4 +1,4 @@
-"""A SQLite file before it is opened: created, kept private, and checked for damage.
+"""A SQLite file before it is opened: kept private, and checked for damage and loss.
 
 The file is opened through SQLite alone: on POSIX, closing any descriptor of a file drops the
 process's locks on it, SQLite's too.
@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from codewalk.settings import FILE_MODE
+from codewalk.storage.file_stamp import is_overwritten, read_stamp, read_stamp_in_file
 from codewalk.storage.location import SqliteFile, translate_errors
 
 BUSY_SECONDS: Final = 5.0
@@ -31,35 +32,52 @@ CONNECTION_SETUP: Final = """
 """The settings of each connection. The first one is stored in the file, and costs nothing then."""
 
 
-def ensure_file(location: SqliteFile) -> str | None:
-    """Create the file where there is none, and make it private. Blocks.
+def check_file(location: SqliteFile) -> str | None:
+    """Check the file for damage, and make it private. Blocks.
 
     Returns:
-        The version of its schema, None for an empty file.
+        The version of its schema; None where there is no file.
 
     Raises:
-        StorageError: The file is damaged; it is left untouched.
+        StorageError: The file is damaged, empty, or missing beside its `-wal`; nothing is changed.
     """
     with translate_errors(location):
-        _create(location.path)
+        if not location.path.exists():
+            require_new(location)
+            return None
         version = read_schema_version(location)
         for path in (location.path, location.wal, location.shm):
             make_private(path)
         return version
 
 
+def require_new(location: SqliteFile) -> None:
+    """Refuse to create a store whose file is missing, but whose `-wal` is there.
+
+    Raises:
+        StorageError: The store was deleted or moved while a process used it.
+        OSError: Its folder is missing.
+    """
+    location.path.parent.stat()
+    with suppress(FileNotFoundError):
+        if location.wal.stat().st_size:
+            raise location.missing_error()
+
+
 def read_schema_version(location: SqliteFile) -> str | None:
     """Read the version of the schema without writing a byte.
 
     Returns:
-        The version, None for an empty file.
+        The version; None for a file that SQLite has still to roll back to an empty one.
 
     Raises:
-        StorageError: The file is damaged, or isn't CodeWalk's.
+        StorageError: The file is damaged or empty, isn't CodeWalk's, or has the `-wal` of another.
     """
     if location.path.with_name(f"{location.path.name}-journal").exists():
         # A first start was interrupted. SQLite rolls that back when it opens the file for writing.
         return None
+    if not location.path.stat().st_size:
+        raise location.empty_error()
     # A plain read-only connection creates -wal and -shm and leaves them behind. Where no process
     # has the store open there is no -wal, and an immutable connection reads without them.
     live = location.wal.exists()
@@ -69,7 +87,7 @@ def read_schema_version(location: SqliteFile) -> str | None:
         if not live and location.wal.exists():
             # Another process opened it at this moment and wrote below the immutable reader.
             return read_schema_version(location)
-        if _is_damage(exc):
+        if is_damage(exc):
             raise location.damaged_error() from exc
         raise location.to_storage_error(exc) from exc
 
@@ -81,11 +99,18 @@ def make_private(path: Path) -> None:
             path.chmod(FILE_MODE)
 
 
-def _create(path: Path) -> None:
-    # Before SQLite would create it, so that it has the right mode from the beginning; -wal and
-    # -shm take theirs from it.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+def create_private(path: Path) -> None:
+    """Create an empty file that only its owner can read, before SQLite would create it.
+
+    Its `-wal` and `-shm` take their mode from it.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+
+
+def delete_with_side_files(path: Path) -> None:
+    """Delete a file that nobody has open, and what SQLite left beside it."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
 
 
 def _read_version(location: SqliteFile, mode: str) -> str | None:
@@ -96,6 +121,8 @@ def _read_version(location: SqliteFile, mode: str) -> str | None:
             return None
         if "alembic_version" not in names:
             raise sqlite3.DatabaseError("not a CodeWalk store")
+        if mode == "mode=ro" and "pointers" in names:
+            _check_wal(location, connection)
         if location.path.stat().st_size <= MAX_FULL_CHECK_BYTES:
             _check(connection, "1")
         else:
@@ -105,12 +132,24 @@ def _read_version(location: SqliteFile, mode: str) -> str | None:
         return str(row[0]) if row else None
 
 
+def _check_wal(location: SqliteFile, connection: sqlite3.Connection) -> None:
+    """Raise `StorageError` for a `-wal` that belongs to another file."""
+    stored = read_stamp(connection)
+    try:
+        in_file = read_stamp_in_file(location.path)
+    except sqlite3.Error:
+        return  # after a crash the file may be readable only together with its -wal
+    if is_overwritten(in_file, stored, None):
+        raise location.foreign_wal_error()
+
+
 def _check(connection: sqlite3.Connection, scope: str) -> None:
     result = str(connection.execute(f"PRAGMA quick_check({scope})").fetchone()[0])
     if result != "ok":
         raise sqlite3.DatabaseError(result)
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def is_damage(error: object) -> bool:
+    """Return whether an error of the driver says that the file is damaged."""
     name = str(getattr(error, "sqlite_errorname", ""))
     return not name or name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"))

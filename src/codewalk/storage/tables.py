@@ -31,6 +31,7 @@ PREVIOUS_SERVER_ID: Final = "previous_server_id"
 GENERATION: Final = "generation"
 REVISION: Final = "revision"
 LEGACY_IMPORTED: Final = "legacy_imported"
+FILE_STAMP: Final = "file_stamp"
 
 METADATA: Final = MetaData(
     # Named constraints: a later migration has to name the one that it changes.

@@ -183,11 +183,37 @@ async def test_another_programs_database_is_refused_and_left_untouched(
     assert snapshot(sqlite_settings.data_dir) == before
 
 
-async def test_an_empty_file_is_a_new_store(sqlite_settings: Settings) -> None:
+async def test_an_empty_file_is_refused_and_left_untouched(existing: Settings) -> None:
+    os.truncate(existing.database_file, 0)
+    before = snapshot(existing.data_dir)
+
+    message = await opening_error(existing)
+
+    assert f"{existing.database_file} is empty (0 bytes)" in message
+    assert "There is no backup in" in message
+    assert snapshot(existing.data_dir) == before
+
+
+async def test_a_first_start_that_was_killed_leaves_no_store(sqlite_settings: Settings) -> None:
     sqlite_settings.data_dir.mkdir()
-    sqlite_settings.database_file.touch()
+    draft = sqlite_settings.database_file.with_name("codewalk.db.new")
+    draft.write_bytes(b"half a store")
     async with open_database(sqlite_settings) as database:
         assert await Stores.on(database, sqlite_settings).roster.load() == Roster()
+    assert not draft.exists()
+
+
+async def test_a_file_that_is_missing_beside_its_wal_is_not_created_again(
+    existing: Settings,
+) -> None:
+    existing.database_file.with_name("codewalk.db-wal").write_bytes(b"x")
+    existing.database_file.unlink()
+    before = snapshot(existing.data_dir)
+
+    message = await opening_error(existing)
+
+    assert f"{existing.database_file} is missing" in message
+    assert snapshot(existing.data_dir) == before
 
 
 async def test_damage_that_the_start_did_not_see_is_an_error_when_it_is_read(
