@@ -92,6 +92,7 @@ async def run_checks(settings: Settings, *, keyring: "Keyring | None" = None) ->
             asyncio.to_thread(_check_data_folder, settings),
             asyncio.to_thread(_check_token, settings),
             _check_store(settings, keyring),
+            asyncio.to_thread(_check_backups, settings),
             asyncio.to_thread(_check_key, settings, keyring),
             asyncio.to_thread(_check_opencode, settings),
             asyncio.to_thread(_check_app, settings),
@@ -131,9 +132,14 @@ def _check_data_folder(settings: Settings) -> DoctorCheck:
     name, path = "data folder", settings.data_dir
     if not path.exists():
         return DoctorCheck(name=name, ok=True, detail=f"{path}: {_NOT_CREATED}")
+    from codewalk.storage.backups import BACKUP_FOLDER
+
+    backups = path / BACKUP_FOLDER
     readable_by_others = [
         *_wrong_modes((path,), DIRECTORY_MODE),
         *_wrong_modes(_files(path), FILE_MODE),
+        *_wrong_modes([backups] if backups.is_dir() else [], DIRECTORY_MODE),
+        *_wrong_modes(_files(backups), FILE_MODE),
     ]
     if readable_by_others:
         names = ", ".join(readable_by_others[:5])
@@ -214,6 +220,25 @@ async def _describe_store(settings: Settings, keyring: "Keyring | None") -> str:
     return f"{where}, schema {version}, {counts}"
 
 
+def _check_backups(settings: Settings) -> DoctorCheck:
+    from codewalk.storage.backups import list_backups
+    from codewalk.storage.location import SqliteFile, locate
+
+    name = "backups"
+    try:
+        location = locate(settings)
+    except StorageError as exc:
+        return DoctorCheck(name=name, ok=False, detail=exc.message)
+    if not isinstance(location, SqliteFile):
+        return DoctorCheck(name=name, ok=True, detail="none: PostgreSQL has its own")
+    folder, backups = location.backup_folder, list_backups(location.backup_folder, location.path)
+    if not backups:
+        detail = f"none in {folder} yet; each start of `codewalk up` makes one"
+        return DoctorCheck(name=name, ok=True, detail=detail)
+    names = ", ".join(f"{b.path.name} ({b.at:%Y-%m-%d %H:%M} UTC)" for b in backups)
+    return DoctorCheck(name=name, ok=True, detail=f"in {folder}: {names}")
+
+
 def _check_key(settings: Settings, keyring: "Keyring | None") -> DoctorCheck:
     from codewalk.storage.vault_key import KeySource, KeyStore
 
@@ -268,4 +293,10 @@ def _check_app(settings: Settings) -> DoctorCheck:
     except CodeWalkError as exc:
         return DoctorCheck(name=name, ok=False, detail=exc.message)
     detail = f"running at {running.url} (pid {running.pid})" if running else "not running"
+    if running and running.store and running.store.is_lost:
+        detail += (
+            f", but {running.store.path} isn't the file that it has open any more: it was deleted "
+            "or replaced. Nothing can be saved; its pages say what helps"
+        )
+        return DoctorCheck(name=name, ok=False, detail=detail)
     return DoctorCheck(name=name, ok=True, detail=detail)

@@ -1,10 +1,10 @@
-"""Allows one running app for each data folder, and finds the one that runs."""
+"""Allows one running app for each data folder, and finds the one that runs and its store."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +16,30 @@ _LOCK_TIMEOUT: Final = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OpenStore:
+    """The file of the store that a running app has open, by the name that it had then."""
+
+    path: str
+    device: int
+    inode: int
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the name leads to another file now, or to none."""
+        try:
+            status = Path(self.path).stat()
+        except OSError:
+            return True
+        return (status.st_dev, status.st_ino) != (self.device, self.inode)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunningApp:
-    """The process id of a running app, and its address without the token."""
+    """The process id of a running app, its address without the token, and its store."""
 
     pid: int
     url: str
+    store: OpenStore | None = None
 
 
 class Instance:
@@ -28,6 +47,7 @@ class Instance:
 
     def __init__(self, record: Path) -> None:
         self._record = record
+        self._url = ""
 
     def record_url(self, url: str) -> None:
         """Write this app's address to `running.json`, for a second one and for `doctor`.
@@ -35,7 +55,19 @@ class Instance:
         Raises:
             StorageError: The file can't be written.
         """
-        text = json.dumps({"pid": os.getpid(), "url": url})
+        self._url = url
+        self._write({"pid": os.getpid(), "url": url})
+
+    def record_store(self, store: OpenStore) -> None:
+        """Write also which store this app has open, for commands and for `doctor`.
+
+        Raises:
+            StorageError: The file can't be written.
+        """
+        self._write({"pid": os.getpid(), "url": self._url, "store": asdict(store)})
+
+    def _write(self, document: Mapping[str, object]) -> None:
+        text = json.dumps(document)
         try:
             write_private(self._record, text + "\n")
         except OSError as exc:
@@ -81,6 +113,26 @@ def find_running(settings: Settings) -> RunningApp | None:
         return _read(_record_file(settings))
 
 
+def refuse_second_store(settings: Settings, path: Path) -> None:
+    """Refuse to create a store in the place of one that a running app has open.
+
+    Args:
+        settings: Name the data folder.
+        path: The store, which isn't there.
+
+    Raises:
+        StorageError: An app runs, and its store was there.
+    """
+    running = find_running(settings)
+    if running and running.store and running.store.path == str(path):
+        raise StorageError(
+            f"The store {path} was deleted or moved away while CodeWalk runs at {running.url} "
+            f"(pid {running.pid}). Move it back, or stop CodeWalk first: its pages and `codewalk "
+            "doctor` say where its data was copied to.",
+            value=str(path),
+        )
+
+
 class _Locked(Exception):
     """Another process holds the lock."""
 
@@ -115,7 +167,8 @@ def _record_file(settings: Settings) -> Path:
 def _read(record: Path) -> RunningApp | None:
     try:
         document = json.loads(record.read_text(encoding="utf-8"))
-        return RunningApp(pid=int(document["pid"]), url=str(document["url"]))
+        store = OpenStore(**document["store"]) if "store" in document else None
+        return RunningApp(pid=int(document["pid"]), url=str(document["url"]), store=store)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

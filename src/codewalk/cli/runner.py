@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from itertools import cycle
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from codewalk.cli.instance import refuse_second_store
 from codewalk.cli.log_file import configure_logging
 from codewalk.cli.output import is_terminal, sanitize
 from codewalk.settings import Settings
@@ -50,11 +51,22 @@ def run_with_app(
 
 
 async def _run(settings: Settings, work: "Callable[[App], Awaitable[T]]", progress: str) -> T:
+    import asyncio
+
     # Imported here: the core and its store take most of a command's time; `--help` needs neither.
     from codewalk.app.composition import open_app
 
+    await asyncio.to_thread(_refuse_second_store, settings)
     async with show_spinner(progress), open_app(settings) as app:
         return await work(app)
+
+
+def _refuse_second_store(settings: Settings) -> None:
+    from codewalk.storage.location import SqliteFile, locate
+
+    location = locate(settings)
+    if isinstance(location, SqliteFile) and not location.path.exists():
+        refuse_second_store(settings, location.path)
 
 
 class Spinner:

@@ -42,6 +42,7 @@ class ServeOptions:
         hosts: The host names and addresses that it listens on.
         allowed_hosts: Further host names that browsers may use for it.
         token: The access token.
+        on_open: Called in another thread once the store is open.
         manage_local: Whether to start an OpenCode server on this machine, if one is installed.
         on_ready: Called on the event loop once the app serves, with an invitation: a secret that
             gives one browser access, once.
@@ -52,6 +53,7 @@ class ServeOptions:
     hosts: Sequence[str]
     allowed_hosts: Sequence[str]
     token: Secret
+    on_open: Callable[[App], None]
     manage_local: bool
     on_ready: Callable[[Secret], None]
 
@@ -117,6 +119,7 @@ async def _serve(options: ServeOptions, stop: _Stop) -> None:
         open_app(options.settings, watch=True) as app,
         _managed_server(app, wanted=options.manage_local),
     ):
+        await asyncio.to_thread(options.on_open, app)
         web = make_web(app, options.token, hosts=options.hosts, allowed_hosts=options.allowed_hosts)
 
         def on_ready() -> None:

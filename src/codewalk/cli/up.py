@@ -12,6 +12,7 @@ from codewalk.cli.options import BuildOptions, build_command, number_parser
 from codewalk.cli.output import is_terminal, print_line, print_message
 
 if TYPE_CHECKING:
+    from codewalk.app.app import App
     from codewalk.cli.listen_address import ListenAddress
     from codewalk.secret import Secret
 
@@ -62,7 +63,7 @@ def _up(
     """Start the app, and with it an OpenCode server on this machine. Ctrl-C stops both."""
     # Imported here: they load the core and the web server, which no other command needs.
     from codewalk.cli.browser import can_open_browser, open_browser
-    from codewalk.cli.instance import single_instance
+    from codewalk.cli.instance import OpenStore, single_instance
     from codewalk.cli.listen_address import listen, parse_allowed_hosts, resolve_address
     from codewalk.cli.log_file import configure_logging
     from codewalk.cli.serve import ServeOptions, serve_app
@@ -85,6 +86,11 @@ def _up(
             url = address.url_with(token)
             instance.record_url(address.url)
 
+            def on_open(app: "App") -> None:
+                if file := app.store_file:
+                    store = OpenStore(path=app.store_name, device=file.device, inode=file.inode)
+                    instance.record_store(store)
+
             def on_ready(invitation: "Secret") -> None:
                 print_line(f"CodeWalk is ready at {url}")
                 if is_terminal(sys.stderr):
@@ -99,6 +105,7 @@ def _up(
                     hosts=address.hosts(),
                     allowed_hosts=allowed_hosts,
                     token=token,
+                    on_open=on_open,
                     manage_local=not no_local,
                     on_ready=on_ready,
                 )

@@ -42,7 +42,11 @@ async def test_app_serves_when_it_is_ready_and_a_second_one_names_its_address(
             assert page.status == 200
         record = codewalk.data_dir / "running.json"
         place = url.partition("?")[0]
-        assert json.loads(record.read_text()) == {"pid": process.pid, "url": place}
+        document = json.loads(record.read_text())
+        assert (document["pid"], document["url"]) == (process.pid, place)
+        store = codewalk.data_dir / "codewalk.db"
+        assert document["store"]["path"] == str(store)
+        assert document["store"]["inode"] == store.stat().st_ino
         assert stat.S_IMODE(record.stat().st_mode) == 0o600
         second = await codewalk(*HEADLESS)
         assert (second.status, second.out) == (1, "")

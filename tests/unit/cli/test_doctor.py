@@ -11,7 +11,7 @@ import pytest
 
 from codewalk.app.composition import open_app
 from codewalk.cli.doctor import DoctorCheck, run_checks
-from codewalk.cli.instance import single_instance
+from codewalk.cli.instance import OpenStore, single_instance
 from codewalk.secret import Secret
 from codewalk.settings import Settings
 from codewalk.storage.database import open_database
@@ -72,6 +72,39 @@ async def test_readable_passwords_are_counted(settings: Settings) -> None:
         "servers: 1, passwords: 1, all readable",
     )
     assert checks["secret key"].detail == "in the system keyring"
+
+
+async def test_backups_are_named_with_their_times(settings: Settings) -> None:
+    assert "none in" in (await check(settings))["backups"].detail
+    async with open_database(settings) as database:
+        await database.back_up()
+    backups = (await check(settings))["backups"]
+    assert backups.ok
+    (file,) = (settings.data_dir / "backups").glob("*.db")
+    assert f"{file.name} (20" in backups.detail
+    (settings.data_dir / "backups").chmod(0o755)
+    file.chmod(0o644)
+    folder = (await check(settings))["data folder"]
+    assert not folder.ok
+    assert f"backups (0755), {file.name} (0644)" in folder.detail
+
+
+async def test_store_that_is_not_the_running_apps_any_more_is_reported(
+    settings: Settings,
+) -> None:
+    def check_beside(inode: int) -> DoctorCheck:
+        with single_instance(settings) as instance:
+            instance.record_url("http://127.0.0.1:4090/")
+            path, device = settings.database_file, settings.database_file.stat().st_dev
+            instance.record_store(OpenStore(path=str(path), device=device, inode=inode))
+            return asyncio.run(check(settings))["app"]
+
+    await store_password(settings, FakeKeyring())
+    inode = settings.database_file.stat().st_ino
+    assert (await asyncio.to_thread(check_beside, inode)).ok
+    other = await asyncio.to_thread(check_beside, inode + 1)
+    assert not other.ok
+    assert "isn't the file that it has open any more" in other.detail
 
 
 async def test_hanging_keyring_is_reported_in_time_and_nothing_is_changed(
