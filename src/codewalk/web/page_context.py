@@ -11,6 +11,7 @@ from codewalk.errors import Superseded
 from codewalk.opencode.activity import Activity
 from codewalk.opencode.session import Session
 from codewalk.server import Server, count_down, find_fallback
+from codewalk.storage.loss_report import StoreProblem
 from codewalk.web.paging import ListPage, encode_query
 from codewalk.workspace.models import ModelList
 from codewalk.workspace.projects import ProjectList
@@ -40,6 +41,7 @@ class PageContext:
         default_url: Where a server that was started by hand on this machine is likely to be.
         local_message: What happened to the managed local server, if users need to know it.
         import_message: Which servers were imported, until a user has read it.
+        store_problem: Why nothing can be saved, if so.
         local: Whether the managed local server can be started.
     """
 
@@ -49,6 +51,7 @@ class PageContext:
     default_url: str
     local_message: str | None = None
     import_message: str | None = None
+    store_problem: StoreProblem | None = None
     local: LocalServerContext = field(default_factory=LocalServerContext)
 
     @property
@@ -65,7 +68,8 @@ class PageContext:
     def stamp(self) -> str:
         """A hash of what pages show, except the time and latency of the last checks."""
         rows = [row_values(server) for server in self.servers]
-        state = repr((rows, self.generation, self.local_message, self.import_message, self.local))
+        messages = self.local_message, self.import_message, self.store_problem
+        state = repr((rows, self.generation, messages, self.local))
         return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -161,6 +165,7 @@ def get_page_context(app: App) -> PageContext:
         default_url=app.drafts.default_url,
         local_message=app.local.message,
         import_message=app.import_message,
+        store_problem=app.store_problem,
         local=local,
     )
 

@@ -12,6 +12,7 @@ from codewalk.app.app import App
 from codewalk.events import Event, Kind
 from codewalk.notifications.notice import Notice, NoticeEvent
 from codewalk.server import Server
+from codewalk.storage.loss_report import StoreProblem
 from codewalk.web.page_context import (
     PageContext,
     get_page_context,
@@ -78,6 +79,7 @@ class OpenPage:
         self._rows: dict[str, _Row] = {}
         self._checked_at: dict[str, datetime | None] = {}
         self._notes: tuple[object, ...] = ()
+        self._store_problem: StoreProblem | None = None
         self._generation = 0
         self._down_count: int | None = None
         self._toasts = ToastStack()
@@ -93,6 +95,7 @@ class OpenPage:
         """Return all fragments; none where the page was rendered from the state with this stamp."""
         context = get_page_context(self._app)
         self._remember(context)
+        self._store_problem = context.store_problem
         self._generation = context.generation
         link = self._servers_link(context)
         if context.stamp == stamp:
@@ -100,6 +103,7 @@ class OpenPage:
             return PageUpdate()
         events = {"active": _active_event(context), "sessions": {}, "work": {}}
         html = self._views.switcher_fragments(context) + link + self._whole_list(context)
+        html += self._views.store_problem_fragment(context.store_problem)
         return PageUpdate(html=html, events=events | self._server_event())
 
     def apply_events(self, events: Sequence[Event]) -> PageUpdate:
@@ -118,19 +122,21 @@ class OpenPage:
         if is_about_all or is_about_active:
             button = self._views.switcher_fragments(context)
         link, rows = self._servers_link(context), self._changed_rows(context)
-        return PageUpdate(html=button + link + rows + toasts, events=page_events)
+        html = button + link + rows + toasts + self._changed_problem(context)
+        return PageUpdate(html=html, events=page_events)
 
     def poll(self) -> PageUpdate:
         """Return what changes without an event: the time of a server's last check, and its link."""
         context = get_page_context(self._app)
-        link = self._servers_link(context)  # a snooze ends without an event
+        # A snooze ends, and a store is lost or back, without an event.
+        always = self._servers_link(context) + self._changed_problem(context)
         rows = self._changed_rows(context)  # first: their checks needn't be sent again
         servers = [s for s in context.servers if self._has_rows or s.id == self._about]
         before, self._checked_at = self._checked_at, {s.id: s.health.checked_at for s in servers}
         checked = [s for s in servers if before.get(s.id) != s.health.checked_at]
         if self._has_rows:
-            return PageUpdate(html=link + rows + self._views.last_check_fragments(checked))
-        return PageUpdate(html=link, events={"checked": {}} if checked else {})
+            return PageUpdate(html=always + rows + self._views.last_check_fragments(checked))
+        return PageUpdate(html=always, events={"checked": {}} if checked else {})
 
     def _page_events(
         self, changes: Sequence[Event], context: PageContext, active_id: str | None
@@ -180,6 +186,13 @@ class OpenPage:
         self.is_behind = len(reported) > MAX_ROWS_PER_MESSAGE
         statuses = self._views.server_status_fragments(reported[:MAX_ROWS_PER_MESSAGE])
         return self._views.server_row_fragments(edited) + statuses
+
+    def _changed_problem(self, context: PageContext) -> str:
+        """Return why nothing can be saved, where that changed."""
+        before, self._store_problem = self._store_problem, context.store_problem
+        if before == self._store_problem:
+            return ""
+        return self._views.store_problem_fragment(self._store_problem)
 
     def _whole_list(self, context: PageContext) -> str:
         return self._views.server_list_fragment(context) if self._has_rows else ""

@@ -15,6 +15,7 @@ from codewalk.health.status import HealthStatus
 from codewalk.history.history import Check
 from codewalk.reason import State
 from codewalk.server import Server, sort_for_switcher
+from codewalk.storage.loss_report import StoreProblem
 from codewalk.web.chart import check_cells
 from codewalk.web.forms import ServerForm
 from codewalk.web.history_context import HistoryContext
@@ -252,6 +253,10 @@ class Views:
     def alert_fragment(self, alert: Alert | None) -> str:
         """Return a message to the user; None removes the last one."""
         return _fragment("alerts", self._macros("common").alerts(alert))
+
+    def store_problem_fragment(self, problem: StoreProblem | None) -> str:
+        """Return why nothing can be saved; None removes it."""
+        return _fragment("store-problem", self._macros("common").store_problem(problem))
 
     def form_fragment(self, form: ServerForm) -> str:
         """Return the form of a server."""

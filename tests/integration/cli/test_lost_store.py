@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.integration.cli.command import CodeWalk, read_until
-from tests.integration.cli.test_up import HEADLESS, TOKEN, running, stop
+from tests.integration.cli.command import CodeWalk, read_until, running
+from tests.integration.cli.test_up import HEADLESS, TOKEN, stop
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows deletes no open files")
 
