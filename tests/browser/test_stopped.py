@@ -186,3 +186,26 @@ async def test_a_stop_in_the_usual_way_is_seen_by_windows_with_and_without_a_str
             for tab in tabs:
                 await expect(banner(tab)).to_have_count(0)
                 await wait_for_stream(tab)
+
+
+async def test_a_codewalk_that_hangs_is_noticed_by_its_silence(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    codewalk, port = CodeWalk(data_dir=tmp_path / "data"), free_port()
+    arguments = ("up", "--port", str(port), "--no-browser", "--no-local")
+    async with (
+        open_context(chromium) as context,
+        running(codewalk, *arguments) as (process, address),
+    ):
+        tab = await context.new_page()
+        await tab.clock.install()
+        await tab.goto(address)
+        await wait_for_stream(tab)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            await tab.clock.fast_forward("01:00")
+            await expect(banner(tab)).to_be_visible()
+        finally:
+            process.send_signal(signal.SIGCONT)
+        await expect(banner(tab)).to_have_count(0)
+        await wait_for_stream(tab)
