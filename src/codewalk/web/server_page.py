@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Form, Query
 from fastapi.responses import HTMLResponse, Response
 
+from codewalk.errors import ServerNotFound
 from codewalk.history.window import parse_moment
 from codewalk.web.dependencies import AppDep, ServerId, ViewsDep, server_by_id
 from codewalk.web.history_context import load_history_context
@@ -101,9 +102,10 @@ async def show_history(
     query: HistoryQueryDep,
 ) -> Response:
     """Show the history, for a page that shows the same part of it already."""
-    if app.get(server_id) is None:
-        return responder.to_servers()
-    history = await load_history_context(app, server_id, query)
+    try:
+        history = await load_history_context(app, server_id, query)
+    except ServerNotFound:
+        return responder.to_servers()  # removed while its page was open, or the history was read
     return fragments_response(views.history_fragment(history, only_same=True))
 
 
