@@ -77,7 +77,7 @@ class ServerConnections:
     ) -> "Connection":
         """Return a connection to a URL that is no profile's, with these credentials."""
         client = self._client or await self._open()
-        return client.connect(url, username, password)
+        return client.connect(url, username, password, always_sign_in=True)
 
     async def unlock(self) -> None:
         """Load the key of the stored passwords. Raises `StorageError`."""

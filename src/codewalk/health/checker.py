@@ -45,6 +45,9 @@ Current releases leave a request of that moment unanswered for ever, and answer 
 server that is still healthy has its whole timeout to show that it is.
 """
 
+OPEN_ACCESS: Final = "It answers without a password; the stored one isn't sent to it."
+"""The detail of a healthy server for which credentials are stored."""
+
 _VERSION_2_RESULTS: Final = frozenset({Reason.NOT_OPENCODE, Reason.INCOMPATIBLE})
 
 _TIMEOUTS: Final = frozenset({Reason.TIMEOUT, Reason.DNS})
@@ -339,6 +342,8 @@ class Checker:
             )
         except StorageError as exc:
             return CheckResult(reason=Reason.AUTH_REQUIRED, detail=exc.message)
+        if result.ok and connection.answers_without_credentials:
+            return replace(result, detail=OPEN_ACCESS)
         if result.reason in _VERSION_2_RESULTS:
             if not ask_version_2:
                 # A copy: each check has a result of its own, which counts once.

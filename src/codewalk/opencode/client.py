@@ -87,6 +87,7 @@ class OpenCodeClient:
         password: Secret | None = None,
         *,
         unreachable_note: str = "",
+        always_sign_in: bool = False,
     ) -> Connection:
         """Return the connection to the server at `url` (normalised); nothing is sent yet.
 
@@ -95,6 +96,7 @@ class OpenCodeClient:
             username: Without both a user name and a password no credentials are sent.
             password: As for `username`.
             unreachable_note: Added to the detail where the server can't be reached.
+            always_sign_in: Send the credentials unasked, for a URL that isn't a stored server's.
         """
         if self._session is None or self._resolver is None or self._pool_manager is None:
             raise RuntimeError("OpenCodeClient is used before `async with`")
@@ -106,4 +108,5 @@ class OpenCodeClient:
             username=username,
             password=password,
             unreachable_note=unreachable_note,
+            always_sign_in=always_sign_in,
         )

@@ -30,7 +30,7 @@ from codewalk.opencode.failures import (
     translate_error,
 )
 from codewalk.opencode.gateway import gateway_failure
-from codewalk.opencode.pool import GetRequest, ServerPool
+from codewalk.opencode.pool import REFUSALS, GetRequest, ServerPool
 from codewalk.opencode.resolver import Resolver
 from codewalk.opencode.response import MAX_BODY, BodyTooLarge, Response, make_response, read_body
 from codewalk.opencode.stream import STREAM_HEADERS, ResponseStream, open_stream
@@ -51,6 +51,30 @@ HEADERS: Final = {
 """The headers of every request."""
 
 
+class _Access:
+    """Whether a server asks for credentials, as far as its responses have shown.
+
+    A server that answers without them may be another one than that which they are for, so it isn't
+    sent them. Whoever listens at an address may change while nothing answers there: then it is
+    found out again.
+    """
+
+    __slots__ = ("is_open", "is_protected")
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.is_protected = False
+
+    def set_open(self) -> None:
+        self.is_open, self.is_protected = True, False
+
+    def set_protected(self) -> None:
+        self.is_open, self.is_protected = False, True
+
+    def reset(self) -> None:
+        self.is_open = self.is_protected = False
+
+
 class Connection:
     """One server: its base URL with prefix, its credentials, and nobody else's.
 
@@ -58,6 +82,9 @@ class Connection:
     stands below the base URL: percent-encode what comes from elsewhere. `timeout` is in seconds for
     the whole call; `inf` is for a caller that bounds it otherwise, since a timer for each of
     thousands of checks costs. `limit` is in bytes of the response's body.
+
+    Credentials are sent once a request without them was refused or got no JSON, with
+    `always_sign_in` at once.
 
     Attributes:
         url: The base URL.
@@ -76,6 +103,7 @@ class Connection:
         username: str | None = None,
         password: Secret | None = None,
         unreachable_note: str = "",
+        always_sign_in: bool = False,
     ) -> None:
         self.url = url
         self.unreachable_note = unreachable_note
@@ -91,8 +119,10 @@ class Connection:
         self._host_port = url.partition("://")[2].partition("/")[0]
         self._username = username
         self._password = password
+        self._access = _Access()
+        self._always_sign_in = always_sign_in
         self._auth_headers: CIMultiDict[str] | None = None
-        self._gets: dict[str, GetRequest] = {}
+        self._gets: dict[tuple[str, bool], GetRequest] = {}
 
     def with_call_context(
         self, call_context: Callable[[], AbstractContextManager[None]]
@@ -107,6 +137,11 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"Connection({self.url!r})"
+
+    @property
+    def answers_without_credentials(self) -> bool:
+        """Whether the server answers without the credentials that are stored for it."""
+        return self._access.is_open
 
     @property
     def is_resolving(self) -> bool:
@@ -186,7 +221,10 @@ class Connection:
         Raises:
             RequestFailed: No response began within `timeout` seconds.
         """
-        headers = CIMultiDict(self._auth_headers or self._make_auth_headers(), **STREAM_HEADERS)
+        auth_headers = (
+            {} if self._access.is_open else self._auth_headers or self._make_auth_headers()
+        )
+        headers = CIMultiDict(auth_headers, **STREAM_HEADERS)
         send = partial(self._session.get, headers=headers, allow_redirects=False)
         return open_stream(
             send, self._make_url(path), timeout, self._resolve_redirect, self._translate_error
@@ -222,6 +260,7 @@ class Connection:
             return await response.json()
         except ValueError as exc:
             what = "a web page" if response.content_type == "text/html" else "invalid JSON"
+            what = what if response.body else "an empty response"
             detail = f"{self._host_port} answered {path} with {what}."
             raise RequestFailed(Reason.NOT_OPENCODE, detail, status=response.status) from exc
 
@@ -252,15 +291,40 @@ class Connection:
     async def _send(
         self, path: str, params: Mapping[str, str] | None, data: bytes | None, limit: int
     ) -> Response:
-        """Send a POST of `data`, or without it a GET, and follow its redirects."""
+        """Send a POST of `data`, or without it a GET, with credentials if they are wanted."""
+        access = self._access
+        if self.has_credentials and not (access.is_protected or self._always_sign_in):
+            response = await self._send_once(path, params, data, limit, sign_in=False)
+            if response.ok and response.content_type == "application/json":
+                access.set_open()
+                return response
+            is_refused = response.status in REFUSALS
+            # Another failure says nothing of credentials; a POST may have had an effect.
+            if not is_refused and (access.is_open or data is not None):
+                return response
+        response = await self._send_once(path, params, data, limit, sign_in=True)
+        access.set_protected()
+        return response
+
+    async def _send_once(
+        self,
+        path: str,
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        limit: int,
+        *,
+        sign_in: bool,
+    ) -> Response:
+        """Send a request, and follow the redirects of a GET."""
         if data is not None:
-            return await self._post(self._make_url(path, params), data, limit)
-        response = await self._get(self._make_get(path, params), limit)
+            return await self._post(self._make_url(path, params), data, limit, sign_in=sign_in)
+        response = await self._get(self._make_get(path, params, sign_in=sign_in), limit)
         for _ in range(MAX_REDIRECTS):
             target = self._resolve_redirect(response.location) if response.location else None
             if target is None:
                 break
-            response = await self._get(GetRequest.build(target, self._all_headers()), limit)
+            get = GetRequest.build(target, self._all_headers(sign_in=sign_in))
+            response = await self._get(get, limit)
         return response
 
     async def _get(self, get: GetRequest, limit: int) -> Response:
@@ -268,8 +332,8 @@ class Connection:
         head, body = await self._pool.get(get, limit)
         return make_response(get.request.url, head.code, head.headers, body, started=started)
 
-    async def _post(self, url: URL, data: bytes, limit: int) -> Response:
-        headers = {**self._all_headers(), "Content-Type": "application/json"}
+    async def _post(self, url: URL, data: bytes, limit: int, *, sign_in: bool) -> Response:
+        headers = {**self._all_headers(sign_in=sign_in), "Content-Type": "application/json"}
         started = perf_counter()
         response = await self._session.post(url, headers=headers, data=data, allow_redirects=False)
         try:
@@ -285,16 +349,20 @@ class Connection:
         url = URL(self._base + path, encoded=True)
         return url.with_query(params) if params else url
 
-    def _make_get(self, path: str, params: Mapping[str, str] | None) -> GetRequest:
-        get = None if params else self._gets.get(path)
+    def _make_get(
+        self, path: str, params: Mapping[str, str] | None, *, sign_in: bool
+    ) -> GetRequest:
+        key = path, sign_in
+        get = None if params else self._gets.get(key)
         if get is None:
-            get = GetRequest.build(self._make_url(path, params), self._all_headers())
+            headers = self._all_headers(sign_in=sign_in)
+            get = GetRequest.build(self._make_url(path, params), headers)
             if not params and len(self._gets) < MAX_CACHED_GETS:
-                self._gets[path] = get
+                self._gets[key] = get
         return get
 
-    def _all_headers(self) -> Mapping[str, str]:
-        return {**HEADERS, **(self._auth_headers or {})}
+    def _all_headers(self, *, sign_in: bool) -> Mapping[str, str]:
+        return {**HEADERS, **(self._auth_headers or {})} if sign_in else HEADERS
 
     def _make_auth_headers(self) -> CIMultiDict[str]:
         headers: CIMultiDict[str] = CIMultiDict()
@@ -310,6 +378,8 @@ class Connection:
         failure = translate_error(
             exc, host_port=self._host_port, timeout=timeout, resolving=self.is_resolving
         )
+        if not failure.local_fault:
+            self._access.reset()
         if self.unreachable_note and failure.reason in NOT_REACHED and not failure.local_fault:
             detail = f"{failure.detail.removesuffix('.')}; {self.unreachable_note}."
             return RequestFailed(failure.reason, detail)

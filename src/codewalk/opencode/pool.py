@@ -24,7 +24,8 @@ from yarl import URL
 from codewalk.opencode.bounded_connector import BoundedConnector
 from codewalk.opencode.response import read_body
 
-_REFUSALS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+REFUSALS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""Statuses of a server that wants other credentials."""
 
 # The timeout of the whole call bounds the making of its connection, too.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
@@ -134,7 +135,7 @@ class ServerPool:
         except BaseException:  # cancelled too: the rest of its response would be the next one's
             connection.close()
             raise
-        if head.code in _REFUSALS:
+        if head.code in REFUSALS:
             # On a new connection refused credentials are never sent a second time.
             connection.close()
         else:

@@ -46,13 +46,18 @@ async def refused_actions(app: App) -> set[str]:
     return messages
 
 
+def sent_paths(server: MockOpenCode) -> list[str | None]:
+    """Return the paths that a password was sent to, and None for each request without one."""
+    return [r.path if "Authorization" in r.headers else None for r in server.requests]
+
+
 async def test_a_wrong_password_is_sent_once_at_the_start_whatever_the_store_says(
     settings: Settings,
 ) -> None:
     async with MockOpenCode(password="right") as server:
         async with codewalk.open(settings) as app:
             await app.add_server(server.url, password=Secret("right"))
-        assert server.count(HEALTH) == 1
+        assert server.count(HEALTH) == 2  # first without the password
         # The stored status is green, and the password is changed while no CodeWalk runs.
         server.password = "changed"
         server.requests.clear()
@@ -60,12 +65,12 @@ async def test_a_wrong_password_is_sent_once_at_the_start_whatever_the_store_say
             await until_reason(app, Reason.AUTH_REJECTED)
             (message,) = await refused_actions(app)
             assert "refused the user name 'opencode' or its password." in message
-            assert [seen.path for seen in server.requests] == [HEALTH]
+            assert sent_paths(server) == [None, HEALTH]
             await app.check(app.servers()[0].id, budget=5.0)
-            assert [seen.path for seen in server.requests] == [HEALTH] * 2
+            assert sent_paths(server) == [None, HEALTH, HEALTH]
             with pytest.raises(ServerUnreachable):
                 await app.edit_server(app.servers()[0].id, Change(password=Secret("wrong, too")))
-            assert [seen.path for seen in server.requests] == [HEALTH] * 3
+            assert sent_paths(server) == [None, HEALTH, HEALTH, None, HEALTH]
             await app.edit_server(app.servers()[0].id, Change(password=Secret("changed")))
             assert (await app.work.sessions()).sessions == ()
 

@@ -39,7 +39,7 @@ def make_delivery(
     environment: Mapping[str, str] = os.environ,
 ) -> Delivery:
     async def connect(url: str, username: str | None, password: Secret | None) -> Connection:
-        return client.connect(url, username, password)
+        return client.connect(url, username, password, always_sign_in=True)
 
     return Delivery(connect, timeout=timeout, environment=environment)
 

@@ -67,7 +67,61 @@ async def test_each_server_gets_its_own_credentials_and_no_other_s(
         linked = [client.connect(s.url, "opencode" if p else None, p) for s, p in pairs]
         await asyncio.gather(*(c.get_json("/path") for c in linked for _ in range(5)))
         sent = [{r.headers.get("Authorization") for r in s.requests} for s, _ in pairs]
-    assert sent == [{basic("opencode", "a")}, {basic("opencode", "b")}, {None}]
+    # None is a request without credentials, which comes first.
+    assert sent == [{None, basic("opencode", "a")}, {None, basic("opencode", "b")}, {None}]
+
+
+async def test_credentials_are_sent_only_to_a_server_that_asks_for_them(
+    client: OpenCodeClient, server: MockOpenCode
+) -> None:
+    connection = client.connect(server.url, "opencode", Secret("secret"))
+    await connection.get_json("/path")
+    was_open = connection.answers_without_credentials
+    assert was_open
+    server.script("/missing", reply(b"", status=404), reply(b"", status=500))
+    for _ in range(2):
+        await connection.get("/missing")
+    await connection.post_json("/session", {})
+    async with connection.stream("/global/event"):
+        pass
+    assert not [r for r in server.requests if "Authorization" in r.headers]
+    # From now on it wants a password.
+    server.password = "secret"
+    await connection.post_json("/session", {})
+    assert not connection.answers_without_credentials
+    assert [r.headers.get("Authorization") for r in server.requests[-2:]] == [
+        None,
+        basic("opencode", "secret"),
+    ]
+    await connection.get_json("/path")
+    assert server.requests[-1].headers.get("Authorization") == basic("opencode", "secret")
+    assert server.requests[-2].method == "POST"
+
+
+async def test_after_a_server_was_gone_it_has_to_ask_again(
+    client: OpenCodeClient, server: MockOpenCode
+) -> None:
+    server.password = "secret"
+    connection = client.connect(server.url, "opencode", Secret("secret"))
+    await connection.get_json("/path")
+    await server.stop()
+    with pytest.raises(RequestFailed):
+        await connection.get_json("/path")
+    server.password = None
+    server.requests.clear()
+    await server.start()
+    await connection.get_json("/path")
+    assert [r.headers.get("Authorization") for r in server.requests] == [None]
+
+
+@pytest.mark.parametrize("answer", [page(), reply(b"", status=404), reply(b"x", status=502)])
+async def test_credentials_may_be_what_a_server_wants_that_answers_no_json_without_them(
+    client: OpenCodeClient, server: MockOpenCode, answer: Behaviour
+) -> None:
+    server.script("/path", answer, json_reply({"directory": "/x"}))
+    connection = client.connect(server.url, "opencode", Secret("secret"))
+    assert (await connection.get_json("/path"))["directory"] == "/x"
+    assert not connection.answers_without_credentials
 
 
 async def test_with_a_password_that_cant_be_decrypted_nothing_is_sent(
@@ -189,15 +243,16 @@ async def test_redirects_on_the_same_origin_are_followed_with_the_credentials(
         connection = client.connect(server.url, "opencode", Secret("secret"))
         answer = await connection.get("/old")
         assert (answer.status, answer.location) == (200, None)
-        assert [seen.path for seen in server.requests] == ["/old", "/new", "/path"]
+        signed_in = [r.path for r in server.requests if "Authorization" in r.headers]
+        assert signed_in == ["/old", "/new", "/path"]
 
 
 async def test_credentials_in_a_redirect_are_ignored(client: OpenCodeClient) -> None:
     async with MockOpenCode(password="secret") as server:
         server.script("/old", redirect(f"http://evil:pw@127.0.0.1:{server.port}/path"))
         await client.connect(server.url, "opencode", Secret("secret")).get_json("/old")
-        sent = {seen.headers["Authorization"] for seen in server.requests}
-        assert sent == {basic("opencode", "secret")}
+        sent = {seen.headers.get("Authorization") for seen in server.requests}
+        assert sent == {None, basic("opencode", "secret")}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +282,7 @@ async def test_no_redirect_leads_to_another_origin(client: OpenCodeClient, locat
         assert caught.value.reason is Reason.NOT_OPENCODE
         assert "pw" not in caught.value.detail
         assert other.requests == []
-        assert server.count("/path") == 2
+        assert server.count("/path") == 3  # the first one without credentials
 
 
 async def test_a_post_follows_no_redirect(client: OpenCodeClient, server: MockOpenCode) -> None:
