@@ -14,6 +14,7 @@ from codewalk.workspace.directories import (
     UNNAMED,
     fetch_own_directory,
     get_own_directory,
+    peek_own_directory,
     put_own_directory,
     require_utf8,
 )
@@ -145,6 +146,17 @@ async def _with_rest_of_project(scope: Scope, fetched: CachedList, directory: st
     return CachedList(sessions=newest_first([*fetched.sessions, *rest]), project_id=project_id)
 
 
+def list_parts(scope: Scope, directory: str | None) -> list[tuple[StateName, str | None]]:
+    """Return the stored values that `cached_sessions` reads, for `Scope.prefetch`.
+
+    Which directory is the server's own is stored too. The one last seen is all but always still
+    right; if it isn't, the right list is read in a second round trip.
+    """
+    likely = peek_own_directory(scope) if directory is None else directory
+    lists = [] if likely is None else [(StateName.CACHED_SESSIONS, likely)]
+    return [(StateName.OWN_DIRECTORY, None), *lists]
+
+
 async def cached_sessions(
     scope: Scope, directory: str | None = None, *, changes: SessionChanges | None = None
 ) -> SessionList:
@@ -152,6 +164,7 @@ async def cached_sessions(
 
     It is empty where it never was fetched.
     """
+    scope = await scope.prefetch(*list_parts(scope, directory))
     own = await get_own_directory(scope)
     key = own if directory is None else directory
     stored = None if key is None else await _read(scope, key, changes or _no_changes())
