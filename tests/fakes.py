@@ -427,3 +427,9 @@ class FakeStateStore:
         for key, value in values.items():
             self.entries[server_id, key] = StoredEntry(value=value, updated_at=now)
         return True
+
+    async def clear(self, server_id: str) -> int:
+        cleared = [entry for entry in self.entries if entry[0] == server_id]
+        for entry in cleared:
+            del self.entries[entry]
+        return len(cleared)

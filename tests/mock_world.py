@@ -40,6 +40,7 @@ class World:
     def __init__(self, *, version: str, directory: str = "/srv/project") -> None:
         self.version = version
         self.directory = directory
+        self.home = "/home/mock"
         self.sessions: list[dict[str, Any]] = []
         self.projects: list[dict[str, Any]] = []
         self.statuses: dict[str, dict[str, Any]] = {}
@@ -120,9 +121,9 @@ class World:
     async def _path(self, request: web.Request) -> web.StreamResponse:
         directory = self._directory(request)
         value = {
-            "home": "/home/mock",
-            "state": "/home/mock/.local/state/opencode",
-            "config": "/home/mock/.config/opencode",
+            "home": self.home,
+            "state": f"{self.home}/.local/state/opencode",
+            "config": f"{self.home}/.config/opencode",
             "worktree": "/",
             "directory": directory,
         }

@@ -16,6 +16,8 @@ class Kind(StrEnum):
 
     SERVERS = "servers"
     HEALTH = "health"
+    WARNING = "warning"
+    """The warning about a server changed; to programs this is `HEALTH`."""
     ACTIVE = "active"
     SESSIONS = "sessions"
     """A server's session list changed, or which of its sessions are busy."""

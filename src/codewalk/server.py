@@ -65,9 +65,12 @@ class Server:
         return self.snoozed or self.profile.notify is NotifySetting.OFF
 
     @property
-    def warning(self) -> str | None:
-        """A sentence about a vulnerability of its release, None without one; not in the JSON."""
-        return security_warning(self.health.version)
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with it though it is healthy, and the vulnerability of its release."""
+        health = self.health
+        is_healthy = health.state is State.HEALTHY
+        remarks = (health.warning, health.detail) if is_healthy else ()
+        return tuple(filter(None, (*remarks, security_warning(health.version))))
 
     def to_json(self) -> dict[str, Any]:
         """Return the server JSON of the API and the command line, without its password."""

@@ -10,7 +10,7 @@ import pytest
 
 from codewalk.app.app import App
 from codewalk.app.composition import Parts
-from codewalk.errors import Superseded
+from codewalk.errors import ServerUnreachable, Superseded
 from codewalk.opencode.activity import BUSY
 from tests.real.linking import linked
 from tests.real.provider import providing
@@ -193,3 +193,22 @@ async def test_a_look_needs_few_sessions_of_many(app: App, real_servers: list[Re
             while (after := await app.work.sessions(cached=True)).fetched_at == before.fetched_at:
                 await app.work.look()
         assert after.sessions == before.sessions
+
+
+async def test_the_words_of_a_server_with_an_invalid_configuration_are_its_warning(
+    app: App, real_servers: list[RealServer]
+) -> None:
+    server = real_servers[0]
+    active = await app.switch_to(server.release)
+    broken = repository(server, "broken")
+    (broken / "opencode.json").write_text('{"provider": 5}', "utf-8")
+    with pytest.raises(ServerUnreachable):
+        await app.work.sessions(str(broken))
+    health = app.server(active.id).to_json()["health"]
+    assert health["state"] == "healthy"
+    assert health["warning"].startswith(f"Answers, but its sessions in {broken} can't be listed: ")
+    assert "at provider (in " in health["warning"]
+    assert str(broken / "opencode.json") in health["warning"]
+    # OpenCode reads a project's configuration once; the list of its own directory is another.
+    await app.work.sessions()
+    assert app.server(active.id).health.warning == health["warning"]

@@ -89,7 +89,7 @@ def test_listeners_begin_and_stop_between_events() -> None:
 
 
 def test_the_events_of_the_api() -> None:
-    assert {*Kind} - {Kind.WORK, Kind.NOTICE, Kind.OVERFLOW} == {
+    assert {*Kind} - {Kind.WARNING, Kind.WORK, Kind.NOTICE, Kind.OVERFLOW} == {
         "servers",
         "health",
         "active",

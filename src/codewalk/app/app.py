@@ -38,6 +38,8 @@ from codewalk.storage.database import Database
 from codewalk.storage.loss_report import StoreProblem
 from codewalk.storage.state import StateSize, StateStore
 from codewalk.storage.store_file import FileId
+from codewalk.workspace.identity import load_identity
+from codewalk.workspace.scope import Scope
 
 
 class App:
@@ -355,6 +357,7 @@ class App:
             since=first,
             now=now,
             until=last,
+            origin=await self._origin(profile.id),
             by_minute=by_minute,
         )
 
@@ -369,7 +372,12 @@ class App:
         profile, now = self._find(ref), _now()
         first, last = resolve_window(since, until, now)
         return await self._recorder.encoded_history(
-            profile.id, self._monitor.status(profile.id), since=first, now=now, until=last
+            profile.id,
+            self._monitor.status(profile.id),
+            since=first,
+            now=now,
+            until=last,
+            origin=await self._origin(profile.id),
         )
 
     def recent_checks(self, server_id: str) -> list[Check]:
@@ -424,6 +432,11 @@ class App:
 
     def _server(self, profile: ServerProfile) -> Server:
         return self._views.of(profile)
+
+    async def _origin(self, server_id: str) -> datetime | None:
+        """Return when this server was first seen at its address, None where it always was."""
+        identity = await load_identity(Scope(self._state, server_id))
+        return identity.since if identity else None
 
     def _saved(self, server_id: str, status: HealthStatus | None) -> Server:
         if status:

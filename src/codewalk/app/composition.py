@@ -10,11 +10,13 @@ from typing import Final, ParamSpec
 from codewalk.app.app import App
 from codewalk.app.drafts import Drafts
 from codewalk.app.generation import Generation
+from codewalk.app.identification import Identification
 from codewalk.app.legacy_import import import_legacy
 from codewalk.app.managed_server import ManagedServer, pause_managed_server
 from codewalk.app.refresher import Refresher
 from codewalk.app.roster_follower import RosterFollower
 from codewalk.app.server_connections import ServerConnections
+from codewalk.app.server_requests import ServerRequests
 from codewalk.app.server_views import ServerViews
 from codewalk.app.switcher import Switcher
 from codewalk.app.work import Work
@@ -23,6 +25,7 @@ from codewalk.health.checker import Checker
 from codewalk.health.counters import CheckCounters
 from codewalk.health.links import Links
 from codewalk.health.monitor import Monitor
+from codewalk.health.request_warnings import RETRY_INTERVAL, RequestWarnings
 from codewalk.history.recorder import Recorder
 from codewalk.notifications.delivery import Delivery
 from codewalk.notifications.hook_runner import HookRunner
@@ -67,6 +70,7 @@ class Parts:
     recorder: Recorder
     counters: CheckCounters
     connections: ServerConnections
+    warnings: RequestWarnings
     state: StateStore
 
 
@@ -103,7 +107,8 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
         monitor = Monitor(
             checker,
             HealthStore(database),
-            on_change=_announce_health(announcer),
+            on_change=_announce(announcer, Kind.HEALTH),
+            on_warning=_announce(announcer, Kind.WARNING),
             record=_call_both(recorder.record, counters.record),
             on_resume=lambda: _drop_stale_connections(connections, links),
             watch=watch,
@@ -142,6 +147,7 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
             payload=lambda notice: hook_payload(notice, views.get),
             deliver=hook_runner.submit,
         )
+        warnings = RequestWarnings(monitor, connections.connect, registry)
         views = ServerViews(registry=registry, monitor=monitor, links=links, notifier=notifier)
         app = App(
             settings=settings,
@@ -159,8 +165,12 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
             import_message=import_message,
             work=Work(
                 registry=registry,
-                monitor=monitor,
-                connect=connections.connect,
+                requests=ServerRequests(
+                    monitor=monitor, connect=connections.connect, warnings=warnings
+                ),
+                identification=Identification(
+                    monitor=monitor, state=state, activities=activities, changes=changes
+                ),
                 state=state,
                 activities=activities,
                 changes=changes,
@@ -176,6 +186,7 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
             jobs: dict[str, Callable[[], Awaitable[None]]] = {
                 "follow the store": partial(_follow_store, registry),
                 "refresh the active server's work": partial(refresher.run, app),
+                "request failed lists again": partial(_retry_requests, warnings, registry),
                 "notify": notifier.run,
                 "run hooks": hook_runner.run,
             }
@@ -189,8 +200,18 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
             recorder=recorder,
             counters=counters,
             connections=connections,
+            warnings=warnings,
             state=state,
         )
+
+
+async def _retry_requests(warnings: RequestWarnings, registry: Registry) -> None:
+    await repeat(
+        lambda: warnings.retry(registry.roster.active_id),
+        interval=RETRY_INTERVAL,
+        warning="Requests can't be repeated",
+        log=log,
+    )
 
 
 async def _follow_store(registry: Registry) -> None:
@@ -225,5 +246,5 @@ def _call_both(one: Callable[P, None], other: Callable[P, None]) -> Callable[P, 
     return call
 
 
-def _announce_health(announcer: Announcer) -> Callable[[str], None]:
-    return lambda server_id: announcer.announce(Event(kind=Kind.HEALTH, server_id=server_id))
+def _announce(announcer: Announcer, kind: Kind) -> Callable[[str], None]:
+    return lambda server_id: announcer.announce(Event(kind=kind, server_id=server_id))

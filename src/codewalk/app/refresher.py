@@ -10,6 +10,7 @@ from codewalk.app.work import Work
 from codewalk.errors import CodeWalkError
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.link import LinkState
+from codewalk.health.request_warnings import RETRY_INTERVAL
 from codewalk.opencode.events import ActivityChanged, Connected, ServerEvent, SessionChanged
 from codewalk.reason import State
 from codewalk.server import Server
@@ -127,6 +128,7 @@ class Refresher:
                 ("store changed sessions", self._store_changes),
                 ("refresh without a live link", self._poll),
                 ("look for changes without an event", self._look),
+                ("fetch failed lists again", self._retry),
             ):
                 _ = group.create_task(keep_running(partial(job, app), name=name), name=name)
 
@@ -134,13 +136,19 @@ class Refresher:
         with app.announcer.listen() as events:
             while True:
                 server = app.active()
+                epoch = self._epoch(server)
                 if server and await self._fetch_all(app.work, server):
                     # Whatever was announced meanwhile, recovery included, is covered by that.
                     while not events.empty():
                         events.get_nowait()
+                if self._epoch(server) != epoch:
+                    continue  # another server is at the address, so what was fetched first is gone
                 if _is_same(server, app.active()):
                     await _wait_for_reason(app, events)
                     await asyncio.sleep(SWITCH_DELAY)
+
+    def _epoch(self, server: Server | None) -> int:
+        return self._changes.cache.epoch(server.id) if server else 0
 
     async def _fetch_all(self, work: Work, server: Server) -> bool:
         others: list[Fetch] = [work.projects, work.models]
@@ -220,6 +228,13 @@ class Refresher:
             if active and active.health.state is State.HEALTHY:
                 directories = app.work.looked_at_directories(active.id)
                 await _run_fetches(active, [partial(app.work.look, d) for d in directories])
+
+    async def _retry(self, app: RefreshedApp) -> None:
+        while True:
+            await asyncio.sleep(RETRY_INTERVAL)
+            active = app.active()
+            if active and active.health.state is State.HEALTHY and active.health.warning:
+                await self._fetch_all(app.work, active)
 
     def _lists(
         self, work: Work, server: Server, changed: Container[str | None] | None = None

@@ -51,6 +51,8 @@ class RosterFollower:
             if after is None or connects_differently(before, after):
                 self._activities.clear(before.id)
                 self._changes.clear(before.id)
+            if after and not after.managed and before.url != after.url:
+                self._changes.replace_server(before.id)
         self._connections.retain(profiles)
         self._monitor.reconcile(new.profiles, new.active_id)
         self._links.reconcile(new.profiles, new.active_id)

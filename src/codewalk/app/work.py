@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from codewalk.app.generation import Generation
+from codewalk.app.identification import Identification
+from codewalk.app.server_requests import ServerRequests
 from codewalk.app.viewers import Viewers
 from codewalk.errors import NoActiveServer, RequestFailed, ServerUnreachable, Superseded
 from codewalk.events import Announcer, Event, Kind
-from codewalk.health.checker import Connect
-from codewalk.health.monitor import Monitor
-from codewalk.health.request_hints import RequestObserver
+from codewalk.health.request_warnings import Listing, ListRequest
 from codewalk.opencode.activity import Activity
 from codewalk.opencode.session import Session
 from codewalk.servers.profile import ServerProfile
@@ -31,7 +31,12 @@ from codewalk.workspace.models import (
     select_model,
 )
 from codewalk.workspace.overview import Overview, cached_overview
-from codewalk.workspace.projects import ProjectList, cached_projects, fetch_projects
+from codewalk.workspace.projects import (
+    ProjectList,
+    cache_projects,
+    cached_projects,
+    fetch_projects,
+)
 from codewalk.workspace.scope import Scope, StateStorage
 from codewalk.workspace.session_changes import SessionChanges
 from codewalk.workspace.session_list import SessionList
@@ -81,18 +86,17 @@ class Work:
         self,
         *,
         registry: Registry,
-        monitor: Monitor,
-        connect: Connect,
+        requests: ServerRequests,
+        identification: Identification,
         state: StateStorage,
         activities: Activities,
         changes: SessionChanges,
         announcer: Announcer,
         generation: Generation,
     ) -> None:
-        self._observer = RequestObserver(monitor)
         self._registry = registry
-        self._monitor = monitor
-        self._open_connection = connect
+        self._requests = requests
+        self._identification = identification
         self._state = state
         self._activities = activities
         self._announcer = announcer
@@ -135,7 +139,9 @@ class Work:
             # Several pages look at once: the later ones find a list that was just compared.
             async with self._look_lock(profile.id, directory):
                 connection = await self._connect(profile)
-                changed = await look_at_newest(scope, connection, directory, self._changes)
+                # A look that needed no request ends no warning; the next fetch of the list does.
+                with self._requests.warn(profile, ListRequest(Listing.SESSIONS, directory)):
+                    changed = await look_at_newest(scope, connection, directory, self._changes)
                 if changed is None:
                     await self._fetch_sessions(profile, scope, directory)
                 elif changed or self._is_announcement_due(profile):
@@ -170,8 +176,8 @@ class Work:
         self, profile: ServerProfile, scope: Scope, directory: str | None
     ) -> SessionList:
         before = await cached_sessions(scope, directory, changes=self._changes)
-        connection = await self._connect(profile)
-        fresh = await fetch_sessions(scope, connection, directory, changes=self._changes)
+        async with self._requesting(profile, ListRequest(Listing.SESSIONS, directory)) as server:
+            fresh = await fetch_sessions(scope, server, directory, changes=self._changes)
         is_changed = fresh.sessions != before.sessions or _is_old(before.fetched_at)
         if is_changed or self._is_announcement_due(profile):
             self._announce_sessions(profile)
@@ -221,7 +227,11 @@ class Work:
             before = await cached_projects(scope)
             if cached:
                 return before
-            fresh = await fetch_projects(scope, await self._connect(profile))
+            start = scope.begin_fetch()
+            async with self._requesting(profile, ListRequest(Listing.PROJECTS)) as connection:
+                fetched = await fetch_projects(connection)
+            await self._identification.identify(profile, fetched.identity)
+            fresh = await cache_projects(self._scope(profile), fetched, start)
             if fresh.projects != before.projects or _is_old(before.fetched_at):
                 self._announce(Kind.WORK, profile)
             return fresh
@@ -233,7 +243,7 @@ class Work:
             before = await cached_models(scope)
             if cached:
                 return before
-            fresh = await fetch_models(scope, await self._connect(profile))
+            fresh = await self._fetch_models(profile, scope)
             if fresh.models != before.models or _is_old(before.fetched_at):
                 self._announce(Kind.WORK, profile)
             return fresh
@@ -252,10 +262,28 @@ class Work:
             scope = self._scope(profile)
             models = await cached_models(scope)
             if find_model(models, ref) is None or _age(models.fetched_at) > MODELS_FRESH_SECONDS:
-                models = await fetch_models(scope, await self._connect(profile))
+                models = await self._fetch_models(profile, scope)
             models = await select_model(scope, models, ref)
             self._announce(Kind.WORK, profile)
             return models
+
+    async def _fetch_models(self, profile: ServerProfile, scope: Scope) -> ModelList:
+        async with self._requesting(profile, ListRequest(Listing.MODELS)) as connection:
+            return await fetch_models(scope, connection)
+
+    def failing(self, server_id: str) -> frozenset[Listing]:
+        """Return the kinds of lists that a server fails to send. Asks no server."""
+        return self._requests.failing(server_id)
+
+    async def retry(self, *, server_id: str) -> None:
+        """Fetch the projects and models again that the server failed to send, if it did.
+
+        A failure isn't raised: it is the server's warning.
+        """
+        fetches = {Listing.PROJECTS: self.projects, Listing.MODELS: self.models}
+        for listing in fetches.keys() & self.failing(server_id):
+            with suppress(ServerUnreachable):
+                await fetches[listing](server_id=server_id)
 
     async def activity(
         self, directory: str | None = None, *, server_id: str | None = None
@@ -308,11 +336,20 @@ class Work:
         return active
 
     async def _connect(self, profile: ServerProfile) -> "Connection":
-        await self._monitor.require_usable(profile)
-        connection = await self._open_connection(profile)
+        connection = await self._requests.connect(profile)
         # Checked again: a switch cancels older work only in the next iteration of the event loop.
         self._active(profile.id)
-        return connection.with_call_context(lambda: self._observer.observe(profile.id))
+        return connection
+
+    @asynccontextmanager
+    async def _requesting(
+        self, profile: ServerProfile, request: ListRequest
+    ) -> AsyncIterator["Connection"]:
+        """Return the connection for a request; the server's warning follows from its result."""
+        connection = await self._connect(profile)
+        with self._requests.warn(profile, request):
+            yield connection
+        self._requests.end_warning(profile, request)
 
     @asynccontextmanager
     async def _active_server(self, server_id: str | None) -> AsyncIterator[ServerProfile]:

@@ -12,7 +12,7 @@ from codewalk.cli.errors import EXIT_FAILED, UsageMistake
 from codewalk.cli.options import BuildOptions, Group, Json, Ref, number_parser
 from codewalk.cli.output import is_terminal, print_message, print_result
 from codewalk.cli.runner import run_with_app
-from codewalk.cli.tables import LEGEND, server_details, server_line, server_table
+from codewalk.cli.tables import LEGEND, WARNING_MARK, server_details, server_line, server_table
 from codewalk.reason import State
 from codewalk.servers.health_check import SETTING_BOUNDS
 
@@ -143,5 +143,10 @@ def _print_servers(servers: "Sequence[Server]", *, as_json: bool) -> None:
         return
     document = [server.to_json() for server in servers]
     print_result(document, as_json=as_json, text=lambda: server_table(servers))
-    if not as_json and is_terminal(sys.stdout):
+    if as_json:
+        return
+    if is_terminal(sys.stdout):
         print_message(LEGEND)
+    for server in servers:
+        for warning in server.warnings:
+            print_message(f"{WARNING_MARK} {server.name}: {warning}")

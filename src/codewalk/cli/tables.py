@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ACTIVE_MARK: Final = "●"
 DEFAULT_MARK: Final = "★"
 MANAGED_MARK: Final = "◆"
+WARNING_MARK: Final = "⚠"
 LEGEND: Final = (
     f"{ACTIVE_MARK} active   {DEFAULT_MARK} default   {MANAGED_MARK} managed by CodeWalk"
 )
@@ -98,12 +99,22 @@ def server_table(servers: Sequence["Server"]) -> "Table":
             Text(server.id[:_SHORT_ID_LENGTH], style="dim"),
             Text(sanitize(server.name), style="bold" if server.active else ""),
             Text(sanitize(server.profile.url)),
-            Text(health_text(health), style=STATE_STYLES[health.state]),
+            _server_health(server),
             Text(sanitize(health.version or "")),
             Text(latency_text(health)),
             Text(format_age(health.checked_at, now), style="dim"),
         )
     return table
+
+
+def _server_health(server: "Server") -> "Text":
+    from rich.text import Text
+
+    health = server.health
+    text = Text(health_text(health), style=STATE_STYLES[health.state])
+    if server.warnings:
+        text.append(f" {WARNING_MARK}", style="yellow")
+    return text
 
 
 def server_details(server: "Server") -> "Table":
@@ -122,7 +133,7 @@ def server_details(server: "Server") -> "Table":
         ("health", Text(health_text(health), style=style)),
         ("detail", Text(sanitize(health.detail or ""), style=style)),
         ("version", Text(sanitize(health.version or ""))),
-        ("warning", Text(sanitize(server.warning or ""), style="yellow")),
+        *(("warning", Text(sanitize(text), style="yellow")) for text in server.warnings),
         ("latency", Text(latency_text(health))),
         ("checked", Text(format_age(health.checked_at, now))),
         ("check", Text(_check_settings(profile.health_check))),

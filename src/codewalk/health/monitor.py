@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
 from typing import Final, Self
@@ -40,6 +41,7 @@ class Monitor:
         store: Where the statuses are stored.
         on_change: Called, on the event loop, with the id of a server whose state, reason, detail
             or version changed.
+        on_warning: Called, on the event loop, with the id of a server whose warning changed.
         record: Called for each new status.
         on_resume: Called after this process or its machine was suspended.
         watch: Without it nothing is scheduled, and only what is asked for is checked.
@@ -55,6 +57,7 @@ class Monitor:
         store: StatusStore,
         *,
         on_change: Callable[[str], None],
+        on_warning: Callable[[str], None] = lambda _: None,
         record: RecordStatus = lambda *_: None,
         on_resume: Callable[[], None] = lambda: None,
         watch: bool = True,
@@ -65,7 +68,9 @@ class Monitor:
     ) -> None:
         self._checker = checker
         self._watch = watch
-        self._statuses = Statuses(store, on_change=on_change, record=record, now=now)
+        self._statuses = Statuses(
+            store, on_change=on_change, on_warning=on_warning, record=record, now=now
+        )
         self._scheduler = Scheduler(
             checker,
             self._statuses,
@@ -110,6 +115,14 @@ class Monitor:
         """Replace a server's status, for example by that of the same server under another id."""
         self._statuses.set(server_id, status)
 
+    def warning(self, server_id: str) -> str | None:
+        """Return what a server fails at, though it answers its checks; None without a warning."""
+        return self._statuses.latest(server_id).warning
+
+    def set_warning(self, server_id: str, warning: str | None) -> None:
+        """Replace the warning about a server; only a healthy one shows it."""
+        self._statuses.set_warning(server_id, warning)
+
     def reconcile(self, profiles: Iterable[ServerProfile], active_id: str | None) -> None:
         """Watch just these servers from now on.
 
@@ -131,12 +144,23 @@ class Monitor:
         if before is None:
             self._scheduler.plan(profile.id)
         elif connects_differently(before, profile):
-            self._checker.forget(profile.id)
-            self._busy.pop(profile.id, None)
-            self._statuses.set(profile.id, UNCHECKED)
-            self._scheduler.plan(profile.id)
+            moved = before.url != profile.url and not profile.managed
+            detail = f"Its URL was {before.url} before." if moved else None
+            self.begin_anew(profile.id, detail)
         elif before.health_check != profile.health_check and self._scheduler.is_planned(profile.id):
             self._scheduler.plan_next(profile.id)
+
+    def begin_anew(self, server_id: str, detail: str | None = None) -> None:
+        """Check a server at once, which is unknown until then: older checks don't count.
+
+        Args:
+            server_id: The server.
+            detail: Why, for its history.
+        """
+        self._checker.forget(server_id)
+        self._busy.pop(server_id, None)
+        self._statuses.set(server_id, replace(UNCHECKED, detail=detail))
+        self._scheduler.plan(server_id)
 
     def forget(self, server_id: str) -> None:
         """Drop everything about a server, and cancel its checks in flight."""

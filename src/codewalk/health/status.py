@@ -79,6 +79,7 @@ class HealthStatus:
         refusals: Checks in this process since the server first refused the credentials, that
             one included; 0 after a good check. Not stored, as below.
         retry_at: The time before which a busy server isn't to be asked.
+        warning: What a healthy server fails at, though it answers its checks; one sentence.
         confirmed: Whether a check in this process succeeded, and none was refused since; an edit
             of the URL or the credentials begins anew.
     """
@@ -95,6 +96,7 @@ class HealthStatus:
     refusals: int = 0
     retry_at: datetime | None = None
     confirmed: bool = False
+    warning: str | None = None
 
     @property
     def suspect(self) -> bool:
@@ -135,6 +137,7 @@ class HealthStatus:
             "latency_ms": None if self.latency_ms is None else round(self.latency_ms, 1),
             "checked_at": rfc3339(self.checked_at),
             "since": rfc3339(self.since),
+            "warning": self.warning if self.state is State.HEALTHY else None,
         }
 
 
@@ -181,6 +184,8 @@ def advance(
         since=status.since if status.since and state is status.state else now,
         failures=failures,
         successes=0 if state is State.HEALTHY else successes,
+        # Whatever a server failed at before it was down is requested again after that.
+        warning=status.warning if state is status.state is State.HEALTHY else None,
     )
 
 

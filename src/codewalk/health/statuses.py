@@ -52,6 +52,7 @@ class Statuses:
     Args:
         store: Where the statuses are stored.
         on_change: Called with a server's id when its state, reason, detail or version changed.
+        on_warning: Called with a server's id when its warning changed.
         record: Called for each new status.
         now: The wall clock.
     """
@@ -61,6 +62,7 @@ class Statuses:
         store: StatusStore,
         *,
         on_change: Callable[[str], None],
+        on_warning: Callable[[str], None],
         record: RecordStatus,
         now: Callable[[], datetime],
     ) -> None:
@@ -68,6 +70,7 @@ class Statuses:
         """The watched servers by their ids."""
         self._store = store
         self._on_change = on_change
+        self._on_warning = on_warning
         self._record = record
         self._now = now
         self._statuses: dict[str, HealthStatus] = {}
@@ -98,6 +101,14 @@ class Statuses:
     def set(self, server_id: str, status: HealthStatus) -> None:
         """Replace a server's status by one that no check of this server gave."""
         self._put(server_id, self.latest(server_id), self.get(server_id), status)
+
+    def set_warning(self, server_id: str, warning: str | None) -> None:
+        """Replace the warning about a server."""
+        status = self.latest(server_id)
+        if warning != status.warning:
+            self._statuses[server_id] = replace(status, warning=warning)
+            self.writer.add(server_id)
+            self._on_warning(server_id)
 
     def forget(self, server_id: str) -> None:
         """Drop everything about a server that is removed."""

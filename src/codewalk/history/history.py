@@ -186,6 +186,15 @@ class StoredHistory:
     transitions: Sequence[Transition] = ()
     checks: Sequence[Check] = ()
 
+    def after(self, origin: datetime) -> "StoredHistory":
+        """Return it without the counts and checks from before `origin`; transitions stay."""
+        return replace(
+            self,
+            periods=[period for period in self.periods if period.begins >= origin],
+            old_minutes={hour: m for hour, m in self.old_minutes.items() if hour >= origin},
+            checks=[check for check in self.checks if check.at >= origin],
+        )
+
     def plus(self, other: "StoredHistory") -> "StoredHistory":
         """Return both together; an hour's minutes may be in one of them only."""
         return StoredHistory(

@@ -224,6 +224,7 @@ class Recorder:
         since: datetime,
         now: datetime,
         until: datetime | None = None,
+        origin: datetime | None = None,
         by_minute: bool = True,
     ) -> History:
         """Return a server's history.
@@ -234,13 +235,15 @@ class Recorder:
             since: The start.
             now: The time.
             until: The end; now unless given.
+            origin: When this server was first seen at its address: counts and checks from before
+                are another's. None where all are its own.
             by_minute: Return minutes throughout; otherwise hours for what is over a day old.
 
         Raises:
             StorageError: It can't be read.
         """
         window = since, until or now
-        stored = await self._load(server_id, now, window, by_minute=by_minute)
+        stored = await self._load(server_id, now, window, origin, by_minute=by_minute)
         build = partial(build_history, server_id, stored, status, since=since, now=now, until=until)
         return await asyncio.to_thread(build) if stored.old_minutes else build()
 
@@ -252,6 +255,7 @@ class Recorder:
         since: datetime,
         now: datetime,
         until: datetime | None = None,
+        origin: datetime | None = None,
     ) -> Iterator[bytes]:
         """Return the JSON of a server's history by the minute, in pieces.
 
@@ -261,7 +265,8 @@ class Recorder:
         Raises:
             StorageError: It can't be read.
         """
-        stored = await self._load(server_id, now, (since, until or now), by_minute=True)
+        window = since, until or now
+        stored = await self._load(server_id, now, window, origin, by_minute=True)
         return encode_history(server_id, stored, status, since=since, now=now, until=until)
 
     async def save(self, *, flush: bool = False) -> bool:
@@ -316,11 +321,18 @@ class Recorder:
             raise
 
     async def _load(
-        self, server_id: str, now: datetime, window: Window, *, by_minute: bool
+        self,
+        server_id: str,
+        now: datetime,
+        window: Window,
+        origin: datetime | None,
+        *,
+        by_minute: bool,
     ) -> StoredHistory:
         async with self._lock:
             stored = await self._store.load(server_id, now - RETENTION, window, by_minute=by_minute)
-            return stored.plus(self._unwritten(server_id))
+            stored = stored.plus(self._unwritten(server_id))
+        return stored.after(origin) if origin else stored
 
     def _unwritten(self, server_id: str) -> StoredHistory:
         periods = [record.period for record in self._minutes if record.server_id == server_id]

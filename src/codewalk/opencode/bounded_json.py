@@ -44,7 +44,7 @@ async def decode(body: bytes) -> Any:
             `MAX_VALUES` values.
     """
     if len(body) <= MAX_INLINE_BYTES:
-        return _decode_small(body)
+        return decode_small(body)
     return await asyncio.to_thread(_decode_large, body)
 
 
@@ -101,7 +101,8 @@ def _follow(brackets: bytes, depth: int, limit: int) -> tuple[int, int]:
     return depth, deepest
 
 
-def _decode_small(body: bytes) -> Any:
+def decode_small(body: bytes) -> Any:
+    """Return the value that `body` holds, as `decode` does; for at most `MAX_INLINE_BYTES`."""
     _refuse_deep(body)
     try:
         return orjson.loads(body)

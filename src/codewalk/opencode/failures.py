@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from codewalk.errors import RequestFailed
 from codewalk.opencode.address import describe_location, describe_origin
+from codewalk.opencode.error_body import parse_error_words
 from codewalk.opencode.gateway import USES_TLS, is_tls_record
 from codewalk.opencode.response import Response
 from codewalk.reason import CLOSED_WITHOUT_ANSWER, Reason
@@ -162,7 +163,9 @@ def status_failure(
     if status == HTTPStatus.TOO_MANY_REQUESTS or (status == 503 and (has_retry_after or starting)):
         return _busy_failure(response, host_port, starting=starting)
     if status >= 500 or (is_json and status >= 400):
-        detail = f"{host_port} answered {path} with an error (status {status})."
+        words = parse_error_words(response.body) if is_json else ""
+        said = f": {words}" if words else ""
+        detail = f"{host_port} answered {path} with an error (status {status}){said}."
         return RequestFailed(Reason.SERVER_ERROR, detail, status=status)
     detail = f"{host_port} answered {path} with status {status}."
     return RequestFailed(Reason.NOT_OPENCODE, detail, status=status)

@@ -47,6 +47,7 @@ def _row(server_id: str, status: HealthStatus) -> BulkRow:
         _micros(status.since),
         status.failures,
         status.successes,
+        storable_text(status.warning),
     ]
 
 
@@ -66,6 +67,7 @@ def _status(row: Any) -> tuple[str, HealthStatus] | None:
         since=_moment(row.since),
         failures=int(row.failures),
         successes=int(row.successes),
+        warning=row.warning,
     )
 
 

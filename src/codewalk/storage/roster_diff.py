@@ -16,6 +16,7 @@ class RosterDiff:
     Attributes:
         inserted: New profiles, in list order.
         changed: Profiles that differ, as they are wanted.
+        moved: Ids of those whose URL a user changed: another server may be there.
         removed: Ids of profiles to delete.
         resealed: Ids whose password is another object than before: only those are sealed anew.
         reordered: Whether the order changes by more than removals and additions at the end.
@@ -24,6 +25,7 @@ class RosterDiff:
 
     inserted: tuple[ServerProfile, ...]
     changed: tuple[ServerProfile, ...]
+    moved: tuple[str, ...]
     removed: tuple[str, ...]
     resealed: frozenset[str]
     reordered: bool
@@ -55,6 +57,7 @@ def diff_rosters(old: Roster, new: Roster) -> RosterDiff:
     return RosterDiff(
         inserted=inserted,
         changed=changed,
+        moved=tuple(p.id for p in changed if p.url != before[p.id].url and not p.managed),
         # In one order for every process: two that remove at once then can't block each other.
         removed=tuple(sorted(before.keys() - after)),
         resealed=frozenset(

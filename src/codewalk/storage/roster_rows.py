@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import Column, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Column, Table, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 
 from codewalk.servers.health_check import DEFAULT_SETTINGS, HealthCheckSettings
@@ -11,11 +11,21 @@ from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.servers.removal import Rows
 from codewalk.servers.roster import Roster
 from codewalk.storage.roster_diff import RosterDiff
-from codewalk.storage.tables import METADATA, pointers, servers, to_micros
+from codewalk.storage.tables import METADATA, pointers, server_state, servers, to_micros
+from codewalk.workspace.scope import FETCHED_STATE, SEPARATOR
 
 _NEXT_POSITION: Final = select(func.coalesce(func.max(servers.c.position) + 1, 0))
 _DELETE_SERVER: Final = delete(servers).where(servers.c.id == bindparam("row_id"))
 _UPDATE_SERVER: Final = update(servers).where(servers.c.id == bindparam("row_id"))
+_DELETE_FETCHED: Final = delete(server_state).where(
+    server_state.c.server_id == bindparam("row_id"),
+    or_(
+        *(
+            server_state.c.key.startswith(name.value + SEPARATOR, autoescape=True)
+            for name in FETCHED_STATE
+        )
+    ),
+)
 _UPDATE_POINTER: Final = update(pointers).where(pointers.c.key == bindparam("row_key"))
 # Locked, so that what is read is all that the removal deletes: PostgreSQL would let another process
 # store something more in between. SQLite's write transaction is the lock.
@@ -60,6 +70,9 @@ def write_diff(
     if diff.removed:
         connection.execute(_DELETE_SERVER, [{"row_id": i} for i in diff.removed])
     _write_changed(connection, diff, sealed)
+    for server_id in diff.moved:
+        # In this transaction: nothing of what was at the old URL may be shown as the new one's.
+        connection.execute(_DELETE_FETCHED, {"row_id": server_id})
     if diff.inserted:
         position = connection.scalar(_NEXT_POSITION) or 0
         connection.execute(

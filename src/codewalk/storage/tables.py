@@ -21,7 +21,7 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA_VERSION: Final = "0009"
+SCHEMA_VERSION: Final = "0010"
 """The newest migration. A store at this version needs no migration, and no Alembic import."""
 
 # Keys of the pointers table.
@@ -90,6 +90,7 @@ server_health: Final = Table(
     Column("since", BigInteger),
     Column("failures", Integer, nullable=False),
     Column("successes", Integer, nullable=False, server_default="0"),
+    Column("warning", String),
 )
 
 server_state: Final = Table(

@@ -71,6 +71,6 @@ def _messages(app: App, event: Event) -> Iterable[ServerSentEvent]:
             yield ServerSentEvent(event=event.kind, data=data)
         case Kind.SESSIONS:
             yield ServerSentEvent(event=event.kind, data={"server_id": event.server_id})
-        case Kind.HEALTH:
+        case Kind.HEALTH | Kind.WARNING:
             if event.server_id and (server := app.get(event.server_id)):
-                yield ServerSentEvent(event=event.kind, data=server.to_json())
+                yield ServerSentEvent(event=Kind.HEALTH, data=server.to_json())

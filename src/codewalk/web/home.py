@@ -145,11 +145,12 @@ async def _look(app: App, server: Server, query: HomeQuery) -> str | None:
 
 
 async def _fetch_sessions(app: App, server_id: str, query: HomeQuery) -> str | None:
-    """Fetch the sessions; return why they couldn't be fetched, else None."""
+    """Fetch the sessions, and then what else failed; return why the sessions failed, else None."""
     try:
         await app.work.sessions(query.directory, server_id=server_id)
     except ServerUnreachable as exc:
         return exc.message
+    await app.work.retry(server_id=server_id)
     if app.server(server_id).health.state is State.UNHEALTHY:
         await app.check(server_id)  # it answers, so the page must not say any longer that it's down
     return None

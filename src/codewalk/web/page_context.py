@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from codewalk.app.app import App
 from codewalk.errors import Superseded
+from codewalk.health.request_warnings import Listing
 from codewalk.opencode.activity import Activity
 from codewalk.opencode.session import Session
 from codewalk.server import Server, count_down, find_fallback
@@ -132,6 +133,7 @@ class HomeContext:
         busy: What its busy sessions do, by id; a parent does what its child does.
         archived_count: How many sessions of that directory are archived.
         fallback: The server to switch to where this one is down.
+        models_failed: Whether it fails to send its models.
         problem: Why its sessions couldn't be fetched.
         title: The title of a new session that couldn't be created.
     """
@@ -145,6 +147,7 @@ class HomeContext:
     busy: Mapping[str, Activity]
     archived_count: int = 0
     fallback: Server | None = None
+    models_failed: bool = False
     problem: str | None = None
     title: str = ""
 
@@ -197,6 +200,7 @@ async def load_home_context(
         busy=with_busy_parents(app.work.busy_sessions(server_id), overview.sessions.sessions),
         archived_count=sum(session.archived for session in roots),
         fallback=find_fallback(app.servers()),
+        models_failed=Listing.MODELS in app.work.failing(server_id),
         problem=problem,
     )
 
@@ -219,6 +223,6 @@ def health_values(server: Server) -> tuple[object, ...]:
     """Return what a row shows of the server's health and link."""
     health = server.health
     return (
-        *(health.state, health.reason, health.detail, health.version),
+        *(health.state, health.reason, health.detail, health.version, health.warning),
         *(server.link, server.previous_version),
     )

@@ -150,7 +150,7 @@ class OpenPage:
         events: dict[str, Any] = {}
         if kinds - {Kind.WORK}:
             events["sessions"] = {}
-        if kinds & {Kind.WORK, Kind.OVERFLOW}:
+        if kinds & {Kind.WORK, Kind.WARNING, Kind.OVERFLOW}:
             events["work"] = {}
         return events
 

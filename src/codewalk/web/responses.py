@@ -34,6 +34,9 @@ class Health(_Schema):
     latency_ms: float | None
     checked_at: Timestamp | None
     since: Timestamp | None
+    warning: str | None = Field(
+        description="One sentence about a server that answers its checks and fails otherwise."
+    )
 
 
 class HealthCheck(_Schema):

@@ -11,7 +11,9 @@ from codewalk.opencode.fields import Timestamps, parse_id, parse_text, parse_tim
 from codewalk.reason import Reason
 from codewalk.times import rfc3339
 from codewalk.workspace.directories import parse_directory, parse_own_directory, put_own_directory
+from codewalk.workspace.identity import Identity, parse_identity
 from codewalk.workspace.scope import Scope, Serializer, StateName
+from codewalk.workspace.state_cache import FetchStart
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -78,8 +80,17 @@ class ProjectList:
         }
 
 
-async def fetch_projects(scope: Scope, connection: "Connection") -> ProjectList:
-    """Fetch the list of projects, and cache it.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchedProjects:
+    """A server's answers to `/path` and `/project`, and its identity according to them."""
+
+    projects: Projects
+    own_directory: str | None
+    identity: Identity
+
+
+async def fetch_projects(connection: "Connection") -> FetchedProjects:
+    """Fetch the list of projects.
 
     A server lists one more project with the worktree `/`: everything outside of version control.
     No sessions are listed for that directory, so that project is left out, unless the server was
@@ -88,15 +99,24 @@ async def fetch_projects(scope: Scope, connection: "Connection") -> ProjectList:
     Raises:
         RequestFailed: The server can't be reached, or its answers aren't a list and a path.
     """
-    start = scope.begin_fetch()
     path = await connection.get_json("/path")
-    if own_directory := parse_own_directory(path):
-        await put_own_directory(scope, own_directory, start)
     body = await connection.get_json("/project")
     if not (isinstance(path, dict) and isinstance(body, list)):
         raise RequestFailed(Reason.NOT_OPENCODE, "Its list of projects isn't a list.")
-    parsed = [project for item in body[:MAX_PROJECTS] if (project := _parse(item))]
-    projects = _arrange(parsed, path)
+    items = body[:MAX_PROJECTS]
+    parsed = [project for item in items if (project := _parse(item))]
+    return FetchedProjects(
+        projects=_arrange(parsed, path),
+        own_directory=parse_own_directory(path),
+        identity=parse_identity(path, items),
+    )
+
+
+async def cache_projects(scope: Scope, fetched: FetchedProjects, start: FetchStart) -> ProjectList:
+    """Cache the list, and return it."""
+    projects = fetched.projects
+    if fetched.own_directory:
+        await put_own_directory(scope, fetched.own_directory, start)
     await scope.put_cached(_SERIALIZER, projects, start)
     return ProjectList(
         server_id=scope.server_id, source="live", fetched_at=start.at, projects=projects

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -24,9 +24,20 @@ class StateName(StrEnum):
     CACHED_PROJECTS = "cached_projects"
     CACHED_MODELS = "cached_models"
     CURRENT_SESSION_ID = "current_session_id"
+    IDENTITY = "identity"
     OWN_DIRECTORY = "own_directory"
     SELECTED_PROVIDER = "selected_provider"
     SELECTED_MODEL = "selected_model"
+
+
+FETCHED_STATE: Final = (
+    StateName.CACHED_SESSIONS,
+    StateName.CACHED_PROJECTS,
+    StateName.CACHED_MODELS,
+    StateName.CURRENT_SESSION_ID,
+    StateName.OWN_DIRECTORY,
+)
+"""What was fetched from a server, or names something of it: it goes when the URL changes."""
 
 
 class StateEntry(Protocol):
@@ -50,6 +61,7 @@ class StateStorage(Protocol):
         *,
         durable: bool = True,
     ) -> bool: ...
+    async def clear(self, server_id: str) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +100,11 @@ def state_key(name: StateName, server_id: str, directory: str | None = None) -> 
 
 
 class Scope:
-    """The state of one server. Whoever holds it can neither read nor write another's."""
+    """The state of one server. Whoever holds it can neither read nor write another's.
+
+    A scope is for one piece of work: where another server is at the address meanwhile, what was
+    fetched from the earlier one isn't stored any more.
+    """
 
     def __init__(
         self,
@@ -103,25 +119,30 @@ class Scope:
         self._cache = cache or StateCache()
         self._prefetched = prefetched
         self._sequences = sequences
+        self._epoch = self._cache.epoch(server_id)
         self.server_id = server_id
 
     async def prefetch(self, *parts: tuple[StateName, str | None]) -> "Scope":
         """Read several values at one moment; return a scope that answers from them.
 
         A page needs six values: reading them one by one takes as many round trips to the store.
+        Those that this scope has read before aren't read again.
 
         Args:
             parts: The name and the directory of each value.
         """
         keys = [state_key(name, self.server_id, directory) for name, directory in parts]
+        keys = [key for key in keys if key not in self._prefetched]
+        if not keys:
+            return self
         sequences = {key: self._cache.stored(key) for key in keys}
         prefetched = {**dict.fromkeys(keys), **await self._read(keys)}
         return Scope(
             self._storage,
             self.server_id,
             self._cache,
-            prefetched=prefetched,
-            sequences=sequences,
+            prefetched={**self._prefetched, **prefetched},
+            sequences={**self._sequences, **sequences},
         )
 
     async def get(self, name: StateName, directory: str | None = None) -> StoredValue[Any] | None:
@@ -184,10 +205,11 @@ class Scope:
         It can be fetched again, so the caller, a switch above all, doesn't wait for the disk.
 
         Returns:
-            False where the server was removed meanwhile, or a later fetch ended first.
+            False where the server was removed or another one meanwhile, or a later fetch ended
+            first.
         """
         key = state_key(serializer.name, self.server_id, directory)
-        if not self._cache.is_newest(key, start.sequence):
+        if not (self._is_current() and self._cache.is_newest(key, start.sequence)):
             return False
         raw = orjson.dumps(serializer.dump(value))
         self._cache.put(key, raw, value)
@@ -204,10 +226,15 @@ class Scope:
         self, serializer: Serializer[T], value: T, at: datetime, directory: str | None = None
     ) -> None:
         """Store a cached answer with changes applied; it stays the answer of the same fetch."""
+        if not self._is_current():
+            return
         key = state_key(serializer.name, self.server_id, directory)
         raw = orjson.dumps(serializer.dump(value))
         self._cache.put(key, raw, value)
         await self._storage.put(self.server_id, {key: raw}, at, durable=False)
+
+    def _is_current(self) -> bool:
+        return self._epoch == self._cache.epoch(self.server_id)
 
     async def _entry(self, key: str) -> StateEntry | None:
         if key in self._prefetched:

@@ -158,6 +158,11 @@ class SessionChanges:
         """Have lists fetched as a whole before they are trusted again: events were lost."""
         self._lists.pop(server_id, None)
 
+    def replace_server(self, server_id: str) -> None:
+        """Forget everything about a server, as another one may be at its address from now on."""
+        self.cache.begin_epoch(server_id)
+        self.clear(server_id)
+
     def clear(self, server_id: str) -> None:
         """Forget everything about a server."""
         self._changes.pop(server_id, None)

@@ -32,6 +32,7 @@ class StateCache:
         self._values: dict[str, tuple[bytes, Any]] = {}
         self._newest: dict[str, int] = {}
         self._stored: dict[str, int] = {}
+        self._epochs: dict[str, int] = {}
 
     def get(self, key: str, raw: bytes) -> Any:
         """Return the value that these very bytes encode, None where it isn't in memory."""
@@ -71,6 +72,14 @@ class StateCache:
     def stored(self, key: str) -> int:
         """Return the number of a fetch whose answer, or a later one, is in the store; 0 if none."""
         return self._stored.get(key, 0)
+
+    def begin_epoch(self, server_id: str) -> None:
+        """Refuse what fetches that began before bring: another server may be at the address."""
+        self._epochs[server_id] = next(self.sequence)
+
+    def epoch(self, server_id: str) -> int:
+        """Return the number of the last `begin_epoch`, 0 before the first."""
+        return self._epochs.get(server_id, 0)
 
     def _drop(self, key: str) -> None:
         raw, _ = self._values.pop(key, (b"", None))

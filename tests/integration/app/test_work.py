@@ -118,6 +118,7 @@ async def test_a_switch_ends_the_fetches_of_the_other_server(
             "cached_models",
             "cached_projects",
             "cached_sessions",
+            "identity",
             "own_directory",
         }
 

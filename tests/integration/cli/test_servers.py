@@ -11,7 +11,7 @@ from codewalk.app.composition import open_app
 from codewalk.settings import Settings
 from tests.certificates import server_context, write_certificate
 from tests.integration.cli.command import CodeWalk
-from tests.mock_behaviours import never, page
+from tests.mock_behaviours import json_reply, never, page
 from tests.mock_opencode import MockOpenCode
 
 PASSWORD = "pass:wörd with a space "
@@ -50,6 +50,25 @@ async def test_a_server_from_its_addition_to_its_removal(codewalk: CodeWalk) -> 
         removed = await codewalk.fresh("server", "remove", "Dev box", "--yes", "--json")
         assert removed.json == {"removed": profile["id"], "active": None}
     assert (await codewalk.fresh("server", "list", "--json")).json == []
+
+
+async def test_the_list_shows_what_a_healthy_server_fails_at(codewalk: CodeWalk) -> None:
+    async with MockOpenCode() as server:
+        await codewalk("server", "add", server.url, "--label", "Box")
+        server.script("/session", json_reply({"message": "Out of \x1b[31mspace"}, status=500))
+        failed = await codewalk("session", "list")
+        assert failed.status == 1
+        assert "(status 500): Out of" in failed.err
+        listed = await codewalk("server", "list")
+        assert "healthy ⚠" in listed.out
+        assert "⚠ Box: Answers, but its sessions can't be listed: " in listed.err
+        assert "\x1b" not in listed.out + listed.err
+        shown = await codewalk("server", "show", "Box")
+        assert "Answers, but its sessions can't be listed: " in " ".join(shown.out.split())
+        server.script("/session")
+        await codewalk("session", "list")
+        listed = await codewalk("server", "list")
+        assert "⚠" not in listed.out + listed.err
 
 
 async def test_a_server_is_moved_before_another_and_to_the_end(codewalk: CodeWalk) -> None:

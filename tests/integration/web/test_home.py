@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 from urllib.parse import urlencode
 
+import pytest
+
+from codewalk.errors import ServerUnreachable
 from tests.integration.web.plain_browser import CLOSED, HTMX, PlainBrowser
 from tests.integration.web.web_app import running
 from tests.mock_behaviours import json_reply
@@ -190,3 +193,29 @@ async def test_a_link_that_is_followed_too_late_leads_nowhere(tmp_path: Path) ->
         await web.app.add_server(b.url, label="B", use=True)
         async with web.client.get(f"{web.url}/s/{first.id}/", headers=HTMX) as answer:
             assert answer.status == 204
+
+
+async def test_a_server_that_fails_at_its_lists_is_marked_on_every_page(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url, label="Box")
+        invalid = {"name": "ConfigInvalidError", "data": {"message": "No <b> here", "path": "/c"}}
+        for path in ("/session", "/config/providers"):
+            mock.script(path, json_reply(invalid, status=400))
+        browser, home = PlainBrowser(web), f"/s/{server.id}/"
+        await web.app.work.retry(server_id=server.id)
+        text = await browser.post(f"{home}refresh")
+        words = "(status 400): No &lt;b&gt; here (in /c)."
+        assert "Answers, but its sessions can&#39;t be listed: " in text
+        assert words in text
+        with pytest.raises(ServerUnreachable):
+            await web.app.work.models()
+        text = await browser.get(home)
+        assert "Models not available" in text
+        assert "sessions and models" in text
+        for path in ("/servers", f"/servers/{server.id}"):
+            assert words in await browser.get(path)
+        mock.script("/session")
+        mock.script("/config/providers")
+        text = await browser.post(f"{home}refresh")
+        assert "Answers, but" not in text
+        assert "Models not available" not in text

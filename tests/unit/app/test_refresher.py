@@ -160,6 +160,7 @@ async def test_a_fetch_that_fails_affects_no_other() -> None:
                 "cached_sessions",
                 "cached_projects",
                 "cached_models",
+                "identity",
                 "own_directory",
             }
             assert refreshed.requested()[broken] == 2

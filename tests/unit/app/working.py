@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from codewalk.app.generation import Generation
+from codewalk.app.identification import Identification
+from codewalk.app.server_requests import ServerRequests
 from codewalk.app.work import Work
 from codewalk.events import Announcer
 from codewalk.health.monitor import Monitor
+from codewalk.health.request_warnings import RequestWarnings
 from codewalk.servers import rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
@@ -61,8 +64,14 @@ async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
     async with run_monitor(*servers, network=network, watch=False) as running:
         work = Work(
             registry=registry,
-            monitor=running.monitor,
-            connect=network.connect,
+            requests=ServerRequests(
+                monitor=running.monitor,
+                connect=network.connect,
+                warnings=RequestWarnings(running.monitor, network.connect, registry),
+            ),
+            identification=Identification(
+                monitor=running.monitor, state=store, activities=activities, changes=changes
+            ),
             state=store,
             activities=activities,
             changes=changes,

@@ -163,7 +163,8 @@ async def test_a_server_that_is_reached_differently_is_unknown_until_it_is_check
         edited = replace(A, **fields)  # type: ignore[arg-type] # each case names its own
         running.network.script(edited, health=delayed(0.1, HEALTHY))
         running.monitor.reconcile([edited], None)
-        assert running.monitor.status(A.id) == HealthStatus()
+        moved = f"Its URL was {A.url} before." if "url" in fields else None
+        assert running.monitor.status(A.id) == HealthStatus(detail=moved)
         await advance_time(10.2)
         assert running.state(edited) is State.HEALTHY
         assert running.check_times(edited) == [0, 5, 15.1]

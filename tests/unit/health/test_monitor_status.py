@@ -276,7 +276,7 @@ async def test_a_status_set_from_outside_is_recorded_without_a_check() -> None:
         running.monitor.pause(A.id, HealthStatus(detail="It starts."))
         running.monitor.reconcile([replace(A, url="http://elsewhere"), B], None)
         details = [after.detail for _, _, _, after, *_ in running.records]
-        assert details == [None, "It starts.", None]
+        assert details == [None, "It starts.", f"Its URL was {A.url} before."]
         assert {result for *_, result, _ in running.records} == {None}
         await running.monitor.check(profile(9))
         assert len(running.records) == 3

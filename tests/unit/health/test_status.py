@@ -317,8 +317,22 @@ def test_json_has_the_names_and_units_of_the_interface() -> None:
         "latency_ms": 3.1,
         "checked_at": "2026-02-09T20:51:50.489Z",
         "since": "2026-02-09T20:51:50.489Z",
+        "warning": None,
     }
     assert set(HealthStatus().to_json().values()) == {"unknown", "unchecked", None}
+
+
+def test_a_warning_lasts_while_the_server_stays_healthy() -> None:
+    status = replace(after(OK), warning="Answers, but …")
+    good = advance(status, OK, EPOCH, DEFAULT_SETTINGS)
+    assert good.to_json()["warning"] == "Answers, but …"
+    suspect = advance(good, failed(Reason.TIMEOUT), EPOCH, DEFAULT_SETTINGS)
+    assert suspect.warning == "Answers, but …"
+    down = advance(suspect, failed(Reason.TIMEOUT), EPOCH, DEFAULT_SETTINGS)
+    assert down.warning is None
+    stale = good.as_of(EPOCH + STALE_AFTER + timedelta(seconds=1))
+    assert stale.to_json()["warning"] is None
+    assert advance(stale, OK, EPOCH, DEFAULT_SETTINGS).warning is None
 
 
 def test_the_states_and_reasons_of_the_interface() -> None:

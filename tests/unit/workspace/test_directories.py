@@ -10,7 +10,6 @@ from codewalk.opencode.fields import MAX_DIRECTORY
 from codewalk.reason import Reason
 from codewalk.workspace.directories import get_own_directory
 from codewalk.workspace.overview import cached_overview
-from codewalk.workspace.projects import fetch_projects
 from codewalk.workspace.scope import Scope, StateName, state_key
 from codewalk.workspace.sessions import cached_sessions, create_session, fetch_sessions
 from codewalk.workspace.state_cache import StateCache
@@ -26,6 +25,7 @@ from tests.fakes import (
     json_reply,
     text_reply,
 )
+from tests.unit.workspace.fetched import fetch_and_cache_projects
 
 A = "server-a"
 
@@ -72,7 +72,7 @@ async def test_each_directory_in_which_a_server_was_started_has_its_own_list() -
     await fetch_sessions(scope, started_in("/srv/docs", session(2, "/srv/docs")))
     assert await own_ids(scope) == ["ses_2"]
     assert [s.id for s in (await cached_sessions(scope, "/srv/shop")).sessions] == ["ses_1"]
-    await fetch_projects(scope, shop)
+    await fetch_and_cache_projects(scope, shop)
     assert await own_ids(scope) == ["ses_1"]
 
 
@@ -87,7 +87,7 @@ async def test_the_old_list_is_not_the_own_one_even_where_the_new_one_fails(
     await fetch_sessions(scope, started_in("/srv/shop", session(1, "/srv/shop")))
     moved = started_in("/srv/docs")
     moved.script["/session"] = failure
-    await fetch_projects(scope, moved)
+    await fetch_and_cache_projects(scope, moved)
     with pytest.raises(RequestFailed):
         await fetch_sessions(scope, moved)
     cached = await cached_sessions(scope)

@@ -17,7 +17,6 @@ from codewalk.workspace.projects import (
     MAX_TEXT,
     ProjectList,
     cached_projects,
-    fetch_projects,
 )
 from codewalk.workspace.scope import Scope, StateName
 from tests.fake_time import fake_time
@@ -29,6 +28,7 @@ from tests.fakes import (
     json_reply,
     text_reply,
 )
+from tests.unit.workspace.fetched import fetch_and_cache_projects
 
 A, B = "server-a", "server-b"
 MOMENT = 1_770_670_310_489
@@ -56,7 +56,7 @@ def answering(body: Any, directory: Any = "/home/me", worktree: Any = "/") -> Fa
 async def fetched(*items: Any, **path: Any) -> ProjectList:
     """The list parsed from these items, which also comes back from the store."""
     scope = Scope(FakeStateStore(), A)
-    live = await fetch_projects(scope, answering([*items], **path))
+    live = await fetch_and_cache_projects(scope, answering([*items], **path))
     assert await cached_projects(scope) == replace(live, source="cache")
     return live
 
@@ -197,10 +197,10 @@ def test_whatever_a_server_sends_is_a_list_that_comes_back_from_the_store(
 @fake_time
 async def test_a_bad_answer_is_an_error_and_leaves_the_last_list(path: str, reply: Reply) -> None:
     scope, connection = Scope(FakeStateStore(), A), answering([project(1)])
-    before = await fetch_projects(scope, connection)
+    before = await fetch_and_cache_projects(scope, connection)
     connection.script[path] = reply
     with pytest.raises(RequestFailed) as failed:
-        await fetch_projects(scope, connection)
+        await fetch_and_cache_projects(scope, connection)
     assert failed.value.reason is Reason.NOT_OPENCODE
     assert (await cached_projects(scope)).projects == before.projects
 
@@ -208,7 +208,7 @@ async def test_a_bad_answer_is_an_error_and_leaves_the_last_list(path: str, repl
 @fake_time
 async def test_one_servers_list_is_never_anothers() -> None:
     keeper = FakeStateStore()
-    await fetch_projects(Scope(keeper, A), answering([project(1)]))
+    await fetch_and_cache_projects(Scope(keeper, A), answering([project(1)]))
     assert (await cached_projects(Scope(keeper, B))).projects == ()
 
 

@@ -23,6 +23,7 @@ def test_the_keys_are_those_of_the_interface() -> None:
         "cached_projects",
         "cached_models",
         "current_session_id",
+        "identity",
         "own_directory",
         "selected_provider",
         "selected_model",
