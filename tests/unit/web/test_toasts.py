@@ -1,15 +1,27 @@
 """Notice as a person is told of it: in words, and no more at once than fits."""
 
+import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from codewalk.app.app import App
+from codewalk.events import Event, Kind
 from codewalk.health.status import HealthStatus
-from codewalk.notifications.notice import Notice, NoticeKind
+from codewalk.notifications.notice import Notice, NoticeEvent, NoticeKind
 from codewalk.reason import Reason, State
+from codewalk.server import Server
+from codewalk.web.event_streams import EventStreams
 from codewalk.web.templates import icon
-from codewalk.web.toasts import MAX_TOASTS, TOAST_SECONDS, ToastStack, make_toast, summary_text
+from codewalk.web.toasts import (
+    MAX_TOASTS,
+    TOAST_SECONDS,
+    ToastStack,
+    background_messages,
+    make_toast,
+    summary_text,
+)
 from tests.unit.web.samples import HOSTILE, NOW, VIEWS, Tags, server, text_of
 
 
@@ -88,6 +100,32 @@ def test_two_hundred_at_once_are_three_and_a_number() -> None:
         all_shown += visible
     assert (ids(all_shown), count) == (["s0", "s1", "s2"], 197)
     assert one_by_one.hidden == stack.hidden
+
+
+class CountedApp:
+    """An app with one server that is down, which counts how often its servers are listed."""
+
+    def __init__(self) -> None:
+        self.lists = 0
+
+    def servers(self) -> list[Server]:
+        self.lists += 1
+        return [server(state=State.UNHEALTHY, reason=Reason.REFUSED)]
+
+    def get(self, server_id: str) -> Server:
+        return server()
+
+
+async def test_a_burst_of_changes_is_counted_once_for_hidden_pages() -> None:
+    app, queue, streams = CountedApp(), asyncio.Queue[Event](), EventStreams()
+    for _ in range(500):
+        queue.put_nowait(Event(kind=Kind.HEALTH, server_id="018f"))
+    queue.put_nowait(NoticeEvent.of(notice()))
+    messages = background_messages(cast("App", app), queue, streams)
+    count = await anext(messages)
+    assert (count.event, count.data) == ("down", 1)
+    assert (await anext(messages)).data["title"] == "Dev box is down"
+    assert app.lists == 1
 
 
 def test_there_is_room_again_once_toasts_are_gone() -> None:
