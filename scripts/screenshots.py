@@ -389,11 +389,11 @@ SCENES: Sequence[Scene] = (
 
 
 @asynccontextmanager
-async def staged(browser: Browser) -> AsyncIterator[Stage]:
+async def staged(browser: Browser, **options: Any) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="codewalk-pictures-"))
         web = await stack.enter_async_context(running(Path(folder)))
-        tab = await browser.new_page()
+        tab = await browser.new_page(**options)
         stack.push_async_callback(tab.close)
         await tab.goto(web.login_address)
         yield Stage(web, tab, stack)

@@ -43,7 +43,7 @@ OUTAGES: Final = (
     (3 * DAY, 9 * HOUR, DOWN),
     (9 * HOUR, 25 * MINUTE, STRANGE),
     (2 * HOUR, 3 * MINUTE, DOWN),
-    (12 * MINUTE, 2 * MINUTE, DOWN),
+    (5 * MINUTE, MINUTE, DOWN),
 )
 """How long ago each began, how long it lasted, and the result of its checks."""
 

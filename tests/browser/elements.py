@@ -52,6 +52,11 @@ def row(tab: Page, name: str) -> Locator:
     return tab.get_by_role("listitem", name=name, exact=True)
 
 
+def name_link(tab: Page, name: str) -> Locator:
+    """The name of a server in the manager, which leads to its home."""
+    return row(tab, name).get_by_role("link", name=name, exact=True)
+
+
 async def expect_servers(tab: Page, *names: str, within: int = 10_000) -> None:
     """Waits until the manager lists just these servers in this order."""
     await expect(rows(tab).locator(".name")).to_have_text(names, timeout=within)

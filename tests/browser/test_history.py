@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 
+from codewalk.history.history import MAX_RECENT_CHECKS
 from codewalk.history.period import DAY, HOUR
 from codewalk.reason import Reason, State
 from codewalk.server import Server
@@ -29,7 +30,7 @@ OVERLAPPING: Final = """labels => {
 
 
 async def list_box(web: RunningApp, tab: Page, *, span: timedelta = 30 * DAY) -> Server:
-    """A server with a history, in the manager."""
+    """The active server, with a history, in the manager."""
     server = await web.app.add_server(CLOSED, label="Box", check=False)
     record_month(web.parts, server.id, span=span)
     await tab.goto(f"{web.url}/servers")
@@ -46,10 +47,12 @@ async def test_a_check_is_described_when_the_pointer_is_on_the_bar(
 ) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         server = await list_box(web, tab, span=HOUR)
-        bar = row(tab, "Box").get_by_role("link", name="Last checks of Box")
+        bar = row(tab, "Box").get_by_role("link", name="Last 10 min of Box")
         cells = row(tab, "Box").locator(".cells")
         await expect(cells).to_have_count(0)  # what nobody points at isn't sent
-        await expect(bar).to_have_accessible_name(re.compile(r": \d of 60 failed"))
+        await expect(bar).to_have_accessible_name(
+            re.compile(r"^Last 10 min of Box: down for (1 min|5\d s)$")
+        )
         await bar.hover()
         await cells.locator(".unhealthy").first.hover()
         await expect(tip(cells)).to_contain_text("unhealthy: Nothing listens at this address.")
@@ -82,15 +85,16 @@ async def test_a_hovered_check_stays_while_its_server_changes_and_is_new_the_nex
         await expect(tip(cells)).to_contain_text("unhealthy: Nothing listens")
 
 
-async def test_on_a_phone_the_bar_leads_to_the_list_of_checks(
+async def test_on_a_phone_the_bar_leads_to_the_page_of_its_server(
     chromium: Browser, tmp_path: Path
 ) -> None:
     size = {"width": 360, "height": 740}
     async with opened(chromium, tmp_path, viewport=size, has_touch=True) as (web, tab):
-        await list_box(web, tab, span=HOUR)
+        server = await list_box(web, tab, span=HOUR)
         await row(tab, "Box").locator(".check-bar").tap()
         await expect(tab.get_by_role("heading", name="Last checks")).to_be_in_viewport()
-        cells = tab.get_by_role("group", name="Last checks of Box")
+        assert tab.url == f"{web.url}/servers/{server.id}#checks"
+        cells = tab.get_by_role("group", name="Last 10 min of Box")
         await cells.locator(".unhealthy").first.tap()
         await expect(tip(cells)).to_contain_text("unhealthy: Nothing listens")
         await expect(tip(cells)).to_be_in_viewport(ratio=1)
@@ -128,7 +132,7 @@ async def test_the_bar_is_read_with_the_arrow_keys(chromium: Browser, tmp_path: 
 async def test_the_chart_has_ranges_and_reads_on_a_phone(chromium: Browser, tmp_path: Path) -> None:
     async with opened(chromium, tmp_path) as (web, tab):
         await list_box(web, tab)
-        await row(tab, "Box").get_by_role("link", name="Box", exact=True).click()
+        await row(tab, "Box").locator(".check-bar").click()
         chart = tab.get_by_role("img", name="Latency in the last")
         await expect(chart).to_have_accessible_name("Latency in the last 24 hours")
         labels = tab.locator(".x-axis > span")
@@ -241,7 +245,7 @@ async def test_the_page_needs_no_script(chromium: Browser, tmp_path: Path) -> No
         await tab.get_by_role("link", name="Last 1 h").click()
         await expect(tab.get_by_role("img", name="Latency in the last hour")).to_be_visible()
         await tab.get_by_text("As a list").click()
-        await expect(tab.get_by_role("row")).to_have_count(61)
+        await expect(tab.get_by_role("row")).to_have_count(1 + MAX_RECENT_CHECKS)
         await button(tab, "Until tomorrow").click()
         await expect(button(tab, "End snooze")).to_be_visible()
         assert tab.url == f"{web.url}/servers/{server.id}"

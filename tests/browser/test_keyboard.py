@@ -36,10 +36,12 @@ STOP = """() => {
     const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
     const { outlineStyle, outlineWidth } = getComputedStyle(stop);
     const over = document.elementFromPoint(x, y);
+    const { cells } = stop.dataset; // of a bar, on which they lie
+    const isSlot = cells && over?.closest(".cells")?.dataset.cells === cells;
     return {
         html: stop.outerHTML.slice(0, 200),
         lined: outlineStyle !== "none" && parseFloat(outlineWidth) >= 2,
-        seen: Boolean(over && (stop.contains(over) || over.contains(stop))),
+        seen: Boolean(over && (stop.contains(over) || over.contains(stop) || isSlot)),
     };
 }"""
 

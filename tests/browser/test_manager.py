@@ -15,14 +15,16 @@ from tests.browser.elements import (
     button,
     choose_menu_item,
     expect_servers,
+    expect_sessions,
     field,
     fill_in_add_form,
+    name_link,
     row,
     save,
     switcher_button,
     toasts,
 )
-from tests.browser.tabs import opened
+from tests.browser.tabs import open_tab, opened
 from tests.fakes import profile
 from tests.mock_behaviours import page as web_page
 from tests.mock_opencode import MockOpenCode
@@ -258,3 +260,50 @@ async def test_a_menu_opens_for_one_server_and_stays_open_while_its_row_changes(
         # What can be done is asked for each time.
         await button(tab, "Actions for One").click()
         await expect(items.nth(1)).to_have_text("Clear default")
+
+
+async def test_a_name_leads_to_the_home_of_its_server(chromium: Browser, tmp_path: Path) -> None:
+    async with (
+        opened(chromium, tmp_path) as (web, tab),
+        open_tab(tab.context, web) as other,
+        MockOpenCode() as a,
+        MockOpenCode() as b,
+    ):
+        for name, mock in (("A", a), ("B", b)):
+            mock.world.add_session(f"Of {name}")
+            await web.app.add_server(mock.url, label=f"Box {name}")
+        one, two = (web.app.server(f"Box {name}") for name in "AB")
+        await other.goto(f"{web.url}/s/{one.id}/")
+        await expect_servers(tab, "Box A", "Box B")
+        await name_link(tab, "Box A").click()
+        await expect_sessions(tab, "Of A")
+        assert tab.url == f"{web.url}/s/{one.id}/"
+
+        # That of another server switches first, as its user wants to work there.
+        await tab.go_back()
+        await name_link(tab, "Box B").click()
+        await expect_sessions(tab, "Of B")
+        assert tab.url == f"{web.url}/s/{two.id}/"
+        await expect(switcher_button(tab)).to_have_accessible_description("healthy Box B")
+        await expect_sessions(other, "Of B")
+        # Going back requests pages only: neither switches.
+        await tab.go_back()
+        await expect(row(tab, "Box B")).to_contain_text("Active")
+        await expect(name_link(tab, "Box A")).to_have_accessible_description(
+            "Switch to this server"
+        )
+
+
+async def test_the_name_of_a_server_that_is_down_says_why_and_offers_to_switch_anyway(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        await web.app.add_server(mock.url, label="Good")
+        bad = await web.app.add_server(CLOSED, label="Bad", check=False)
+        await name_link(tab, "Bad").click()
+        alert = tab.get_by_role("alert")
+        await expect(alert).to_contain_text("Bad is unhealthy: Nothing listens")
+        await expect(row(tab, "Good")).to_contain_text("Active")
+        await alert.get_by_role("button", name="Switch anyway").click()
+        await expect(tab.get_by_role("heading", name="Bad", level=1)).to_be_visible()
+        assert tab.url == f"{web.url}/s/{bad.id}/"

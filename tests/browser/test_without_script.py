@@ -16,6 +16,7 @@ from tests.browser.elements import (
     expect_sessions,
     field,
     fill_in_add_form,
+    name_link,
     row,
     switch,
     switcher_button,
@@ -107,6 +108,13 @@ async def test_servers_are_switched_between(chromium: Browser, tmp_path: Path) -
         await expect(tab.get_by_role("heading", name="Box A isn’t the active")).to_be_visible()
         await button(tab, "Switch to Box A").click()
         await expect_sessions(tab, "Of A")
+
+        await tab.goto(f"{web.url}/servers")
+        await name_link(tab, "Box B").click()
+        await expect(tab.get_by_role("heading", name="Box B", level=1)).to_be_visible()
+        await tab.goto(f"{web.url}/servers")
+        await name_link(tab, "Box B").click()
+        await expect(tab.get_by_role("heading", name="Box B", level=1)).to_be_visible()
 
         await switch(tab, "Bad")
         await expect(tab.get_by_role("alert")).to_contain_text("Bad is unhealthy")

@@ -20,11 +20,11 @@ from codewalk.health.counters import CheckCounters, ServerCounters
 from codewalk.health.monitor import Monitor
 from codewalk.health.schedule import Lateness
 from codewalk.health.status import HealthStatus
+from codewalk.history.check_bar import CheckMark
 from codewalk.history.history import Check, History
 from codewalk.history.recorder import Recorder
 from codewalk.history.window import resolve_window
 from codewalk.notifications.hooks import Hooks
-from codewalk.reason import State
 from codewalk.secret import Secret
 from codewalk.server import Removed, Server
 from codewalk.servers import references, rules
@@ -384,9 +384,9 @@ class App:
         """Return the last checks of a server, oldest first; empty in a command."""
         return self._recorder.recent_checks(server_id)
 
-    def recent_states(self, server_id: str) -> list[State]:
-        """Return the state that each of the last checks alone gives, oldest first."""
-        return self._recorder.recent_states(server_id)
+    def recent_marks(self, server_id: str) -> list[CheckMark]:
+        """Return the time and reason of each of the last checks, oldest first."""
+        return self._recorder.recent_marks(server_id)
 
     def check_counts(self, server_id: str) -> ServerCounters:
         """Return the counts of a server's check results since this process started."""

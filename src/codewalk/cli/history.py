@@ -1,4 +1,4 @@
-"""`codewalk server history`: uptime, last checks and changes of state."""
+"""`codewalk server history`: uptime, recent checks and changes of state."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from codewalk.cli.tables import (
     state_text,
 )
 from codewalk.errors import InvalidValue
+from codewalk.history.check_bar import build_check_bar, mark_check
 from codewalk.history.period import MINUTE, RETENTION, Period
 from codewalk.history.window import parse_moment
 from codewalk.reason import State
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from codewalk.app.app import App
+    from codewalk.history.check_bar import Slot
     from codewalk.history.history import Check, History
     from codewalk.history.period import Uptime
     from codewalk.server import Server
@@ -40,6 +42,7 @@ _LEVELS: Final = "▁▂▃▄▅▆▇█"
 
 _FAILED: Final = "✗"
 _UNKNOWN: Final = "?"
+_NOT_CHECKED: Final = "·"
 
 _MIN_LATENCY_MS: Final = 0.1
 """Milliseconds below which latencies look equal."""
@@ -82,7 +85,7 @@ def _history(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a server's uptime, last checks and changes of state."""
+    """Show a server's uptime, recent checks and changes of state."""
     now = datetime.now(UTC)
 
     async def work(app: "App") -> "tuple[Server, History]":
@@ -99,18 +102,22 @@ def _history(
 
 
 def history_view(server: "Server", history: "History", now: datetime) -> "RenderableType":
-    """Return a server's figures, the bar of its last checks, and a table of its transitions."""
+    """Return a server's figures, the bar of its recent checks, and a table of its transitions."""
     from rich.console import Group as Stack
     from rich.text import Text
 
     health = server.health
+    marks = [mark_check(check) for check in history.checks]
+    bar = build_check_bar(marks, server.profile.health_check, now)
+    slots = bar.slots(history.checks)
     figures = make_details(
         ("name", Text(sanitize(server.name), style="bold")),
         ("health", Text(health_text(health), style=STATE_STYLES[health.state])),
-        ("uptime", Text(", ".join(map(_uptime_text, history.uptimes)))),
+        ("uptime", Text(_uptime_text(history.uptimes))),
         (_window_text(history, now), Text(_totals_text(history.periods))),
-        ("last checks", check_bar(history.checks)),
-        ("", Text(_legend(history.checks), style="dim")),
+        (f"last {bar.span}", Text(bar.summary)),
+        ("", bar_text(slots)),
+        ("", Text(_legend(slots), style="dim")),
     )
     return Stack(figures, Text(), _transition_table(history, now))
 
@@ -122,21 +129,26 @@ def _window_text(history: "History", now: datetime) -> str:
     return f"since {format_age(history.since, history.until)}"
 
 
-def check_bar(checks: "Sequence[Check]") -> "Text":
-    """Return a bar with a mark for each check, the newest last: `▁▁▂▁✗✗▁`.
+def bar_text(slots: "Sequence[Slot]") -> "Text":
+    """Return a bar with a mark for each slot, the newest last: `··▁▁▂▁✗✗▁`; empty without checks.
 
     A mark shows how long the answer took, or that none came; it can be read without colour.
     """
     from rich.text import Text
 
-    fastest, slowest = _latency_range(checks)
     bar = Text()
-    for check in checks:
-        bar.append(_mark(check, fastest, slowest), style=STATE_STYLES[check.state])
+    if not any(slot.check for slot in slots):
+        return bar
+    fastest, slowest = _latency_range(slots)
+    for slot in slots:
+        state = slot.check.state if slot.check else State.UNKNOWN
+        bar.append(_mark(slot.check, fastest, slowest), style=STATE_STYLES[state])
     return bar
 
 
-def _mark(check: "Check", fastest: float, slowest: float) -> str:
+def _mark(check: "Check | None", fastest: float, slowest: float) -> str:
+    if check is None:
+        return _NOT_CHECKED
     if check.state is not State.HEALTHY:
         return _FAILED if check.state is State.UNHEALTHY else _UNKNOWN
     latency = max(check.latency_ms or 0.0, _MIN_LATENCY_MS)
@@ -145,27 +157,47 @@ def _mark(check: "Check", fastest: float, slowest: float) -> str:
     return _LEVELS[round(part * (len(_LEVELS) - 1))]
 
 
-def _legend(checks: "Sequence[Check]") -> str:
+def _legend(slots: "Sequence[Slot]") -> str:
     """Explain the marks that are in the bar."""
-    fastest, slowest = _latency_range(checks)
+    states = {slot.check.state for slot in slots if slot.check}
+    if not states:
+        return ""
+    fastest, slowest = _latency_range(slots)
     latencies = f"{_LEVELS[0]} {fastest:.1f} ms" if slowest else ""
     if slowest > fastest:
         latencies += f" … {_LEVELS[-1]} {slowest:.1f} ms"
-    failed = f"{_FAILED} failed" if any(c.state is State.UNHEALTHY for c in checks) else ""
-    offline = f"{_UNKNOWN} no network" if any(c.state is State.UNKNOWN for c in checks) else ""
-    return ", ".join(filter(None, (latencies, failed, offline)))
+    failed = f"{_FAILED} failed" if State.UNHEALTHY in states else ""
+    undecided = f"{_UNKNOWN} unknown" if State.UNKNOWN in states else ""
+    gap = f"{_NOT_CHECKED} not checked" if not all(slot.check for slot in slots) else ""
+    return ", ".join(filter(None, (latencies, failed, undecided, gap)))
 
 
-def _latency_range(checks: "Sequence[Check]") -> tuple[float, float]:
+def _latency_range(slots: "Sequence[Slot]") -> tuple[float, float]:
     """Return the shortest and the longest latency in milliseconds; zeros without any."""
-    latencies = [max(check.latency_ms or 0.0, _MIN_LATENCY_MS) for check in checks if check.ok]
+    good = [slot.check for slot in slots if slot.check and slot.check.ok]
+    latencies = [max(check.latency_ms or 0.0, _MIN_LATENCY_MS) for check in good]
     return min(latencies, default=0.0), max(latencies, default=0.0)
 
 
-def _uptime_text(uptime: "Uptime") -> str:
-    percent = "no data" if uptime.percent is None else f"{uptime.percent:g} %"
+def _uptime_text(uptimes: "Sequence[Uptime]") -> str:
+    """Return the percentages, and for which times there is too little data for one."""
+    parts = [
+        f"{uptime.percent:g} % in {_window_name(uptime)}"
+        for uptime in uptimes
+        if uptime.has_enough_data
+    ]
+    lacking = [uptime for uptime in uptimes if not uptime.has_enough_data]
+    if lacking:
+        windows = ", ".join(map(_window_name, lacking))
+        monitored = max(uptime.monitored_time for uptime in lacking)
+        so_far = f" (monitored for {format_duration(monitored)})" if monitored else ""
+        parts.append(f"not enough data yet for {windows}{so_far}")
+    return ", ".join(parts)
+
+
+def _window_name(uptime: "Uptime") -> str:
     hours = uptime.window.total_seconds() / 3600
-    return f"{percent} in {hours:.0f} h" if hours <= 24 else f"{percent} in {hours / 24:.0f} d"
+    return f"{hours:.0f} h" if hours <= 24 else f"{hours / 24:.0f} d"
 
 
 def _totals_text(periods: "Sequence[Period]") -> str:

@@ -32,7 +32,8 @@ CONNECTION_REFUSED_TOO: Final = "It now refuses the connection too."
 REFUSED_CREDENTIALS: Final = frozenset({Reason.AUTH_REQUIRED, Reason.AUTH_REJECTED})
 """Reasons of a server that wants other credentials."""
 
-_RARELY_CHECKED: Final = REFUSED_CREDENTIALS | {Reason.BUSY}
+RARELY_CHECKED: Final = REFUSED_CREDENTIALS | {Reason.BUSY}
+"""Reasons of a server that is asked rarely: its status is valid for `MAX_CHECK_DELAY` more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,9 +112,9 @@ class HealthStatus:
     def as_of(self, now: datetime, stale_after: timedelta = STALE_AFTER) -> "HealthStatus":
         """Return this status, or `unknown` where its last check is older than `stale_after`.
 
-        A server that refused credentials or is busy is asked rarely, so its status lasts longer.
+        With a reason in `RARELY_CHECKED` it is valid for longer.
         """
-        if self.reason in _RARELY_CHECKED:
+        if self.reason in RARELY_CHECKED:
             stale_after += MAX_CHECK_DELAY
         if self.checked_at is None or now - self.checked_at <= stale_after:
             return self

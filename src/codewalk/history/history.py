@@ -25,8 +25,12 @@ from codewalk.history.period import (
 from codewalk.reason import UNDECIDED, Reason, State
 from codewalk.times import rfc3339
 
-MAX_RECENT_CHECKS: Final = 60
-"""Checks that are stored one by one for each server."""
+MAX_RECENT_CHECKS: Final = 90
+"""Checks that are stored one by one for each server.
+
+One and a half for each slot of the bar (`CheckBar`), for checks come in between the scheduled ones:
+a user asks for them, and so does a request that failed.
+"""
 
 MAX_TRANSITIONS: Final = 200
 """Transitions in one history, the newest ones."""
@@ -50,7 +54,7 @@ def state_of(reason: Reason) -> State:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One check, as the bar of recent checks shows it."""
+    """One check."""
 
     at: datetime
     reason: Reason

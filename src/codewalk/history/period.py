@@ -30,6 +30,12 @@ RETENTION: Final = timedelta(days=30)
 MINUTE_RETENTION: Final = DAY
 """The age up to which each minute has a row; older ones are merged into hours, and packed."""
 
+MIN_MONITORED_SHARE: Final = 1 / 24
+"""The share of a time that must have been monitored for its uptime: an hour of a day.
+
+Four minutes without an outage say nothing about 30 days. A day's work with CodeWalk does.
+"""
+
 MAX_LATENCIES_PER_MINUTE: Final = 600
 """Latencies of one minute that are counted, the first ones: ten a second."""
 
@@ -239,6 +245,11 @@ class Uptime:
     def monitored_time(self) -> timedelta:
         """Limited to `window`: two processes that monitor one server count the same time twice."""
         return min(self.up + self.down, self.window)
+
+    @property
+    def has_enough_data(self) -> bool:
+        """Whether so much of `window` was monitored that the percentage says something about it."""
+        return self.monitored_time >= MIN_MONITORED_SHARE * self.window
 
     def to_json(self) -> dict[str, Any]:
         return {"percent": self.percent, "monitored_s": round(self.monitored_time.total_seconds())}

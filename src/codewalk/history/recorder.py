@@ -19,6 +19,7 @@ from zlib import crc32
 from codewalk.errors import StorageError
 from codewalk.health.schedule import MAX_JITTER
 from codewalk.health.status import CheckResult, HealthStatus
+from codewalk.history.check_bar import CheckMark
 from codewalk.history.history import (
     Batch,
     Check,
@@ -33,7 +34,7 @@ from codewalk.history.history import (
 )
 from codewalk.history.period import EPOCH, MINUTE, RETENTION, Minute, Window
 from codewalk.history.recent_checks import RecentChecks
-from codewalk.reason import UNDECIDED, Reason, State
+from codewalk.reason import UNDECIDED, Reason
 from codewalk.tasks import BackgroundTasks, repeat, run_to_completion
 
 T = TypeVar("T")
@@ -173,10 +174,10 @@ class Recorder:
 
         Takes microseconds and never waits.
 
-        A failure for the same reason as the last recent check, and sooner after it than the next
-        scheduled check would be, isn't added to the recent checks: the checks of a server that has
-        just gone down, some 0.75 s apart, would push all others out within 45 s. It counts in its
-        minute all the same.
+        A failure for the same reason as an earlier one since the last good check, and sooner after
+        it than the next scheduled check would be, isn't added to the recent checks: the checks of a
+        server that has just gone down, some 0.75 s apart, would push all others out within a
+        minute. It counts in its minute all the same.
         """
         now = after.checked_at if result and after.checked_at else self._now()
         recording = self._recordings.get(server_id)
@@ -207,10 +208,10 @@ class Recorder:
         recording = self._recordings.get(server_id)
         return recording.checks.checks() if recording else []
 
-    def recent_states(self, server_id: str) -> list[State]:
-        """Return the state that each of them gives; fast enough for hundreds of servers."""
+    def recent_marks(self, server_id: str) -> list[CheckMark]:
+        """Return their times and reasons; fast enough for hundreds of servers."""
         recording = self._recordings.get(server_id)
-        return recording.checks.states() if recording else []
+        return recording.checks.marks() if recording else []
 
     def retain(self, server_ids: Collection[str]) -> None:
         """Forget all other servers, after a while: a removal may be undone."""

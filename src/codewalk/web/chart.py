@@ -1,4 +1,4 @@
-"""The geometry of a server's charts: the bar of its last checks, and its latency over time.
+"""The geometry of a server's charts: the bar of its recent checks, and its latency over time.
 
 Pure, and no markup: lines are the `d` attribute of an SVG path.
 """
@@ -9,45 +9,24 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
-from codewalk.history.history import MAX_RECENT_CHECKS, Check
 from codewalk.history.period import Period
-from codewalk.reason import Reason, State
+from codewalk.reason import State
 from codewalk.servers.health_check import STALE_AFTER
 
 _AXIS_STEPS: Final = (1.0, 2.0, 5.0, 10.0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckCell:
-    """One check in the bar; `at` is None for a cell that no check has filled yet."""
+def bar_lines(states: Iterable[State | None], *, step: int) -> dict[State, str]:
+    """Return the slots of a bar as one line for each state, so that it needs few elements.
 
-    state: State = State.UNKNOWN
-    reason: Reason = Reason.UNCHECKED
-    at: datetime | None = None
-    latency_ms: float | None = None
-
-
-def check_cells(checks: Sequence[Check]) -> list[CheckCell]:
-    """Return `MAX_RECENT_CHECKS` cells, empty ones first and the newest check last."""
-    recent = checks[-MAX_RECENT_CHECKS:]
-    cells = [
-        CheckCell(state=check.state, reason=check.reason, at=check.at, latency_ms=check.latency_ms)
-        for check in recent
-    ]
-    return [CheckCell()] * (MAX_RECENT_CHECKS - len(recent)) + cells
-
-
-def bar_lines(states: Sequence[State], *, step: int) -> dict[State, str]:
-    """Return the bar of the last checks as one line for each state, so that it needs few elements.
-
-    Drawn with dashes of `step` - 1 and gaps of 1, a line has one cell for each check.
+    Drawn with dashes of `step` - 1 and gaps of 1, a line has one cell for each slot.
     """
-    recent = states[-MAX_RECENT_CHECKS:]
     lines: dict[State, str] = {}
-    x = (MAX_RECENT_CHECKS - len(recent)) * step
-    for state, run in groupby(recent):
+    x = 0
+    for state, run in groupby(states):
         width = sum(step for _ in run)
-        lines[state] = f"{lines.get(state, '')}M{x} 0h{width - 1}"
+        if state is not None:
+            lines[state] = f"{lines.get(state, '')}M{x} 0h{width - 1}"
         x += width
     return lines
 

@@ -234,7 +234,9 @@ async def use_server(
     responder: ResponderDep,
     server_id: ServerId,
     force: Annotated[bool, Query()] = False,
+    home: Annotated[bool, Query()] = False,
 ) -> Response:
+    """Switch to a server; with `home` its home is shown, whatever page asked."""
     server = server_by_id(app, server_id)
     try:
         await app.switch_to(server.id, force=force)
@@ -242,13 +244,13 @@ async def use_server(
         reason = health_sentence(server_by_id(app, server_id).health)
         alert = Alert(
             text=f"{server.name} is unhealthy: {reason}",
-            retry=f"/servers/{server.id}/use?force=true",
+            retry=f"/servers/{server.id}/use?force=true{'&home=true' if home else ''}",
             retry_label="Switch anyway",
         )
         return responder.refused(alert, exc)
     except Superseded:
         return responder.superseded(server.id)
-    return await responder.after_switch(server.id)
+    return await responder.after_switch(server.id, to_home=home)
 
 
 @router.post("/{id}/default")

@@ -82,9 +82,7 @@ class Responder:
 
     def to_servers(self, query: str = "") -> Response:
         """Lead to the list of servers."""
-        if self.htmx:
-            return Response(status_code=204, headers={"HX-Redirect": SERVERS + query})
-        return RedirectResponse(SERVERS + query, 303)
+        return self._to(SERVERS + query)
 
     def same_page(self, fragments: str = "") -> Response:
         """Stay on the page, which gets the change by its event stream.
@@ -96,8 +94,13 @@ class Responder:
         is_server_page = _SERVER_PAGE.fullmatch(self.path)
         return RedirectResponse(self.path if is_server_page else SERVERS, 303)
 
-    async def after_switch(self, server_id: str) -> Response:
-        """Show the home of the new active server; pages that belong to no server stay."""
+    async def after_switch(self, server_id: str, *, to_home: bool = False) -> Response:
+        """Show the home of the new active server.
+
+        Pages that belong to no server stay unless `to_home` leads them there.
+        """
+        if to_home:
+            return self._to(home_address(server_id))
         belongs_to_none = self.path and not self.path.startswith("/s/")
         if not self.htmx:
             if belongs_to_none:
@@ -181,6 +184,12 @@ class Responder:
         form, status = form.for_new_page(), 422 if form.errors else 200
         page = get_page_context(self.app)
         return self.views.render("server_form.html", status=status, page=page, form=form)
+
+    def _to(self, address: str) -> Response:
+        """Lead to another page."""
+        if self.htmx:
+            return Response(status_code=204, headers={"HX-Redirect": address})
+        return RedirectResponse(address, 303)
 
     def _for_active(self, fragments: str, **headers: str) -> Response:
         """Return fragments of the active server, which a page drops after a later switch."""

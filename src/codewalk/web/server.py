@@ -75,7 +75,7 @@ def make_web(
     web.state.core = app
     web.state.streams = EventStreams()
     web.state.subscriptions = PageSubscriptions()
-    web.state.views = views = Views(recent_states=app.recent_states)
+    web.state.views = views = Views(recent_marks=app.recent_marks)
     web.include_router(api.router)
     for module in (pages, manager, server_page, home, assets, metrics):
         web.include_router(module.router)

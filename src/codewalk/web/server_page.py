@@ -88,7 +88,7 @@ async def show_health(
 
 @router.get("/checks")
 async def show_checks(app: AppDep, views: ViewsDep, server_id: ServerId) -> Response:
-    """Show the last checks one by one, for the list of servers with the pointer on the bar."""
+    """Show the slots of the bar one by one, for the list of servers with the pointer on it."""
     server = server_by_id(app, server_id)
     return fragments_response(views.check_cells_fragment(server, app.recent_checks(server.id)))
 

@@ -10,12 +10,11 @@ from urllib.parse import quote
 
 from codewalk.health.link import LinkState
 from codewalk.health.status import HealthStatus
-from codewalk.history.history import Transition
+from codewalk.history.history import Check, Transition
 from codewalk.opencode.session import Session
 from codewalk.reason import REASON_SENTENCES
 from codewalk.server import Server
 from codewalk.times import format_age
-from codewalk.web.chart import CheckCell
 
 # Control characters, those that turn the direction of writing around, and halves of characters.
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -70,9 +69,9 @@ def format_axis(latency_ms: float) -> str:
     return f"{latency_ms / 1000:g} s" if latency_ms >= 1000 else f"{latency_ms:g} ms"
 
 
-def health_sentence(health: HealthStatus | Transition | CheckCell) -> str:
+def health_sentence(health: HealthStatus | Transition | Check) -> str:
     """Return why a server is, or was, in its state."""
-    detail = None if isinstance(health, CheckCell) else health.detail
+    detail = None if isinstance(health, Check) else health.detail
     return detail or REASON_SENTENCES[health.reason]
 
 

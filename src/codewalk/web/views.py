@@ -12,11 +12,11 @@ from markupsafe import Markup
 from starlette.responses import StreamingResponse
 
 from codewalk.health.status import HealthStatus
+from codewalk.history.check_bar import CheckBar, CheckMark, build_check_bar, mark_check
 from codewalk.history.history import Check
 from codewalk.reason import State
 from codewalk.server import Server, sort_for_switcher
 from codewalk.storage.loss_report import StoreProblem
-from codewalk.web.chart import check_cells
 from codewalk.web.forms import ServerForm
 from codewalk.web.history_context import HistoryContext
 from codewalk.web.page_context import Alert, HomeContext, PageContext
@@ -58,19 +58,19 @@ class Views:
 
     Args:
         now: Gives the current time.
-        recent_states: Gives the states of a server's last checks by its id, oldest first.
+        recent_marks: Gives the times and reasons of a server's last checks by its id, oldest first.
     """
 
     def __init__(
         self,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        recent_states: Callable[[str], Sequence[State]] = lambda _: (),
+        recent_marks: Callable[[str], Sequence[CheckMark]] = lambda _: (),
     ) -> None:
         self._now = now
         self._theme = Theme.SYSTEM
         self._templates = load_templates()
-        self._recent_states = recent_states
+        self._recent_marks = recent_marks
 
     def with_theme(self, theme: Theme) -> Self:
         """Return the same views in another theme."""
@@ -95,7 +95,7 @@ class Views:
         check of the default address had.
         """
         defaults = {"page": page, "section": "servers", "removed": None, "local_status": None}
-        defaults["recent_states"] = self._recent_states
+        defaults["check_bar"] = self._check_bar
         pieces = self._templates["servers.html"].generate(self._defaults() | defaults | values)
         return StreamedPage(pieces, status)
 
@@ -112,7 +112,8 @@ class Views:
     ) -> HTMLResponse:
         """Return the page of one server: its health and its history."""
         server = history.server
-        values: dict[str, Any] = {"history": history, "cells": check_cells(checks)}
+        values: dict[str, Any] = {"history": history, "checks": checks}
+        values["bar"] = self._bar_of(server, checks)
         return self.render("server.html", page=page, server=server, about=server.id, **values)
 
     def error_page(self, problem: Problem) -> HTMLResponse:
@@ -124,7 +125,7 @@ class Views:
     def server_list_fragment(self, page: PageContext) -> str:
         """Return the list of servers."""
         macros = self._macros("server_list")
-        return _fragment("servers", macros.server_list(page, self._now(), self._recent_states))
+        return _fragment("servers", macros.server_list(page, self._now(), self._check_bar))
 
     def server_row_fragments(self, servers: Iterable[Server]) -> str:
         """Return the rows of servers."""
@@ -141,7 +142,7 @@ class Views:
     def _row_fragments(self, prefix: str, macro: str, servers: Iterable[Server]) -> str:
         render, now = getattr(self._macros("server_list"), macro), self._now()
         return "".join(
-            _fragment(f"{prefix}-{server.id}", render(server, now, self._recent_states))
+            _fragment(f"{prefix}-{server.id}", render(server, now, self._check_bar))
             for server in servers
         )
 
@@ -226,14 +227,14 @@ class Views:
 
     def health_fragment(self, server: Server, checks: Sequence[Check]) -> str:
         """Return the health of a server, for its own page."""
-        macros = self._macros("server_page")
-        return _fragment(
-            f"health-{server.id}", macros.health(server, check_cells(checks), self._now())
-        )
+        bar = self._bar_of(server, checks)
+        html = self._macros("server_page").health(server, bar, checks, self._now())
+        return _fragment(f"health-{server.id}", html)
 
     def check_cells_fragment(self, server: Server, checks: Sequence[Check]) -> str:
-        """Return the last checks one by one, over the bar in a server's row."""
-        html = self._macros("server_page").check_cells(server, check_cells(checks), self._now())
+        """Return the slots of the bar one by one, over the bar in a server's row."""
+        bar = self._bar_of(server, checks)
+        html = self._macros("server_page").check_cells(server, bar, checks, self._now())
         return _fragment_at(f"#status-{server.id} .facts > i", html, swap="innerMorph")
 
     def history_fragment(self, history: HistoryContext, *, only_same: bool = False) -> str:
@@ -266,6 +267,14 @@ class Views:
         """Return the message below a field of the form."""
         html = self._macros("form").message(field, error, hint)
         return _fragment(f"{field}-message", html)
+
+    def _check_bar(self, server: Server) -> CheckBar:
+        marks = self._recent_marks(server.id)
+        return build_check_bar(marks, server.profile.health_check, self._now())
+
+    def _bar_of(self, server: Server, checks: Sequence[Check]) -> CheckBar:
+        marks = [mark_check(check) for check in checks]
+        return build_check_bar(marks, server.profile.health_check, self._now())
 
     def _fetch_state(self, home: HomeContext) -> FetchState:
         at = home.listing.fetched_at

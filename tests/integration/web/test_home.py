@@ -130,6 +130,28 @@ async def test_a_switch_answers_with_the_other_servers_page_where_one_is_shown(
         assert "Of B" not in text
 
 
+async def test_a_name_in_the_list_switches_and_leads_to_the_home(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        first = await web.app.add_server(mock.url, label="A")
+        bad = await web.app.add_server(CLOSED, label="Bad", check=False)
+        headers = HTMX | {"HX-Current-URL": f"{web.url}/servers"}
+
+        async def use(server_id: str, query: str = "home=true") -> tuple[str, str | None]:
+            url = f"{web.url}/servers/{server_id}/use?{query}"
+            async with web.client.post(url, headers=headers) as answer:
+                return await answer.text(), answer.headers.get("hx-redirect")
+
+        text, address = await use(bad.id)
+        assert address is None
+        assert f'action="/servers/{bad.id}/use?force=true&amp;home=true"' in text
+        assert await use(bad.id, "force=true&home=true") == ("", f"/s/{bad.id}/")
+        assert await use(first.id) == ("", f"/s/{first.id}/")
+        browser = PlainBrowser(web)
+        await browser.get("/servers")
+        await browser.post(f"/servers/{bad.id}/use?force=true&home=true")
+        assert browser.path == f"/s/{bad.id}/"
+
+
 async def test_an_address_that_was_never_asked_for_is_no_server(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         await web.app.add_server(CLOSED, label="One", check=False)

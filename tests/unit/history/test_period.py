@@ -180,6 +180,18 @@ def test_two_processes_know_no_more_time_than_the_window() -> None:
     assert twice.percent == 50
 
 
+@pytest.mark.parametrize("days", [1, 7, 30])
+def test_a_percentage_needs_an_hour_of_each_day(days: int) -> None:
+    def monitored(up: timedelta, down: timedelta = timedelta(0)) -> Uptime:
+        return Uptime(window=days * DAY, up=up, down=down)
+
+    assert not monitored(timedelta(0)).has_enough_data
+    assert not monitored(timedelta(minutes=4)).has_enough_data
+    assert not monitored(days * HOUR - timedelta(milliseconds=1)).has_enough_data
+    assert monitored(days * HOUR - MINUTE, down=MINUTE).has_enough_data
+    assert monitored(days * DAY, down=days * DAY).has_enough_data
+
+
 @given(st.lists(PERIODS))
 def test_nothing_is_lost_by_aggregating(periods: list[Period]) -> None:
     steps = aggregate_periods(periods, 2 * HOUR)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codewalk.history.check_bar import mark_check
 from codewalk.history.history import MAX_RECENT_CHECKS, Check
 from codewalk.history.period import EPOCH as YEAR_1970
 from codewalk.history.recent_checks import (
@@ -53,10 +54,9 @@ def test_only_new_checks_are_taken_to_be_saved(rounds: list[list[Check]]) -> Non
         assert recent.take_unsaved() == b""
 
 
-def test_a_check_repeats_the_last_one_with_its_reason_soon_after_it() -> None:
+def test_a_failure_repeats_an_earlier_one_with_its_reason_soon_after_it() -> None:
     recent = RecentChecks()
     assert not recent.repeats(1000, Reason.REFUSED, within_ms=9000)
-    recent.add(1000, Reason.TIMEOUT, None)
     recent.add(1000, Reason.REFUSED, None)
     assert recent.repeats(1000, Reason.REFUSED, within_ms=9000)
     assert recent.repeats(9999, Reason.REFUSED, within_ms=9000)
@@ -64,6 +64,27 @@ def test_a_check_repeats_the_last_one_with_its_reason_soon_after_it() -> None:
     assert not recent.repeats(2000, Reason.TIMEOUT, within_ms=9000)
     # The clock was set back.
     assert not recent.repeats(999, Reason.REFUSED, within_ms=9000)
+
+
+def test_reasons_that_alternate_repeat_each_other_until_a_good_check() -> None:
+    recent = RecentChecks()
+    recent.add(1000, Reason.REFUSED, None)
+    recent.add(2000, Reason.TIMEOUT, None)
+    assert recent.repeats(3000, Reason.REFUSED, within_ms=9000)
+    assert not recent.repeats(10_000, Reason.REFUSED, within_ms=9000)
+    recent.add(3000, Reason.OK, 1)
+    for reason in (Reason.REFUSED, Reason.TIMEOUT):
+        assert not recent.repeats(4000, reason, within_ms=9000)
+
+
+def test_a_failure_repeats_one_of_the_checks_that_are_held() -> None:
+    recent = RecentChecks()
+    recent.add(0, Reason.REFUSED, None)
+    for _ in range(MAX_RECENT_CHECKS - 1):
+        recent.add(0, Reason.TIMEOUT, None)
+    assert recent.repeats(0, Reason.REFUSED, within_ms=9000)
+    recent.add(0, Reason.TIMEOUT, None)
+    assert not recent.repeats(0, Reason.REFUSED, within_ms=9000)
 
 
 def test_a_check_is_twelve_bytes() -> None:
@@ -115,12 +136,12 @@ def test_a_check_at_a_time_that_no_calendar_has_is_left_out() -> None:
     assert len(RecentChecks(far + good).checks()) == 1
 
 
-def test_states_are_those_of_the_checks() -> None:
+def test_marks_are_those_of_the_checks() -> None:
     recent = RecentChecks()
-    for number, reason in enumerate([*Reason, *Reason, *Reason, *Reason, *Reason]):
+    for number, reason in enumerate([*Reason] * 10):
         recent.add(number, reason, 1)
-    assert recent.states() == [check.state for check in recent.checks()]
-    assert len(recent.states()) == MAX_RECENT_CHECKS
+    assert recent.marks() == [mark_check(check) for check in recent.checks()]
+    assert len(recent.marks()) == MAX_RECENT_CHECKS
 
 
 def test_a_latency_beyond_an_hour_is_an_hour() -> None:

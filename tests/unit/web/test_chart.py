@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codewalk.history.history import MAX_RECENT_CHECKS, Check
 from codewalk.history.period import HOUR, MINUTE, Period
-from codewalk.reason import Reason, State
-from codewalk.web.chart import CheckCell, bar_lines, check_cells, latency_chart, round_up
+from codewalk.reason import State
+from codewalk.web.chart import bar_lines, latency_chart, round_up
 from tests.fakes import EPOCH
 
 UNTIL = EPOCH + HOUR
@@ -37,31 +36,14 @@ def drawn(*periods: Period, width: float = 60, height: float = 100) -> tuple[str
     return chart.mean, chart.p95, chart.top_ms
 
 
-def test_the_bar_has_sixty_cells_and_the_newest_check_last() -> None:
-    checks = [
-        Check(at=EPOCH, reason=Reason.OK, latency_ms=3.0),
-        Check(at=UNTIL, reason=Reason.REFUSED),
-        Check(at=UNTIL, reason=Reason.OFFLINE),
-    ]
-    cells = check_cells(checks)
-    assert len(cells) == MAX_RECENT_CHECKS
-    assert set(cells[:-3]) == {CheckCell()}
-    assert [(cell.state, cell.at, cell.reason, cell.latency_ms) for cell in cells[-3:]] == [
-        (State.HEALTHY, EPOCH, Reason.OK, 3.0),
-        (State.UNHEALTHY, UNTIL, Reason.REFUSED, None),
-        (State.UNKNOWN, UNTIL, Reason.OFFLINE, None),
-    ]
-    assert len(check_cells(checks * 40)) == MAX_RECENT_CHECKS
-    assert check_cells(checks * 40)[-1] == cells[-1]
-
-
 def test_the_bar_is_a_line_of_dashes_for_each_state() -> None:
-    well, ill, offline = State.HEALTHY, State.UNHEALTHY, State.UNKNOWN
+    well, ill, unknown = State.HEALTHY, State.UNHEALTHY, State.UNKNOWN
     assert bar_lines([], step=3) == {}
-    assert bar_lines([well] * 100, step=3) == {well: "M0 0h179"}
-    drawn = bar_lines([*[well] * 57, ill, well, offline], step=3)
-    assert drawn == {well: "M0 0h170M174 0h2", ill: "M171 0h2", offline: "M177 0h2"}
-    assert bar_lines([ill], step=3) == {ill: "M177 0h2"}
+    assert bar_lines([None] * 60, step=3) == {}
+    assert bar_lines([well] * 60, step=3) == {well: "M0 0h179"}
+    drawn = bar_lines([*[well] * 57, ill, well, unknown], step=3)
+    assert drawn == {well: "M0 0h170M174 0h2", ill: "M171 0h2", unknown: "M177 0h2"}
+    assert bar_lines([None, ill, None, ill], step=3) == {ill: "M3 0h2M9 0h2"}
 
 
 def test_a_line_goes_from_left_to_right_and_up_with_latency() -> None:

@@ -83,7 +83,7 @@ def test_without_a_history_the_page_says_what_will_be_there() -> None:
     new = server(state=State.UNKNOWN, reason=Reason.UNCHECKED, version=None, latency_ms=None)
     text = text_of(page(history_of(new)))
     for part in (
-        "No checks yet.",
+        "Last 10 min: not checked.",
         "No data yet.",
         "There are no checks in the last 24 hours.",
         "No history yet.",
@@ -93,12 +93,25 @@ def test_without_a_history_the_page_says_what_will_be_there() -> None:
 
 
 def test_uptime_says_what_was_down_and_how_long_it_was_monitored() -> None:
-    periods = [minute(30), minute(20, down=MINUTE / 4), minute(2 * DAY / MINUTE)]
-    text = text_of(page(history_of(server(), periods=periods)))
-    assert "Last 24 hours 80 % down for 15 s of 1 min 15 s" in text
-    assert "Last 7 days 88.888 % down for 15 s of 2 min 15 s" in text
-    up = text_of(page(history_of(server(), periods=[minute(1)])))
-    assert "Last 30 days 100 % never down in 1 min" in up
+    hour_ms, quarter_ms = HOUR // MINUTE * 60_000, 15 * 60_000
+    good = [replace(minute(60 * (n + 30)), span=HOUR, up_ms=hour_ms) for n in range(30)]
+    bad = replace(minute(60), span=HOUR, up_ms=hour_ms - quarter_ms, down_ms=quarter_ms)
+    text = text_of(page(history_of(server(), periods=[*good, bad])))
+    assert "Last 24 hours 75 % down for 15 min of 1 h" in text
+    assert "Last 7 days 99.193 % down for 15 min of 1 day 7 h" in text
+    assert "Last 30 days 99.193 %" in text
+    assert "Last 30 days 100 % never down in 1 day 6 h" in text_of(
+        page(history_of(server(), periods=good))
+    )
+
+
+def test_uptime_of_a_few_minutes_is_no_percentage() -> None:
+    text = text_of(page(history_of(server(), periods=[minute(4), minute(3)])))
+    for window in ("24 hours", "7 days", "30 days"):
+        assert f"Last {window} Not enough data yet monitored for 2 min" in text
+    assert "100 %" not in text
+    down = text_of(page(history_of(server(), periods=[minute(4), minute(3, down=MINUTE / 4)])))
+    assert "Not enough data yet down for 15 s of 1 min 15 s" in down
 
 
 def test_the_chart_has_a_title_words_and_both_axes() -> None:
@@ -221,9 +234,14 @@ def test_the_last_checks_are_listed_one_by_one() -> None:
     html = page(history_of(server()), *checks)
     cells = re.findall(r'<a class="(\w+)"[^>]*?( tabindex="-1")?><span class="tip">', html)
     # One stop for the tab key; arrows lead on.
-    assert cells == [("healthy", ' tabindex="-1"'), ("unhealthy", "")]
+    other = ' tabindex="-1"'
+    assert cells == [("healthy", other), ("unhealthy", other), ("unhealthy", "")]
     at = (NOW - timedelta(seconds=20)).astimezone()
     assert f"{at:%H:%M:%S} healthy: Ready to use. 3.1 ms" in text_of(html)
+    now, before = NOW.astimezone(), (NOW - timedelta(seconds=30)).astimezone()
+    assert f"{now:%H:%M:%S} still unhealthy: No answer in time." in text_of(html)
+    assert f"{before:%H:%M:%S} not checked" in text_of(html)
+    assert "Last 10 min: down for 10 s, unknown for 9 min 30 s." in text_of(html)
     listed = text_of(html.partition("<tbody>")[2].partition("</tbody>")[0])
     assert listed.index("No answer in time.") < listed.index("Ready to use.")
 

@@ -37,6 +37,7 @@ from tests.unit.web.samples import (
     home_context,
     home_page,
     page_context,
+    read_body,
     server,
     servers_page,
     text_of,
@@ -55,15 +56,34 @@ def test_a_row_says_everything_about_a_server() -> None:
     assert 'aria-label="Actions for Dev box"' in html
 
 
-def test_a_row_has_a_bar_of_few_elements_with_the_failed_checks() -> None:
+def test_a_row_has_a_bar_of_few_elements_with_the_outages() -> None:
     states = [*[State.HEALTHY] * 50, *[State.UNHEALTHY] * 4, *[State.HEALTHY] * 6]
-    views = Views(now=lambda: NOW, recent_states=lambda _: states)
+    reasons = {State.HEALTHY: Reason.OK, State.UNHEALTHY: Reason.REFUSED}
+    now_ms = round(NOW.timestamp() * 1000)
+    marks = [(now_ms - 10_000 * (60 - n), reasons[state]) for n, state in enumerate(states)]
+    views = Views(now=lambda: NOW, recent_marks=lambda _: marks)
     for html in (views.server_row_fragments([server()]), views.last_check_fragments([server()])):
         (bar,) = re.findall(r'<a class="check-bar".*?</a>', html, re.DOTALL)
         assert 'href="/servers/018f#checks"' in bar
-        assert 'aria-label="Last checks of Dev box: 4 of 60 failed"' in bar
+        assert 'aria-label="Last 10 min of Dev box: down for 40 s"' in bar
         assert Tags(bar).tags == ["a", "svg", "path", "path"]
-    assert "strip" not in VIEWS.server_row_fragments([server()])  # not checked yet
+    unchecked = VIEWS.server_row_fragments([server()])
+    assert 'aria-label="Last 10 min of Dev box: not checked"' in unchecked
+    assert "data-cells" not in unchecked
+    assert "<path" not in unchecked.partition('class="check-bar"')[2].partition("</a>")[0]
+
+
+def test_a_name_leads_to_the_servers_home_and_switches_by_a_form_only() -> None:
+    (link,) = re.findall(
+        r'<(?:a|button) class="server-link"[^>]*>',
+        VIEWS.server_row_fragments([server(active=True)]),
+    )
+    assert link == '<a class="server-link" href="/s/018f/">'
+    (link,) = re.findall(
+        r'<(?:a|button) class="server-link"[^>]*>', VIEWS.server_row_fragments([server()])
+    )
+    assert link.startswith('<button class="server-link" role="link" form="act" ')
+    assert 'formaction="/servers/018f/use?home=true"' in link
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -92,8 +112,11 @@ def test_the_list_can_be_searched_from_eight_servers_on() -> None:
 
 def test_two_hundred_servers_are_no_heavier_than_needed() -> None:
     shown = page_context(*[server(label=f"Runner {number}") for number in range(200)])
+    now_ms = round(NOW.timestamp() * 1000)
+    marks = [(now_ms - 10_000 * ago, Reason.OK) for ago in range(60, 0, -1)]
+    views = Views(now=lambda: NOW, recent_marks=lambda _: marks)
     # Their ids are 32 characters longer, in ten places each.
-    assert len(servers_page(shown)) < 375_000
+    assert len(read_body(views.servers_page(shown))) < 420_000
 
 
 def test_the_rest_of_a_long_list_is_in_noscript() -> None:
