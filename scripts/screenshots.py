@@ -18,6 +18,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from codewalk.history.period import HOUR
 from codewalk.notifications.notice import NoticeKind
 from codewalk.servers.draft import Change
+from codewalk.workspace.directories import ALL
 from tests.browser.conftest import CHROMIUM, system_chromium
 from tests.browser.elements import wait_for_stream
 from tests.integration.web.notices import announce_notice
@@ -76,7 +77,7 @@ class Stage:
             good.world.add_project(folder)
         good.world.set_status(good.world.sessions[-1], "busy")
         work = self.web.app.work
-        await asyncio.gather(work.sessions(), work.projects(), work.models())
+        await asyncio.gather(work.sessions(ALL), work.projects(), work.models())
         await work.activity("/srv/shop")
         return good
 
@@ -182,7 +183,7 @@ async def home_down(stage: Stage) -> None:
 
 async def home_empty(stage: Stage) -> None:
     await one(stage)
-    await stage.web.app.work.sessions()
+    await stage.web.app.work.sessions(ALL)
     await stage.go("/")
 
 
@@ -193,7 +194,7 @@ async def home_many(stage: Stage) -> None:
         title = f"{TITLES[number % 6]} ({number})"
         mock.world.add_session(title, updated=now - (5000 - number) * 600_000)
     await stage.web.app.add_server(mock.url, label="Dev box")
-    await stage.web.app.work.sessions()
+    await stage.web.app.work.sessions(ALL)
     await stage.go("/")
     await stage.tab.get_by_role("link", name="Older").scroll_into_view_if_needed()
 

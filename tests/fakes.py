@@ -200,6 +200,7 @@ async def _deliver(reply: Reply, limit: int) -> Response:
             status=failure.status,
             retry_after=failure.retry_after,
             local_fault=failure.local_fault,
+            connected=failure.connected,
         )
     if reply.answer is None:
         await asyncio.get_running_loop().create_future()
@@ -433,3 +434,9 @@ class FakeStateStore:
         for entry in cleared:
             del self.entries[entry]
         return len(cleared)
+
+    async def delete(self, server_id: str, keys: Collection[str]) -> None:
+        if self.failure:
+            raise self.failure
+        for key in keys:
+            self.entries.pop((server_id, key), None)

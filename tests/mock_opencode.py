@@ -220,7 +220,8 @@ class MockOpenCode:
         if self.release is Release.LATER:
             info = {"version": self.world.version, "pid": 7, "urls": [self.url], "paths": {}}
             return json_reply(info) if path == "/api/info" else page()
-        if path in ("/global/health", "/global/event") and self.release is Release.OLD:
+        newer = ("/global/health", "/global/event", "/experimental/session")
+        if path in newer and self.release is Release.OLD:
             return reply(b"404 Not Found", status=404, content_type="text/plain")
         handler = self.world.handler(method, path)
         if handler:

@@ -13,6 +13,9 @@ from tests.mock_behaviours import Behaviour, json_reply
 NOW = 1_795_395_853_000
 """The mock's clock starts here, in epoch milliseconds, and goes on by one with each session."""
 
+OWN_PROJECT = "global"
+"""The project in which the mock was started."""
+
 PROVIDERS = {
     "providers": [
         {
@@ -51,7 +54,12 @@ class World:
         self._streams: list[asyncio.Queue[dict[str, Any] | _End]] = []
 
     def add_session(
-        self, title: str, *, directory: str | None = None, updated: int | None = None
+        self,
+        title: str,
+        *,
+        directory: str | None = None,
+        updated: int | None = None,
+        project_id: str = OWN_PROJECT,
     ) -> dict[str, Any]:
         """Add a session as `GET /session` lists it; the last one added is the newest."""
         number = next(self._numbers)
@@ -59,7 +67,7 @@ class World:
         session = {
             "id": f"ses_{number:026d}",
             "slug": f"mock-{number}",
-            "projectID": "global",
+            "projectID": project_id,
             "directory": directory or self.directory,
             "title": title,
             "version": self.version,
@@ -109,10 +117,14 @@ class World:
             ("GET", "/session"): self._list_sessions,
             ("POST", "/session"): self._create_session,
             ("GET", "/session/status"): self._list_statuses,
+            ("GET", "/experimental/session"): self._list_all_sessions,
             ("GET", "/global/event"): self._stream_events,
             ("GET", "/event"): self._stream_flat_events,
         }
         return handlers.get((method, path))
+
+    def _newest_first(self) -> list[dict[str, Any]]:
+        return sorted(self.sessions, key=lambda s: int(s["time"]["updated"]), reverse=True)
 
     def _project(self) -> dict[str, Any]:
         times = {"created": NOW, "updated": NOW}
@@ -129,9 +141,22 @@ class World:
         }
         return web.json_response(value)
 
+    async def _list_all_sessions(self, request: web.Request) -> web.StreamResponse:
+        declared = {"directory", "roots", "start", "search", "limit", "cursor", "archived"}
+        _refuse_undeclared(request, declared)
+        sessions = self._newest_first()
+        if request.query.get("archived") != "true":
+            sessions = [s for s in sessions if "archived" not in s["time"]]
+        if "cursor" in request.query:
+            cursor = int(request.query["cursor"])
+            sessions = [s for s in sessions if s["time"]["updated"] < cursor]
+        return web.json_response(sessions[: int(request.query.get("limit", "100"))])
+
     async def _list_sessions(self, request: web.Request) -> web.StreamResponse:
         _refuse_undeclared(request, {"directory", "roots", "start", "search", "limit"})
-        sessions = sorted(self.sessions, key=lambda s: int(s["time"]["updated"]), reverse=True)
+        sessions = self._newest_first()
+        if "directory" not in request.query:
+            sessions = [s for s in sessions if s["projectID"] == OWN_PROJECT]
         if "directory" in request.query:
             sessions = [s for s in sessions if s["directory"] == request.query["directory"]]
         if "search" in request.query:

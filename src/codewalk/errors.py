@@ -206,6 +206,7 @@ class RequestFailed(ServerUnreachable):
         status: The HTTP status, if there was a response.
         retry_after: The seconds after which a busy server accepts requests again.
         local_fault: Whether this process is to blame, so that it says nothing about the server.
+        connected: Whether the server may have received the request.
     """
 
     reason: Reason
@@ -218,12 +219,14 @@ class RequestFailed(ServerUnreachable):
         status: int | None = None,
         retry_after: float | None = None,
         local_fault: bool = False,
+        connected: bool = True,
     ) -> None:
         super().__init__(detail, reason=reason)
         self.detail = detail
         self.status = status
         self.retry_after = retry_after
         self.local_fault = local_fault
+        self.connected = connected
 
 
 class Unavailable(CodeWalkError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from codewalk.workspace.directories import ALL
 from codewalk.workspace.scope import StateName, state_key
 from tests.browser.elements import (
     CHANGE_TIMEOUT_MS,
@@ -27,14 +28,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 async def at_home(web: RunningApp, tab: Page, mock: MockOpenCode) -> str:
     """The home of a server, whose sessions are in already; the server's id."""
     server = await web.app.add_server(mock.url, label="Box")
-    await web.app.work.sessions()
+    await web.app.work.sessions(ALL)
     await tab.goto(web.url)
     return server.id
 
 
 async def make_old(web: RunningApp, server_id: str) -> None:
     """Make the stored sessions of this server five minutes old."""
-    key = state_key(StateName.CACHED_SESSIONS, server_id, "/srv/project")
+    key = state_key(StateName.ALL_SESSIONS, server_id)
     entry = await web.parts.state.get(server_id, key)
     assert entry
     then = datetime.now(UTC) - timedelta(minutes=5)
@@ -73,7 +74,7 @@ async def test_sessions_are_searched_while_the_user_types(
             mock.world.add_session(title, directory="/srv/shop")
         await at_home(web, tab, mock)
         await expect(sessions(tab)).to_have_count(3)
-        asked = mock.count("/session")
+        asked = mock.count("/experimental/session")
         words = tab.get_by_label("Search sessions")
         await words.press_sequentially("FIX log")
         await expect(sessions(tab)).to_have_count(1, timeout=CHANGE_TIMEOUT_MS)
@@ -82,7 +83,7 @@ async def test_sessions_are_searched_while_the_user_types(
         await expect(tab).to_have_url(f"{tab.url.partition('?')[0]}?q=FIX+log")
         # What comes meanwhile is sought too, and brings nothing back that was sought out.
         mock.world.add_session("Prefix logs")
-        await web.app.work.sessions()
+        await web.app.work.sessions(ALL)
         await expect(sessions(tab)).to_have_count(2, timeout=CHANGE_TIMEOUT_MS)
         await tab.reload()
         await expect(words).to_have_value("FIX log")
@@ -91,7 +92,7 @@ async def test_sessions_are_searched_while_the_user_types(
         await expect(tab.get_by_text("No session has “nowhere”")).to_be_visible()
         await words.press("Escape")
         await expect(sessions(tab)).to_have_count(4)
-        assert mock.count("/session") == asked + 1
+        assert mock.count("/experimental/session") == asked + 1
 
 
 async def test_five_thousand_sessions_are_paged_and_stay_quick(
@@ -134,7 +135,7 @@ async def test_what_comes_from_the_cache_says_so_until_the_fresh_list_is_in(
         await expect(tab.locator(".when")).to_contain_text("updated")
         await make_old(web, server_id)
         mock.world.add_session("New one")
-        gate = mock.hold("/session")
+        gate = mock.hold("/experimental/session")
         await tab.reload()
         await gate.arrived.wait()
         await expect(tab.locator(".when")).to_have_text("cached 5 min ago")
@@ -145,12 +146,14 @@ async def test_what_comes_from_the_cache_says_so_until_the_fresh_list_is_in(
 
         # What can't be fetched is told, once, and the user decides.
         await make_old(web, server_id)
-        mock.script("/session", json_reply({}, status=500))
+        for path in ("/session", "/experimental/session"):
+            mock.script(path, json_reply({}, status=500))
         await tab.reload()
         await expect(tab.locator(".problem")).to_contain_text("500")
         await expect(tab.locator(".when")).to_contain_text("cached 5 min ago")
         await expect(sessions(tab)).to_have_count(2)
-        mock.script("/session")
+        for path in ("/session", "/experimental/session"):
+            mock.script(path)
         mock.world.add_session("Newest")
         await button(tab, "Refresh").click()
         await expect(sessions(tab)).to_have_count(3)
@@ -309,13 +312,108 @@ async def test_a_session_that_no_event_told_of_appears_in_a_page_that_is_looked_
         await expect_sessions(tab, "In the terminal", "Here", within=12_000)
 
 
-async def test_a_server_that_is_down_and_was_never_fetched_says_so(
+async def test_a_server_that_is_down_and_was_never_fetched_says_so_once(
     chromium: Browser, tmp_path: Path
 ) -> None:
-    async with opened(chromium, tmp_path) as (web, tab):
-        await web.app.add_server(CLOSED, label="Down", check=False)
-        await web.app.check("Down")
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        port = mock.port
+        await mock.stop()
+        await web.app.add_server(f"http://127.0.0.1:{port}", label="Down", check=False)
+        # Within a second: what fails in so short a time doesn't answer the next check too.
+        await web.app.check("Down", budget=1.0)
         await tab.goto(web.url)
         await expect(tab.locator(".when")).to_have_text("Never fetched")
         await expect(tab.locator(".problem")).to_contain_text("Nothing listens")
         await expect(tab.locator("[aria-busy=true]")).to_have_count(0)
+        seen = await tab.get_by_text("Nothing listens").all()
+        assert [await one.is_visible() for one in seen].count(True) == 1
+        await expect(tab.get_by_role("button", name="Retry")).to_have_count(1)
+        await expect(button(tab, "Refresh")).to_have_count(0)
+        await expect(button(tab, "New session")).to_be_disabled()
+
+        await mock.start()
+        mock.world.add_session("Here")
+        await button(tab, "Retry").click()
+        await expect_sessions(tab, "Here")
+        await expect(button(tab, "New session")).to_be_enabled()
+
+
+async def test_all_folders_are_listed_until_one_is_chosen(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with (
+        opened(chromium, tmp_path, watch=True) as (web, tab),
+        MockOpenCode() as mock,
+    ):
+        mock.world.add_project("/srv/shop")
+        mock.world.add_session("Of the own folder")
+        mock.world.add_session("Of the shop", directory="/srv/shop", project_id="shop")
+        await at_home(web, tab, mock)
+        await mock.world.subscribed.wait()
+        await expect_sessions(tab, "Of the shop", "Of the own folder")
+        await expect(sessions(tab).first).to_contain_text("/srv/shop")
+        folders = tab.get_by_role("navigation", name="Projects")
+        chosen = folders.locator("[aria-current]")
+        await expect(folders.get_by_role("link")).to_have_text(["All folders", "shop", "project"])
+        await expect(chosen).to_have_text("All folders")
+
+        made = mock.world.add_session("In a new folder", directory="/srv/x", project_id="x")
+        mock.world.emit("session.created", {"info": made}, directory="/srv/x")
+        await expect_sessions(tab, "In a new folder", "Of the shop", "Of the own folder")
+
+        await folders.get_by_role("link", name="shop").click()
+        await expect(chosen).to_have_text("shop")
+        await expect_sessions(tab, "Of the shop")
+        await tab.get_by_label("Search sessions").fill("own")
+        await expect(tab.get_by_text("No session here has “own”")).to_be_visible()
+        await tab.get_by_role("link", name="Search all folders").click()
+        await expect(chosen).to_have_text("All folders")
+        await expect_sessions(tab, "Of the own folder")
+        await expect(tab.get_by_label("Search sessions")).to_have_value("own")
+
+
+async def test_a_new_session_is_created_in_a_chosen_folder_and_once(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        mock.world.add_project("/srv/shop")
+        await web.app.add_server(mock.url, label="Box")
+        await web.app.work.projects()
+        await web.app.work.sessions(ALL)
+        await tab.goto(web.url)
+        await button(tab, "New session").click()
+        form = tab.get_by_role("form", name="New session")
+        await expect(form.get_by_label("Folder")).to_have_value("")
+        await form.get_by_label("Folder").select_option(label="shop (/srv/shop)")
+        title = form.get_by_label("Title")
+        await title.fill("Only one")
+        gate = mock.hold("/session")
+        await title.press("Enter")
+        await expect(form.get_by_role("button", name="Create")).to_be_disabled()
+        await title.press("Enter")
+        await form.get_by_role("button", name="Create").dispatch_event("click")
+        await gate.arrived.wait()
+        gate.release()
+        await expect_sessions(tab, "Only one")
+        await expect(form).to_be_hidden()
+        assert [(s["title"], s["directory"]) for s in mock.world.sessions] == [
+            ("Only one", "/srv/shop")
+        ]
+        await button(tab, "New session").click()
+        await title.fill("Only one")
+        await title.press("Enter")
+        await expect_sessions(tab, "Only one", "Only one")
+
+
+async def test_a_chosen_model_can_be_left_to_the_server(chromium: Browser, tmp_path: Path) -> None:
+    async with opened(chromium, tmp_path) as (web, tab), MockOpenCode() as mock:
+        await web.app.add_server(mock.url, label="Box")
+        await web.app.work.models()
+        await tab.goto(web.url)
+        picker = tab.get_by_label("Model", exact=True)
+        await expect(picker).to_have_value("")
+        for value in ("local/tiny", ""):
+            async with tab.expect_response(lambda response: response.url.endswith("/model")):
+                await picker.select_option(value)
+            await expect(picker).to_have_value(value)
+            assert (await web.app.work.models(cached=True)).selected == (value or None)

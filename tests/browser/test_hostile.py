@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from codewalk.errors import InvalidValue
+from codewalk.workspace.directories import ALL
 from tests.browser.elements import button, sessions, switcher_button, switcher_panel, toasts
 from tests.browser.tabs import opened
 from tests.browser.test_accessible import OVERHANG
@@ -61,7 +62,7 @@ async def test_forty_hostile_titles_and_labels_stay_text(
         await web.app.add_server(f"http://127.0.0.1:9/{'p' * 1900}", check=False)
         await label_all(web, mock.url)
         active, work = web.app.servers()[0], web.app.work
-        await asyncio.gather(work.sessions(), work.projects(), work.models())
+        await asyncio.gather(work.sessions(ALL), work.projects(), work.models())
         for path in ("/servers", f"/s/{active.id}/"):
             # Live, through the stream, and as a page of its own.
             for _ in range(2):

@@ -12,6 +12,7 @@ from codewalk.app.app import App
 from codewalk.app.composition import Parts
 from codewalk.errors import ServerUnreachable, Superseded
 from codewalk.opencode.activity import BUSY
+from codewalk.workspace.directories import ALL
 from tests.real.linking import linked
 from tests.real.provider import providing
 from tests.real.servers import RealServer
@@ -100,6 +101,39 @@ async def test_the_own_list_is_stored_under_the_directory_in_which_the_server_wa
             assert f"{name}::{active.id}::" not in keys
         live = await app.work.sessions(project)
         assert (await app.work.sessions(project, cached=True)).sessions == live.sessions
+
+
+async def test_the_sessions_of_two_projects_are_listed_together(
+    parts: Parts, app: App, real_servers: list[RealServer]
+) -> None:
+    for number, server in enumerate(real_servers):
+        active = await app.switch_to(server.release)
+        shop = repository(server, f"together{number}")
+        here = await app.work.new_session(title="In the own folder", server_id=active.id)
+        there = await app.work.new_session(str(shop), title="In the shop", server_id=active.id)
+        archived = await app.work.new_session(str(shop), title="Old", server_id=active.id)
+        if number == 0:
+            for time in (1_795_395_853_000, 0):  # taken out of the archive again
+                await patch(server, f"/session/{archived.id}", {"time": {"archived": time}})
+        await app.work.projects()
+        live = await app.work.sessions(ALL, ask_each=True)
+        expected = {here.id, there.id, archived.id}
+        assert expected <= {session.id for session in live.sessions}
+        assert not live.is_partial
+        cached = await app.work.sessions(ALL, cached=True)
+        assert cached.sessions == live.sessions
+        own = {session.id for session in (await app.work.sessions()).sessions}
+        assert (here.id in own, there.id in own) == (True, False)
+        assert f"all_sessions::{active.id}" in {s.key for s in await app.stored_state(active.id)}
+        connection = await parts.connections.connect(active.profile)
+        body = {"title": "In a terminal"}
+        params = {"directory": str(shop)}
+        terminal = await connection.post_json("/session", body, params=params, timeout=30)
+        async with asyncio.timeout(SOON):
+            while terminal["id"] not in {
+                session.id for session in (await app.work.sessions(ALL, cached=True)).sessions
+            }:
+                await app.work.look(ALL)
 
 
 async def test_a_call_for_a_server_that_is_not_active_creates_nothing(

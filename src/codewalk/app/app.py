@@ -411,6 +411,10 @@ class App:
         roster = await self._switcher.switch(profile, force=force)
         return self._server(roster.require(profile.id))
 
+    def work_on(self, ref: str | None) -> Work:
+        """Return the use cases on the server that `ref` names; on the active one with None."""
+        return self.work if ref is None else self.work.on(self._find(ref).id)
+
     # What is stored for one
 
     async def stored_state(self, ref: str | None = None) -> Sequence[StateSize]:

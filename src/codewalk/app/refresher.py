@@ -16,6 +16,7 @@ from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.tasks import keep_running
 from codewalk.workspace.activity import Activities
+from codewalk.workspace.directories import AllDirectories
 from codewalk.workspace.session_changes import SessionChanges
 
 SWITCH_DELAY: Final = 0.05
@@ -152,7 +153,10 @@ class Refresher:
 
     async def _fetch_all(self, work: Work, server: Server) -> bool:
         others: list[Fetch] = [work.projects, work.models]
-        fetches = [*self._lists(work, server), *self._activity(work, server), *others]
+        lists = self._lists(work, server)
+        if None not in work.viewed_directories(server.id):
+            lists.append(work.sessions)  # for commands, whose lists are the own directory's
+        fetches = [*lists, *self._activity(work, server), *others]
         return await _run_fetches(server, fetches)
 
     async def _follow_events(self, app: RefreshedApp) -> None:
@@ -241,11 +245,12 @@ class Refresher:
     ) -> list[Fetch]:
         """Return the fetches of the lists that are viewed, or of those of them that changed.
 
-        A change anywhere may concern the server's own project, which has many directories.
+        A change anywhere may concern the server's own project, which has many directories, and the
+        list of all directories.
         """
         directories = work.viewed_directories(server.id)
         if changed is not None:
-            directories = tuple(d for d in directories if d is None or d in changed)
+            directories = tuple(d for d in directories if not isinstance(d, str) or d in changed)
         return [partial(work.sessions, directory) for directory in directories]
 
     def _activity(self, work: Work, server: Server) -> list[Fetch]:
@@ -254,7 +259,11 @@ class Refresher:
         The latter may be idle by now.
         """
         busy = self._activities.directories(server.id)
-        directories = [*dict.fromkeys((*work.viewed_directories(server.id), *busy))]
+        viewed = [
+            d for d in work.viewed_directories(server.id) if not isinstance(d, AllDirectories)
+        ]
+        # The own one always: a server has no list of the busy sessions of all directories.
+        directories = [*dict.fromkeys((None, *viewed, *busy))]
         return [partial(work.activity, d) for d in directories[:MAX_ACTIVITY_FETCHES]]
 
 

@@ -1,16 +1,19 @@
 """The use cases on the active server: its sessions, projects and models."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final, Self
 
 from codewalk.app.generation import Generation
 from codewalk.app.identification import Identification
+from codewalk.app.recent_creations import FormContent, RecentCreations
 from codewalk.app.server_requests import ServerRequests
 from codewalk.app.viewers import Viewers
-from codewalk.errors import NoActiveServer, RequestFailed, ServerUnreachable, Superseded
+from codewalk.app.work_target import WorkTarget
+from codewalk.errors import ServerUnreachable
 from codewalk.events import Announcer, Event, Kind
 from codewalk.health.request_warnings import Listing, ListRequest
 from codewalk.opencode.activity import Activity
@@ -18,14 +21,19 @@ from codewalk.opencode.session import Session
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
 from codewalk.workspace.activity import Activities, fetch_activity
+from codewalk.workspace.all_sessions import fetch_all_sessions
 from codewalk.workspace.directories import (
+    AllDirectories,
+    DirectoryChoice,
     ViewedDirectories,
+    clean_choice,
     clean_directory,
     require_absolute_directory,
 )
 from codewalk.workspace.models import (
     ModelList,
     cached_models,
+    clear_selection,
     fetch_models,
     find_model,
     select_model,
@@ -39,19 +47,15 @@ from codewalk.workspace.projects import (
 )
 from codewalk.workspace.scope import Scope, StateStorage
 from codewalk.workspace.session_changes import SessionChanges
+from codewalk.workspace.session_creation import CreatedSession, clean_title, create_session
 from codewalk.workspace.session_list import SessionList
 from codewalk.workspace.session_look import look_at_newest
 from codewalk.workspace.sessions import (
     cached_sessions,
-    clean_title,
-    create_session,
     fetch_sessions,
     list_undecided,
     store_changes,
 )
-
-if TYPE_CHECKING:
-    from codewalk.opencode.connection import Connection
 
 MODELS_FRESH_SECONDS: Final = 60.0
 """Age up to which a cached list of models decides whether a model can be selected."""
@@ -73,7 +77,7 @@ class Work:
     A call belongs to the server that is active when it begins, and ends with a switch. With
     `server_id` the caller says which server it takes for the active one: what is meant for one
     server is never sent to another. With `cached` no server is asked. A directory is a path on the
-    server; None is the project in which it was started.
+    server; None is the project in which it was started, and `ALL` are all directories.
 
     Every method raises `NoActiveServer`, `ServerUnreachable`, `StorageError`, `InvalidValue` for a
     bad directory or title, and `Superseded` where another server is active or became so meanwhile.
@@ -94,53 +98,72 @@ class Work:
         announcer: Announcer,
         generation: Generation,
     ) -> None:
-        self._registry = registry
+        self._target = WorkTarget(registry=registry, requests=requests, generation=generation)
         self._requests = requests
         self._identification = identification
         self._state = state
         self._activities = activities
         self._announcer = announcer
-        self._generation = generation
-        self._cache = changes.cache
         self._changes = changes
+        self._creations = RecentCreations()
         self._announced_at: dict[str, float] = {}
-        self._look_locks: dict[tuple[str, str | None], asyncio.Lock] = {}
+        self._look_locks: dict[tuple[str, DirectoryChoice], asyncio.Lock] = {}
         self._viewed = ViewedDirectories()
         self.viewers = Viewers()
 
+    def on(self, server_id: str) -> Self:
+        """Return the same use cases on one server, whether it is active or not.
+
+        No switch ends them.
+        """
+        work = copy(self)
+        work._target = self._target.choose(server_id)  # noqa: SLF001 - its own copy
+        return work
+
     async def sessions(
         self,
-        directory: str | None = None,
+        directory: DirectoryChoice = None,
         *,
         archived: bool = False,
         cached: bool = False,
+        ask_each: bool = False,
         server_id: str | None = None,
     ) -> SessionList:
-        """Return the sessions of a directory, newest first, archived ones only if asked for."""
-        directory = clean_directory(directory)
-        async with self._active_server(server_id) as profile:
+        """Return the sessions of a directory, newest first.
+
+        Args:
+            directory: The directory.
+            archived: Whether to return archived ones too.
+            cached: Whether to return the list as last fetched.
+            ask_each: As in `fetch_all_sessions`, for all directories.
+            server_id: The server that the caller takes for the active one.
+        """
+        directory = clean_choice(directory)
+        async with self._target.use(server_id) as profile:
             scope = self._scope(profile)
             if cached:
-                self._viewed.add(profile.id, directory)
+                self._add_viewed(profile, directory)
                 sessions = await cached_sessions(scope, directory, changes=self._changes)
             else:
-                sessions = await self._fetch_sessions(profile, scope, directory)
+                sessions = await self._fetch_sessions(profile, scope, directory, ask_each=ask_each)
             return sessions if archived else sessions.without_archived()
 
-    async def look(self, directory: str | None = None, *, server_id: str | None = None) -> None:
+    async def look(
+        self, directory: DirectoryChoice = None, *, server_id: str | None = None
+    ) -> None:
         """Bring the cached list of a directory up to date with its newest sessions.
 
         Cheap, for a page that is looked at: the server is asked for a page of sessions, and for all
         of them only where that isn't enough. Several looks within a second are one.
         """
-        directory = clean_directory(directory)
-        async with self._active_server(server_id) as profile:
+        directory = clean_choice(directory)
+        async with self._target.use(server_id) as profile:
             scope = self._scope(profile)
             # Several pages look at once: the later ones find a list that was just compared.
             async with self._look_lock(profile.id, directory):
-                connection = await self._connect(profile)
+                connection = await self._target.connect(profile)
                 # A look that needed no request ends no warning; the next fetch of the list does.
-                with self._requests.warn(profile, ListRequest(Listing.SESSIONS, directory)):
+                with self._requests.warn(profile, _list_request(directory)):
                     changed = await look_at_newest(scope, connection, directory, self._changes)
                 if changed is None:
                     await self._fetch_sessions(profile, scope, directory)
@@ -152,7 +175,7 @@ class Work:
 
         The changes are those that were added to the `SessionChanges` of this app.
         """
-        async with self._active_server(server_id) as profile:
+        async with self._target.use(server_id) as profile:
             scope = self._scope(profile)
             # First: a fetch may fail.
             self._announce_sessions(profile)
@@ -165,7 +188,7 @@ class Work:
 
         When another server becomes active, its lists are fetched.
         """
-        active = self._registry.roster.active
+        active = self._target.active()
         for server_id in self._changes.servers():
             if active is None or server_id != active.id:
                 self._changes.clear(server_id)
@@ -173,17 +196,25 @@ class Work:
             await store_changes(self._scope(active), self._changes, self._viewed.get(server_id))
 
     async def _fetch_sessions(
-        self, profile: ServerProfile, scope: Scope, directory: str | None
+        self,
+        profile: ServerProfile,
+        scope: Scope,
+        directory: DirectoryChoice,
+        *,
+        ask_each: bool = False,
     ) -> SessionList:
         before = await cached_sessions(scope, directory, changes=self._changes)
-        async with self._requesting(profile, ListRequest(Listing.SESSIONS, directory)) as server:
-            fresh = await fetch_sessions(scope, server, directory, changes=self._changes)
-        is_changed = fresh.sessions != before.sessions or _is_old(before.fetched_at)
+        async with self._target.request_list(profile, _list_request(directory)) as server:
+            if isinstance(directory, AllDirectories):
+                fresh = await fetch_all_sessions(scope, server, self._changes, ask_each=ask_each)
+            else:
+                fresh = await fetch_sessions(scope, server, directory, changes=self._changes)
+        is_changed = _shown(fresh) != _shown(before) or _is_old(before.fetched_at)
         if is_changed or self._is_announcement_due(profile):
             self._announce_sessions(profile)
         return fresh
 
-    def _look_lock(self, server_id: str, directory: str | None) -> asyncio.Lock:
+    def _look_lock(self, server_id: str, directory: DirectoryChoice) -> asyncio.Lock:
         if len(self._look_locks) >= _MAX_LOOKS:
             self._look_locks.clear()
         return self._look_locks.setdefault((server_id, directory), asyncio.Lock())
@@ -197,38 +228,67 @@ class Work:
         return asyncio.get_running_loop().time() - last >= UNCHANGED_ANNOUNCE_SECONDS
 
     async def overview(
-        self, directory: str | None = None, *, server_id: str | None = None
+        self, directory: DirectoryChoice = None, *, server_id: str | None = None
     ) -> Overview:
         """Return everything cached that the server's home page shows. Asks no server."""
-        directory = clean_directory(directory)
-        async with self._active_server(server_id) as profile:
+        directory = clean_choice(directory)
+        async with self._target.use(server_id) as profile:
             scope = self._scope(profile)
             overview = await cached_overview(scope, directory, changes=self._changes)
-            self._viewed.add(profile.id, directory)
+            self._add_viewed(profile, directory)
             return overview
 
     async def new_session(
         self, directory: str | None = None, *, title: str | None = None, server_id: str
     ) -> Session:
         """Create a session in a directory, and make it the current one there."""
+        return (await self.create_session(directory, title=title, server_id=server_id)).session
+
+    async def create_session(
+        self,
+        directory: str | None = None,
+        *,
+        title: str | None = None,
+        nonce: str | None = None,
+        server_id: str,
+    ) -> CreatedSession:
+        """Create a session as `new_session` does, and say how it was created.
+
+        Args:
+            directory: An absolute path, None for where the server was started.
+            title: None for the server's own choice.
+            nonce: Identifies the form: sent twice within a minute, it creates one session.
+            server_id: The server that the caller takes for the active one.
+        """
         directory, title = require_absolute_directory(directory), clean_title(title)
-        async with self._active_server(server_id) as profile:
-            connection = await self._connect(profile)
-            session = await create_session(
-                self._scope(profile), connection, directory, title, changes=self._changes
-            )
-            self._announce(Kind.SESSIONS, profile)
-            return session
+
+        async def create() -> CreatedSession:
+            async with self._target.use(server_id) as profile:
+                connection = await self._target.connect(profile)
+                scope = self._scope(profile)
+                try:
+                    return await create_session(
+                        scope, connection, directory, title, changes=self._changes
+                    )
+                finally:
+                    # After a failure too: what may be the session is in the list.
+                    self._announce(Kind.SESSIONS, profile)
+
+        if not nonce:
+            return await create()
+        form = FormContent(server_id=server_id, nonce=nonce, directory=directory, title=title)
+        return await self._creations.run(form, create)
 
     async def projects(self, *, cached: bool = False, server_id: str | None = None) -> ProjectList:
         """Return the projects, the one last worked in first."""
-        async with self._active_server(server_id) as profile:
+        async with self._target.use(server_id) as profile:
             scope = self._scope(profile)
             before = await cached_projects(scope)
             if cached:
                 return before
             start = scope.begin_fetch()
-            async with self._requesting(profile, ListRequest(Listing.PROJECTS)) as connection:
+            request = ListRequest(Listing.PROJECTS)
+            async with self._target.request_list(profile, request) as connection:
                 fetched = await fetch_projects(connection)
             await self._identification.identify(profile, fetched.identity)
             fresh = await cache_projects(self._scope(profile), fetched, start)
@@ -238,7 +298,7 @@ class Work:
 
     async def models(self, *, cached: bool = False, server_id: str | None = None) -> ModelList:
         """Return the models of the connected providers."""
-        async with self._active_server(server_id) as profile:
+        async with self._target.use(server_id) as profile:
             scope = self._scope(profile)
             before = await cached_models(scope)
             if cached:
@@ -248,19 +308,23 @@ class Work:
                 self._announce(Kind.WORK, profile)
             return fresh
 
-    async def use_model(self, ref: str, *, server_id: str | None = None) -> ModelList:
+    async def use_model(self, ref: str | None, *, server_id: str | None = None) -> ModelList:
         """Select a model for the server.
 
         Args:
-            ref: `PROVIDER/MODEL`.
+            ref: `PROVIDER/MODEL`; None for the server's own default.
             server_id: The server that the caller takes for the active one.
 
         Raises:
             InvalidValue: The server doesn't have this model.
         """
-        async with self._active_server(server_id) as profile:
+        async with self._target.use(server_id) as profile:
             scope = self._scope(profile)
             models = await cached_models(scope)
+            if ref is None:
+                models = await clear_selection(scope, models)
+                self._announce(Kind.WORK, profile)
+                return models
             if find_model(models, ref) is None or _age(models.fetched_at) > MODELS_FRESH_SECONDS:
                 models = await self._fetch_models(profile, scope)
             models = await select_model(scope, models, ref)
@@ -268,7 +332,8 @@ class Work:
             return models
 
     async def _fetch_models(self, profile: ServerProfile, scope: Scope) -> ModelList:
-        async with self._requesting(profile, ListRequest(Listing.MODELS)) as connection:
+        request = ListRequest(Listing.MODELS)
+        async with self._target.request_list(profile, request) as connection:
             return await fetch_models(scope, connection)
 
     def failing(self, server_id: str) -> frozenset[Listing]:
@@ -290,8 +355,8 @@ class Work:
     ) -> Mapping[str, Activity]:
         """Fetch what the busy sessions of a directory are doing, by their ids."""
         directory = clean_directory(directory)
-        async with self._active_server(server_id) as profile:
-            connection = await self._connect(profile)
+        async with self._target.use(server_id) as profile:
+            connection = await self._target.connect(profile)
             with self._activities.fetching(profile.id, directory) as fetch:
                 activities = await fetch_activity(connection, directory)
             if self._activities.apply_fetched(fetch, activities):
@@ -305,62 +370,33 @@ class Work:
         """
         return self._activities.get(server_id)
 
-    def looked_at_directories(self, server_id: str) -> tuple[str | None, ...]:
+    def looked_at_directories(self, server_id: str) -> tuple[DirectoryChoice, ...]:
         """Return the directories whose lists somebody looked at within the last half minute."""
         return self._viewed.since(server_id, LOOKED_AT_SECONDS)
 
-    def viewed_directories(self, server_id: str) -> tuple[str | None, ...]:
+    def viewed_directories(self, server_id: str) -> tuple[DirectoryChoice, ...]:
         """Return the directories whose lists are refreshed; None is the server's own."""
         return self._viewed.get(server_id)
 
+    def _add_viewed(self, profile: ServerProfile, directory: DirectoryChoice) -> None:
+        if not self._target.is_chosen:  # only the active server's lists are refreshed
+            self._viewed.add(profile.id, directory)
+
     def _scope(self, profile: ServerProfile) -> Scope:
-        return Scope(self._state, profile.id, self._cache)
+        return Scope(self._state, profile.id, self._changes.cache)
 
     def _announce(self, kind: Kind, profile: ServerProfile) -> None:
         self._announcer.announce(Event(kind=kind, server_id=profile.id))
 
-    def _active(self, server_id: str | None) -> ServerProfile:
-        roster = self._registry.roster
-        active = roster.active
-        if server_id is not None and (active is None or active.id != server_id):
-            wanted = roster.get(server_id)
-            raise Superseded(
-                f"{wanted.name if wanted else 'The server'} isn't the active server any more; "
-                f"{active.name if active else 'none'} is. Nothing was sent.",
-                value=server_id,
-            )
-        if active is None:
-            raise NoActiveServer(
-                "There is no active server; add one with `codewalk server add URL`."
-            )
-        return active
 
-    async def _connect(self, profile: ServerProfile) -> "Connection":
-        connection = await self._requests.connect(profile)
-        # Checked again: a switch cancels older work only in the next iteration of the event loop.
-        self._active(profile.id)
-        return connection
+def _list_request(directory: DirectoryChoice) -> ListRequest:
+    # A list of all directories fails where the own directory's does, and says the same.
+    return ListRequest(Listing.SESSIONS, directory if isinstance(directory, str) else None)
 
-    @asynccontextmanager
-    async def _requesting(
-        self, profile: ServerProfile, request: ListRequest
-    ) -> AsyncIterator["Connection"]:
-        """Return the connection for a request; the server's warning follows from its result."""
-        connection = await self._connect(profile)
-        with self._requests.warn(profile, request):
-            yield connection
-        self._requests.end_warning(profile, request)
 
-    @asynccontextmanager
-    async def _active_server(self, server_id: str | None) -> AsyncIterator[ServerProfile]:
-        """Run the block for the active server, until a switch ends it."""
-        async with self._generation.work():
-            # Looked up inside: no switch can come between this and the work.
-            profile = self._active(server_id)
-            try:
-                yield profile
-            except RequestFailed as exc:
-                raise ServerUnreachable(f"{profile.name}: {exc.detail}", value=profile.url) from exc
+def _shown(session_list: SessionList) -> tuple[object, ...]:
+    """Return what a page shows of a list, apart from its age."""
+    return session_list.sessions, session_list.is_partial, session_list.is_substitute
 
 
 def _is_old(fetched_at: datetime | None) -> bool:

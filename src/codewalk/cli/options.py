@@ -140,6 +140,15 @@ Ref = Annotated[
         help="The server: its label, URL or id, or the beginning of its id.",
     ),
 ]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="REF",
+        autocompletion=complete_server,
+        help="The server, active or not; by default, the active one.",
+    ),
+]
 Label = Annotated[
     str | None, typer.Option("--label", metavar="LABEL", help="The name to show for the server.")
 ]

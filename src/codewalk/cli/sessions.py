@@ -1,4 +1,4 @@
-"""`codewalk session`: the active server's sessions."""
+"""`codewalk session`: a server's sessions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codewalk.cli.options import BuildOptions, Group, Json
+from codewalk.cli.options import BuildOptions, Group, Json, ServerOption
 from codewalk.cli.output import print_message, print_result
 from codewalk.cli.runner import run_with_app
 from codewalk.cli.tables import session_table
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 def command(build_options: BuildOptions) -> Any:
     """Return the Click command."""
-    group = Group(build_options, "Show the active server's sessions.")
+    group = Group(build_options, "Show a server's sessions.")
     group.add("list", _list, example="codewalk session list --directory /home/me/project")
     return group.command()
 
 
 def _list(
+    server: ServerOption = None,
     directory: Annotated[
         str | None,
         typer.Option(
@@ -41,14 +42,15 @@ def _list(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the active server's sessions, newest first.
+    """Show a server's sessions, newest first.
 
     Sessions that another session started are part of it: with --json they are listed too, with its
     id as `parent_id`.
     """
 
     async def work(app: "App") -> "SessionList":
-        return await app.work.sessions(directory, archived=archived, cached=cached)
+        on_server = app.work_on(server)
+        return await on_server.sessions(directory, archived=archived, cached=cached)
 
     from codewalk.workspace.session_tree import root_sessions
 

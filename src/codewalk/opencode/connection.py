@@ -382,7 +382,7 @@ class Connection:
             self._access.reset()
         if self.unreachable_note and failure.reason in NOT_REACHED and not failure.local_fault:
             detail = f"{failure.detail.removesuffix('.')}; {self.unreachable_note}."
-            return RequestFailed(failure.reason, detail)
+            return RequestFailed(failure.reason, detail, connected=failure.connected)
         return failure
 
 

@@ -99,16 +99,17 @@ def _translate_connect_error(exc: aiohttp.ClientConnectorError, host_port: str) 
     # Where several addresses failed in several ways, the cause is one text without a number.
     refused = cause.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(cause)
     if refused:
-        return RequestFailed(
-            Reason.REFUSED, f"Nothing listens at {host_port} (connection refused)."
-        )
+        detail = f"Nothing listens at {host_port} (connection refused)."
+        return RequestFailed(Reason.REFUSED, detail, connected=False)
     if cause.errno == errno.ETIMEDOUT:
-        return RequestFailed(Reason.TIMEOUT, f"{host_port} didn't accept the connection in time.")
+        detail = f"{host_port} didn't accept the connection in time."
+        return RequestFailed(Reason.TIMEOUT, detail, connected=False)
     if cause.errno in (errno.EMFILE, errno.ENFILE):
         detail = "CodeWalk has too many connections open (see `ulimit -n`)."
-        return RequestFailed(Reason.UNREACHABLE, detail, local_fault=True)
+        return RequestFailed(Reason.UNREACHABLE, detail, local_fault=True, connected=False)
     why = f" ({cause.strerror})" if cause.errno and cause.strerror else ""
-    return RequestFailed(Reason.UNREACHABLE, f"{host_port} can't be reached{why}.")
+    detail = f"{host_port} can't be reached{why}."
+    return RequestFailed(Reason.UNREACHABLE, detail, connected=False)
 
 
 def _translate_invalid_http(exc: Exception, host_port: str) -> RequestFailed:

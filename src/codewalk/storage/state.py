@@ -115,6 +115,11 @@ class StateStore:
 
         return await self._database.write(put, durable=durable)
 
+    async def delete(self, server_id: str, keys: Collection[str]) -> None:
+        """Delete the values under those of the keys that are this server's."""
+        statement = delete(server_state).where(_C.key.in_(keys), _C.server_id == server_id)
+        await self._database.write(lambda c: c.execute(statement).rowcount)
+
     async def list(self, server_id: str | None) -> Sequence[StateSize]:
         """Return the keys of one server, or with None of all, in order."""
         query = select(_C.key, _C.server_id, func.length(_C.value).label("size"), _C.updated_at)

@@ -22,6 +22,7 @@ from codewalk.web.requests import (
     NewSession,
     ServerChange,
     ServerMove,
+    ServerSessionQuery,
     SessionQuery,
     Snooze,
     WorkQuery,
@@ -138,6 +139,16 @@ async def unsnooze_server(app: AppDep, server_id: ServerId) -> Response:
     """Unmute a server."""
     server = await app.snooze(server_by_id(app, server_id).id, None)
     return _json(server.to_json())
+
+
+@router.get("/servers/{id}/sessions", response_model=SessionListBody)
+async def list_server_sessions(
+    app: AppDep, server_id: ServerId, query: Annotated[ServerSessionQuery, Query()]
+) -> Response:
+    """Return the sessions of a server, active or not, newest first."""
+    work = app.work.on(server_by_id(app, server_id).id)
+    sessions = await work.sessions(query.directory, archived=query.archived, cached=query.cached)
+    return _json(sessions.to_json())
 
 
 # The active and the default server

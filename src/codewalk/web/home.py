@@ -1,5 +1,6 @@
 """Routes of the active server's home, `/s/<id>/`; its forms name their server and no other."""
 
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -11,8 +12,10 @@ from codewalk.errors import CodeWalkError, ServerUnreachable, Superseded
 from codewalk.reason import State
 from codewalk.server import Server
 from codewalk.web.dependencies import AppDep, ServerId, ViewsDep, server_by_id
-from codewalk.web.page_context import HomeQuery, get_page_context, load_home_context
+from codewalk.web.home_context import HomeQuery, load_home_context, parse_directory_choice
+from codewalk.web.page_context import get_page_context
 from codewalk.web.page_responses import ResponderDep
+from codewalk.workspace.directories import ALL
 
 router = APIRouter(prefix="/s/{id}", include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -20,14 +23,13 @@ router = APIRouter(prefix="/s/{id}", include_in_schema=False, default_response_c
 def _home_query(
     directory: str = "",
     at: str = "",
+    own: bool = False,
     q: Annotated[str, Query(max_length=200)] = "",
     page: Annotated[int, Query(ge=1, le=10_000)] = 1,
     archived: bool = False,
 ) -> HomeQuery:
-    """Read the query: links have `directory`, forms `at` (`HomeQuery.encoded_directory`)."""
-    return HomeQuery(
-        directory=directory or unquote(at) or None, words=q.strip(), page=page, archived=archived
-    )
+    choice = parse_directory_choice(directory=directory, at=at, own=own)
+    return HomeQuery(directory=choice, words=q.strip(), page=page, archived=archived)
 
 
 HomeQueryDep = Annotated[HomeQuery, Depends(_home_query)]
@@ -77,20 +79,27 @@ async def create_session(
     app: AppDep,
     responder: ResponderDep,
     server_id: ServerId,
+    query: HomeQueryDep,
     title: Annotated[str, Form()] = "",
     at: Annotated[str, Form()] = "",
+    nonce: Annotated[str, Form(max_length=100)] = "",
 ) -> Response:
-    """Create a session in the directory whose sessions are shown."""
+    """Create a session in a directory, and show the list from which the form was opened."""
     server = server_by_id(app, server_id)
-    query = HomeQuery(directory=unquote(at) or None)
+    target = unquote(at) or None
     try:
-        await app.work.new_session(query.directory, title=title or None, server_id=server.id)
+        created = await app.work.create_session(
+            target, title=title or None, nonce=nonce, server_id=server.id
+        )
     except CodeWalkError as exc:
         if responder.htmx:
             raise  # its page still has what was typed
         home = await load_home_context(app, server.id, query)
-        return responder.session_not_created(home, title, exc)
-    return responder.changed_home(await load_home_context(app, server.id, query))
+        return responder.session_not_created(replace(home, title=title, target=target), exc)
+    if query.directory is not ALL:
+        query = replace(query, directory=target)
+    home = await load_home_context(app, server.id, replace(query, words="", page=1))
+    return responder.session_created(home, created)
 
 
 @router.post("/model")
@@ -100,11 +109,12 @@ async def use_model(
     server_id: ServerId,
     model: Annotated[str, Form()] = "",
     at: Annotated[str, Form()] = "",
+    own: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Select the model for this server; the page stays in its directory."""
+    """Select the model for this server, none without a name; the page stays in its directory."""
     server = server_by_id(app, server_id)
-    await app.work.use_model(model, server_id=server.id)
-    query = HomeQuery(directory=unquote(at) or None)
+    await app.work.use_model(model or None, server_id=server.id)
+    query = HomeQuery(directory=parse_directory_choice(at=at, own=own))
     return responder.projects_and_models(await load_home_context(app, server.id, query))
 
 
@@ -112,7 +122,7 @@ async def use_model(
 async def refresh_sessions(
     app: AppDep, responder: ResponderDep, server_id: ServerId, query: HomeQueryDep
 ) -> Response:
-    """Fetch the sessions from the server."""
+    """Fetch the sessions from the server, also those that it lists only one by one."""
     try:
         problem = await _fetch_sessions(app, server_by_id(app, server_id).id, query)
         return responder.sessions(await load_home_context(app, server_id, query, problem=problem))
@@ -147,7 +157,7 @@ async def _look(app: App, server: Server, query: HomeQuery) -> str | None:
 async def _fetch_sessions(app: App, server_id: str, query: HomeQuery) -> str | None:
     """Fetch the sessions, and then what else failed; return why the sessions failed, else None."""
     try:
-        await app.work.sessions(query.directory, server_id=server_id)
+        await app.work.sessions(query.directory, ask_each=True, server_id=server_id)
     except ServerUnreachable as exc:
         return exc.message
     await app.work.retry(server_id=server_id)

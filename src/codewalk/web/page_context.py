@@ -1,26 +1,11 @@
 """The values that pages show: each context is of one moment, and of one server at most."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final
-from urllib.parse import quote
+from dataclasses import dataclass, field
 
 from codewalk.app.app import App
-from codewalk.errors import Superseded
-from codewalk.health.request_warnings import Listing
-from codewalk.opencode.activity import Activity
-from codewalk.opencode.session import Session
-from codewalk.server import Server, count_down, find_fallback
+from codewalk.server import Server, count_down
 from codewalk.storage.loss_report import StoreProblem
-from codewalk.web.paging import ListPage, encode_query
-from codewalk.workspace.models import ModelList
-from codewalk.workspace.projects import ProjectList
-from codewalk.workspace.session_list import SessionList
-from codewalk.workspace.session_search import find_sessions
-from codewalk.workspace.session_tree import root_sessions, with_busy_parents
-
-SESSIONS_PER_PAGE: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,79 +68,6 @@ class Alert:
     retry_label: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HomeQuery:
-    """The query of a server's home: which of its sessions are listed.
-
-    Attributes:
-        directory: Their directory; None for the server's own.
-        words: Words that their titles contain.
-        page: The page of the list, from 1.
-        archived: Whether archived ones are listed too.
-    """
-
-    directory: str | None = None
-    words: str = ""
-    page: int = 1
-    archived: bool = False
-
-    @property
-    def encoded_directory(self) -> str:
-        """The directory for a field of a form: encoded, since browsers change line ends and NUL."""
-        return quote(self.directory or "", safe="/")
-
-    def query_string(self, **changes: str | int | bool | None) -> str:
-        """Return the query of an address, with these fields changed and empty ones left out."""
-        fields = {
-            "directory": self.directory,
-            "q": self.words,
-            "page": self.page,
-            "archived": self.archived,
-        } | changes
-        if fields["page"] == 1:
-            del fields["page"]
-        fields["archived"] = "true" if fields["archived"] else ""
-        return encode_query({key: value for key, value in fields.items() if value})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HomeContext:
-    """The values that the home of the active server shows.
-
-    Attributes:
-        server: The server.
-        query: Which sessions are listed.
-        listing: Its sessions in that directory, as last fetched, without child sessions, and
-            without archived ones unless the query asks for them.
-        matches: Those that contain the words of the query.
-        projects: Its projects.
-        models: Its models.
-        busy: What its busy sessions do, by id; a parent does what its child does.
-        archived_count: How many sessions of that directory are archived.
-        fallback: The server to switch to where this one is down.
-        models_failed: Whether it fails to send its models.
-        problem: Why its sessions couldn't be fetched.
-        title: The title of a new session that couldn't be created.
-    """
-
-    server: Server
-    query: HomeQuery
-    listing: SessionList
-    matches: tuple[Session, ...]
-    projects: ProjectList
-    models: ModelList
-    busy: Mapping[str, Activity]
-    archived_count: int = 0
-    fallback: Server | None = None
-    models_failed: bool = False
-    problem: str | None = None
-    title: str = ""
-
-    @property
-    def page(self) -> ListPage[Session]:
-        return ListPage(all_items=self.matches, requested=self.query.page, size=SESSIONS_PER_PAGE)
-
-
 def get_page_context(app: App) -> PageContext:
     """Return what every page shows now."""
     local = LocalServerContext(
@@ -170,38 +82,6 @@ def get_page_context(app: App) -> PageContext:
         import_message=app.import_message,
         store_problem=app.store_problem,
         local=local,
-    )
-
-
-async def load_home_context(
-    app: App, server_id: str, query: HomeQuery, *, problem: str | None = None
-) -> HomeContext:
-    """Return the home of a server as last fetched; no server is asked.
-
-    Raises:
-        Superseded: Another server is active.
-        InvalidValue: The directory can't be one.
-        StorageError: The store can't be read.
-    """
-    overview = await app.work.overview(query.directory, server_id=server_id)
-    # Nothing is awaited from here on, so all values are of one moment.
-    server = app.active()
-    if server is None or server.id != server_id:
-        raise Superseded("Another server became active meanwhile.")
-    roots = root_sessions(overview.sessions.sessions)
-    listed = roots if query.archived else tuple(s for s in roots if not s.archived)
-    return HomeContext(
-        server=server,
-        query=query,
-        listing=replace(overview.sessions, sessions=listed),
-        matches=find_sessions(listed, query.words),
-        projects=overview.projects,
-        models=overview.models,
-        busy=with_busy_parents(app.work.busy_sessions(server_id), overview.sessions.sessions),
-        archived_count=sum(session.archived for session in roots),
-        fallback=find_fallback(app.servers()),
-        models_failed=Listing.MODELS in app.work.failing(server_id),
-        problem=problem,
     )
 
 

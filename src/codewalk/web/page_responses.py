@@ -1,7 +1,7 @@
 """Responses to the forms and links of pages: fragments for htmx, else a page or a redirect."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,15 +14,11 @@ from codewalk.errors import CodeWalkError, Superseded
 from codewalk.health.status import HealthStatus
 from codewalk.web.dependencies import AppDep, ViewsDep
 from codewalk.web.forms import ServerForm
-from codewalk.web.page_context import (
-    Alert,
-    HomeContext,
-    HomeQuery,
-    get_page_context,
-    load_home_context,
-)
+from codewalk.web.home_context import HomeContext, HomeQuery, load_home_context
+from codewalk.web.page_context import Alert, get_page_context
 from codewalk.web.problems import status_of
 from codewalk.web.views import Views
+from codewalk.workspace.session_creation import CreatedSession
 
 SERVERS: Final = "/servers"
 
@@ -122,17 +118,22 @@ class Responder:
             return self._new_home(home, _address_of(home), within=within)
         return self.views.home_page(get_page_context(self.app), home)
 
-    def changed_home(self, home: HomeContext) -> Response:
-        """Show a home after a form changed something in it."""
+    def session_created(self, home: HomeContext, created: CreatedSession) -> Response:
+        """Show a home after a session was created from it."""
+        page = get_page_context(self.app)
+        alert = None
+        if created.was_found:
+            alert = Alert(text=f"{home.server.name} didn't answer, but the session was created.")
         if self.htmx:
-            html = self.views.home_fragments(get_page_context(self.app), home, within=True)
+            html = self.views.home_fragments(page, home, within=True, alert=alert)
             return self._for_active(html, replace_url=_address_of(home))
+        if alert:
+            return self.views.home_page(page, home, alert=alert)
         return RedirectResponse(_address_of(home), 303)
 
-    def session_not_created(self, home: HomeContext, title: str, exc: CodeWalkError) -> Response:
-        """Show the home as a page with the reason, and with the title that was typed."""
-        alert = Alert(text=exc.message)
-        home, status = replace(home, title=title), status_of(type(exc))
+    def session_not_created(self, home: HomeContext, exc: CodeWalkError) -> Response:
+        """Show the home as a page with the reason, and with what was typed."""
+        alert, status = Alert(text=exc.message), status_of(type(exc))
         return self.views.home_page(get_page_context(self.app), home, status=status, alert=alert)
 
     def projects_and_models(self, home: HomeContext) -> Response:

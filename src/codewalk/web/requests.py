@@ -134,24 +134,33 @@ _ServerId = Annotated[
 ]
 
 
-class WorkQuery(BaseModel):
-    """Which list to return; unknown names are refused, since a typing error would mislead."""
+class CachedQuery(BaseModel):
+    """How to get a list; unknown names are refused, since a typing error would mislead."""
 
     model_config = ConfigDict(extra="forbid")
 
     cached: bool = Field(
         False, description="Whether to return the list as last fetched, without asking the server."
     )
+
+
+class WorkQuery(CachedQuery):
+    """Which list of the active server to return."""
+
     server_id: _ServerId = None
 
 
-class SessionQuery(WorkQuery):
-    """Which sessions to return."""
+class ServerSessionQuery(CachedQuery):
+    """Which sessions of a server to return."""
 
     directory: str | None = Field(
         None, description="The project's folder; by default the server's own."
     )
     archived: bool = Field(False, description="Whether archived sessions are listed too.")
+
+
+class SessionQuery(ServerSessionQuery, WorkQuery):
+    """Which sessions of the active server to return."""
 
 
 class NewSession(_Body):

@@ -18,6 +18,7 @@ from codewalk.web.assets import ADDRESSES, ASSETS, TEMPLATES
 from codewalk.web.chart import bar_lines
 from codewalk.web.history_context import CHART_HEIGHT, CHART_WIDTH
 from codewalk.web.history_query import Range
+from codewalk.web.home_context import ALL_FOLDERS
 from codewalk.web.text import (
     LINK_DESCRIPTIONS,
     age_or_date,
@@ -122,6 +123,7 @@ def load_templates() -> Mapping[str, Template]:
         "visible": visible,
     }
     env.globals |= {
+        "all_folders": ALL_FOLDERS,
         "asset": ADDRESSES,
         "background_colors": BACKGROUND_COLORS,
         "bar_lines": bar_lines,

@@ -19,7 +19,8 @@ from codewalk.server import Server, sort_for_switcher
 from codewalk.storage.loss_report import StoreProblem
 from codewalk.web.forms import ServerForm
 from codewalk.web.history_context import HistoryContext
-from codewalk.web.page_context import Alert, HomeContext, PageContext
+from codewalk.web.home_context import HomeContext
+from codewalk.web.page_context import Alert, PageContext
 from codewalk.web.problems import Problem
 from codewalk.web.templates import load_templates
 from codewalk.web.theme import Theme
@@ -185,8 +186,10 @@ class Views:
         """Return the buttons that choose the theme."""
         return _fragment("appearance", self._macros("theme").buttons(theme))
 
-    def home_fragments(self, page: PageContext, home: HomeContext, *, within: bool) -> str:
-        """Return a home with its title.
+    def home_fragments(
+        self, page: PageContext, home: HomeContext, *, within: bool, alert: Alert | None = None
+    ) -> str:
+        """Return a home with its title, and with a message to the user.
 
         `within` tells that the page shows the home of the same server, if it still does; else the
         home replaces that of any server.
@@ -197,12 +200,14 @@ class Views:
         target = f"#home-{home.server.id}" if within else ".home"
         # focusScroll: a link in a list that scrolls within the page stays in view there.
         main = _fragment_at(target, html, swap="outerHTML focusScroll:true show:top settle:0")
-        return title + main + self.switcher_fragments(page) + self.alert_fragment(None)
+        return title + main + self.switcher_fragments(page) + self.alert_fragment(alert)
 
     def session_list_fragment(self, home: HomeContext) -> str:
-        """Return the list of sessions."""
-        html = self._macros("home").sessions(home, self._fetch_state(home), self._now())
-        return _fragment(f"sessions-{home.server.id}", html)
+        """Return the list of sessions, and the button for a new one, which may be disabled."""
+        macros = self._macros("home")
+        html = macros.sessions(home, self._fetch_state(home), self._now())
+        button = _fragment(f"create-{home.server.id}", macros.create_button(home))
+        return _fragment(f"sessions-{home.server.id}", html) + button
 
     def project_and_model_fragments(self, home: HomeContext) -> str:
         """Return the projects to choose from, and the model picker."""
@@ -280,7 +285,8 @@ class Views:
         at = home.listing.fetched_at
         is_down = bool(home.problem) or home.server.health.state is State.UNHEALTHY
         age = None if at is None else (self._now() - at).total_seconds()
-        is_fresh = age is not None and not is_down and age < FRESH_SECONDS
+        is_current = age is not None and age < FRESH_SECONDS and not home.listing.is_substitute
+        is_fresh = is_current and not is_down
         # The page fetches once by itself; after a failure the user decides.
         return FetchState(at=at, is_fresh=is_fresh, refetch=not (is_fresh or is_down))
 

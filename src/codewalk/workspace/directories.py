@@ -1,5 +1,6 @@
 """Directories on a server: valid names, the server's own one, those that users are viewing."""
 
+from enum import Enum
 from http import HTTPStatus
 from pathlib import PurePosixPath, PureWindowsPath
 from time import monotonic
@@ -13,6 +14,19 @@ from codewalk.workspace.state_cache import FetchStart
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
+
+
+class AllDirectories(Enum):
+    """Stands for all directories of a server, where one directory could be named."""
+
+    ALL = "all"
+
+
+ALL: Final = AllDirectories.ALL
+
+DirectoryChoice = str | AllDirectories | None
+"""Whose sessions a list has: those of one directory, of `ALL` of the server's, or, with None, of
+the project in which the server was started."""
 
 UNNAMED: Final = ""
 """The own directory of a server that doesn't name it."""
@@ -41,6 +55,15 @@ def clean_directory(directory: str | None) -> str | None:
             value=directory[:_MAX_QUOTED],
         )
     return directory or None
+
+
+def clean_choice(choice: DirectoryChoice) -> DirectoryChoice:
+    """Return a choice of directories whose directory is as `clean_directory` returns it.
+
+    Raises:
+        InvalidValue: A URL or a key can't carry the directory's name whole.
+    """
+    return choice if isinstance(choice, AllDirectories) else clean_directory(choice)
 
 
 def require_absolute_directory(directory: str | None) -> str | None:
@@ -123,32 +146,43 @@ _OWN_DIRECTORY: Final = Serializer(name=StateName.OWN_DIRECTORY, dump=str, load=
 
 
 class ViewedDirectories:
-    """The directories viewed last, on one server at a time."""
+    """The directories viewed last, on one server at a time.
+
+    None stands for the server's own directory, `ALL` for all of them.
+    """
 
     def __init__(self, max_directories: int = MAX_VIEWED_DIRECTORIES) -> None:
         self._max_directories = max_directories
         self._server_id: str | None = None
-        self._directories: list[str] = []
-        self._times: dict[str | None, float] = {}
+        self._times: dict[DirectoryChoice, float] = {}
 
-    def add(self, server_id: str, directory: str | None) -> None:
-        """Record that somebody views a directory; None is the server's own."""
+    def add(self, server_id: str, choice: DirectoryChoice) -> None:
+        """Record that somebody views the sessions of a directory, or of all of them."""
         if server_id != self._server_id:
-            self._server_id, self._directories, self._times = server_id, [], {}
-        self._times[directory] = monotonic()
-        if directory is not None:
-            others = [other for other in self._directories if other != directory]
-            self._directories = [directory, *others][: self._max_directories]
-            kept = (None, *self._directories)
-            self._times = {key: time for key, time in self._times.items() if key in kept}
+            self._server_id, self._times = server_id, {}
+        self._times.pop(choice, None)
+        self._times[choice] = monotonic()
+        for directory in self._named()[self._max_directories :]:
+            del self._times[directory]
 
-    def since(self, server_id: str, seconds: float) -> tuple[str | None, ...]:
-        """Return the directories viewed within the last so many seconds."""
+    def since(self, server_id: str, seconds: float) -> tuple[DirectoryChoice, ...]:
+        """Return what was viewed within the last so many seconds."""
         if server_id != self._server_id:
             return ()
         now = monotonic()
         return tuple(key for key, time in self._times.items() if now - time <= seconds)
 
-    def get(self, server_id: str) -> tuple[str | None, ...]:
-        """Return None, for the own directory, which always counts as viewed, and the others."""
-        return (None, *self._directories) if server_id == self._server_id else (None,)
+    def get(self, server_id: str) -> tuple[DirectoryChoice, ...]:
+        """Return what is viewed: first the own directory or all of them, then single ones.
+
+        The own directory counts as viewed, unless only the list of all directories is.
+        """
+        if server_id != self._server_id:
+            return (None,)
+        everything: tuple[DirectoryChoice, ...] = (ALL,) if ALL in self._times else ()
+        own = (None,) if None in self._times or not everything else ()
+        return (*own, *everything, *self._named())
+
+    def _named(self) -> list[str]:
+        """Return the single directories, the one viewed last first."""
+        return [key for key in reversed(self._times) if isinstance(key, str)]

@@ -132,6 +132,12 @@ async def select_model(scope: Scope, available: ModelList, ref: str) -> ModelLis
     return replace(available, selected=chosen.ref)
 
 
+async def clear_selection(scope: Scope, available: ModelList) -> ModelList:
+    """Select no model for this server: it uses its own default."""
+    await scope.delete(StateName.SELECTED_PROVIDER, StateName.SELECTED_MODEL)
+    return replace(available, selected=None)
+
+
 def find_model(available: ModelList, ref: str) -> Model | None:
     """Return the model that a `PROVIDER/MODEL` names, None where it isn't available.
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from codewalk.workspace.directories import DirectoryChoice
 from codewalk.workspace.models import ModelList, cached_models
 from codewalk.workspace.projects import ProjectList, cached_projects
 from codewalk.workspace.scope import Scope, StateName
@@ -20,7 +21,7 @@ _OF_ALL_DIRECTORIES: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """The sessions of one directory, and the projects and models around them."""
+    """The sessions of one directory or of all, and the projects and models around them."""
 
     sessions: SessionList
     projects: ProjectList
@@ -28,7 +29,7 @@ class Overview:
 
 
 async def cached_overview(
-    scope: Scope, directory: str | None = None, *, changes: SessionChanges | None = None
+    scope: Scope, directory: DirectoryChoice = None, *, changes: SessionChanges | None = None
 ) -> Overview:
     """Return the lists as last fetched, empty ones where they never were. Asks no server."""
     others = [(name, None) for name in _OF_ALL_DIRECTORIES]

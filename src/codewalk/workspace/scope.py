@@ -20,6 +20,7 @@ T = TypeVar("T")
 class StateName(StrEnum):
     """The names of values that are stored for a server; the first part of their keys."""
 
+    ALL_SESSIONS = "all_sessions"
     CACHED_SESSIONS = "cached_sessions"
     CACHED_PROJECTS = "cached_projects"
     CACHED_MODELS = "cached_models"
@@ -31,6 +32,7 @@ class StateName(StrEnum):
 
 
 FETCHED_STATE: Final = (
+    StateName.ALL_SESSIONS,
     StateName.CACHED_SESSIONS,
     StateName.CACHED_PROJECTS,
     StateName.CACHED_MODELS,
@@ -62,6 +64,7 @@ class StateStorage(Protocol):
         durable: bool = True,
     ) -> bool: ...
     async def clear(self, server_id: str) -> int: ...
+    async def delete(self, server_id: str, keys: Collection[str]) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,6 +167,12 @@ class Scope:
             for name, value in values.items()
         }
         return await self._storage.put(self.server_id, encoded, datetime.now(UTC))
+
+    async def delete(self, *names: StateName) -> None:
+        """Delete the values under these names."""
+        await self._storage.delete(
+            self.server_id, [state_key(name, self.server_id) for name in names]
+        )
 
     async def get_cached(
         self, serializer: Serializer[T], directory: str | None = None

@@ -11,10 +11,17 @@ from datetime import datetime
 from typing import Final
 
 from codewalk.opencode.session import Session
+from codewalk.workspace.directories import AllDirectories
 from codewalk.workspace.state_cache import FetchStart, StateCache
 
 MAX_CHANGES: Final = 1000
 """Changed sessions that are held for one server; with more, its lists are fetched again."""
+
+RETRY_ALL_LIST_SECONDS: Final = 600.0
+"""Seconds after which a server without a list of all directories is asked for it again."""
+
+ListKey = str | AllDirectories
+"""The directory whose list it is, or `ALL` for the list of all of them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +66,8 @@ class SessionChanges:
         self._max_changes = max_changes
         self._changes: dict[str, dict[str, SessionChange]] = {}
         self._fetches: list[tuple[str, int]] = []
-        self._lists: dict[str, dict[str, ListState]] = {}
+        self._lists: dict[str, dict[ListKey, ListState]] = {}
+        self._without_all_list: dict[str, float] = {}
 
     def add(
         self,
@@ -138,25 +146,35 @@ class SessionChanges:
             if changes.get(change.session_id) is change and not is_needed:
                 del changes[change.session_id]
 
-    def set_fetched(self, server_id: str, directory: str, time: float, at: datetime) -> None:
+    def set_fetched(self, server_id: str, key: ListKey, time: float, at: datetime) -> None:
         """Record that all of a list was fetched: at `time` (monotonic), asked for at `at`."""
-        self._lists.setdefault(server_id, {})[directory] = ListState(
+        self._lists.setdefault(server_id, {})[key] = ListState(
             loaded_at=time, fetched_at=at, confirmed_at=at, compared_at=time
         )
 
-    def confirm(self, server_id: str, directory: str, time: float, at: datetime) -> None:
+    def confirm(self, server_id: str, key: ListKey, time: float, at: datetime) -> None:
         """Record that a server, asked at `at`, has nothing newer than the list and its changes."""
         lists = self._lists.get(server_id, {})
-        if directory in lists:
-            lists[directory] = replace(lists[directory], confirmed_at=at, compared_at=time)
+        if key in lists:
+            lists[key] = replace(lists[key], confirmed_at=at, compared_at=time)
 
-    def list_state(self, server_id: str, directory: str) -> ListState | None:
+    def list_state(self, server_id: str, key: ListKey) -> ListState | None:
         """Return what is known of a list, None where it wasn't fetched since the link began."""
-        return self._lists.get(server_id, {}).get(directory)
+        return self._lists.get(server_id, {}).get(key)
+
+    def set_without_all_list(self, server_id: str, time: float) -> None:
+        """Record at `time` (monotonic) that a server lists one directory or project only."""
+        self._without_all_list[server_id] = time
+
+    def is_without_all_list(self, server_id: str, time: float) -> bool:
+        """Return whether a server was found to list one directory or project only."""
+        found_at = self._without_all_list.get(server_id)
+        return found_at is not None and time - found_at <= RETRY_ALL_LIST_SECONDS
 
     def distrust_lists(self, server_id: str) -> None:
         """Have lists fetched as a whole before they are trusted again: events were lost."""
         self._lists.pop(server_id, None)
+        self._without_all_list.pop(server_id, None)
 
     def replace_server(self, server_id: str) -> None:
         """Forget everything about a server, as another one may be at its address from now on."""
@@ -166,4 +184,4 @@ class SessionChanges:
     def clear(self, server_id: str) -> None:
         """Forget everything about a server."""
         self._changes.pop(server_id, None)
-        self._lists.pop(server_id, None)
+        self.distrust_lists(server_id)

@@ -13,6 +13,12 @@ from codewalk.workspace.session_list import MAX_SESSIONS, CachedList, newest_fir
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
 
+ALL_SESSIONS_PATH: Final = "/experimental/session"
+"""Lists the sessions of all projects, from release 1.2 on. It starts nothing on the server."""
+
+ALL_SESSIONS_PARAMS: Final = {"archived": "true"}
+"""Without it, archived sessions are left out, and those that were taken out of the archive."""
+
 SMALLER_LIMITS: Final = (500, 100)
 """Sessions that a server is asked for at once where it fails at a list of `MAX_SESSIONS`."""
 
@@ -28,6 +34,29 @@ MAX_PARSED_INLINE: Final = 1000
 
 async def fetch_list(connection: "Connection", params: dict[str, str]) -> CachedList:
     return await parse_answer(await _request_list(connection, params))
+
+
+async def fetch_all_list(connection: "Connection") -> CachedList:
+    """Fetch the sessions of all directories.
+
+    Raises:
+        RequestFailed: The server can't be reached, or fails, or its release has no such list.
+    """
+    try:
+        body = await _request_page(connection, MAX_SESSIONS)
+    except RequestFailed as exc:
+        if not _may_be_too_many(exc):
+            raise
+        limit = SMALLER_LIMITS[-1]
+        body = await _request_page(connection, limit)
+        if isinstance(body, list) and len(body) == limit:
+            body = await _with_older(connection, {}, body, limit, of_all_projects=True)
+    return await parse_answer(body)
+
+
+async def _request_page(connection: "Connection", limit: int) -> Any:
+    params = ALL_SESSIONS_PARAMS | {"limit": str(limit)}
+    return await connection.get_json(ALL_SESSIONS_PATH, params=params)
 
 
 async def parse_answer(body: Any) -> CachedList:
@@ -74,11 +103,17 @@ def _may_be_too_many(failure: RequestFailed) -> bool:
 
 
 async def _with_older(
-    connection: "Connection", params: dict[str, str], newest: list[Any], limit: int
+    connection: "Connection",
+    params: dict[str, str],
+    newest: list[Any],
+    limit: int,
+    *,
+    of_all_projects: bool = False,
 ) -> list[Any]:
     """Return the newest sessions and the older ones, page by page, as far as the release has pages.
 
-    Releases from 1.2 on have them for the sessions of all projects.
+    Releases from 1.2 on have them for the sessions of all projects; unless `of_all_projects`, those
+    of other projects are left out.
     """
     items = {parse_id(item.get("id")): item for item in newest if isinstance(item, dict)}
     project_ids = {parse_project_id(item) for item in items.values()}
@@ -89,17 +124,19 @@ async def _with_older(
         if oldest is None or len(page) < limit or len(items) >= MAX_SESSIONS:
             break
         # One millisecond more: others of the same time may be on the next page.
-        more = {"limit": str(limit), "archived": "true", "cursor": str(oldest + 1)}
+        more = ALL_SESSIONS_PARAMS | {"limit": str(limit), "cursor": str(oldest + 1)}
         try:
-            page = await connection.get_json("/experimental/session", params=params | more)
+            page = await connection.get_json(ALL_SESSIONS_PATH, params=params | more)
         except RequestFailed:
             break
         if not isinstance(page, list):
             break
         before = len(items)
         for item in page:
+            if not isinstance(item, dict):
+                continue
             # Without a directory they are those of all projects.
-            if isinstance(item, dict) and parse_project_id(item) in project_ids:
+            if of_all_projects or parse_project_id(item) in project_ids:
                 items.setdefault(parse_id(item.get("id")), item)
         if len(items) == before and all(time == oldest for time in times):
             break

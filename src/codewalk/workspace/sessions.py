@@ -1,27 +1,23 @@
 """The sessions of one server, fetched or as last fetched."""
 
 import asyncio
-import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from codewalk.errors import InvalidValue, RequestFailed
-from codewalk.opencode.session import MAX_TITLE, Session, parse_session
-from codewalk.reason import Reason
 from codewalk.tasks import BackgroundTasks
 from codewalk.workspace.directories import (
+    ALL,
     UNNAMED,
+    DirectoryChoice,
     fetch_own_directory,
     get_own_directory,
     peek_own_directory,
     put_own_directory,
-    require_utf8,
 )
 from codewalk.workspace.scope import Scope, StateName, StoredValue
-from codewalk.workspace.session_changes import SessionChanges
+from codewalk.workspace.session_changes import ListKey, SessionChanges
 from codewalk.workspace.session_list import (
-    SERIALIZER,
     CachedList,
     SessionList,
     Sessions,
@@ -29,32 +25,13 @@ from codewalk.workspace.session_list import (
     belongs_to_list,
     has_other_directories,
     newest_first,
+    storage_of,
 )
 from codewalk.workspace.session_requests import fetch_list
 from codewalk.workspace.state_cache import FetchStart, StateCache
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def clean_title(title: str | None) -> str | None:
-    """Return a title without surrounding white space, None for an empty one.
-
-    Raises:
-        InvalidValue: It is too long, has a control character, or isn't UTF-8.
-    """
-    title = (title or "").strip()
-    require_utf8("title", title)
-    if _CONTROL.search(title):
-        raise InvalidValue("The title has a control character; use plain text.", value=title)
-    if len(title) > MAX_TITLE:
-        raise InvalidValue(
-            f"The title has {len(title):,} characters; at most {MAX_TITLE} are allowed.",
-            value=title[:MAX_TITLE],
-        )
-    return title or None
 
 
 async def fetch_sessions(
@@ -105,7 +82,8 @@ async def _put_fetched(
 ) -> bool:
     if directory is not None:
         fetched = await _with_rest_of_project(scope, fetched, directory)
-    return await scope.put_cached(SERIALIZER, fetched, start, key)
+    serializer, stored_for = storage_of(key)
+    return await scope.put_cached(serializer, fetched, start, stored_for)
 
 
 async def _fetch_own_list(connection: "Connection") -> tuple[CachedList, str | None]:
@@ -137,7 +115,7 @@ async def _with_rest_of_project(scope: Scope, fetched: CachedList, directory: st
     """
     if directory != await get_own_directory(scope):
         return fetched
-    stored = await scope.get_cached(SERIALIZER, directory)
+    stored = await scope.get_cached(*storage_of(directory))
     if stored is None:
         return fetched
     ids = {session.id for session in fetched.sessions}
@@ -146,56 +124,78 @@ async def _with_rest_of_project(scope: Scope, fetched: CachedList, directory: st
     return CachedList(sessions=newest_first([*fetched.sessions, *rest]), project_id=project_id)
 
 
-def list_parts(scope: Scope, directory: str | None) -> list[tuple[StateName, str | None]]:
+def list_parts(scope: Scope, directory: DirectoryChoice) -> list[tuple[StateName, str | None]]:
     """Return the stored values that `cached_sessions` reads, for `Scope.prefetch`.
 
     Which directory is the server's own is stored too. The one last seen is all but always still
     right; if it isn't, the right list is read in a second round trip.
     """
     likely = peek_own_directory(scope) if directory is None else directory
-    lists = [] if likely is None else [(StateName.CACHED_SESSIONS, likely)]
-    return [(StateName.OWN_DIRECTORY, None), *lists]
+    parts: list[tuple[StateName, str | None]] = [(StateName.OWN_DIRECTORY, None)]
+    if likely is not None:
+        serializer, stored_for = storage_of(likely)
+        parts.append((serializer.name, stored_for))
+    return parts
 
 
 async def cached_sessions(
-    scope: Scope, directory: str | None = None, *, changes: SessionChanges | None = None
+    scope: Scope, directory: DirectoryChoice = None, *, changes: SessionChanges | None = None
 ) -> SessionList:
     """Return the list as last fetched, with changes applied. Asks no server.
 
-    It is empty where it never was fetched.
+    Where it never was fetched, it has the sessions that another list has: that of all directories,
+    or in place of that one, the own directory's. Without these it is empty.
     """
     scope = await scope.prefetch(*list_parts(scope, directory))
+    changes = changes or _no_changes()
     own = await get_own_directory(scope)
     key = own if directory is None else directory
-    stored = None if key is None else await _read(scope, key, changes or _no_changes())
-    sessions = _of_directory(stored.value.sessions if stored else (), directory, own)
+    stored = None if key is None else await read_list(scope, key, changes)
+    is_substitute = stored is None
+    if stored is None and key is not None:
+        stored = await _read_substitute(scope, key, own, changes)
     return SessionList(
         server_id=scope.server_id,
         directory=directory,
         source="cache",
         fetched_at=stored.updated_at if stored else None,
-        sessions=sessions,
+        sessions=_of_directory(stored.value.sessions if stored else (), directory, own),
+        is_partial=stored.value.is_partial if stored else False,
+        is_substitute=is_substitute,
     )
 
 
-def _of_directory(sessions: Sessions, directory: str | None, own: str | None) -> Sessions:
+async def _read_substitute(
+    scope: Scope, key: ListKey, own: str | None, changes: SessionChanges
+) -> StoredValue[CachedList] | None:
+    """Return what is stored of a list that itself isn't."""
+    if key is ALL:
+        return None if own is None else await read_list(scope, own, changes)
+    stored = await read_list(scope, ALL, changes)
+    if stored is None:
+        return None
+    sessions = tuple(s for s in stored.value.sessions if s.directory == key)
+    return replace(stored, value=CachedList(sessions=sessions))
+
+
+def _of_directory(sessions: Sessions, directory: DirectoryChoice, own: str | None) -> Sessions:
     """Return those of the server's own directory out of its whole project's list."""
     if directory is None or directory != own:
         return sessions
     return tuple(session for session in sessions if session.directory == directory)
 
 
-async def _read(
-    scope: Scope, directory: str, changes: SessionChanges
+async def read_list(
+    scope: Scope, key: ListKey, changes: SessionChanges
 ) -> StoredValue[CachedList] | None:
-    """Return the stored list of a directory, with the changes since applied to it."""
-    stored = await scope.get_cached(SERIALIZER, directory)
+    """Return a stored list with the changes since applied to it, None where there is none."""
+    stored = await scope.get_cached(*storage_of(key))
     if stored is None:
         return None
     newer = changes.since(scope.server_id, stored.sequence)
-    is_own = directory == await get_own_directory(scope)
-    value = apply_changes(stored.value, newer, directory, is_project_wide=is_own)
-    state = changes.list_state(scope.server_id, directory)
+    is_own = key == await get_own_directory(scope)
+    value = apply_changes(stored.value, newer, key, is_project_wide=is_own)
+    state = changes.list_state(scope.server_id, key)
     # A list that another process stored since is its own witness.
     is_ours = state is not None and stored.updated_at >= state.fetched_at
     at = max(stored.updated_at, state.confirmed_at) if state and is_ours else stored.updated_at
@@ -203,8 +203,8 @@ async def _read(
 
 
 async def list_undecided(
-    scope: Scope, changes: SessionChanges, directories: Iterable[str | None]
-) -> list[str | None]:
+    scope: Scope, changes: SessionChanges, directories: Iterable[DirectoryChoice]
+) -> list[DirectoryChoice]:
     """Return the directories whose lists have to be fetched, for all that changes tell.
 
     They are those that never were, and those of which nothing tells whether a new session is one.
@@ -218,9 +218,9 @@ async def list_undecided(
 
 
 async def _is_undecided(
-    scope: Scope, changes: SessionChanges, key: str | None, own: str | None
+    scope: Scope, changes: SessionChanges, key: ListKey | None, own: str | None
 ) -> bool:
-    stored = None if key is None else await scope.get_cached(SERIALIZER, key)
+    stored = None if key is None else await scope.get_cached(*storage_of(key))
     if key is None or stored is None:
         return True
     newer = changes.since(scope.server_id, stored.sequence)
@@ -238,74 +238,32 @@ async def _is_undecided(
 
 
 async def store_changes(
-    scope: Scope, changes: SessionChanges, directories: Iterable[str | None]
+    scope: Scope, changes: SessionChanges, directories: Iterable[DirectoryChoice]
 ) -> None:
-    """Write changes to the stored lists: to these, and to those of the sessions' directories."""
+    """Write changes to the stored lists.
+
+    They are those of `directories`, of the server's own directory, of the sessions' directories,
+    and the list of all directories.
+    """
     own = await get_own_directory(scope)
-    keys = {own if directory is None else directory for directory in directories}
+    keys: set[ListKey | None] = {own, ALL}
+    keys |= {own if directory is None else directory for directory in directories}
     pending = changes.since(scope.server_id, 0)
     is_overtaken = False
     for key in keys | changes.directories(scope.server_id):
         if key is None:
             continue
-        sequence = scope.newest_fetch(SERIALIZER, key)
-        stored = await scope.get_cached(SERIALIZER, key)
-        value = await _read(scope, key, changes)
-        if sequence != scope.newest_fetch(SERIALIZER, key):
+        serializer, stored_for = storage_of(key)
+        sequence = scope.newest_fetch(serializer, stored_for)
+        stored = await scope.get_cached(serializer, stored_for)
+        value = await read_list(scope, key, changes)
+        if sequence != scope.newest_fetch(serializer, stored_for):
             is_overtaken = True  # by a fetch, whose answer must not be overwritten
         elif stored and value and value.value is not stored.value:
-            await scope.rewrite_cached(SERIALIZER, value.value, value.updated_at, key)
+            await scope.rewrite_cached(serializer, value.value, value.updated_at, stored_for)
     if not is_overtaken:
         changes.remove(scope.server_id, pending)
 
 
 def _no_changes() -> SessionChanges:
     return SessionChanges(StateCache())
-
-
-async def create_session(
-    scope: Scope,
-    connection: "Connection",
-    directory: str | None,
-    title: str | None,
-    *,
-    changes: SessionChanges | None = None,
-) -> Session:
-    """Create a session, make it the current one of its directory, and add it to cached lists.
-
-    Args:
-        scope: The state of the same server.
-        connection: The connection to it.
-        directory: An absolute path, None for where the server was started.
-        title: None for the server's own choice.
-        changes: Those that the cached lists lack.
-
-    Raises:
-        RequestFailed: The server can't be reached, refuses, or answers something else.
-    """
-    params = {} if directory is None else {"directory": directory}
-    body = await connection.post_json(
-        "/session", {} if title is None else {"title": title}, params=params
-    )
-    session = parse_session(body)
-    if session is None:
-        raise RequestFailed(Reason.NOT_OPENCODE, "Its answer to a new session isn't one.")
-    # The answer tells where the server was started: elsewhere, maybe, than when last fetched.
-    key = directory or session.directory or await get_own_directory(scope) or UNNAMED
-    for listed in {key, session.directory or key}:
-        await _insert(scope, session, listed, changes or _no_changes())
-    await scope.put({StateName.CURRENT_SESSION_ID: session.id}, key)
-    return session
-
-
-async def _insert(scope: Scope, session: Session, directory: str, changes: SessionChanges) -> None:
-    # Numbered after the session was created: a list that was asked for before may lack it, and
-    # isn't stored any more.
-    sequence = scope.begin_fetch().sequence
-    stored = await _read(scope, directory, changes)
-    if stored is None:
-        return  # a list of this session alone would be taken for a whole one
-    others = [other for other in stored.value.sessions if other.id != session.id]
-    start = FetchStart(at=stored.updated_at, sequence=sequence)
-    value = replace(stored.value, sessions=newest_first([session, *others]))
-    await scope.put_cached(SERIALIZER, value, start, directory)

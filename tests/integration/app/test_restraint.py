@@ -13,8 +13,9 @@ from codewalk.reason import Reason, State
 from codewalk.secret import Secret
 from codewalk.servers.draft import Change
 from codewalk.settings import Settings
+from codewalk.workspace.directories import ALL
 from tests.mock_behaviours import close, json_reply, reply
-from tests.mock_opencode import MockOpenCode
+from tests.mock_opencode import MockOpenCode, Release
 
 HEALTH = "/global/health"
 TIMEOUT = 10.0
@@ -117,3 +118,30 @@ async def test_a_server_that_reports_itself_unhealthy_is_red_though_its_lists_wo
         await app.add_server(server.url, check=False)
         await until_reason(app, Reason.REPORTS_UNHEALTHY)
         assert app.servers()[0].health.state is State.UNHEALTHY
+
+
+async def test_a_page_of_all_folders_asks_for_no_folder_by_its_name(settings: Settings) -> None:
+    """A directory that is asked for starts an instance there, with its plugins."""
+    async with (
+        MockOpenCode() as server,
+        MockOpenCode(release=Release.OLD) as old,
+        open_app(settings, watch=True) as app,
+    ):
+        for mock in (server, old):
+            for name in ("a", "b", "c"):
+                mock.world.add_project(f"/srv/{name}")
+                mock.world.add_session(name, directory=f"/srv/{name}", project_id=name)
+            added = await app.add_server(mock.url, use=True)
+            with app.work.viewers.viewing():
+                await app.work.projects()
+                await app.work.overview(ALL, server_id=added.id)
+                listed = await app.work.sessions(ALL)
+                mock.world.end_streams()
+                await mock.wait_for_requests("/session/status", 2)
+                await app.work.look(ALL)
+            assert [seen.query.get("directory") for seen in mock.requests] == [None] * len(
+                mock.requests
+            )
+            assert listed.is_partial is (mock is old)
+            titles = [session.title for session in listed.sessions]
+            assert titles == ([] if mock is old else ["c", "b", "a"])

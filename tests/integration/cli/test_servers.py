@@ -320,6 +320,14 @@ async def test_sessions_models_and_stored_state(codewalk: CodeWalk, server: Mock
     assert [s["id"] for s in live["sessions"]] == [session["id"]]
     model = await codewalk.fresh("model", "use", "local/tiny", "--json")
     assert model.json["selected"] == "local/tiny"
+    for wrong_usage in (("model", "use"), ("model", "use", "local/tiny", "--clear")):
+        assert (await codewalk(*wrong_usage)).status == 2
+    cleared_model = await codewalk("model", "use", "--clear")
+    assert (cleared_model.status, cleared_model.out) == (0, "Selected none; the server decides.\n")
+    none = await codewalk("model", "use", "--clear", "--json")
+    assert none.json["selected"] is None
+    assert (await codewalk("model", "list", "--json")).json["selected"] is None
+    await codewalk("model", "use", "local/tiny")
     wrong = await codewalk("model", "use", "local/tinny", "--json")
     assert "local/tiny" in wrong.error["message"]
     await server.stop()
@@ -361,3 +369,34 @@ async def test_a_password_never_shows_in_the_process_list_or_the_folder(
     assert not [path for path in files if secret.encode() in path.read_bytes()]
     async with open_app(Settings(data_dir=codewalk.data_dir)) as app:
         assert [s.profile.url for s in app.servers()] == [server.url]
+
+
+async def test_sessions_and_models_of_a_server_that_is_not_active(
+    codewalk: CodeWalk, server: MockOpenCode
+) -> None:
+    async with MockOpenCode() as other:
+        other.world.add_session("Elsewhere", directory="/else", project_id="else")
+        other.world.add_session("Here")
+        await codewalk("server", "add", server.url)
+        second = (await codewalk("server", "add", other.url, "--label", "Laptop", "--json")).json
+        assert not second["active"]
+        listed = (await codewalk("session", "list", "--server", "laptop", "--json")).json
+        assert listed["server_id"] == second["id"]
+        assert listed["directory"] is None
+        assert [s["title"] for s in listed["sessions"]] == ["Here"]  # its own project's
+        there = ("session", "list", "--server", second["id"][:8], "--directory", "/else")
+        assert [s["title"] for s in (await codewalk(*there, "--json")).json["sessions"]] == [
+            "Elsewhere"
+        ]
+        used = await codewalk("model", "use", "local/tiny", "--server", "laptop", "--json")
+        assert used.json["server_id"] == second["id"]
+        models = (await codewalk("model", "list", "--server", "laptop", "--json")).json
+        assert models["selected"] == "local/tiny"
+        assert (await codewalk("model", "list", "--json")).json["selected"] is None
+        assert server.count("/session") == 0
+        nobody = await codewalk("session", "list", "--server", "nobody", "--json")
+        assert (nobody.status, nobody.error["code"]) == (1, "server_not_found")
+    down = await codewalk("session", "list", "--server", "laptop", "--json")
+    assert (down.status, down.error["code"]) == (1, "server_unreachable")
+    cached = await codewalk("session", "list", "--server", "laptop", "--cached", "--json")
+    assert cached.json["sessions"] == listed["sessions"]

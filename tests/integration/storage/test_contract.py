@@ -360,6 +360,10 @@ async def test_state_is_stored_for_each_server(stores: Stores) -> None:
     assert [s.key for s in everything] == sorted(s.key for s in everything)
     assert len(everything) == 3
 
+    await stores.state.delete(a, [f"Z::{a}", f"k::{b}", "none"])
+    assert {s.key for s in await stores.state.list(None)} == {f"k::{a}::/p", f"k::{b}"}
+    await stores.state.delete(a, [])
+    assert await stores.state.put(a, {f"Z::{a}": b""}, NOW)
     assert await stores.state.clear(b) == 1
     assert await stores.state.clear(a) == 2
     assert await stores.state.clear(a) == 0

@@ -370,6 +370,27 @@ async def test_projects_and_models_are_the_active_servers(tmp_path: Path) -> Non
             assert stored[path[1:]] == before
 
 
+async def test_the_sessions_of_a_server_that_is_not_active(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock, MockOpenCode() as other:
+        await add(web, mock.url)
+        second = await add(web, other.url)
+        other.world.add_session("Elsewhere", directory="/else")
+        other.world.add_session("Here")
+        path = f"/servers/{second['id']}/sessions"
+        status, listed = await web.call("GET", path)
+        assert status == 200
+        assert listed["server_id"] == second["id"]
+        assert [s["title"] for s in listed["sessions"]] == ["Here", "Elsewhere"]
+        _, there = await web.call("GET", path, params={"directory": "/else"})
+        assert [s["title"] for s in there["sessions"]] == ["Elsewhere"]
+        await other.stop()
+        await problem(web, "GET", path, 502, "server_unreachable")
+        _, stored = await web.call("GET", path, params={"cached": "true"})
+        assert (stored["source"], stored["sessions"]) == ("cache", listed["sessions"])
+        assert mock.count("/session") == 0
+        await problem(web, "GET", "/servers/nobody/sessions", 404, "server_not_found")
+
+
 async def test_archived_sessions_are_listed_on_request(tmp_path: Path) -> None:
     async with running(tmp_path) as web, MockOpenCode() as mock:
         parent = mock.world.add_session("Open")
@@ -494,6 +515,7 @@ async def test_healthz_needs_no_token_and_the_document_lists_every_call(tmp_path
             "DELETE /servers/{id}",
             "POST /servers/{id}/check",
             "GET /servers/{id}/history",
+            "GET /servers/{id}/sessions",
             "POST /servers/{id}/move",
             "POST /servers/{id}/restore",
             "GET /active",

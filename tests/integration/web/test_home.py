@@ -1,16 +1,21 @@
 """The active server's home as a browser without JavaScript gets it, and the parts for htmx."""
 
+import asyncio
 import re
 from pathlib import Path
+from time import time
 from urllib.parse import urlencode
 
 import pytest
+from aiohttp.web import Request, StreamResponse
+from aiohttp.web import json_response as web_json
 
 from codewalk.errors import ServerUnreachable
-from tests.integration.web.plain_browser import CLOSED, HTMX, PlainBrowser
-from tests.integration.web.web_app import running
-from tests.mock_behaviours import json_reply
-from tests.mock_opencode import MockOpenCode
+from codewalk.workspace.directories import ALL
+from tests.integration.web.plain_browser import CLOSED, HTMX, PlainBrowser, fields
+from tests.integration.web.web_app import RunningApp, running
+from tests.mock_behaviours import close, json_reply
+from tests.mock_opencode import MockOpenCode, Release
 
 
 async def test_sessions_say_whether_they_are_cached(tmp_path: Path) -> None:
@@ -26,7 +31,8 @@ async def test_sessions_say_whether_they_are_cached(tmp_path: Path) -> None:
         assert "Fix the build" in text
         assert "…/code/shop" in text
         assert ">cached<" not in text
-        mock.script("/session", json_reply({}, status=500))
+        for path in ("/session", "/experimental/session"):
+            mock.script(path, json_reply({}, status=500))
         text = await browser.post(f"{home}refresh")
         assert "Fix the build" in text
         assert "Retry" in text
@@ -167,8 +173,8 @@ async def test_a_model_is_chosen_and_the_page_stays_in_its_directory(tmp_path: P
         browser, home = PlainBrowser(web), f"/s/{server.id}/?directory=%2Fsrv%2Fshop"
         text = await browser.get(home)
         (form,) = re.findall(r'<form id="model-.*?</form>', text, re.DOTALL)
-        fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
-        text = await browser.post(f"/s/{server.id}/model", model=chosen, **fields)
+        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
+        text = await browser.post(f"/s/{server.id}/model", model=chosen, **hidden)
         assert f'<option value="{chosen}" selected>' in text
         assert '<bdi class="path" dir="ltr">/srv/shop</bdi>' in text
 
@@ -197,8 +203,11 @@ async def test_a_session_that_isnt_made_leaves_its_title_in_the_form(tmp_path: P
         text = await browser.post(f"/s/{server.id}/sessions", title='Fix "it"', at="/srv/x")
         assert browser.status == 502
         assert "Box: " in text
-        assert 'value="Fix &#34;it&#34;"' in text
-        assert '<bdi class="path" dir="ltr">/srv/x</bdi>' in text
+        form = fields(text, "new-session")
+        assert form["title"] == 'Fix "it"'
+        selected = re.search(r'<select id="new-folder" name="at">\s*<option value="([^"]*)"', text)
+        assert selected
+        assert selected[1] == "/srv/x"
 
 
 async def test_without_a_script_nothing_is_said_to_be_asked(tmp_path: Path) -> None:
@@ -221,7 +230,8 @@ async def test_a_server_that_fails_at_its_lists_is_marked_on_every_page(tmp_path
     async with running(tmp_path) as web, MockOpenCode() as mock:
         server = await web.app.add_server(mock.url, label="Box")
         invalid = {"name": "ConfigInvalidError", "data": {"message": "No <b> here", "path": "/c"}}
-        for path in ("/session", "/config/providers"):
+        failing = ("/session", "/experimental/session", "/config/providers")
+        for path in failing:
             mock.script(path, json_reply(invalid, status=400))
         browser, home = PlainBrowser(web), f"/s/{server.id}/"
         await web.app.work.retry(server_id=server.id)
@@ -236,8 +246,148 @@ async def test_a_server_that_fails_at_its_lists_is_marked_on_every_page(tmp_path
         assert "sessions and models" in text
         for path in ("/servers", f"/servers/{server.id}"):
             assert words in await browser.get(path)
-        mock.script("/session")
-        mock.script("/config/providers")
+        for path in failing:
+            mock.script(path)
         text = await browser.post(f"{home}refresh")
         assert "Answers, but" not in text
         assert "Models not available" not in text
+
+
+async def two_projects(web: RunningApp, mock: MockOpenCode) -> str:
+    """The home of a server with two projects, whose lists were fetched."""
+    server = await web.app.add_server(mock.url, label="Box")
+    mock.world.add_project("/srv/shop")
+    mock.world.add_session("Of the own folder")
+    mock.world.add_session("Of the shop", directory="/srv/shop", project_id="shop")
+    await web.app.work.projects()
+    await web.app.work.sessions(ALL)
+    return f"/s/{server.id}/"
+
+
+async def test_all_folders_are_listed_first_and_the_search_covers_them(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        browser, home = PlainBrowser(web), await two_projects(web, mock)
+        text = await browser.get(home)
+        links = re.findall(r'<a id="project-[^>]*>.*?</bdi></a>', text)
+        assert [re.sub("<[^>]+>", "", link) for link in links] == [
+            *("All folders", "shop", "project")
+        ]
+        assert ['aria-current="page"' in link for link in links] == [True, False, False]
+        assert re.findall(r'class="name" dir="auto">(Of [^<]+)<', text) == [
+            *("Of the shop", "Of the own folder")
+        ]
+        assert "/srv/shop" in text
+        text = await browser.get(f"{home}?q=own+folder")
+        assert "Of the own folder" in text
+        assert "Of the shop" not in text
+        text = await browser.get(f"{home}?own=true")
+        assert "Of the own folder" in text
+        assert "Of the shop" not in text
+        text = await browser.get(f"{home}?own=true&q=shop")
+        assert "No session here has" in text
+        assert f'<a href="{home}?q=shop">Search all folders</a>' in text
+        assert "Of the shop" in await browser.get(f"{home}?q=shop")
+
+
+async def test_a_session_is_created_in_the_folder_that_is_chosen(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        browser, home = PlainBrowser(web), await two_projects(web, mock)
+        form = fields(await browser.get(home), "new-session")
+        text = await browser.post(f"{home}sessions", **form | {"title": "A", "at": "/srv/shop"})
+        assert mock.world.sessions[-1]["directory"] == "/srv/shop"
+        assert "Of the own folder" in text  # all folders are listed still
+        shop = f"{home}?directory=%2Fsrv%2Fshop"
+        form = fields(await browser.get(shop), "new-session")
+        action = f"{home}sessions?directory=%2Fsrv%2Fshop"
+        text = await browser.post(action, **form | {"title": "B", "at": "/srv/shop"})
+        assert "Of the own folder" not in text
+        text = await browser.post(action, **form | {"title": "C", "at": ""})
+        assert mock.world.sessions[-1]["directory"] == "/srv/project"
+        assert "Of the own folder" in text
+        assert "Of the shop" not in text
+
+
+async def test_a_form_that_is_sent_twice_makes_one_session(tmp_path: Path) -> None:
+    """A browser without scripts sends a form as often as its button is clicked."""
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url, label="Box")
+        browser, home = PlainBrowser(web), f"/s/{server.id}/"
+        await web.app.work.sessions(ALL)
+        form = fields(await browser.get(home), "new-session") | {"title": "Once"}
+        gate = mock.hold("/session")
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(browser.send(f"{home}sessions", **form))
+            await gate.arrived.wait()
+            gate.release()
+        assert "Once" in await browser.post(f"{home}sessions", **form)
+        assert [session["title"] for session in mock.world.sessions] == ["Once"]
+        again = fields(await browser.get(home), "new-session") | {"title": "Once"}
+        await browser.post(f"{home}sessions", **again)
+        assert len(mock.world.sessions) == 2
+
+
+async def test_a_lost_answer_is_explained_by_what_the_server_lists(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url, label="Box")
+        browser, home = PlainBrowser(web), f"/s/{server.id}/"
+        await web.app.work.sessions()
+
+        async def create_and_close(request: Request) -> StreamResponse:
+            if request.method == "POST":
+                mock.world.add_session("Kept", updated=int(time() * 1000))
+                return await close()(request)
+            return web_json(mock.world.sessions)
+
+        mock.script("/session", create_and_close)
+        text = await browser.post(f"{home}sessions", title="Kept")
+        assert browser.status == 200
+        assert "Box didn&#39;t answer, but the session was created." in text
+        assert [session["title"] for session in mock.world.sessions] == ["Kept"]
+
+        async def close_only(request: Request) -> StreamResponse:
+            if request.method == "POST":
+                return await close()(request)
+            return web_json(mock.world.sessions)
+
+        mock.script("/session", close_only)
+        text = await browser.post(f"{home}sessions", title="Lost")
+        assert browser.status == 502
+        assert "No new session has appeared there." in text
+        mock.script("/session", close())
+        text = await browser.post(f"{home}sessions", title="Lost")
+        assert "The session may have been created all the same." in text
+
+
+async def test_a_model_can_be_unchosen(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode() as mock:
+        server = await web.app.add_server(mock.url)
+        chosen = (await web.app.work.models()).models[-1].ref
+        browser, address = PlainBrowser(web), f"/s/{server.id}/model"
+        assert f'value="{chosen}" selected>' in await browser.post(address, model=chosen)
+        text = await browser.post(address, model="")
+        assert '<option value="" selected>Server decides</option>' in text
+        names = {size.key.partition("::")[0] for size in await web.app.stored_state()}
+        assert not names & {"selected_model", "selected_provider"}
+
+
+async def test_an_old_release_is_asked_for_each_folder_by_a_refresh_alone(tmp_path: Path) -> None:
+    async with running(tmp_path) as web, MockOpenCode(release=Release.OLD) as mock:
+        browser, home = PlainBrowser(web), await two_projects(web, mock)
+        text = await browser.get(home)
+        assert "This OpenCode release lists one folder at a time" in text
+        assert "Of the shop" not in text
+        text = await browser.post(f"{home}refresh")
+        assert "lists one folder at a time" not in text
+        assert "Of the shop" in text
+        assert "Of the own folder" in text
+
+
+async def test_a_server_that_is_down_offers_no_new_session(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        server = await web.app.add_server(CLOSED, label="Down", check=False)
+        await web.app.check(server.id)
+        text = (await PlainBrowser(web).get(f"/s/{server.id}/")).partition("<main")[2]
+        assert text.count("Nothing listens") == 1
+        assert 'popovertarget="new-session" disabled>' in text
+        assert "Never fetched" in text

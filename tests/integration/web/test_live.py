@@ -296,7 +296,7 @@ async def test_a_list_in_flight_when_another_server_became_active_is_not_shown(
         a.world.add_session("Of A")
         first = await web.app.add_server(a.url, label="A")
         second = await web.app.add_server(b.url, label="B")
-        gate = a.hold("/session")
+        gate = a.hold("/experimental/session")
 
         async def fetch() -> tuple[int, str]:
             url = f"{web.url}/s/{first.id}/refresh"

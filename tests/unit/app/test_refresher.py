@@ -26,6 +26,7 @@ from codewalk.opencode.session import Session
 from codewalk.server import Server
 from codewalk.servers.profile import ServerProfile
 from codewalk.tasks import RESTART_DELAY
+from codewalk.workspace.directories import ALL
 from codewalk.workspace.session_look import LOOK_LIMIT
 from tests.fake_time import advance_time, elapsed, fake_time
 from tests.fakes import Reply, delayed, html_reply, json_reply, profile
@@ -526,3 +527,45 @@ async def test_an_unhealthy_server_is_not_looked_at() -> None:
         with refreshed.work.viewers.viewing():
             await advance_time(LOOK_INTERVAL * 3)
         assert refreshed.requested() == {}
+
+
+@fake_time
+async def test_a_page_of_all_folders_costs_one_small_request_per_look() -> None:
+    async with refreshing_a_project() as refreshed:
+        everywhere = "/experimental/session"
+        refreshed.here.network.of(A).script[everywhere] = json_reply([])
+        await refreshed.make_healthy(A)
+        await advance_time(2)
+        await refreshed.work.overview(ALL, server_id=A.id)
+        await refreshed.work.sessions(ALL)
+        await advance_time(LOOK_INTERVAL)
+        refreshed.requested()
+        with refreshed.work.viewers.viewing():
+            await advance_time(0.1)
+            assert refreshed.requested() == {everywhere: 1}
+            limits = [params["limit"] for params in refreshed.here.network.of(A).params if params]
+            assert limits[-1] == str(LOOK_LIMIT)
+            await advance_time(LOOK_INTERVAL)
+            assert refreshed.requested() == {everywhere: 1}
+        # Events of any folder are applied without a request.
+        refreshed.refresher.handle_event(A.id, changed(7, directory="/new", project_id="other"))
+        await advance_time(1)
+        assert refreshed.requested() == {}
+        cached = await refreshed.work.sessions(ALL, cached=True)
+        assert [session.id for session in cached.sessions] == ["ses_7"]
+
+
+@fake_time
+async def test_after_a_reconnect_the_viewed_list_alone_is_fetched() -> None:
+    async with refreshing_a_project() as refreshed:
+        refreshed.here.network.of(A).script["/experimental/session"] = json_reply([])
+        await refreshed.work.overview(ALL, server_id=A.id)
+        refreshed.refresher.handle_event(A.id, Connected())
+        await advance_time(1)
+        seen = refreshed.requested()
+        assert (seen["/experimental/session"], seen["/session"]) == (1, 0)
+        refreshed.announcer.announce(Event(kind=Kind.OVERFLOW))
+        await advance_time(1)
+        seen = refreshed.requested()
+        assert (seen["/experimental/session"], seen["/session"]) == (1, 1)
+        assert seen["/session/status"] == 1

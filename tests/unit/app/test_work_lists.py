@@ -10,10 +10,12 @@ import orjson
 import pytest
 
 from codewalk.app.work import UNCHANGED_ANNOUNCE_SECONDS
-from codewalk.errors import InvalidValue, ServerUnreachable
+from codewalk.errors import InvalidValue, RequestFailed, ServerNotFound, ServerUnreachable
 from codewalk.events import Kind
 from codewalk.opencode.activity import BUSY
 from codewalk.opencode.session import MAX_TITLE
+from codewalk.reason import Reason
+from codewalk.workspace.directories import ALL
 from tests.fake_time import advance_time, fake_time
 from tests.fakes import Reply, StoredEntry, json_reply, profile
 from tests.unit.app.working import Working, working
@@ -291,6 +293,79 @@ async def test_viewed_directories_are_remembered_for_one_server() -> None:
         await here.work.sessions("/b", cached=True)
         assert here.work.viewed_directories(A.id) == (None,)
         assert here.work.viewed_directories(B.id) == (None, "/b")
+
+
+@fake_time
+async def test_the_list_of_all_directories_is_viewed_instead_of_the_own_one() -> None:
+    async with working(A) as here:
+        await here.work.sessions("/a", cached=True)
+        await here.work.sessions(ALL, cached=True)
+        assert here.work.viewed_directories(A.id) == (ALL, "/a")
+        assert set(here.work.looked_at_directories(A.id)) == {ALL, "/a"}
+        await here.work.sessions(cached=True)
+        assert here.work.viewed_directories(A.id) == (None, ALL, "/a")
+
+
+@fake_time
+async def test_a_selected_model_is_cleared_without_a_request() -> None:
+    async with working(A) as here:
+        answer(here)
+        await here.work.models()
+        await here.work.use_model("p/m")
+        asked = list(here.requested(A))
+        with announced(here) as kinds:
+            assert (await here.work.use_model(None)).selected is None
+        assert (kinds, here.requested(A)) == ([Kind.WORK], asked)
+        assert (await here.work.models(cached=True)).selected is None
+
+
+@fake_time
+async def test_a_form_sent_twice_creates_one_session() -> None:
+    async with working(A) as here:
+        answer(here, session=json_reply(session(2)))
+        both = [
+            await here.work.create_session(title="x", nonce="n", server_id=A.id) for _ in range(2)
+        ]
+        assert both[0] is both[1]
+        assert here.requested(A).count("/session") == 1
+        await here.work.create_session(title="x", nonce="m", server_id=A.id)
+        assert here.requested(A).count("/session") == 2
+
+
+@fake_time
+async def test_a_session_that_may_exist_is_announced() -> None:
+    async with working(A) as here:
+        lost = Reply(failure=RequestFailed(Reason.TIMEOUT, "It didn't answer."))
+        answer(here, session=[lost, json_reply([])])
+        with announced(here) as kinds, pytest.raises(ServerUnreachable, match="No new session"):
+            await here.work.new_session(server_id=A.id)
+        assert kinds == [Kind.SESSIONS]
+
+
+@fake_time
+async def test_work_on_a_chosen_server_does_not_depend_on_which_is_active() -> None:
+    async with working(A, B) as here:
+        here.network.of(B).script |= ANSWERS
+        work = here.work.on(B.id)
+        listed = await work.sessions()
+        assert (listed.server_id, [s.id for s in listed.sessions]) == (B.id, ["ses_1"])
+        assert (await work.sessions(cached=True)).fetched_at == listed.fetched_at
+        assert (await work.use_model("p/m")).selected == "p/m"
+        assert here.requested(A) == []
+        assert here.work.viewed_directories(B.id) == (None,)
+        gate = asyncio.Event()
+        slow = Reply(answer=json_reply([session(1)]).answer, gate=gate)
+        here.network.of(B).script["/session"] = slow
+        async with asyncio.TaskGroup() as group:
+            fetch = group.create_task(work.sessions(), name="the list")
+            await advance_time(1)
+            await here.switch_to(B)
+            await here.switch_to(A)
+            gate.set()
+        assert fetch.result().server_id == B.id
+        await here.remove(B)
+        with pytest.raises(ServerNotFound):
+            await work.sessions()
 
 
 @fake_time

@@ -14,7 +14,8 @@ from codewalk.server import Server
 from codewalk.servers.health_check import HealthCheckSettings
 from codewalk.servers.profile import NotifySetting, ServerProfile
 from codewalk.web.forms import ServerForm
-from codewalk.web.page_context import HomeContext, HomeQuery, PageContext
+from codewalk.web.home_context import HomeContext, HomeQuery
+from codewalk.web.page_context import PageContext
 from codewalk.web.views import StreamedPage, Views
 from codewalk.workspace.models import Model, ModelList
 from codewalk.workspace.projects import Project, ProjectList

@@ -15,7 +15,8 @@ from codewalk.server import Server
 from codewalk.web.assets import ADDRESSES, ASSETS
 from codewalk.web.form_data import ServerFormData
 from codewalk.web.forms import ServerForm
-from codewalk.web.page_context import SESSIONS_PER_PAGE, Alert, HomeQuery
+from codewalk.web.home_context import SESSIONS_PER_PAGE, HomeQuery
+from codewalk.web.page_context import Alert
 from codewalk.web.problems import Problem
 from codewalk.web.templates import FIRST_ROWS
 from codewalk.web.text import (
@@ -263,14 +264,13 @@ def test_the_picker_paints_a_bounded_number_of_models_and_the_chosen_one() -> No
     many = tuple(Model(provider_id="p", model_id=str(n), name=f"M{n}") for n in range(20_000))
     offered = replace(MODELS, models=many, selected="p/19999")
     html = VIEWS.project_and_model_fragments(home_context(server(active=True), models=offered))
-    assert html.count("<option") == 502
+    assert html.count("<option") == 503
     assert '<option value="p/19999" selected>' in html
     assert "19,500 more: codewalk model use" in html
     few = VIEWS.project_and_model_fragments(
         home_context(server(active=True), models=replace(MODELS, selected="local/tiny"))
     )
-    assert few.count("<option") == 2
-    assert "Default model" not in few
+    assert few.count("<option") == 3
     assert "Tiny (default)" in few
 
 
@@ -279,7 +279,7 @@ def test_fragments_have_a_target_in_their_own_servers_home_only() -> None:
     within = VIEWS.home_fragments(page_context(shown.server), shown, within=True)
     html = VIEWS.session_list_fragment(shown) + VIEWS.project_and_model_fragments(shown) + within
     places = re.findall(r'<hx-partial hx-target="([^"]+)"', html)
-    own = ["#sessions-018f", "#projects-018f", "#model-018f", "#home-018f"]
+    own = ["#sessions-018f", "#create-018f", "#projects-018f", "#model-018f", "#home-018f"]
     assert places == [*own, "#active", "#switcher-018f", "#alerts"]
     page = home_page(shown)
     assert all(f'id="{place[1:]}"' in page for place in own)
@@ -332,10 +332,45 @@ def test_an_empty_list_says_what_to_do() -> None:
     never = home_context(one)
     never = replace(never, listing=replace(never.listing, fetched_at=None))
     assert "Fetching the sessions" in text_of(VIEWS.session_list_fragment(never))
-    failed = replace(never, problem="It broke.")
-    assert "The sessions of this server were never fetched" in text_of(
-        VIEWS.session_list_fragment(failed)
-    )
+    here = HomeQuery(directory="/srv/a", words="two")
+    html = VIEWS.session_list_fragment(replace(searched, query=here))
+    assert "No session here has “two”" in text_of(html)
+    assert '<a href="/s/018f/?q=two">Search all folders</a>' in html
+
+
+def test_a_server_that_is_down_and_was_never_fetched_says_why_once() -> None:
+    down = server(active=True, state=State.UNHEALTHY, detail="Gone.")
+    shown = home_context(down, problem="Gone.")
+    shown = replace(shown, listing=replace(shown.listing, fetched_at=None))
+    html = home_page(shown)
+    main = html.partition("<main")[2]
+    assert text_of(main).count("Gone.") == 1
+    assert "Never fetched" in text_of(main)
+    assert "never fetched" not in text_of(main)
+    assert text_of(main).count("Retry") == 1
+    assert "Refresh" not in text_of(main)
+    assert re.search(r'<button[^>]*popovertarget="new-session" disabled>', main)
+    up = home_page(home_context(server(active=True)))
+    assert not re.search(r'<button[^>]*popovertarget="new-session" disabled>', up)
+
+
+@pytest.mark.parametrize("selected", [None, "local/tiny"])
+def test_the_picker_has_the_servers_own_choice_first(selected: str | None) -> None:
+    shown = home_context(server(active=True), models=replace(MODELS, selected=selected))
+    html = " ".join(VIEWS.project_and_model_fragments(shown).split())
+    mark = "" if selected else " selected"
+    first = f'<option value=""{mark}>Server decides</option>'
+    assert f'<select name="model" aria-label="Model"> {first}' in html
+
+
+def test_a_list_that_may_lack_sessions_says_so_once_it_was_fetched() -> None:
+    note = "This OpenCode release lists one folder at a time"
+    shown = home_context(server(active=True), "One")
+    partial = replace(shown, listing=replace(shown.listing, is_partial=True))
+    assert note in text_of(VIEWS.session_list_fragment(partial))
+    assert note not in text_of(VIEWS.session_list_fragment(shown))
+    never = replace(partial, listing=replace(partial.listing, is_substitute=True))
+    assert note not in text_of(VIEWS.session_list_fragment(never))
 
 
 def test_the_stamp_changes_with_what_is_shown_but_not_with_each_check() -> None:

@@ -11,7 +11,8 @@ from codewalk.reason import Reason
 from codewalk.workspace.directories import get_own_directory
 from codewalk.workspace.overview import cached_overview
 from codewalk.workspace.scope import Scope, StateName, state_key
-from codewalk.workspace.sessions import cached_sessions, create_session, fetch_sessions
+from codewalk.workspace.session_creation import create_session
+from codewalk.workspace.sessions import cached_sessions, fetch_sessions
 from codewalk.workspace.state_cache import StateCache
 from tests.fake_time import fake_time
 from tests.fakes import (

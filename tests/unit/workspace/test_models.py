@@ -17,6 +17,7 @@ from codewalk.workspace.models import (
     Model,
     ModelList,
     cached_models,
+    clear_selection,
     fetch_models,
     find_model,
     select_model,
@@ -155,6 +156,19 @@ async def test_a_model_is_selected_for_its_server_alone(ref: str) -> None:
     assert (await fetch_models(Scope(keeper, A), offering(PROVIDERS))).selected == ref.strip()
     assert await selected_model(Scope(keeper, B)) is None
     assert (await cached_models(Scope(keeper, B))).models == ()
+
+
+@fake_time
+async def test_a_selection_can_be_cleared() -> None:
+    keeper = FakeStateStore()
+    used = await use(keeper, offering(PROVIDERS), "anthropic/claude")
+    scope = Scope(keeper, A)
+    await select_model(Scope(keeper, B), used, "anthropic/claude")
+    assert await clear_selection(scope, used) == replace(used, selected=None)
+    assert (await cached_models(scope)).selected is None
+    assert await selected_model(Scope(keeper, B)) == "anthropic/claude"
+    assert f"selected_model::{A}" not in {key for _, key in keeper.entries}
+    await clear_selection(scope, used)
 
 
 @fake_time

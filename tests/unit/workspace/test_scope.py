@@ -19,6 +19,7 @@ KEYS = st.tuples(st.sampled_from(StateName), PARTS, st.none() | PARTS)
 
 def test_the_keys_are_those_of_the_interface() -> None:
     assert {*StateName} == {
+        "all_sessions",
         "cached_sessions",
         "cached_projects",
         "cached_models",
