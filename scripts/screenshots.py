@@ -39,6 +39,10 @@ TITLES = (
     "Draft the release notes",
 )
 AGES = (40, 25 * 60, 3 * 3600, 26 * 3600, 3 * 86_400, 9 * 86_400)
+FOLDERS = (
+    *("/srv/shop", "/srv/docs", "/srv/shop"),
+    *("/home/ana/experiments/scheduler", "/srv/shop", "/srv/docs"),
+)
 
 Scene = Callable[["Stage"], Awaitable[None]]
 
@@ -65,8 +69,10 @@ class Stage:
         page.script("*", web_page())
         now = int(time() * 1000)
         good.world.directory = "/srv/shop"
-        for title, age in reversed([*zip(TITLES, AGES, strict=True)]):
-            good.world.add_session(title, directory="/srv/shop", updated=now - age * 1000)
+        for title, age, folder in reversed([*zip(TITLES, AGES, FOLDERS, strict=True)]):
+            good.world.add_session(
+                title, directory=folder, updated=now - age * 1000, project_id=folder
+            )
         await self.web.app.add_server(good.url, label="Dev box", default=True)
         await self.web.app.add_server(old.url, label="Laptop")
         for url, label in ((CLOSED, "Cloud"), (page.url, "Behind the company proxy")):
@@ -164,6 +170,40 @@ async def refused(stage: Stage) -> None:
 
 async def home(stage: Stage) -> None:
     await stage.five()
+    await stage.go("/")
+
+
+async def home_new(stage: Stage) -> None:
+    """The form for a new session."""
+    await home(stage)
+    await stage.tab.get_by_role("button", name="New session").click()
+
+
+async def home_folder(stage: Stage) -> None:
+    """A search in one folder that finds nothing."""
+    await home(stage)
+    await stage.tab.get_by_role("link", name="docs").click()
+    await stage.tab.get_by_label("Search sessions").fill("nowhere")
+    await stage.tab.get_by_text("No session here has").wait_for()
+
+
+async def home_partial(stage: Stage) -> None:
+    """A release that lists one folder at a time."""
+    good = await stage.five()
+    good.script("/experimental/session", web_page())
+    good.world.directory = "/srv/docs"
+    for session in good.world.sessions:
+        session["projectID"] = "global" if session["directory"] == "/srv/docs" else "x"
+    await stage.web.app.clear_state("Dev box")
+    await stage.web.app.work.projects()
+    await stage.web.app.work.sessions(ALL)
+    await stage.go("/")
+
+
+async def home_never(stage: Stage) -> None:
+    """A server that is down and was never fetched."""
+    await stage.five()
+    await stage.web.app.switch_to("Cloud", force=True)
     await stage.go("/")
 
 
@@ -361,6 +401,10 @@ SCENES: Sequence[Scene] = (
     switcher_down,
     refused,
     home,
+    home_new,
+    home_folder,
+    home_partial,
+    home_never,
     home_searched,
     home_down,
     home_empty,

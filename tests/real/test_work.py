@@ -133,7 +133,10 @@ async def test_the_sessions_of_two_projects_are_listed_together(
             while terminal["id"] not in {
                 session.id for session in (await app.work.sessions(ALL, cached=True)).sessions
             }:
-                await app.work.look(ALL)
+                if server is real_servers[2]:  # it lists one directory at a time
+                    await app.work.sessions(ALL, ask_each=True)
+                else:
+                    await app.work.look(ALL)
 
 
 async def test_a_call_for_a_server_that_is_not_active_creates_nothing(
