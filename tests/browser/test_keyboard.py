@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from codewalk.app.composition import Parts
 from codewalk.reason import Reason, State
 from codewalk.web.history_context import LOG_LINES_PER_PAGE
+from codewalk.workspace.directories import ALL
 from tests.browser.elements import (
     CLOSED,
     button,
@@ -265,9 +266,10 @@ async def test_a_followed_link_of_a_home_keeps_the_focus(chromium: Browser, tmp_
             mock.world.add_session(f"Session {number}")
         await web.app.add_server(mock.url, label="Box")
         await web.app.work.projects()
-        await web.app.work.sessions()
+        await web.app.work.sessions(ALL)
         await tab.goto(web.url)
-        newer, older = (tab.get_by_role("link", name=name) for name in ("Newer", "Older"))
+        pages = tab.get_by_role("navigation", name="Pages of sessions")
+        newer, older = (pages.get_by_role("link", name=name) for name in ("Newer", "Older"))
         await expect(newer).to_be_disabled()
         await tab_to(tab, older)
         for page in ("51–100 of 101", "101–101 of 101"):

@@ -100,7 +100,7 @@ def test_every_answer_is_declared(served: Served) -> None:
         if not operation.path.endswith("/events"):
             call(operation, served)
             called.append(operation.label)
-    assert len(called) == 21
+    assert len(called) == 22
 
 
 def _name_a_server(case: Any, served: Served) -> None:
