@@ -88,6 +88,27 @@ on("keydown", "[role=menu], #switcher, .cells, .facts", (list, event) => {
     items[0]?.focus(); // the field, which gets the character
   }
 });
+// In the open switcher each item stays in its place: a click never meets another server than the one
+// that was there a moment before. When it closes, the items get the server's order.
+
+/** @type {string[]} the ids of the items in the server's order */
+let serverOrder = [];
+const itemIds = (/** @type {Element} */ list) => [...list.children].map((item) => item.id);
+const arrange = (/** @type {Element} */ list, /** @type {string[]} */ ids) => {
+  const place = (/** @type {Element} */ item) => (ids.includes(item.id) ? ids.indexOf(item.id) : ids.length);
+  list.append(...[...list.children].sort((one, other) => place(one) - place(other)));
+};
+document.addEventListener("htmx:before:swap", ({ detail }) => {
+  const news = detail.tasks.map((task) => task.fragment.querySelector("#switcher-list")).find(Boolean);
+  if (!news) return;
+  serverOrder = itemIds(news);
+  const list = document.querySelector("#switcher:popover-open #switcher-list");
+  if (list) arrange(news, itemIds(list));
+});
+on("toggle", "#switcher", (panel, event) => {
+  const list = panel.querySelector("#switcher-list");
+  if (list && serverOrder.length && event.newState === "closed") arrange(list, serverOrder);
+});
 on("toggle", "[role=menu]", async (menu, event) => {
   if (event.newState !== "open") return;
   await htmx.ajax("GET", menu.dataset.items ?? "", { source: menu, target: menu, swap: "innerHTML" });
