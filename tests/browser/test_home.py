@@ -24,6 +24,9 @@ from tests.mock_opencode import MockOpenCode
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
+EVERYWHERE = "/experimental/session"
+"""Where a server lists the sessions of all folders."""
+
 
 async def at_home(web: RunningApp, tab: Page, mock: MockOpenCode) -> str:
     """The home of a server, whose sessions are in already; the server's id."""
@@ -289,9 +292,12 @@ async def test_a_session_that_no_event_told_of_appears_when_the_page_gets_the_fo
         await at_home(web, tab, mock)
         await mock.world.subscribed.wait()
         await expect_sessions(tab, "Here")
-        mock.world.add_session("In the terminal")  # by another process: there is no event
         # Repeated, since looks within a second of another one are left out.
         await tab.evaluate("setInterval(() => window.dispatchEvent(new Event('focus')), 300)")
+        # From the second look on, no list is fetched that the new stream made uncertain.
+        while [seen.query.get("limit") for seen in mock.requests].count("50") < 2:
+            await mock.wait_for_requests(EVERYWHERE, mock.count(EVERYWHERE) + 1)
+        mock.world.add_session("In the terminal")  # by another process: there is no event
         await expect_sessions(tab, "In the terminal", "Here", within=CHANGE_TIMEOUT_MS)
         assert mock.requests[-1].query.get("limit") in ("50", None)
 
