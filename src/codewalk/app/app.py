@@ -35,9 +35,9 @@ from codewalk.servers.registry import Registry
 from codewalk.servers.roster import Roster
 from codewalk.settings import Settings
 from codewalk.storage.database import Database
+from codewalk.storage.file_header import FileId
 from codewalk.storage.loss_report import StoreProblem
 from codewalk.storage.state import StateSize, StateStore
-from codewalk.storage.store_file import FileId
 from codewalk.workspace.identity import load_identity
 from codewalk.workspace.scope import Scope
 

@@ -15,11 +15,11 @@ from sqlalchemy.engine import Connection
 
 from codewalk.settings import Settings
 from codewalk.storage.backups import describe_restore, newest_backup
+from codewalk.storage.file_header import FileId
 from codewalk.storage.location import Location, SqliteFile, locate, translate_errors
 from codewalk.storage.loss_report import StoreProblem
 from codewalk.storage.sqlite import check_file
 from codewalk.storage.sqlite_database import open_sqlite
-from codewalk.storage.store_file import FileId
 from codewalk.storage.tables import SCHEMA_VERSION
 
 T = TypeVar("T")

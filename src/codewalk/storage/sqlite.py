@@ -12,7 +12,8 @@ from typing import Final
 from urllib.parse import quote
 
 from codewalk.settings import FILE_MODE
-from codewalk.storage.file_stamp import is_overwritten, read_stamp, read_stamp_in_file
+from codewalk.storage.file_header import FileId, parse_header, read_header_bytes
+from codewalk.storage.file_stamp import is_overwritten, read_stamp
 from codewalk.storage.location import SqliteFile, translate_errors
 
 BUSY_SECONDS: Final = 5.0
@@ -135,11 +136,9 @@ def _read_version(location: SqliteFile, mode: str) -> str | None:
 def _check_wal(location: SqliteFile, connection: sqlite3.Connection) -> None:
     """Raise `StorageError` for a `-wal` that belongs to another file."""
     stored = read_stamp(connection)
-    try:
-        in_file = read_stamp_in_file(location.path)
-    except sqlite3.Error:
-        return  # after a crash the file may be readable only together with its -wal
-    if is_overwritten(in_file, stored, None):
+    file_id = FileId.of(location.path)
+    header = parse_header(read_header_bytes(location.path, file_id) or b"") if file_id else None
+    if header and is_overwritten(header.user_version, stored):
         raise location.foreign_wal_error()
 
 

@@ -15,10 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from codewalk.errors import StorageError
+from codewalk.storage.file_header import FileId
 from codewalk.storage.location import SqliteFile, translate_errors
 from codewalk.storage.loss_report import LossReport, StoreProblem
 from codewalk.storage.sqlite import BUSY_SECONDS, CONNECTION_SETUP
-from codewalk.storage.store_file import FileId, Loss, StoreFile
+from codewalk.storage.store_file import Loss, StoreFile
 
 T = TypeVar("T")
 

@@ -5,49 +5,25 @@ deleted or replaced, what is committed goes to a file that no later start will f
 """
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
+from codewalk.storage.file_header import FileId, parse_header, read_header_bytes
 from codewalk.storage.file_stamp import (
     FileStamp,
     is_overwritten,
     next_stamp,
-    read_stamp_in_file,
     read_stored_stamp,
     write_stamp,
 )
 from codewalk.storage.location import SqliteFile
 from codewalk.storage.sqlite import is_damage
-
-_ATTEMPTS: Final = 3
-"""How often the file is read until it counts as damaged."""
-
-_UNUSABLE: Final = FileStamp(number=-1, tag="", previous="")
-"""Stands for the stamp of a file that was overwritten or can't be read now."""
-
-
-class FileId(NamedTuple):
-    """The device and the inode of a file, which a name may lead to or not."""
-
-    device: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: Path) -> "FileId | None":
-        """Return those of the file at a path, None without one."""
-        try:
-            status = os.stat(path)  # noqa: PTH116 - twice as fast, several times for each write
-        except OSError:
-            return None
-        return cls(status.st_dev, status.st_ino)
 
 
 class Loss(Enum):
@@ -145,10 +121,10 @@ class StoreFile:
             return None
         # This first: no checkpoint goes beyond what an open transaction reads.
         stored = read_stored_stamp(connection)
-        in_file = self._compare(stored, known)
-        if in_file is _UNUSABLE:
+        tag_in_file = self._compare(stored, known)
+        if tag_in_file is None:
             return None
-        stamp = next_stamp(in_file, stored)
+        stamp = next_stamp(tag_in_file, stored)
         with self._lock:
             self._checked, self._is_stamped = signature, stamp is None
             self._known = _later(self._known, stored)
@@ -188,24 +164,34 @@ class StoreFile:
         finally:
             with suppress(OSError):
                 aside.rename(path)
+            if FileId.of(self._location.wal) == self._opened.get(self._location.wal):
+                # Useless without the former content, but the only file that has the last changes.
+                with suppress(OSError):
+                    self._location.wal.replace(path.with_name(f"{path.name}-wal.old"))
             self.delete_side_files()
 
-    def _compare(self, stored: FileStamp | None, known: FileStamp | None) -> FileStamp | None:
-        """Compare the stamp in the file with the stored one; return it, or else `_UNUSABLE`."""
-        error: sqlite3.Error | None = None
-        for _ in range(_ATTEMPTS):  # another process may be in the middle of a checkpoint
-            try:
-                in_file = read_stamp_in_file(self._location.path)
-            except sqlite3.Error as exc:
-                error = exc
-                continue
-            if is_overwritten(in_file, stored, known):
-                self._set_overwritten(Loss.OVERWRITTEN)
-                return _UNUSABLE
-            return in_file
-        if is_damage(error):
+    def _compare(self, stored: FileStamp | None, known: FileStamp | None) -> int | None:
+        """Compare the tag in the file with the stored stamp.
+
+        Returns:
+            The tag in the file; None if the file was overwritten, or can't be read here.
+        """
+        signature = self._signature()
+        if signature is None or self.file_id is None:
+            return None
+        data = read_header_bytes(self._location.path, self.file_id)
+        if data is None:
+            return None
+        header = parse_header(data)
+        is_shorter = bool(self._checked and signature.size < self._checked.size)
+        # A checkpoint that makes the file shorter writes the header first.
+        if header is None or (is_shorter and signature.size < header.size):
             self._set_overwritten(Loss.DAMAGED)
-        return _UNUSABLE
+            return None
+        if is_overwritten(header.user_version, stored, known):
+            self._set_overwritten(Loss.OVERWRITTEN)
+            return None
+        return header.user_version
 
     def _set_overwritten(self, loss: Loss) -> None:
         with self._lock:

@@ -23,7 +23,7 @@ from codewalk.storage.backups import Backup, list_backups
 from codewalk.storage.database import Database, open_database
 from codewalk.storage.sqlite_database import THREADS
 from tests.integration.storage.conftest import Stores
-from tests.integration.storage.workers import profile
+from tests.integration.storage.workers import Workers, profile
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows deletes no open files")
 
@@ -150,6 +150,7 @@ async def test_a_backup_that_is_copied_into_the_store_is_what_the_next_start_has
             await urls(database, sqlite_settings)
     assert sqlite_settings.database_file.read_bytes() == backup.read_bytes()
     assert not side_file(sqlite_settings, "-wal").exists()
+    assert side_file(sqlite_settings, "-wal.old").exists()
     assert await stored_urls(sqlite_settings) == ["http://old"]
 
 
@@ -230,6 +231,24 @@ async def test_checkpoints_of_other_processes_and_new_times_disturb_nobody(
         assert len(await urls(database, sqlite_settings)) == 10
         assert (database.problem, other.problem) == (None, None)
     assert len(await stored_urls(sqlite_settings)) == 10
+
+
+async def test_checkpoints_that_are_under_way_are_not_taken_for_damage(
+    sqlite_settings: Settings, backup: Path
+) -> None:
+    """In the middle of a checkpoint, the file without its `-wal` looks damaged to SQLite."""
+    async with running(sqlite_settings) as database, Workers(sqlite_settings) as workers:
+        writer = await workers.start("fill", "150")
+        await writer.ready()
+        await writer.go()
+        async with asyncio.TaskGroup() as group:
+            end = group.create_task(writer.finish(), name="end of the writer")
+            while not end.done():
+                await urls(database, sqlite_settings)
+                await asyncio.sleep(0)
+        await put(database, sqlite_settings, profile("http://newer"))
+        assert database.problem is None
+        assert end.result() == ["filled"]
 
 
 def checkpoint(settings: Settings) -> None:

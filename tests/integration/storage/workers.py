@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
+from sqlalchemy.engine import Connection
+
 from codewalk.notifications.notice import NoticeKind
 from codewalk.notifications.outbox import Report
 from codewalk.reason import State
@@ -158,6 +160,19 @@ async def _remove(database: Database, settings: Settings, server_id: str) -> Non
     _say(f"{roster.revision}")
 
 
+async def _fill(database: Database, _settings: Settings, count: str) -> None:
+    """Write so much that each few writes are followed by a checkpoint."""
+    statement = "INSERT OR REPLACE INTO pointers VALUES (?, ?)"
+    for number in range(int(count)):
+        row = (f"filling {number % 20}", os.urandom(200_000).hex())
+
+        def write(connection: Connection, row: tuple[str, str] = row) -> None:
+            connection.exec_driver_sql(statement, row)
+
+        await database.write(write, durable=False)
+    _say("filled")
+
+
 async def _unlock(_database: Database, settings: Settings) -> None:
     vault = await _vault(settings)
     _say(vault.seal(Secret("found again"), "server"))
@@ -177,6 +192,7 @@ async def _claim(database: Database, _settings: Settings, server_id: str) -> Non
 JOBS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "add": _add_and_count,
     "claim": _claim,
+    "fill": _fill,
     "keep": _keep_until_killed,
     "remove": _remove,
     "unlock": _unlock,
