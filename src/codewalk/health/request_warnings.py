@@ -56,6 +56,8 @@ class ListRequest:
         return f"{self.listing} in {self.directory}" if self.directory else self.listing.value
 
 
+_ORDER: Final = tuple(Listing)
+
 Failures = Mapping[ListRequest, str]
 
 
@@ -143,9 +145,11 @@ def make_warning(failures: Failures) -> str | None:
     """Return the sentence about these requests and why the first one fails, None without any."""
     if not failures:
         return None
-    *others, last = map(str, failures)
+    # Whichever failed first: the order of the sentence is always the same.
+    requests = sorted(failures, key=lambda request: _ORDER.index(request.listing))
+    *others, last = map(str, requests)
     lists = f"{', '.join(others)} and {last}" if others else last
-    return f"Answers, but its {lists} can't be listed: {next(iter(failures.values()))}"
+    return f"Answers, but its {lists} can't be listed: {failures[requests[0]]}"
 
 
 async def _request(connection: "Connection", request: ListRequest) -> None:

@@ -149,5 +149,5 @@ def test_the_sentence() -> None:
     shop = ListRequest(Listing.SESSIONS, "/srv/shop")
     assert make_warning({}) is None
     assert make_warning({sessions: "No."}) == "Answers, but its sessions can't be listed: No."
-    both = make_warning({shop: "Why.", ListRequest(Listing.MODELS): "No."})
+    both = make_warning({ListRequest(Listing.MODELS): "No.", shop: "Why."})
     assert both == "Answers, but its sessions in /srv/shop and models can't be listed: Why."
