@@ -83,7 +83,7 @@ def test_without_a_history_the_page_says_what_will_be_there() -> None:
     new = server(state=State.UNKNOWN, reason=Reason.UNCHECKED, version=None, latency_ms=None)
     text = text_of(page(history_of(new)))
     for part in (
-        "Last 10 min: not checked.",
+        "Last 10 min: not checked",
         "No data yet.",
         "There are no checks in the last 24 hours.",
         "No history yet.",
@@ -241,7 +241,7 @@ def test_the_last_checks_are_listed_one_by_one() -> None:
     now, before = NOW.astimezone(), (NOW - timedelta(seconds=30)).astimezone()
     assert f"{now:%H:%M:%S} still unhealthy: No answer in time." in text_of(html)
     assert f"{before:%H:%M:%S} not checked" in text_of(html)
-    assert "Last 10 min: down for 10 s, unknown for 9 min 30 s." in text_of(html)
+    assert "Last 10 min: down for 10 s, unknown for 9 min 30 s" in text_of(html)
     listed = text_of(html.partition("<tbody>")[2].partition("</tbody>")[0])
     assert listed.index("No answer in time.") < listed.index("Ready to use.")
 
