@@ -7,8 +7,14 @@ passes through.
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from copy import copy
 from functools import partial
 from math import inf
@@ -83,8 +89,7 @@ class Connection:
     the whole call; `inf` is for a caller that bounds it otherwise, since a timer for each of
     thousands of checks costs. `limit` is in bytes of the response's body.
 
-    Credentials are sent once a request without them was refused or got no JSON, with
-    `always_sign_in` at once.
+    Credentials are sent once a request without them was refused, with `always_sign_in` at once.
 
     Attributes:
         url: The base URL.
@@ -211,9 +216,8 @@ class Connection:
         """
         return await self._request(path, None, data, timeout, limit)
 
-    def stream(
-        self, path: str, *, timeout: float = 10.0
-    ) -> AbstractAsyncContextManager[ResponseStream]:
+    @asynccontextmanager
+    async def stream(self, path: str, *, timeout: float = 10.0) -> AsyncIterator[ResponseStream]:
         """Send a GET whose response may be endless, and hold it open while the block runs.
 
         The status may be any. Redirects and credentials are as in `get`.
@@ -221,14 +225,27 @@ class Connection:
         Raises:
             RequestFailed: No response began within `timeout` seconds.
         """
-        auth_headers = (
-            {} if self._access.is_open else self._auth_headers or self._make_auth_headers()
-        )
+        async with AsyncExitStack() as stack:
+            response = await stack.enter_async_context(self._open_stream(path, timeout))
+            if not self._signs_in and self.has_credentials and response.head.status in REFUSALS:
+                await stack.aclose()
+                self._access.set_protected()
+                response = await stack.enter_async_context(self._open_stream(path, timeout))
+            yield response
+
+    def _open_stream(
+        self, path: str, timeout: float
+    ) -> AbstractAsyncContextManager[ResponseStream]:
+        auth_headers = (self._auth_headers or self._make_auth_headers()) if self._signs_in else {}
         headers = CIMultiDict(auth_headers, **STREAM_HEADERS)
         send = partial(self._session.get, headers=headers, allow_redirects=False)
         return open_stream(
             send, self._make_url(path), timeout, self._resolve_redirect, self._translate_error
         )
+
+    @property
+    def _signs_in(self) -> bool:
+        return self.has_credentials and (self._access.is_protected or self._always_sign_in)
 
     def failure(self, path: str, response: Response) -> RequestFailed | None:
         """Return what the status of the response to `path` means; None for 2xx."""
@@ -292,18 +309,14 @@ class Connection:
         self, path: str, params: Mapping[str, str] | None, data: bytes | None, limit: int
     ) -> Response:
         """Send a POST of `data`, or without it a GET, with credentials if they are wanted."""
-        access = self._access
-        if self.has_credentials and not (access.is_protected or self._always_sign_in):
-            response = await self._send_once(path, params, data, limit, sign_in=False)
-            if response.ok and response.content_type == "application/json":
-                access.set_open()
-                return response
-            is_refused = response.status in REFUSALS
-            # Another failure says nothing of credentials; a POST may have had an effect.
-            if not is_refused and (access.is_open or data is not None):
-                return response
-        response = await self._send_once(path, params, data, limit, sign_in=True)
-        access.set_protected()
+        if self._signs_in:
+            return await self._send_once(path, params, data, limit, sign_in=True)
+        response = await self._send_once(path, params, data, limit, sign_in=False)
+        if self.has_credentials and response.status in REFUSALS:
+            self._access.set_protected()
+            return await self._send_once(path, params, data, limit, sign_in=True)
+        if self.has_credentials and response.ok and response.content_type == "application/json":
+            self._access.set_open()
         return response
 
     async def _send_once(
@@ -378,7 +391,8 @@ class Connection:
         failure = translate_error(
             exc, host_port=self._host_port, timeout=timeout, resolving=self.is_resolving
         )
-        if not failure.local_fault:
+        # A server that is slow is still the same one.
+        if not failure.local_fault and failure.reason is not Reason.TIMEOUT:
             self._access.reset()
         if self.unreachable_note and failure.reason in NOT_REACHED and not failure.local_fault:
             detail = f"{failure.detail.removesuffix('.')}; {self.unreachable_note}."

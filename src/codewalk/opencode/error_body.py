@@ -17,7 +17,7 @@ MAX_ISSUES: Final = 3
 """Issues of an invalid configuration that are named."""
 
 _JSON_INPUT: Final = "--- JSONC Input ---"
-_JSON_ERROR: Final = re.compile(r"^\w+ at line \d+, column \d+$", re.ASCII | re.MULTILINE)
+_JSON_ERROR: Final = re.compile(r"^\w{1,60} at line \d+, column \d+$", re.ASCII | re.MULTILINE)
 """One error of a configuration that isn't JSON; the rest repeats the file, with its secrets."""
 
 
@@ -59,7 +59,7 @@ def _message(error: dict[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     if isinstance(value, str) and _JSON_INPUT in value:
-        return "; ".join(_JSON_ERROR.findall(value)[:MAX_ISSUES])
+        return _to_line("; ".join(_JSON_ERROR.findall(value)[:MAX_ISSUES]))
     return _to_line(value)
 
 

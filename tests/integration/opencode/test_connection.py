@@ -10,7 +10,7 @@ from codewalk.opencode.client import OpenCodeClient
 from codewalk.opencode.connection import RequestFailed
 from codewalk.reason import Reason
 from codewalk.secret import Secret
-from tests.mock_behaviours import Behaviour, close, json_reply, page, redirect, reply, reset
+from tests.mock_behaviours import Behaviour, close, json_reply, never, page, redirect, reply, reset
 from tests.mock_opencode import MockOpenCode, Release
 
 CREDENTIALS = [
@@ -115,13 +115,44 @@ async def test_after_a_server_was_gone_it_has_to_ask_again(
 
 
 @pytest.mark.parametrize("answer", [page(), reply(b"", status=404), reply(b"x", status=502)])
-async def test_credentials_may_be_what_a_server_wants_that_answers_no_json_without_them(
+async def test_credentials_are_not_sent_to_what_answers_otherwise(
     client: OpenCodeClient, server: MockOpenCode, answer: Behaviour
 ) -> None:
-    server.script("/path", answer, json_reply({"directory": "/x"}))
+    server.script("/path", answer)
     connection = client.connect(server.url, "opencode", Secret("secret"))
-    assert (await connection.get_json("/path"))["directory"] == "/x"
+    with pytest.raises(RequestFailed):
+        await connection.get_json("/path")
+    assert [r.headers.get("Authorization") for r in server.requests] == [None]
     assert not connection.answers_without_credentials
+
+
+async def test_a_stream_is_opened_without_credentials_until_they_are_asked_for(
+    client: OpenCodeClient, server: MockOpenCode
+) -> None:
+    server.password = "secret"
+    connection = client.connect(server.url, "opencode", Secret("secret"))
+    for _ in range(2):
+        async with connection.stream("/global/event") as response:
+            assert response.head.status == 200
+    sent = [r.headers.get("Authorization") for r in server.requests]
+    assert sent == [None, *[basic("opencode", "secret")] * 2]
+
+
+async def test_a_slow_answer_is_no_reason_to_ask_again(
+    client: OpenCodeClient, server: MockOpenCode
+) -> None:
+    server.password = "secret"
+    connection = client.connect(server.url, "opencode", Secret("secret"))
+    await connection.get_json("/path")
+    server.script("/session", never())
+    with pytest.raises(RequestFailed) as failed:
+        await connection.get_json("/session", timeout=0.05)
+    assert failed.value.reason is Reason.TIMEOUT
+    server.requests.clear()
+    await connection.get_json("/path")
+    assert [r.headers.get("Authorization") for r in server.requests] == [
+        basic("opencode", "secret")
+    ]
 
 
 async def test_with_a_password_that_cant_be_decrypted_nothing_is_sent(

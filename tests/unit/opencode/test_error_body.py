@@ -87,6 +87,11 @@ def test_a_body_that_is_no_json_or_too_long_has_none(body: bytes) -> None:
     assert parse_error_words(body) == ""
 
 
+def test_the_errors_of_a_configuration_are_bounded() -> None:
+    message = "--- JSONC Input ---\n" + "A" * 60_000 + " at line 1, column 2"
+    assert len(parse_error_words(orjson.dumps({"message": message}))) <= MAX_WORDS
+
+
 def test_words_are_bounded() -> None:
     body = orjson.dumps({"message": "x" * 10_000, "data": {"path": "y" * 10_000}})
     assert len(parse_error_words(body)) <= 2 * MAX_WORDS + 20
