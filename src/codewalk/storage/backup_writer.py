@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -27,6 +28,9 @@ _PAGES_PER_STEP: Final = 1024
 
 _OPERATIONS_PER_LOOK: Final = 100_000
 """The same for the check of a copy, in SQLite's virtual machine instructions."""
+
+MAX_DRAFT_AGE: Final = 3600.0
+"""Seconds after which nobody writes a draft any more."""
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +77,7 @@ def write_rescued_copy(location: SqliteFile, source: sqlite3.Connection) -> Path
 def _copy(source: sqlite3.Connection, target: Path, is_stopping: Callable[[], bool]) -> None:
     """Write a copy that was read back, and that only its owner can read; whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=DIRECTORY_MODE)
+    _delete_old_drafts(target.parent)
     draft = target.with_name(f".{target.name}.part")
     delete_with_side_files(draft)
     create_private(draft)
@@ -86,6 +91,14 @@ def _copy(source: sqlite3.Connection, target: Path, is_stopping: Callable[[], bo
         with suppress(OSError):
             delete_with_side_files(draft)
         raise
+
+
+def _delete_old_drafts(folder: Path) -> None:
+    """Delete what processes left that were killed while they wrote a copy."""
+    for draft in folder.glob(".*.part"):
+        with suppress(OSError):
+            if time() - draft.stat().st_mtime > MAX_DRAFT_AGE:
+                delete_with_side_files(draft)
 
 
 def _finish(copy: sqlite3.Connection, is_stopping: Callable[[], bool]) -> None:

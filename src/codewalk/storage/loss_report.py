@@ -1,4 +1,4 @@
-"""What users are told after a store was lost while CodeWalk uses it, and its rescued copy."""
+"""The report of a store that was lost while CodeWalk uses it, and of its rescued copy."""
 
 import logging
 import threading

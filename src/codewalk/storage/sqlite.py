@@ -135,9 +135,14 @@ def _read_version(location: SqliteFile, mode: str) -> str | None:
 
 def _check_wal(location: SqliteFile, connection: sqlite3.Connection) -> None:
     """Raise `StorageError` for a `-wal` that belongs to another file."""
-    stored = read_stamp(connection)
-    file_id = FileId.of(location.path)
-    header = parse_header(read_header_bytes(location.path, file_id) or b"") if file_id else None
+    # In one transaction: no checkpoint of another process goes beyond what it reads.
+    connection.execute("BEGIN")
+    try:
+        stored = read_stamp(connection)
+        file_id = FileId.of(location.path)
+        header = parse_header(read_header_bytes(location.path, file_id) or b"") if file_id else None
+    finally:
+        connection.rollback()
     if header and is_overwritten(header.user_version, stored):
         raise location.foreign_wal_error()
 

@@ -5,7 +5,7 @@
 import { on } from "./app.js";
 import { waitForApp } from "./connection.js";
 
-// A hidden tab has no stream. It is told the number, and its link to the servers is as old as the rest of it.
+// A hidden tab has no stream. It gets the number, and its link to the servers is as old as the rest of it.
 
 const otherTabs = new BroadcastChannel("down-count");
 
@@ -43,19 +43,23 @@ on("click", "[data-notifies]:not([aria-disabled=true])", (button) => {
   Notification.requestPermission().then(showSetting);
 });
 
+let delay = 1000;
+
 function readNotices() {
   const source = new EventSource("/live/notices");
   source.addEventListener("down", ({ data }) => {
     otherTabs.postMessage(data);
     setDownCount(data);
   });
+  source.onopen = () => (delay = 1000);
   source.onmessage = ({ data }) => {
     const { title, ...options } = JSON.parse(data);
     if (document.hidden && isOn()) new Notification(title, options).onclick = () => window.focus();
   };
   source.onerror = () => { // it would try again by itself, with the cookie, whoever has the port now
     source.close();
-    setTimeout(() => waitForApp().then(readNotices), 1000);
+    setTimeout(() => waitForApp().then(readNotices), delay);
+    delay = Math.min(2 * delay, 60_000); // a tab that isn't signed in is refused each time
   };
 }
 navigator.locks?.request("notices", () => new Promise(readNotices)); // until the tab is closed
