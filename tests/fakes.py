@@ -419,6 +419,7 @@ class FakeStateStore:
         now: datetime,
         *,
         durable: bool = True,
+        url: str | None = None,
     ) -> bool:
         self.calls.append((server_id, dict(values)))
         if self.failure:
@@ -429,11 +430,10 @@ class FakeStateStore:
             self.entries[server_id, key] = StoredEntry(value=value, updated_at=now)
         return True
 
-    async def clear(self, server_id: str) -> int:
-        cleared = [entry for entry in self.entries if entry[0] == server_id]
-        for entry in cleared:
+    async def replace(self, server_id: str, values: Mapping[str, bytes], now: datetime) -> bool:
+        for entry in [entry for entry in self.entries if entry[0] == server_id]:
             del self.entries[entry]
-        return len(cleared)
+        return await self.put(server_id, values, now)
 
     async def delete(self, server_id: str, keys: Collection[str]) -> None:
         if self.failure:

@@ -38,7 +38,7 @@ from codewalk.storage.database import Database
 from codewalk.storage.file_header import FileId
 from codewalk.storage.loss_report import StoreProblem
 from codewalk.storage.state import StateSize, StateStore
-from codewalk.workspace.identity import load_identity
+from codewalk.workspace.identity import load_identity, store_identity
 from codewalk.workspace.scope import Scope
 
 
@@ -423,7 +423,13 @@ class App:
 
     async def clear_state(self, ref: str) -> int:
         """Delete all values stored for a server, not the server; return their number."""
-        return await self._state.clear(self._find(ref).id)
+        scope = Scope(self._state, self._find(ref).id)
+        identity = await load_identity(scope)
+        cleared = await self._state.clear(scope.server_id)
+        if identity and identity.since:
+            # Otherwise its history would be that of the earlier server at its address, too.
+            await store_identity(scope, identity)
+        return cleared
 
     async def unlock(self) -> None:
         """Load the key of the stored passwords, so that `Secret.reveal()` works from now on."""

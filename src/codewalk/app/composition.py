@@ -169,7 +169,11 @@ async def open_parts(settings: Settings, *, watch: bool = False) -> AsyncIterato
                     monitor=monitor, connect=connections.connect, warnings=warnings
                 ),
                 identification=Identification(
-                    monitor=monitor, state=state, activities=activities, changes=changes
+                    monitor=monitor,
+                    recorder=recorder,
+                    state=state,
+                    activities=activities,
+                    changes=changes,
                 ),
                 state=state,
                 activities=activities,

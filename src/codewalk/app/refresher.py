@@ -183,7 +183,7 @@ class Refresher:
         if active.id in connected:
             # The server may have been restarted, in another project even.
             fetches += [*self._lists(app.work, active), *self._activity(app.work, active)]
-            fetches.append(app.work.projects)
+            fetches += [app.work.projects, app.work.retry]
         elif active.id in changed:
             fetches += self._lists(app.work, active, changed[active.id])
         if active.id in updated:
@@ -238,7 +238,7 @@ class Refresher:
             await asyncio.sleep(RETRY_INTERVAL)
             active = app.active()
             if active and active.health.state is State.HEALTHY and active.health.warning:
-                await self._fetch_all(app.work, active)
+                await _run_fetches(active, [app.work.retry])
 
     def _lists(
         self, work: Work, server: Server, changed: Container[str | None] | None = None

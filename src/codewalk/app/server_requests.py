@@ -47,6 +47,10 @@ class ServerRequests:
         """End the warning about a list that was fetched."""
         self._warnings.end(profile.id, request)
 
+    def failing_requests(self, server_id: str) -> tuple[ListRequest, ...]:
+        """Return the requests that a server fails at."""
+        return self._warnings.failing(server_id)
+
     def failing(self, server_id: str) -> frozenset[Listing]:
         """Return the kinds of lists that a server fails to send."""
         return frozenset(request.listing for request in self._warnings.failing(server_id))

@@ -1,10 +1,11 @@
 """The use cases on the active server: its sessions, projects and models."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Self
 
 from codewalk.app.generation import Generation
@@ -220,7 +221,8 @@ class Work:
         return self._look_locks.setdefault((server_id, directory), asyncio.Lock())
 
     def _announce_sessions(self, profile: ServerProfile) -> None:
-        self._announced_at = {profile.id: asyncio.get_running_loop().time()}
+        # Changed in place: `on` shares it.
+        self._announced_at[profile.id] = asyncio.get_running_loop().time()
         self._announce(Kind.SESSIONS, profile)
 
     def _is_announcement_due(self, profile: ServerProfile) -> bool:
@@ -341,14 +343,18 @@ class Work:
         return self._requests.failing(server_id)
 
     async def retry(self, *, server_id: str) -> None:
-        """Fetch the projects and models again that the server failed to send, if it did.
+        """Fetch the lists again that the server failed to send, if it did.
 
         A failure isn't raised: it is the server's warning.
         """
-        fetches = {Listing.PROJECTS: self.projects, Listing.MODELS: self.models}
-        for listing in fetches.keys() & self.failing(server_id):
+        for request in self._requests.failing_requests(server_id):
+            fetches: dict[Listing, Callable[..., Awaitable[object]]] = {
+                Listing.SESSIONS: partial(self.sessions, request.directory),
+                Listing.PROJECTS: self.projects,
+                Listing.MODELS: self.models,
+            }
             with suppress(ServerUnreachable):
-                await fetches[listing](server_id=server_id)
+                await fetches[request.listing](server_id=server_id)
 
     async def activity(
         self, directory: str | None = None, *, server_id: str | None = None
@@ -383,7 +389,9 @@ class Work:
             self._viewed.add(profile.id, directory)
 
     def _scope(self, profile: ServerProfile) -> Scope:
-        return Scope(self._state, profile.id, self._changes.cache)
+        # CodeWalk itself gives its managed server a URL at each start.
+        url = None if profile.managed else profile.url
+        return Scope(self._state, profile.id, self._changes.cache, url=url)
 
     def _announce(self, kind: Kind, profile: ServerProfile) -> None:
         self._announcer.announce(Event(kind=kind, server_id=profile.id))

@@ -85,7 +85,8 @@ class Monitor:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._statuses.load()
+        # Of warnings from before this process nothing tells when they end.
+        await self._statuses.load(warnings=not self._watch)
         if self._watch:
             await self._stack.enter_async_context(self._scheduler)
             await self._stack.enter_async_context(self._statuses.writer)

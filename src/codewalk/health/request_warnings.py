@@ -23,7 +23,13 @@ RETRY_INTERVAL: Final = 60.0
 """Seconds between two requests of a list that a server failed to send."""
 
 MAX_FAILING: Final = 10
-"""Lists of one server that are requested again."""
+"""Failing lists of one server that are remembered."""
+
+MAX_NAMED: Final = 3
+"""Failing lists that a warning names."""
+
+_NO_WARNING: Final = frozenset({Reason.BUSY, Reason.REFUSED, Reason.DNS, Reason.OFFLINE})
+"""Failures that a check decides about: the server is busy, or isn't there at all."""
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +93,8 @@ class RequestWarnings:
         try:
             yield
         except RequestFailed as failure:
-            # A server that is busy, or a fault of this process, says nothing of the kind.
-            if not failure.local_fault and failure.reason is not Reason.BUSY:
-                self._put(server_id, {**self._failures_of(server_id), request: failure.detail})
+            if not failure.local_fault and failure.reason not in _NO_WARNING:
+                self._add(server_id, request, failure.detail)
             raise
 
     def end(self, server_id: str, request: ListRequest) -> None:
@@ -115,18 +120,22 @@ class RequestWarnings:
                 group.create_task(self._retry(profile), name=name)
 
     async def _retry(self, profile: ServerProfile) -> None:
-        failing = self.failing(profile.id)[:MAX_FAILING]
-        if not failing or self._monitor.state(profile.id) is not State.HEALTHY:
-            return
-        try:
-            await self._monitor.require_usable(profile)
-            connection = await self._connect(profile)
-            for request in failing:
+        for request in self.failing(profile.id):
+            if self._monitor.state(profile.id) is not State.HEALTHY:
+                return
+            try:
+                await self._monitor.require_usable(profile)
+                connection = await self._connect(profile)
                 with self.warn(profile.id, request):
                     await _request(connection, request)
                 self.end(profile.id, request)
-        except CodeWalkError as exc:
-            log.debug("%s still fails: %s", profile.id, exc.message)
+            except CodeWalkError as exc:
+                log.debug("%s still fails: %s", profile.id, exc.message)
+
+    def _add(self, server_id: str, request: ListRequest, detail: str) -> None:
+        failures = self._failures_of(server_id)
+        if request in failures or len(failures) < MAX_FAILING:
+            self._put(server_id, {**failures, request: detail})
 
     def _failures_of(self, server_id: str) -> Failures:
         # A server that was down or edited meanwhile has lost its warning.
@@ -147,7 +156,10 @@ def make_warning(failures: Failures) -> str | None:
         return None
     # Whichever failed first: the order of the sentence is always the same.
     requests = sorted(failures, key=lambda request: _ORDER.index(request.listing))
-    *others, last = map(str, requests)
+    names = [str(request) for request in requests]
+    if len(names) > MAX_NAMED:
+        names[MAX_NAMED:] = [f"{len(names) - MAX_NAMED} more lists"]
+    *others, last = names
     lists = f"{', '.join(others)} and {last}" if others else last
     return f"Answers, but its {lists} can't be listed: {failures[requests[0]]}"
 

@@ -80,9 +80,12 @@ class Statuses:
         self._grace = GracePeriod()
         self.writer = StatusWriter(store, self._statuses)
 
-    async def load(self) -> None:
-        """Read the stored statuses. Raises `StorageError`."""
-        self._statuses.update(await self._store.load())
+    async def load(self, *, warnings: bool) -> None:
+        """Read the stored statuses, with or without their warnings. Raises `StorageError`."""
+        stored = await self._store.load()
+        if not warnings:
+            stored = {i: replace(status, warning=None) for i, status in stored.items()}
+        self._statuses.update(stored)
 
     def get(self, server_id: str) -> HealthStatus:
         """Return a server's status as of now: `unknown` where its last check is too old."""

@@ -213,6 +213,11 @@ class Recorder:
         recording = self._recordings.get(server_id)
         return recording.checks.marks() if recording else []
 
+    def forget_checks(self, server_id: str) -> None:
+        """Forget the recent checks of a server: another one is at its address."""
+        if recording := self._recordings.get(server_id):
+            recording.checks = RecentChecks()
+
     def retain(self, server_ids: Collection[str]) -> None:
         """Forget all other servers, after a while: a removal may be undone."""
         self._retained = frozenset(server_ids)

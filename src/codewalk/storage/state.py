@@ -6,6 +6,7 @@ Every statement names the server too, so that a wrong key can't reach another se
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from sqlalchemy import (
@@ -30,7 +31,8 @@ _C: Final = server_state.c
 # select and the insert; SQLite's write transaction does that anyway.
 _PUT: Final = """
     INSERT INTO server_state (key, server_id, value, updated_at)
-    SELECT :key, servers.id, :value, :updated_at FROM servers WHERE servers.id = :server_id {lock}
+    SELECT :key, servers.id, :value, :updated_at FROM servers
+    WHERE servers.id = :server_id AND (:url IS NULL OR servers.url = :url) {lock}
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
     WHERE server_state.server_id = excluded.server_id
 """
@@ -91,6 +93,7 @@ class StateStore:
         now: datetime,
         *,
         durable: bool = True,
+        url: str | None = None,
     ) -> bool:
         """Store values by key, all or none.
 
@@ -99,21 +102,31 @@ class StateStore:
             values: The values by key.
             now: Their time.
             durable: As in `Database.write`.
+            url: The URL that the server must still have; None for any.
 
         Returns:
-            False where nothing was stored: the server is gone, or a key is another server's.
+            False where nothing was stored: the server is gone or has another URL, or a key is
+            another server's.
         """
-        common = {"server_id": server_id, "updated_at": to_micros(now)}
-        rows = [{**common, "key": key, "value": value} for key, value in values.items()]
-
-        def put(connection: Connection) -> bool:
-            for row in rows:
-                if not connection.execute(self._put, row).rowcount:
-                    connection.rollback()
-                    return False
-            return True
-
+        put = partial(self._put_all, _rows(server_id, values, now, url))
         return await self._database.write(put, durable=durable)
+
+    async def replace(self, server_id: str, values: Mapping[str, bytes], now: datetime) -> bool:
+        """Store values in place of all that is stored for a server; return as `put` does."""
+        rows = _rows(server_id, values, now, None)
+
+        def replace(connection: Connection) -> bool:
+            connection.execute(delete(server_state).where(_C.server_id == server_id))
+            return self._put_all(rows, connection)
+
+        return await self._database.write(replace)
+
+    def _put_all(self, rows: Sequence[Mapping[str, object]], connection: Connection) -> bool:
+        for row in rows:
+            if not connection.execute(self._put, row).rowcount:
+                connection.rollback()
+                return False
+        return True
 
     async def delete(self, server_id: str, keys: Collection[str]) -> None:
         """Delete the values under those of the keys that are this server's."""
@@ -144,6 +157,13 @@ class StateStore:
         return await self._database.write(lambda c: c.execute(statement).rowcount)
 
 
+def _rows(
+    server_id: str, values: Mapping[str, bytes], now: datetime, url: str | None
+) -> list[dict[str, object]]:
+    common = {"server_id": server_id, "updated_at": to_micros(now), "url": url}
+    return [{**common, "key": key, "value": value} for key, value in values.items()]
+
+
 def _put_statement(lock: str) -> TextClause:
     # With types: PostgreSQL can't infer those of a select's parameters.
     return text(_PUT.format(lock=lock)).bindparams(
@@ -151,4 +171,5 @@ def _put_statement(lock: str) -> TextClause:
         bindparam("server_id", type_=String),
         bindparam("value", type_=LargeBinary),
         bindparam("updated_at", type_=BigInteger),
+        bindparam("url", type_=String),
     )

@@ -19,7 +19,7 @@ from codewalk.workspace.session_list import (
     storage_of,
 )
 from codewalk.workspace.session_requests import fetch_all_list
-from codewalk.workspace.sessions import cached_sessions, fetch_sessions, read_list
+from codewalk.workspace.sessions import cached_sessions, fetch_sessions, list_parts, read_list
 
 if TYPE_CHECKING:
     from codewalk.opencode.connection import Connection
@@ -100,6 +100,8 @@ async def _combine_lists(
     directories = [project.directory for project in projects.projects if not project.own]
     if ask_each:
         await _fetch_each(scope, connection, changes, directories[:MAX_ASKED_DIRECTORIES])
+    parts = [part for key in directories for part in list_parts(scope, key)]
+    scope = await scope.prefetch(*parts, *list_parts(scope, ALL))
     stored = {key: await read_list(scope, key, changes) for key in directories}
     lists = {key: entry.value.sessions for key, entry in stored.items() if entry}
     older = await read_list(scope, ALL, changes)

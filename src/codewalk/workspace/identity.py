@@ -32,13 +32,13 @@ class Identity:
     def is_same_server(self, other: "Identity") -> bool:
         """Return whether nothing shows that these are two servers.
 
-        One server's folders stay, and so do its projects, however many are added. A server that
-        was installed anew has none of the old ones.
+        One server's folders stay, and so do its projects, however many are added. No projects
+        prove nothing: a server may not have read them yet.
         """
         pairs = zip(self.folders, other.folders, strict=True)
         if any(one and two and one != two for one, two in pairs):
             return False
-        return not self.projects or bool(self.projects & other.projects)
+        return not (self.projects and other.projects) or bool(self.projects & other.projects)
 
 
 def parse_identity(path: Any, projects: Any) -> Identity:
@@ -70,9 +70,19 @@ async def load_identity(scope: Scope) -> Identity | None:
 
 async def store_identity(scope: Scope, identity: Identity) -> None:
     """Store the identity of a server."""
-    value = {
-        "folders": identity.folders,
-        "projects": sorted(identity.projects),
-        "since": rfc3339(identity.since),
+    await scope.put(_state(identity))
+
+
+async def store_identity_alone(scope: Scope, identity: Identity) -> None:
+    """Store the identity of another server in place of all that was stored of the earlier one."""
+    await scope.replace_all(_state(identity))
+
+
+def _state(identity: Identity) -> dict[StateName, Any]:
+    return {
+        StateName.IDENTITY: {
+            "folders": identity.folders,
+            "projects": sorted(identity.projects),
+            "since": rfc3339(identity.since),
+        }
     }
-    await scope.put({StateName.IDENTITY: value})

@@ -62,8 +62,9 @@ class StateStorage(Protocol):
         now: datetime,
         *,
         durable: bool = True,
+        url: str | None = None,
     ) -> bool: ...
-    async def clear(self, server_id: str) -> int: ...
+    async def replace(self, server_id: str, values: Mapping[str, bytes], now: datetime) -> bool: ...
     async def delete(self, server_id: str, keys: Collection[str]) -> None: ...
 
 
@@ -106,7 +107,8 @@ class Scope:
     """The state of one server. Whoever holds it can neither read nor write another's.
 
     A scope is for one piece of work: where another server is at the address meanwhile, what was
-    fetched from the earlier one isn't stored any more.
+    fetched from the earlier one isn't stored any more. With a `url`, nor is it once the server has
+    another URL, which only the store knows at once.
     """
 
     def __init__(
@@ -115,12 +117,14 @@ class Scope:
         server_id: str,
         cache: StateCache | None = None,
         *,
+        url: str | None = None,
         prefetched: Mapping[str, StateEntry | None] = MappingProxyType({}),
         sequences: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._storage = storage
         self._cache = cache or StateCache()
         self._prefetched = prefetched
+        self._url = url
         self._sequences = sequences
         self._epoch = self._cache.epoch(server_id)
         self.server_id = server_id
@@ -144,6 +148,7 @@ class Scope:
             self._storage,
             self.server_id,
             self._cache,
+            url=self._url,
             prefetched={**self._prefetched, **prefetched},
             sequences={**self._sequences, **sequences},
         )
@@ -162,11 +167,24 @@ class Scope:
 
     async def put(self, values: Mapping[StateName, Any], directory: str | None = None) -> bool:
         """Store JSON values, all or none; return False where the server was removed meanwhile."""
-        encoded = {
+        encoded = self._encode(values, directory)
+        # What a user chose stays with another URL.
+        url = self._url if values.keys() & set(FETCHED_STATE) else None
+        return await self._storage.put(self.server_id, encoded, datetime.now(UTC), url=url)
+
+    async def replace_all(self, values: Mapping[StateName, Any]) -> bool:
+        """Store JSON values in place of everything that is stored for the server."""
+        return await self._storage.replace(
+            self.server_id, self._encode(values, None), datetime.now(UTC)
+        )
+
+    def _encode(
+        self, values: Mapping[StateName, Any], directory: str | None
+    ) -> Mapping[str, bytes]:
+        return {
             state_key(name, self.server_id, directory): orjson.dumps(value)
             for name, value in values.items()
         }
-        return await self._storage.put(self.server_id, encoded, datetime.now(UTC))
 
     async def delete(self, *names: StateName) -> None:
         """Delete the values under these names."""
@@ -222,7 +240,9 @@ class Scope:
             return False
         raw = orjson.dumps(serializer.dump(value))
         self._cache.put(key, raw, value)
-        is_stored = await self._storage.put(self.server_id, {key: raw}, start.at, durable=False)
+        is_stored = await self._storage.put(
+            self.server_id, {key: raw}, start.at, durable=False, url=self._url
+        )
         if is_stored:
             self._cache.set_stored(key, start.sequence)
         return is_stored
@@ -240,7 +260,7 @@ class Scope:
         key = state_key(serializer.name, self.server_id, directory)
         raw = orjson.dumps(serializer.dump(value))
         self._cache.put(key, raw, value)
-        await self._storage.put(self.server_id, {key: raw}, at, durable=False)
+        await self._storage.put(self.server_id, {key: raw}, at, durable=False, url=self._url)
 
     def _is_current(self) -> bool:
         return self._epoch == self._cache.epoch(self.server_id)

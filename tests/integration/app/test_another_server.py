@@ -111,6 +111,30 @@ async def test_a_late_answer_from_the_old_url_is_not_stored(app: App) -> None:
         await until(app, lambda: is_shown(app, "Ben's work", "/home/ben/shop"))
 
 
+async def test_two_servers_that_share_an_address_are_not_forgotten_in_turn(app: App) -> None:
+    async with server("/home/ana", "Ana's work") as box:
+        await app.add_server(box.url, label="Box")
+        await until(app, lambda: is_shown(app, "Ana's work", "/home/ana/shop"))
+        for home in ("/home/ben", "/home/ana", "/home/ben"):
+            box.world.home = home
+            await app.work.projects()
+        details = [t.detail for t in (await app.history("Box")).transitions]
+        assert details.count("Another OpenCode server answers at its address now.") == 1
+
+
+async def test_what_is_cleared_does_not_bring_the_earlier_servers_history_back(app: App) -> None:
+    async with server("/home/ana", "Ana's work") as box:
+        await app.add_server(box.url, label="Box")
+        await until(app, lambda: is_shown(app, "Ana's work", "/home/ana/shop"))
+        before = (await app.history("Box")).checks
+        box.world.home = "/home/ben"
+        await app.work.projects()
+        await app.clear_state("Box")
+        checks = (await app.history("Box")).checks
+        assert before
+        assert not set(before) & set(checks)
+
+
 async def test_another_label_leaves_what_was_fetched(app: App) -> None:
     async with server("/home/ana", "Ana's work") as ana:
         await app.add_server(ana.url, label="Box")

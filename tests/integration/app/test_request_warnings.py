@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from aiohttp import web
 
 from codewalk.app.app import App
 from codewalk.app.composition import Parts, open_parts
@@ -142,6 +143,26 @@ async def test_a_warning_is_stored_for_commands(settings: Settings) -> None:
             await until(parts.app, lambda: warning(parts.app, "Box") is not None)
         async with open_parts(settings) as parts:
             assert "err_d86e8ee5" in (warning(parts.app, "Box") or "")
+
+
+async def test_a_directory_that_fails_is_fetched_again_though_nobody_views_it(app: App) -> None:
+    async with MockOpenCode() as server:
+        lists = server.world.handler("GET", "/session")
+        assert lists
+
+        async def fail_in_a_directory(request: web.Request) -> web.StreamResponse:
+            return await (UNKNOWN_ERROR if "directory" in request.query else lists)(request)
+
+        server.script("/session", fail_in_a_directory)
+        box = await app.add_server(server.url, label="Box")
+        await app.work.sessions()
+        with pytest.raises(ServerUnreachable):
+            await app.work.sessions("/srv/shop")
+        await app.work.sessions()
+        assert "sessions in /srv/shop" in (warning(app, "Box") or "")
+        server.script("/session")
+        await app.work.retry(server_id=box.id)
+        assert warning(app, "Box") is None
 
 
 def test_the_sentence() -> None:

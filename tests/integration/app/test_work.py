@@ -356,3 +356,15 @@ async def test_a_release_that_lacks_most_calls_is_healthy_all_the_same(
 async def _next(events: "asyncio.Queue[Event]", kind: Kind) -> None:
     while (await events.get()).kind is not kind:
         pass
+
+
+async def test_the_same_list_of_a_server_that_is_not_active_is_announced_once(
+    app: App, alpha: MockOpenCode, beta: MockOpenCode
+) -> None:
+    await app.add_server(alpha.url, label="alpha", password=Secret("of alpha"))
+    other = await app.add_server(beta.url, label="beta")
+    with app.announcer.listen() as events:
+        for _ in range(3):
+            await app.work.on(other.id).sessions()
+        seen = [events.get_nowait() for _ in range(events.qsize())]
+    assert seen.count(Event(kind=Kind.SESSIONS, server_id=other.id)) == 1

@@ -386,6 +386,24 @@ async def test_no_key_reaches_another_servers_state(stores: Stores) -> None:
     assert entry.value == b"of a"
 
 
+async def test_state_may_be_of_one_url_alone(stores: Stores) -> None:
+    roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
+    ((a, url),) = ((p.id, p.url) for p in roster.profiles)
+    assert await stores.state.put(a, {f"k::{a}": b"old"}, NOW, url=url)
+    assert not await stores.state.put(a, {f"k::{a}": b"new"}, NOW, url="http://elsewhere")
+    (entry,) = (await stores.state.get_all(a, [f"k::{a}"])).values()
+    assert entry.value == b"old"
+
+
+async def test_all_state_of_a_server_is_replaced(stores: Stores) -> None:
+    roster = await stores.roster.update(Roster(), lambda r: add(r, profile("http://a")))
+    (a,) = (p.id for p in roster.profiles)
+    await stores.state.put(a, {f"one::{a}": b"1", f"two::{a}": b"2"}, NOW)
+    assert await stores.state.replace(a, {f"two::{a}": b"new"}, NOW)
+    assert [entry.key for entry in await stores.state.list(a)] == [f"two::{a}"]
+    assert not await stores.state.replace("gone", {"x": b"1"}, NOW)
+
+
 async def test_state_of_a_removed_server_is_not_stored(stores: Stores) -> None:
     assert not await stores.state.put("gone", {"one": b"1", "two": b"2"}, NOW)
     assert await stores.state.list(None) == []

@@ -12,6 +12,7 @@ from codewalk.app.work import Work
 from codewalk.events import Announcer
 from codewalk.health.monitor import Monitor
 from codewalk.health.request_warnings import RequestWarnings
+from codewalk.history.recorder import Recorder
 from codewalk.servers import rules
 from codewalk.servers.profile import ServerProfile
 from codewalk.servers.registry import Registry
@@ -19,7 +20,7 @@ from codewalk.servers.roster import Roster
 from codewalk.workspace.activity import Activities
 from codewalk.workspace.session_changes import SessionChanges
 from codewalk.workspace.state_cache import StateCache
-from tests.fakes import FakeNetwork, FakeRosterStore, FakeStateStore
+from tests.fakes import FakeHistoryStore, FakeNetwork, FakeRosterStore, FakeStateStore
 from tests.unit.health.monitor_harness import run_monitor
 
 
@@ -70,7 +71,11 @@ async def working(*servers: ServerProfile) -> AsyncIterator[Working]:
                 warnings=RequestWarnings(running.monitor, network.connect, registry),
             ),
             identification=Identification(
-                monitor=running.monitor, state=store, activities=activities, changes=changes
+                monitor=running.monitor,
+                recorder=Recorder(FakeHistoryStore(), watch=False),
+                state=store,
+                activities=activities,
+                changes=changes,
             ),
             state=store,
             activities=activities,

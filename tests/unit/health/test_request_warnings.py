@@ -48,6 +48,8 @@ async def test_a_failed_request_is_a_warning(reason: Reason) -> None:
     [
         RequestFailed(Reason.BUSY, "Asked again later.", status=429),
         RequestFailed(Reason.UNREACHABLE, "Too many open files.", local_fault=True),
+        RequestFailed(Reason.REFUSED, "Nothing listens."),
+        RequestFailed(Reason.DNS, "No such name."),
     ],
 )
 @fake_time
@@ -70,15 +72,16 @@ async def test_only_what_failed_is_requested_again_and_not_without_end() -> None
         for request in requests:
             with pytest.raises(RequestFailed), warnings.warn(A.id, request):
                 raise RequestFailed(Reason.SERVER_ERROR, "It failed.")
-        assert warnings.failing(A.id) == tuple(requests)
+        # More than ten aren't remembered, and the sentence names three.
+        assert warnings.failing(A.id) == tuple(requests[:MAX_FAILING])
+        assert "sessions in /1, sessions in /2 and 7 more lists can't be" in (
+            running.monitor.warning(A.id) or ""
+        )
         before = len(connection.paths)
         await warnings.retry(active_id=A.id)
         assert len(connection.paths) == before
         await warnings.retry()
-        # The first one fails again, which is enough for now.
-        assert connection.paths[before:] == ["/config/providers"]
-        warnings.end(A.id, MODELS)
-        before = len(connection.paths)
-        await warnings.retry()
-        assert connection.paths[before:] == ["/session"] * MAX_FAILING
-        assert warnings.failing(A.id) == tuple(requests[1 + MAX_FAILING :])
+        # One that fails again doesn't keep the others from being requested.
+        asked = ["/config/providers", *["/session"] * (MAX_FAILING - 1)]
+        assert connection.paths[before:] == asked
+        assert warnings.failing(A.id) == (MODELS,)

@@ -29,6 +29,8 @@ def identity(*projects: str, **path: Any) -> Identity:
         (identity("p1"), identity("p1", home=None)),
         (identity("p1", home=None), identity("p1")),
         (identity("global", "p1"), identity("global", "p1")),
+        (identity("p1", "global"), identity("global")),
+        (identity("p1"), identity()),
     ],
 )
 def test_a_server_that_was_restarted_or_got_more_projects_is_the_same(
@@ -44,8 +46,6 @@ def test_a_server_that_was_restarted_or_got_more_projects_is_the_same(
         (identity("p1"), identity("p1", state="/home/b/.s")),
         (identity("p1"), identity("p1", config="/etc/opencode")),
         (identity("p1"), identity("p2")),
-        (identity("p1", "global"), identity("global")),
-        (identity("p1"), identity()),
     ],
 )
 def test_other_folders_or_none_of_the_projects_are_another_server(

@@ -220,9 +220,10 @@ class SlowStore(FakeStateStore):
         now: datetime,
         *,
         durable: bool = True,
+        url: str | None = None,
     ) -> bool:
         await asyncio.sleep(self.write_seconds)
-        return await super().put(server_id, values, now, durable=durable)
+        return await super().put(server_id, values, now, durable=durable, url=url)
 
 
 @fake_time

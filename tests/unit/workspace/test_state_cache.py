@@ -45,9 +45,10 @@ class Store(FakeStateStore):
         now: datetime,
         *,
         durable: bool = True,
+        url: str | None = None,
     ) -> bool:
         self.durable.append(durable)
-        return await super().put(server_id, values, now, durable=durable)
+        return await super().put(server_id, values, now, durable=durable, url=url)
 
 
 @fake_time
