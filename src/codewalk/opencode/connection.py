@@ -226,8 +226,10 @@ class Connection:
             RequestFailed: No response began within `timeout` seconds.
         """
         async with AsyncExitStack() as stack:
+            # Read first: another request may find meanwhile that credentials are wanted.
+            lacks_credentials = self.has_credentials and not self._signs_in
             response = await stack.enter_async_context(self._open_stream(path, timeout))
-            if not self._signs_in and self.has_credentials and response.head.status in REFUSALS:
+            if lacks_credentials and response.head.status in REFUSALS:
                 await stack.aclose()
                 self._access.set_protected()
                 response = await stack.enter_async_context(self._open_stream(path, timeout))

@@ -138,6 +138,24 @@ async def test_a_stream_is_opened_without_credentials_until_they_are_asked_for(
     assert sent == [None, *[basic("opencode", "secret")] * 2]
 
 
+async def test_a_stream_is_opened_while_another_request_is_asked_for_credentials(
+    client: OpenCodeClient, server: MockOpenCode
+) -> None:
+    """Raced: the refusal of the stream was its result, if another request was refused first."""
+    server.password = "secret"
+    connection = client.connect(server.url, "opencode", Secret("secret"))
+
+    async def status_of_stream() -> int:
+        async with connection.stream("/global/event") as response:
+            return response.head.status
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(connection.get_json("/path"), name="get") for _ in range(3)]
+        stream = group.create_task(status_of_stream(), name="stream")
+    assert all(task.result() for task in tasks)
+    assert stream.result() == 200
+
+
 async def test_a_slow_answer_is_no_reason_to_ask_again(
     client: OpenCodeClient, server: MockOpenCode
 ) -> None:
