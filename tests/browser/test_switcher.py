@@ -244,6 +244,9 @@ async def test_six_servers_are_rows_of_one_height_without_scrolling(
         await tab.goto(web.url)
         await switcher_button(tab).click()
         await expect(switcher_panel(tab).locator("li")).to_have_count(6)
+        await tab.wait_for_function(
+            "touch => matchMedia('(pointer: coarse)').matches === touch", arg=touch
+        )
         assert await tab.evaluate(ROW_HEIGHTS) == [height] * 6
         assert await tab.evaluate(OVERFLOW) == 0
 

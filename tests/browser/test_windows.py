@@ -42,6 +42,9 @@ CAN_BE_HIDDEN = """
 """
 """Windows are hidden by `leave`: a browser without a screen hides none."""
 
+WITHOUT_FOCUS = "document.hasFocus = () => false"
+"""A browser without a screen gives each window the focus, so that each takes a stream over."""
+
 WITHOUT_LOCKS = """
     delete Navigator.prototype.locks;
     document.hasFocus = () => !window.away;
@@ -55,9 +58,11 @@ WITHOUT_LOCKS = """
 
 @asynccontextmanager
 async def windows(
-    context: BrowserContext, web: RunningApp, count: int = WINDOWS
+    context: BrowserContext, web: RunningApp, count: int = WINDOWS, *, init_script: str = ""
 ) -> AsyncIterator[list[Page]]:
     """Windows with the list of servers, all of them loaded."""
+    if init_script:
+        await context.add_init_script(init_script)
     async with AsyncExitStack() as stack:
         tabs = [await stack.enter_async_context(open_tab(context, web)) for _ in range(count)]
         for tab in tabs:
@@ -149,7 +154,7 @@ async def test_the_window_that_gets_the_focus_takes_a_stream_over(
     async with (
         running(tmp_path) as web,
         open_context(chromium) as context,
-        windows(context, web, 5) as tabs,
+        windows(context, web, 5, init_script=WITHOUT_FOCUS) as tabs,
     ):
         _, (asking, _) = await by_connection(tabs)
         await asking.evaluate("window.dispatchEvent(new Event('focus'))")

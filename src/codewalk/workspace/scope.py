@@ -195,8 +195,14 @@ class Scope:
     async def get_cached(
         self, serializer: Serializer[T], directory: str | None = None
     ) -> StoredValue[T] | None:
-        """Return a cached answer, None where there is none that `serializer` can load."""
+        """Return a cached answer, None where there is none that `serializer` can load.
+
+        One that is being written counts: an older fetch that ends meanwhile isn't stored any more.
+        """
         key = state_key(serializer.name, self.server_id, directory)
+        if in_flight := self._cache.in_flight(key):
+            start, newest = in_flight
+            return StoredValue(value=newest, updated_at=start.at, sequence=start.sequence)
         # Before it is read: another answer may be stored while the store responds.
         sequence = self._sequences.get(key, self._cache.stored(key))
         entry = await self._entry(key)
@@ -240,9 +246,13 @@ class Scope:
             return False
         raw = orjson.dumps(serializer.dump(value))
         self._cache.put(key, raw, value)
-        is_stored = await self._storage.put(
-            self.server_id, {key: raw}, start.at, durable=False, url=self._url
-        )
+        self._cache.begin_write(key, start, value)
+        try:
+            is_stored = await self._storage.put(
+                self.server_id, {key: raw}, start.at, durable=False, url=self._url
+            )
+        finally:
+            self._cache.end_write(key, start)
         if is_stored:
             self._cache.set_stored(key, start.sequence)
         return is_stored

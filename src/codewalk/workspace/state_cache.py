@@ -33,6 +33,7 @@ class StateCache:
         self._newest: dict[str, int] = {}
         self._stored: dict[str, int] = {}
         self._epochs: dict[str, int] = {}
+        self._in_flight: dict[str, tuple[FetchStart, Any]] = {}
 
     def get(self, key: str, raw: bytes) -> Any:
         """Return the value that these very bytes encode, None where it isn't in memory."""
@@ -72,6 +73,19 @@ class StateCache:
     def stored(self, key: str) -> int:
         """Return the number of a fetch whose answer, or a later one, is in the store; 0 if none."""
         return self._stored.get(key, 0)
+
+    def begin_write(self, key: str, start: FetchStart, value: Any) -> None:
+        """Record that the answer to a fetch is being written to the store."""
+        self._in_flight[key] = start, value
+
+    def end_write(self, key: str, start: FetchStart) -> None:
+        """Record that the write of this answer has ended, however."""
+        if key in self._in_flight and self._in_flight[key][0] is start:
+            del self._in_flight[key]
+
+    def in_flight(self, key: str) -> tuple[FetchStart, Any] | None:
+        """Return the answer that is being written, None where there is none."""
+        return self._in_flight.get(key)
 
     def begin_epoch(self, server_id: str) -> None:
         """Refuse what fetches that began before bring: another server may be at the address."""

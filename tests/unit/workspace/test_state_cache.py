@@ -1,5 +1,6 @@
 """The same bytes are decoded once, and an older answer never replaces a newer one."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -161,3 +162,36 @@ def test_the_cache_is_bounded_and_drops_the_least_recently_used_value() -> None:
     memory.put("large", b"x" * 1000, "large")
     assert memory.get("one", b"x" * 10) is None
     assert memory.get("large", b"x" * 1000) == "large"
+
+
+class SlowStore(FakeStateStore):
+    """Writes take a second."""
+
+    async def put(
+        self,
+        server_id: str,
+        values: Mapping[str, bytes],
+        now: datetime,
+        *,
+        durable: bool = True,
+        url: str | None = None,
+    ) -> bool:
+        await asyncio.sleep(1)
+        return await super().put(server_id, values, now, durable=durable, url=url)
+
+
+@fake_time
+async def test_an_answer_that_is_being_written_counts() -> None:
+    """Raced: an older fetch that ended meanwhile wasn't stored, and nothing was read after it."""
+    counting, scope = CountingSerializer(), Scope(SlowStore(), A, StateCache())
+    older, newer = scope.begin_fetch(), scope.begin_fetch()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(scope.put_cached(counting.serializer, ("new",), newer), name="write")
+        await asyncio.sleep(0.5)
+        assert not await scope.put_cached(counting.serializer, ("old",), older)
+        stored = await scope.get_cached(counting.serializer)
+        assert stored
+        assert (stored.value, stored.sequence) == (("new",), newer.sequence)
+    stored = await scope.get_cached(counting.serializer)
+    assert stored
+    assert stored.value == ("new",)
