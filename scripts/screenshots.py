@@ -183,6 +183,8 @@ async def home_folder(stage: Stage) -> None:
     """A search in one folder that finds nothing."""
     await home(stage)
     await stage.tab.get_by_role("link", name="docs").click()
+    # Before, the field is that of the list of all folders.
+    await stage.tab.locator("a[aria-current=page]", has_text="docs").wait_for()
     await stage.tab.get_by_label("Search sessions").fill("nowhere")
     await stage.tab.get_by_text("No session here has").wait_for()
 

@@ -95,7 +95,7 @@ SCENES_FOR_FINGERS: Final = [scene for scene in SCENES if scene.__name__ != "two
 @pytest.mark.parametrize("scene", SCENES_FOR_FINGERS, ids=lambda scene: scene.__name__)
 async def test_targets_are_large_enough_for_a_finger(chromium: Browser, scene: Scene) -> None:
     async with staged(chromium, **PHONE) as stage:
-        assert await stage.tab.evaluate("matchMedia('(pointer: coarse)').matches")
+        await stage.tab.wait_for_function("matchMedia('(pointer: coarse)').matches")
         await scene(stage)
         for width in (360, 768):
             await stage.tab.set_viewport_size({"width": width, "height": 800})
