@@ -66,7 +66,7 @@ class Server:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is wrong with it though it is healthy, and the vulnerability of its release."""
+        """Its faults while it is healthy, and the vulnerability of its release."""
         health = self.health
         is_healthy = health.state is State.HEALTHY
         remarks = (health.warning, health.detail) if is_healthy else ()

@@ -17,7 +17,7 @@ MAX_CREATIONS: Final = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FormContent:
-    """What a form says; `nonce` differs from form to form."""
+    """The content of a form; `nonce` differs from form to form."""
 
     server_id: str
     nonce: str

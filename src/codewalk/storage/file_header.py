@@ -35,7 +35,7 @@ class FileId(NamedTuple):
 
 
 class FileHeader(NamedTuple):
-    """What the header says: the file's size in bytes by its own account, and a number for the user.
+    """The header of a SQLite file: its size in bytes by its own account, and a number.
 
     `user_version` is SQLite's name for a number that means nothing to SQLite itself.
     """

@@ -45,7 +45,7 @@ class LossReport:
 
     @property
     def problem(self) -> StoreProblem | None:
-        """What happened and what helps; None if all is well."""
+        """The problem with the store and its remedy; None if all is well."""
         loss = self._loss
         if loss is None:
             return None

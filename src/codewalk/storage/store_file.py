@@ -37,7 +37,7 @@ class Loss(Enum):
 
     @property
     def remedy(self) -> str:
-        """What a user can do, in a sentence or two."""
+        """The remedy for a user, in a sentence or two."""
         match self:
             case Loss.MISSING:
                 return "Move it back, and changes are saved again."
@@ -55,7 +55,7 @@ class Loss(Enum):
 
 
 class _Signature(NamedTuple):
-    """What changes with each write to a file."""
+    """The values that change with each write to a file."""
 
     modified_ns: int
     size: int

@@ -25,7 +25,7 @@ class AllDirectories(Enum):
 ALL: Final = AllDirectories.ALL
 
 DirectoryChoice = str | AllDirectories | None
-"""Whose sessions a list has: those of one directory, of `ALL` of the server's, or, with None, of
+"""The sessions that a list has: those of one directory, of `ALL` of the server's, or, with None, of
 the project in which the server was started."""
 
 UNNAMED: Final = ""

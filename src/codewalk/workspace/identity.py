@@ -1,4 +1,4 @@
-"""What an OpenCode server says of itself, by which another one at its address is recognised."""
+"""The identity of an OpenCode server, by which another one at its address is recognised."""
 
 from dataclasses import dataclass
 from datetime import datetime

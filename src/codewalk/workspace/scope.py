@@ -39,7 +39,7 @@ FETCHED_STATE: Final = (
     StateName.CURRENT_SESSION_ID,
     StateName.OWN_DIRECTORY,
 )
-"""What was fetched from a server, or names something of it: it goes when the URL changes."""
+"""State that was fetched from a server, or names something of it: it goes when the URL changes."""
 
 
 class StateEntry(Protocol):
